@@ -120,6 +120,15 @@ def test_imports_obey_the_table(path: Path) -> None:
     assert "relative import" not in imported(path), f"{module}: imports are absolute"
 
 
+def test_boards_and_hls_stand_on_no_design_in_rtl() -> None:
+    for name, path in NAMES.items():
+        if name.startswith("edgeinfer.targets.boards"):
+            above = ("edgeinfer.targets.rtl", "edgeinfer.targets.hls", "edgeinfer.targets.edgetpu")
+            assert not [found for found in ours(path) if found.startswith(above)], name
+        if name.startswith("edgeinfer.targets.hls"):
+            assert not [found for found in ours(path) if "targets.rtl" in found], name
+
+
 def test_edgeinfer_itself_holds_three_modules() -> None:
     assert {path.stem for path in (ROOT / "edgeinfer").glob("*.py")} == TOP
 

@@ -32,7 +32,7 @@ from edgeinfer.run.samples import DataFile, Simulation
 from edgeinfer.run.tools import ToolOrder
 from edgeinfer.run.trial import ProgramTrial, recall_model
 from edgeinfer.targets.registry import ChosenTarget
-from edgeinfer.targets.target import Act, BoardReply, ToolStep
+from edgeinfer.targets.target import FRAME_CYCLES, Act, BoardReply, ToolStep
 
 MOST_SAMPLES = 1_000_000
 LEAST_MINUTES = 1.0  # for another pass, so that a tool says that time is up
@@ -199,10 +199,9 @@ def _metrics(
     figures = []
     if len(reply.cycles):
         cycles = float(np.median(reply.cycles))
-        figures += [
-            ("latency_cycles", cycles, "cycles"),
-            ("latency_us", cycles / reply.clock_mhz, "us"),
-        ]
+        figures.append((reply.counted, cycles, "cycles"))
+        if reply.counted == FRAME_CYCLES:
+            figures.append(("latency_us", cycles / reply.clock_mhz, "us"))
     if not port.simulated:
         figures.append(("board_throughput", samples / reply.seconds, "frames/s"))
     return tuple(

@@ -120,6 +120,9 @@ class ToolResult:
     bitstream: Path | None = None
 
 
+FRAME_CYCLES, PLANE_CYCLES = "latency_cycles", "plane_cycles"  # that a board counts
+
+
 @dataclass(frozen=True, slots=True)
 class BoardReply:
     """What a board has answered to frames: raw outputs by name, the cycles that the design took for
@@ -131,6 +134,7 @@ class BoardReply:
     clock_mhz: float
     seconds: float
     where: str  # in words
+    counted: str = FRAME_CYCLES  # the figure that the cycles are
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ import pytest
 
 from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.rtl.board.fabric import driver_of
-from edgeinfer.targets.rtl.board.zynq import AXI_TOP, DEPLOY
+from edgeinfer.targets.boards.driver import driver_of
+from edgeinfer.targets.boards.wrapper import AXI_TOP, DEPLOY
 from edgeinfer.targets.rtl.emit.emit import HDL, MANIFEST
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.target import RtlTarget
@@ -42,6 +42,11 @@ FAULTS = (
     ("a short packet is not filled up", "ei_axis_in.v", "<= PAD;", "<= FEED;"),
     ("a beat changes while it waits", "ei_axis_out.v", "if (m_axis_tvalid && m_axis_tready) part",
      "if (m_axis_tvalid) part"),
+    ("a beat is lost where the design is not ready", "ei_axis_in.v",
+     "state == FEED && (!part_ends || m_axis_tready);", "state == FEED;"),
+    ("a short packet is not counted", "ei_axis_in.v", "short_packet <= 1'b1;",
+     "short_packet <= 1'b0;"),
+    ("TLAST comes a frame late", "ei_axis_out.v", "count + 1'b1 == batch;", "count == batch;"),
     ("strobes are ignored", "ei_axi_regs.v", "if (s_axi_wstrb[0]) batch", "batch"),
 )  # fmt: skip
 

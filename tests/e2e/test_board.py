@@ -8,14 +8,19 @@ import importlib.util
 import json
 import re
 import shutil
+import sys
+from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
 
 from edgeinfer.cli.app import main
-from edgeinfer.targets.rtl.board import serial as lines
-from edgeinfer.targets.rtl.board.boards import board
+from edgeinfer.targets.boards import driver as drivers
+from edgeinfer.targets.boards import serial as lines
+from edgeinfer.targets.boards.boards import board
+from edgeinfer.targets.boards.driver import stand_in
 from tests.support import small_models as small
 from tests.support.board_port import board_port
 from tests.support.command_line import design_figures, shown
@@ -205,6 +210,76 @@ def test_a_zynq_board_is_built_and_simulated_with_its_own_driver(
     cycles = design_figures(made, "rtl", "proved")["latency_cycles"]
     assert measured["latency_cycles"]["value"] == cycles
     assert measured["latency_cycles"]["origin"] == "simulated"
+
+
+@dataclass
+class OtherRegisters:
+    """Registers in which a design's number can be read, and counters that stand still."""
+
+    identity: int
+
+    def read(self, address: int) -> int:
+        return {0: self.identity & 0xFFFFFFFF, 4: self.identity >> 32, 8: 1}.get(address, 0)
+
+    def write(self, address: int, value: int) -> None: ...
+
+
+@dataclass
+class BrokenChannel:
+    """A DMA's channel that refuses a transfer, or has an error in the middle of one."""
+
+    busy: bool
+
+    idle, error = False, True
+
+    def start(self) -> None: ...
+
+    def transfer(self, buffer: object) -> None:
+        if self.busy:
+            raise RuntimeError("DMA channel not idle")
+
+
+def broken_board(identity: int, *, busy: bool = False) -> ModuleType:
+    """What takes the place of `pynq` on a board where something is wrong."""
+    channel = BrokenChannel(busy)
+    dma = SimpleNamespace(
+        sendchannel=channel, recvchannel=channel, write=lambda *_: None, read=lambda *_: 0
+    )
+    return stand_in(OtherRegisters(identity), {"dma_in_0": dma, "dma_out_0": dma})
+
+
+@pytest.mark.slow
+def test_a_board_with_dma_on_which_something_is_wrong_leaves_the_run_as_it_was(
+    work: Path, capsys, monkeypatch
+) -> None:
+    order = ["compile", "net.keras", "--bits", "6", "--target", "rtl", "--board", "pynq-z2"]
+    assert main([*order, "-o", "RUN"]) == 0
+    deploy = Path("RUN/rtl/deploy")
+    identity = int(json.loads((deploy / "design.json").read_text())["identity"], 16)
+    monkeypatch.setattr(drivers, "_is_here", lambda package: True)
+
+    def refuse(path: str, download: bool = True) -> None:
+        raise RuntimeError("Root permissions required")
+
+    refused, bare = broken_board(identity), broken_board(identity)
+    vars(refused)["Overlay"] = refuse
+    vars(bare)["Overlay"] = lambda path, download=True: object()
+    before = {path: path.read_bytes() for path in Path("RUN").rglob("*.json")}
+    for package, code, said in (
+        (refused, 2, "There is no bitstream"),  # until there is one
+        (refused, 4, "Root permissions required"),
+        (bare, 4, "Another design is in design.bit"),
+        (broken_board(identity ^ 1), 4, "Another design is loaded"),
+        (broken_board(identity, busy=True), 4, "DMA channel not idle"),
+        (broken_board(identity), 4, "A DMA reported an error; the design was reset"),
+    ):
+        monkeypatch.setitem(sys.modules, "pynq", package)
+        capsys.readouterr()
+        assert main(["board", "test", "RUN", "--samples", "3"]) == code
+        told = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
+        assert len(told) == 1 and said in told[0], told
+        (deploy / "design.bit").write_bytes(b"bits")
+    assert before == {path: path.read_bytes() for path in Path("RUN").rglob("*.json")}
 
 
 @pytest.mark.slow

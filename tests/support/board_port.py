@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from edgeinfer.targets.rtl.board.boards import Board
-from edgeinfer.targets.rtl.board.messages import read_protocol
-from edgeinfer.targets.rtl.board.serial import SerialLine
+from edgeinfer.targets.boards.boards import Board
+from edgeinfer.targets.boards.messages import read_protocol
+from edgeinfer.targets.boards.serial import SerialLine
 from edgeinfer.targets.rtl.board.simulate import simulated_line
 
 HEAD, CHECK = 5, 2  # bytes of a message before and after its payload

@@ -12,9 +12,9 @@ from typing import Any, Literal, Self
 
 from edgeinfer.base.devices import Device, device, part_of
 from edgeinfer.base.errors import UsageError
+from edgeinfer.targets.boards.boards import BOARD_HELP, boards, zynq_board
+from edgeinfer.targets.boards.clocks import clock_mhz_of
 from edgeinfer.targets.options import COMPILE, ESTIMATE, Settings, option
-from edgeinfer.targets.rtl.board.boards import BOARD_HELP, boards, zynq_board
-from edgeinfer.targets.rtl.board.clocks import clock_mhz_of
 
 TOOL_VERSIONS = re.compile(r"20\d\d\.\d")
 DEFAULT_PART = "xczu7ev-ffvc1156-2-e"

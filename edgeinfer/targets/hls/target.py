@@ -18,6 +18,7 @@ from edgeinfer.base.plan import BuildPlan
 from edgeinfer.base.reads import Reads
 from edgeinfer.ir.plain_sites import spell_sites
 from edgeinfer.ir.program import Program
+from edgeinfer.targets.boards.boards import zynq_board
 from edgeinfer.targets.energy import NAME as ENERGY
 from edgeinfer.targets.energy import energy_metric
 from edgeinfer.targets.hls.csim import build
@@ -41,7 +42,6 @@ from edgeinfer.targets.hls.tools.run import synthesise
 from edgeinfer.targets.hls.tools.steps import HlsStep
 from edgeinfer.targets.lessons import RunLesson
 from edgeinfer.targets.power import NAMES as POWER_NAMES
-from edgeinfer.targets.rtl.board.boards import zynq_board
 from edgeinfer.targets.target import (
     Act,
     Advanced,
@@ -83,6 +83,8 @@ FIGURES = (  # of estimates, and of reports of C synthesis, co-simulation, synth
 )
 COSIMULATED = 10  # samples that the circuit is simulated on: it takes minutes for each
 
+WRAPPER_TEXT = tuple(f"firmware/rtl/{name}" for name in ("axi", "boards", "deploy", "synth"))
+
 
 class HlsTarget(Target[HlsSettings]):
     """Projects for Vitis, Vivado, Quartus and their kin."""
@@ -97,7 +99,11 @@ class HlsTarget(Target[HlsSettings]):
     def reads(self, act: Act) -> Reads:
         """The headers and templates that ship, hls4ml, which writes projects, and the compiler."""
         found = super().reads(act) | Reads(
-            code=("edgeinfer.targets.energy", "edgeinfer.targets.power"),
+            code=(
+                "edgeinfer.targets.boards",
+                "edgeinfer.targets.energy",
+                "edgeinfer.targets.power",
+            ),
             text=("firmware/devices", "firmware/hls"),
             libraries=("hls4ml", "python"),
         )
@@ -133,7 +139,7 @@ class HlsTarget(Target[HlsSettings]):
         """What goes around a project on a board is that of our own designs."""
         if settings.board is None:
             return Reads()
-        return Reads(code=("edgeinfer.targets.rtl",), text=("firmware/rtl",))
+        return Reads(text=WRAPPER_TEXT)
 
     def has_board(self, settings: HlsSettings) -> bool:
         """Whether the project has registers and DMA for a board."""
@@ -151,8 +157,8 @@ class HlsTarget(Target[HlsSettings]):
     ) -> BoardReply:
         """Frames by DMA to the board with the folder's project; simulated, by the C simulation of
         what becomes the IP."""
+        from edgeinfer.targets.boards.driver import ask_driver, ask_real, refuse_port
         from edgeinfer.targets.hls.board.core import simulated_core
-        from edgeinfer.targets.rtl.board.host import ask_driver, ask_real, refuse_port
 
         on = zynq_board(settings.board or "")
         refuse_port(on, port)
@@ -163,9 +169,9 @@ class HlsTarget(Target[HlsSettings]):
 
     def load_board(self, folder: Path, settings: HlsSettings, said: Said) -> str:
         """The driver on the board does it."""
-        from edgeinfer.targets.rtl.board.host import load_bitstream
+        from edgeinfer.targets.boards.driver import loading_refusal
 
-        return load_bitstream(folder, zynq_board(settings.board or ""), said)
+        raise loading_refusal(folder, zynq_board(settings.board or ""))
 
     def simulate(
         self,

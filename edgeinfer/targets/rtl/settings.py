@@ -11,9 +11,9 @@ from typing import Any, Literal, Self
 
 from edgeinfer.base.devices import Device
 from edgeinfer.base.errors import UsageError
+from edgeinfer.targets.boards.boards import BOARD_HELP, board, boards
+from edgeinfer.targets.boards.clocks import clock_mhz_of
 from edgeinfer.targets.options import COMPILE, Settings, option
-from edgeinfer.targets.rtl.board.boards import BOARD_HELP, board, boards
-from edgeinfer.targets.rtl.board.clocks import clock_mhz_of
 
 DEFAULT_PART = "lfe5u-85f"
 
@@ -226,7 +226,6 @@ class RtlSettings(Settings):
             )
         for given, name in (
             (self.unroll == "full", "--unroll full"),
-            (self.board is not None, "--board"),
             (self.latency_us is not None, "--latency-us"),
             (self.waveform, "--waveform"),
         ):

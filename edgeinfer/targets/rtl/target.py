@@ -25,14 +25,14 @@ from edgeinfer.base.plan import BuildPlan
 from edgeinfer.base.reads import Reads
 from edgeinfer.ir.interpret import fitting_inputs
 from edgeinfer.ir.program import Program
+from edgeinfer.targets.boards.boards import SerialBoard, ZynqBoard, board, boards
 from edgeinfer.targets.energy import NAME as ENERGY
 from edgeinfer.targets.energy import energy_metric
 from edgeinfer.targets.power import EVENT, EVENT_DYNAMIC, power_metrics
 from edgeinfer.targets.power import NAMES as POWER_NAMES
 from edgeinfer.targets.rtl import check
-from edgeinfer.targets.rtl.board.boards import SerialBoard, ZynqBoard, board, boards
-from edgeinfer.targets.rtl.board.shell_files import shell_files
-from edgeinfer.targets.rtl.board.zynq import zynq_files
+from edgeinfer.targets.rtl.board.shell_files import shell_files, shelled_design
+from edgeinfer.targets.rtl.board.zynq import wrap_netlist, zynq_files
 from edgeinfer.targets.rtl.choose import design_netlist
 from edgeinfer.targets.rtl.design.cycles import count_cycles, interface_cycles
 from edgeinfer.targets.rtl.design.metrics import cycle_metrics, weight_metrics
@@ -44,13 +44,14 @@ from edgeinfer.targets.rtl.emit.manifest import manifest
 from edgeinfer.targets.rtl.emit.testbench import testbench
 from edgeinfer.targets.rtl.estimate.estimate import core_of, resource_metrics
 from edgeinfer.targets.rtl.plane.check import plane_design, plane_offences
+from edgeinfer.targets.rtl.plane.delivery import delivered_files
 from edgeinfer.targets.rtl.plane.design import PlaneDesign
 from edgeinfer.targets.rtl.plane.figures import (
     count_cycles_of_planes,
     plane_metrics,
     simulated_metrics,
 )
-from edgeinfer.targets.rtl.plane.files import plane_files, plane_top_file, top_of
+from edgeinfer.targets.rtl.plane.files import plane_files, plane_manifest, plane_top_file, top_of
 from edgeinfer.targets.rtl.plane.samples import run_samples
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.tools import programs
@@ -102,6 +103,7 @@ FIGURES = (
     "latency_us_at_asked_clock",
     "memory_bits",
     "multipliers",
+    "plane_cycles",
     "plane_cycles_least",
     "throughput",
     "throughput_at_asked_clock",
@@ -122,7 +124,11 @@ class RtlTarget(Target[RtlSettings]):
     def reads(self, act: Act) -> Reads:
         """The blocks and templates that ship; the simulator; the tools that make circuits."""
         found = super().reads(act) | Reads(
-            code=("edgeinfer.targets.energy", "edgeinfer.targets.power"),
+            code=(
+                "edgeinfer.targets.boards",
+                "edgeinfer.targets.energy",
+                "edgeinfer.targets.power",
+            ),
             text=("firmware/devices", "firmware/rtl"),
         )
         match act:
@@ -166,11 +172,10 @@ class RtlTarget(Target[RtlSettings]):
             return plan
         match board(settings.board):
             case SerialBoard() as on:
-                beside = shell_files(
-                    folded, netlist, on, settings.clock_mhz, plan.files, told["blocks"]
-                )
+                shelled = shelled_design(folded, netlist, on, settings.clock_mhz)
+                beside = shell_files(shelled, on, settings.clock_mhz, plan.files, told["blocks"])
             case ZynqBoard() as on:
-                beside = zynq_files(folded, netlist, on, settings.clock_mhz)
+                beside = zynq_files(wrap_netlist(folded, netlist), on, settings.clock_mhz)
             case other:
                 assert_never(other)
         return BuildPlan(plan.name, {**plan.files, **beside})
@@ -374,6 +379,10 @@ class RtlTarget(Target[RtlSettings]):
         design = plane_design(program, settings)
         plan = plane_files(design, settings.clock_mhz)
         also = vivado_files(top_of(design), part_of(settings), settings)
+        if settings.board is not None:
+            blocks = plane_manifest(design, settings.clock_mhz)["blocks"]
+            on = board(settings.board)
+            also |= delivered_files(program, design, on, settings, plan.files, blocks)
         return BuildPlan(plan.name, {**plan.files, **also})
 
     def _emitted_plane(self, program: Program, folder: Path, settings: RtlSettings) -> PlaneDesign:

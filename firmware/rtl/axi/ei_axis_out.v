@@ -2,7 +2,8 @@
 // SPDX-FileCopyrightText: The edgeinfer authors
 
 // Frames of a design to packets for a DMA: `batch` frames of BEATS beats, each WORDS words of WIDE bytes of which
-// the lowest BYTES count; TLAST is on the packet's last word.
+// the lowest BYTES count; TLAST is on the packet's last word. Where BEATS is 0, a frame is as long as it likes, and
+// its own TLAST ends it.
 module ei_axis_out #(
     parameter WIDE  = 1,
     parameter WORDS = 1,
@@ -33,10 +34,11 @@ module ei_axis_out #(
     reg [CW-1:0] beat;
     reg [31:0] count;
     wire part_ends = part == LAST_PART;
-    wire packet_ends = beat == LAST && count + 1'b1 == batch;
+    wire frame_ends = BEATS == 0 ? s_axis_tlast : beat == LAST;  // the others are counted
+    wire packet_ends = frame_ends && count + 1'b1 == batch;
     wire step = s_axis_tvalid && s_axis_tready;
     wire [8*WIDE*WORDS-1:0] word;
-    wire unused = &{1'b0, s_axis_tlast};  // frames are counted
+    wire unused = &{1'b0, s_axis_tlast, beat};
 
     generate
         if (8 * WIDE * WORDS > 8 * BYTES) begin : g_padding
@@ -51,7 +53,7 @@ module ei_axis_out #(
     assign m_axis_tdata  = word[8*WIDE*part+:8*WIDE];
     assign m_axis_tkeep  = {WIDE{1'b1}};
     assign m_axis_tlast  = part_ends && packet_ends;
-    assign frame  = step && beat == LAST;
+    assign frame  = step && frame_ends;
     assign packet = step && packet_ends;
 
     always @(posedge clk) begin
@@ -62,8 +64,8 @@ module ei_axis_out #(
         end else begin
             if (m_axis_tvalid && m_axis_tready) part <= part_ends ? {PW{1'b0}} : part + 1'b1;
             if (step) begin
-                beat <= beat == LAST ? {CW{1'b0}} : beat + 1'b1;
-                if (beat == LAST) count <= packet_ends ? 32'd0 : count + 1'b1;
+                beat <= frame_ends ? {CW{1'b0}} : beat + 1'b1;
+                if (frame_ends) count <= packet_ends ? 32'd0 : count + 1'b1;
             end
         end
     end

@@ -28,8 +28,9 @@ module shell_tb;
     ei_shell_rx #(.ID(16'hC0DE), .PAYLOAD(PAYLOAD), .TIMEOUT(TIMEOUT)) shell_rx (
         .clk(clk), .rst(rst), .hold(busy || done), .valid(in_valid), .data(in_byte), .begun(begun), .store(store),
         .position(position), .done(done), .status(status));
-    ei_shell_tx #(.OUTPUTS(3), .PAYLOAD(PAYLOAD + 4)) shell_tx (
-        .clk(clk), .rst(rst), .start(done), .status(status), .busy(busy), .finished(finished), .full(full),
+    ei_shell_tx #(.OUTPUTS(3)) shell_tx (
+        .clk(clk), .rst(rst), .start(done), .status(status), .payload(PAYLOAD[15:0] + 16'd4), .busy(busy),
+        .finished(finished), .full(full),
         .valid(saved), .ready(taken), .data(bytes), .last(last), .byte_valid(out_valid), .byte_ready(out_ready),
         .byte_data(out_byte));
     ei_shell_load #(.BYTES(3), .BEATS(4), .FIRST(0)) load_a (

@@ -44,10 +44,23 @@ class Accelerator:
         self.described = json.loads((self.folder / "design.json").read_text())
         self.inputs, self.outputs = self.described["inputs"], self.described["outputs"]
         self.allocate = allocate
-        self.overlay = Overlay(str(self.folder / "design.bit"), download=download)
-        self.registers = self.overlay.accelerator
-        into = [getattr(self.overlay, f"dma_in_{k}") for k in range(len(self.inputs))]
-        out_of = [getattr(self.overlay, f"dma_out_{k}") for k in range(len(self.outputs))]
+        try:
+            self.overlay = Overlay(str(self.folder / "design.bit"), download=download)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise AcceleratorError(
+                f"The design was not loaded into the logic: {error}. Is this the board, is the "
+                "user root, does another program use the logic?"
+            ) from None
+        streams = max(len(self.outputs), 1)  # a design for planes has one, of records
+        try:
+            self.registers = self.overlay.accelerator
+            into = [getattr(self.overlay, f"dma_in_{k}") for k in range(len(self.inputs))]
+            out_of = [getattr(self.overlay, f"dma_out_{k}") for k in range(streams)]
+        except AttributeError as error:
+            raise AcceleratorError(
+                f"Another design is in design.bit: {error}. Copy the one of this design there, "
+                "and its design.hwh."
+            ) from None
         self.senders = [dma.sendchannel for dma in into]
         self.receivers = [dma.recvchannel for dma in out_of]
         self.engines = [(dma, SEND_CONTROL) for dma in into]
@@ -137,10 +150,17 @@ class Accelerator:
         return {name: np.concatenate(values) for name, values in parts.items()}
 
     def _transfer(self, raw, frames):
+        contents = [pack(raw[told["name"]], told) for told in self.inputs]
+        sizes = [frames * frame_bytes(told) for told in self.outputs]
+        taken = self.exchange(contents, sizes, frames)
+        return {told["name"]: unpack(taken[k], told) for k, told in enumerate(self.outputs)}
+
+    def exchange(self, contents, sizes, frames):
+        """A packet of so many frames for each input, and up to so many bytes from each output."""
         before = self.counters()
         self.registers.write(BATCH, frames)
-        given = [self._buffer(pack(raw[told["name"]], told)) for told in self.inputs]
-        taken = [self.allocate((frames * frame_bytes(told),), np.uint8) for told in self.outputs]
+        given = [self._buffer(content) for content in contents]
+        taken = [self.allocate((size,), np.uint8) for size in sizes]
         try:
             for number, buffer in enumerate(taken):
                 self.receivers[number].transfer(buffer)
@@ -151,10 +171,13 @@ class Accelerator:
                 buffer.invalidate()
             self.cycles = self.registers.read(CYCLES)
             self._check(before, frames)
-            return {
-                told["name"]: unpack(np.array(taken[number]), told)
-                for number, told in enumerate(self.outputs)
-            }
+            return [np.array(buffer) for buffer in taken]
+        except (OSError, RuntimeError) as error:
+            self.reset()
+            raise AcceleratorError(
+                f"A DMA did not take a transfer: {error}. Does another program use it? The design "
+                "was reset."
+            ) from None
         finally:
             for buffer in (*given, *taken):
                 buffer.freebuffer()

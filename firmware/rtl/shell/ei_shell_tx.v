@@ -4,13 +4,13 @@
 // Answers: 5A, the status, the payload's length, the payload, a CRC over all but the first. Where the status
 // is not 0 there is no payload; else the bytes of all outputs, in order, when all of them are there.
 module ei_shell_tx #(
-    parameter        OUTPUTS = 1,
-    parameter [15:0] PAYLOAD = 1
+    parameter OUTPUTS = 1
 ) (
     input  wire                 clk,
     input  wire                 rst,
     input  wire                 start,
     input  wire [          1:0] status,
+    input  wire [         15:0] payload,   // bytes of all outputs, known when they are there
     output reg                  busy,
     output wire                 finished,  // for one cycle
     input  wire [  OUTPUTS-1:0] full,
@@ -32,7 +32,7 @@ module ei_shell_tx #(
     reg counted;                // the byte that is offered is one of the CRC's
     wire [15:0] next;
     wire good = status == 2'd0;
-    wire [15:0] length = good ? PAYLOAD : 16'd0;
+    wire [15:0] length = good ? payload : 16'd0;
     wire settled = state == CHECK && !byte_valid;  // every byte has left, and is in the CRC
     wire free = !byte_valid || byte_ready;
     wire offered = |(valid & turn);

@@ -20,12 +20,12 @@ from edgeinfer.base import plan, tools
 from edgeinfer.base.code import fill_template
 from edgeinfer.base.names import Identifier
 from edgeinfer.base.scratch import scratch_folder
+from edgeinfer.targets.boards.boards import FOLDER
+from edgeinfer.targets.boards.driver import stand_in
+from edgeinfer.targets.boards.wrapper import DESCRIPTION
 from edgeinfer.targets.hls.board.files import TEMPLATES, core_values
 from edgeinfer.targets.hls.csim import build
 from edgeinfer.targets.hls.project import manifest
-from edgeinfer.targets.rtl.board.fabric import stand_in
-from edgeinfer.targets.rtl.board.shell_files import FOLDER
-from edgeinfer.targets.rtl.board.zynq import DESCRIPTION
 
 RUN_SECONDS = 24 * 3600.0
 CORE = tools.Tool("C-simulation", "", "the compiled project", "edgeinfer compile")

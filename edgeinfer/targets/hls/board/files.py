@@ -18,11 +18,10 @@ from edgeinfer.base.code import fill_template
 from edgeinfer.base.errors import UsageError
 from edgeinfer.base.names import Identifier, Operand, QuotedText
 from edgeinfer.ir.program import Program
+from edgeinfer.targets.boards.boards import FOLDER, ZynqBoard
+from edgeinfer.targets.boards.wrapper import StreamPort, WrappedDesign, wrapper_files
 from edgeinfer.targets.hls.project.manifest import Manifest, TopPort
 from edgeinfer.targets.hls.settings import HlsSettings, IoType
-from edgeinfer.targets.rtl.board.boards import ZynqBoard
-from edgeinfer.targets.rtl.board.shell_files import FOLDER
-from edgeinfer.targets.rtl.board.zynq import StreamPort, WrappedDesign, wrapper_files
 from quantization.fixed import Fixed
 
 TEMPLATES = "firmware/hls/board"
@@ -91,7 +90,7 @@ def wrapped_design(program: Program, project: Manifest) -> WrappedDesign:
     inputs, outputs = core_ports(project, hosts)
     return WrappedDesign(
         program.name, project.program, core_module(project),
-        tuple(port.stream for port in inputs), tuple(port.stream for port in outputs), core=True,
+        tuple(port.stream for port in inputs), tuple(port.stream for port in outputs),
     )  # fmt: skip
 
 

@@ -11,14 +11,13 @@ from pathlib import Path
 from edgeinfer.base import tools
 from edgeinfer.base.errors import ToolFailedError
 from edgeinfer.base.plan import writing
+from edgeinfer.targets.boards.block_design import by_block_design
+from edgeinfer.targets.boards.boards import BUILD, zynq_board
 from edgeinfer.targets.hls.board.files import IP_SCRIPT
 from edgeinfer.targets.hls.settings import HlsSettings
 from edgeinfer.targets.hls.tools.run import licence_refusal
 from edgeinfer.targets.hls.tools.steps import hls_call
 from edgeinfer.targets.programs import VIVADO
-from edgeinfer.targets.rtl.board.boards import zynq_board
-from edgeinfer.targets.rtl.tools.block_design import by_block_design
-from edgeinfer.targets.rtl.tools.routing import BUILD
 from edgeinfer.targets.target import Said, ToolResult
 
 COMPONENT = f"{BUILD}/ip/solution1/impl/ip/component.xml"

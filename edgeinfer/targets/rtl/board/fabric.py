@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""The programmable logic of a Zynq board, real or simulated, as the driver in `deploy` sees it. The
-driver is the file that goes onto the board; a simulation has a stand-in for the package `pynq`."""
+"""The programmable logic of a Zynq board, simulated, as the driver in `deploy` sees it."""
 
 from __future__ import annotations
 
 import contextlib
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -15,9 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from edgeinfer.targets.boards.boards import FOLDER
+from edgeinfer.targets.boards.driver import stand_in
+from edgeinfer.targets.boards.wrapper import AXI_TOP
 from edgeinfer.targets.rtl.board.pipe import SimulationPipe, run_beside
-from edgeinfer.targets.rtl.board.shell_files import FOLDER
-from edgeinfer.targets.rtl.board.zynq import AXI_TOP, DEPLOY, HARNESS
+from edgeinfer.targets.rtl.board.zynq import HARNESS
 from edgeinfer.targets.rtl.emit.emit import HDL
 from edgeinfer.targets.rtl.tools.cache import cache_folder
 from edgeinfer.targets.rtl.tools.synthesis import belongs_to_design
@@ -127,36 +127,6 @@ class SimulatedDma:
         return 0
 
 
-class SimulatedBuffer(np.ndarray[Any, np.dtype[Any]]):
-    """Memory that processors and DMA share."""
-
-    def flush(self) -> None:
-        """Nothing is kept back."""
-
-    def invalidate(self) -> None:
-        """Nothing is kept back."""
-
-    def freebuffer(self) -> None:
-        """Python does that."""
-
-
-@dataclass(slots=True)
-class SimulatedOverlay:
-    """What `pynq.Overlay` gives a driver."""
-
-    accelerator: Any
-    engines: dict[str, Any]
-
-    def __getattr__(self, name: str) -> Any:
-        engines: dict[str, Any] = object.__getattribute__(self, "engines")
-        if name not in engines:
-            raise AttributeError(name)
-        return engines[name]
-
-    def free(self) -> None:
-        """The simulation ends by itself."""
-
-
 @contextlib.contextmanager
 def simulated_fabric(
     folder: Path, inputs: int, outputs: int, *, cycles: int, gaps: float = 0.0
@@ -182,36 +152,3 @@ def simulated_fabric(
             for k in range(outputs)
         }
         yield stand_in(SimulatedRegisters(pipe), engines)
-
-
-def stand_in(registers: Any, engines: Mapping[str, Any]) -> ModuleType:
-    """A package like `pynq`, whose overlay has these registers and DMAs."""
-    overlay = SimulatedOverlay(registers, dict(engines))
-    package = ModuleType("pynq")
-    vars(package)["Overlay"] = lambda path, download=True: overlay
-    vars(package)["allocate"] = _allocate
-    return package
-
-
-def _allocate(shape: tuple[int, ...], kind: Any) -> SimulatedBuffer:
-    return np.zeros(shape, kind).view(SimulatedBuffer)
-
-
-@contextlib.contextmanager
-def driver_of(folder: Path, package: ModuleType | None) -> Iterator[Any]:
-    """The driver that goes onto the board, from a target's folder, with a stand-in for `pynq`, or
-    with the real one."""
-    path = folder / DEPLOY / "driver.py"
-    driver = ModuleType("driver")
-    driver.__file__ = str(path)
-    before = sys.modules.get("pynq")
-    if package is not None:
-        sys.modules["pynq"] = package
-    try:
-        exec(compile(path.read_bytes(), str(path), "exec"), vars(driver))
-        yield driver
-    finally:
-        if package is not None:
-            del sys.modules["pynq"]
-            if before is not None:
-                sys.modules["pynq"] = before

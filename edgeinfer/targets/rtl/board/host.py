@@ -5,34 +5,36 @@ board that is simulated from pin to pin has the same host."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import assert_never
-
-import numpy as np
 
 from edgeinfer.base import tools
 from edgeinfer.base.errors import ToolFailedError, UsageError
-from edgeinfer.targets.rtl.board.boards import Board, SerialBoard, ZynqBoard
-from edgeinfer.targets.rtl.board.fabric import driver_of, simulated_fabric
-from edgeinfer.targets.rtl.board.messages import read_protocol
-from edgeinfer.targets.rtl.board.serial import SerialLine, find_port, open_port, run
+from edgeinfer.targets.boards.boards import BUILD, Board, SerialBoard, ZynqBoard
+from edgeinfer.targets.boards.driver import ask_driver, ask_real, loading_refusal, refuse_port
+from edgeinfer.targets.boards.messages import read_protocol
+from edgeinfer.targets.boards.serial import (
+    SerialLine,
+    find_port,
+    open_port,
+    run,
+    run_patches,
+)
+from edgeinfer.targets.boards.wrapper import DESCRIPTION
+from edgeinfer.targets.rtl.board.fabric import simulated_fabric
 from edgeinfer.targets.rtl.board.simulate import simulated_line
-from edgeinfer.targets.rtl.board.zynq import DEPLOY, DESCRIPTION
 from edgeinfer.targets.rtl.emit.emit import MANIFEST
 from edgeinfer.targets.rtl.tools.place import flow_of
 from edgeinfer.targets.rtl.tools.programs import LOADER
-from edgeinfer.targets.rtl.tools.routing import BUILD
-from edgeinfer.targets.target import BoardReply
+from edgeinfer.targets.target import PLANE_CYCLES, BoardReply
 from quantization.fixed import Ints
 
 LOAD_SECONDS = 300.0
-TIMED_FRAMES = 16  # that a Zynq's design computes one by one
 LEAST_PATIENCE_CYCLES = 1_000_000  # that a simulated board may think before it answers
 
 
@@ -56,15 +58,6 @@ def ask(
             assert_never(on)
 
 
-def refuse_port(on: ZynqBoard, port: str | None) -> None:
-    """An error where a port is named for a board that has none."""
-    if port is not None:
-        raise UsageError(
-            f"The {on.title} has no serial port for frames: it takes them by DMA.",
-            hint="Leave out --port.",
-        )
-
-
 def _ask_line(
     folder: Path,
     on: SerialBoard,
@@ -86,9 +79,13 @@ def _ask_line(
         line = open_port(chosen, protocol.baud)
     with line as opened:
         began = time.monotonic()
-        found = run(protocol, opened, raw, advanced=advanced)
+        if protocol.records is None:
+            found = run(protocol, opened, raw, advanced=advanced)
+        else:
+            found = run_patches(protocol, protocol.records, opened, raw, advanced=advanced)
         seconds = time.monotonic() - began
-    return BoardReply(found.outputs, found.cycles, protocol.clock_mhz, seconds, where)
+    reply = BoardReply(found.outputs, found.cycles, protocol.clock_mhz, seconds, where)
+    return reply if protocol.records is None else replace(reply, counted=PLANE_CYCLES)
 
 
 def _ask_fabric(
@@ -103,77 +100,26 @@ def _ask_fabric(
         return ask_real(folder, on, raw, advanced)
     described = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
     cycles = _described_latency(folder) * len(next(iter(raw.values())))
-    package = simulated_fabric(
-        folder, len(described["inputs"]), len(described["outputs"]), cycles=cycles
-    )
+    outputs = max(len(described["outputs"]), 1)  # records of planes come out of one
+    package = simulated_fabric(folder, len(described["inputs"]), outputs, cycles=cycles)
     where = f"the {on.title}, its logic simulated from the DMAs' streams on"
     return ask_driver(folder, package, where, raw, advanced)
 
 
-def ask_real(
-    folder: Path,
-    on: ZynqBoard,
-    raw: Mapping[str, Ints],
-    advanced: Callable[[int, int], None],
-) -> BoardReply:
-    """By the driver, on the board itself."""
-    _check_zynq(folder, on)
-    return ask_driver(folder, nullcontext(), f"the {on.title}", raw, advanced)
-
-
-def ask_driver(
-    folder: Path,
-    package: AbstractContextManager[ModuleType | None],
-    where: str,
-    raw: Mapping[str, Ints],
-    advanced: Callable[[int, int], None],
-    *,
-    timed: bool = True,
-) -> BoardReply:
-    """By the driver that goes onto the board: some frames one by one, which the design's counter
-    times, and all of them in large transfers. `timed`: whether there is such a counter."""
-    count = len(next(iter(raw.values())))
-    with package as pynq, driver_of(folder, pynq) as driver:
-        try:
-            with driver.Accelerator() as accelerator:
-                cycles = []
-                for number in range(min(count, TIMED_FRAMES) if timed else 0):
-                    accelerator.run_raw({k: v[number : number + 1] for k, v in raw.items()})
-                    cycles.append(accelerator.cycles)
-                outputs = accelerator.run_raw(raw)
-                advanced(count, count)
-                reply = BoardReply(
-                    outputs, np.array(cycles, np.int64), accelerator.clock_mhz,
-                    accelerator.seconds, where,
-                )  # fmt: skip
-        except driver.AcceleratorError as error:
-            raise ToolFailedError(f"{where}: {error}") from None
-    return reply
-
-
-def _check_zynq(folder: Path, on: ZynqBoard) -> None:
-    """An error where this machine is not the board, or the board has no bitstream."""
-    if importlib.util.find_spec("pynq") is None:
-        raise ToolFailedError(
-            f"This machine is not the {on.title}: the Python package pynq is not here.",
-            hint=f"Copy {folder / DEPLOY} to the board and run there: python3 run.py --data d.npz "
-            "-o scores.npz. Or add --simulate.",
-        )
-    if not (folder / DEPLOY / "design.bit").is_file():
-        raise UsageError(
-            f"There is no bitstream for the {on.title} in {folder / DEPLOY}.",
-            hint="Make it with: edgeinfer board build RUN",
-        )
-
-
 def patience_cycles(folder: Path) -> int:
-    """How long a simulated board may be silent: a frame takes less."""
-    return LEAST_PATIENCE_CYCLES + 4 * _described_latency(folder)
+    """How long a simulated board may be silent: a frame takes less, and so does a plane in which
+    every pixel is a hit."""
+    described = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    plane = described.get("plane")
+    most = plane["cycles_most"] if plane else described["latency_cycles"]
+    return LEAST_PATIENCE_CYCLES + 4 * int(most)
 
 
 def _described_latency(folder: Path) -> int:
+    """Cycles of a frame; of a plane, those that it takes without a hit."""
     described = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    return int(described["latency_cycles"])
+    plane = described.get("plane")
+    return int(plane["beats"] if plane else described["latency_cycles"])
 
 
 def bitstream_of(folder: Path, on: SerialBoard) -> Path:
@@ -185,10 +131,7 @@ def load_bitstream(folder: Path, on: Board, said: Callable[[str, float, str], No
     """Load the bitstream of a target's folder; an error where there is none, no loader, or no
     board."""
     if not isinstance(on, SerialBoard):
-        raise UsageError(
-            f"The {on.title} is loaded by the driver that runs on it.",
-            hint=f"Copy {folder / DEPLOY} to the board and run there: python3 run.py --data d.npz",
-        )
+        raise loading_refusal(folder, on)
     bitstream = bitstream_of(folder, on)
     if not bitstream.is_file():
         raise UsageError(

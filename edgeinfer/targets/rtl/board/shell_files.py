@@ -4,83 +4,108 @@
 
 from __future__ import annotations
 
+import itertools
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from edgeinfer.base import assets
 from edgeinfer.base.errors import UsageError
 from edgeinfer.base.names import Identifier, OwnText, QuotedText, remark
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.rtl.board.boards import SerialBoard
-from edgeinfer.targets.rtl.board.clocks import BoardClock, clock_of
-from edgeinfer.targets.rtl.board.messages import DESCRIPTION, Channel, Protocol
-from edgeinfer.targets.rtl.design.netlist import Netlist
+from edgeinfer.targets.boards.boards import FOLDER, SerialBoard
+from edgeinfer.targets.boards.channels import Channel
+from edgeinfer.targets.boards.clocks import BoardClock, clock_of
+from edgeinfer.targets.boards.messages import CYCLE_BYTES, DESCRIPTION, MOST_BYTES, Protocol
+from edgeinfer.targets.boards.records import RecordLayout
+from edgeinfer.targets.rtl.design.netlist import Netlist, NetlistPort
 from edgeinfer.targets.rtl.emit.emit import HDL, LIBRARY, context, render_template
 from edgeinfer.targets.rtl.tools.families import family_of
 from edgeinfer.targets.rtl.tools.place import NETLIST, flow_of, nextpnr_arguments, packer_arguments
 from edgeinfer.targets.rtl.tools.synthesis import belongs_to_design, script_of, wants_dsp
 
-FOLDER = "board"
 TOP = "ei_board_top"
 CLOCK = "ei_board_clock.v"
 CRYSTAL = "crystal"  # the clock where there is no PLL, or where it is simulated
 TOP_TEMPLATE = "shell/board_top.v.j2"
 MAKE_TEMPLATE = "boards/board.mk.j2"
 QUIET_SECONDS = 0.25  # after which half a message is forgotten
-MOST_BYTES = 0xFFFF  # of a payload
 
 
-def protocol_of(program: Program, netlist: Netlist, on: SerialBoard, clock: BoardClock) -> Protocol:
-    """What goes over the line; the number is the Program's own."""
+@dataclass(frozen=True, slots=True)
+class ShelledDesign:
+    """A design that gets a shell: what goes over the line, its module, and its ports as templates
+    take them, in the same order."""
+
+    name: Identifier
+    module: Identifier
+    protocol: Protocol
+    inputs: tuple[Mapping[str, Any], ...]
+    outputs: tuple[Mapping[str, Any], ...]
+
+
+def shelled_design(
+    program: Program, netlist: Netlist, on: SerialBoard, clock_mhz: float
+) -> ShelledDesign:
+    """A design for frames."""
     values = {output.name: output.value for output in program.outputs}
     streams = netlist.streams
-    return Protocol(
-        int(program.digest[:4], 16),
-        on.baud,
-        clock.divider,
-        clock.mhz,
-        tuple(
-            Channel(p.name, streams[p.stream].type, program.shapes[p.name], streams[p.stream].lanes)
-            for p in netlist.inputs
-        ),
-        tuple(
-            Channel(
-                p.name,
-                streams[p.stream].type,
-                program.shapes[values[p.name]],
-                streams[p.stream].lanes,
-            )
-            for p in netlist.outputs
-        ),
+
+    def channel(port: NetlistPort, value: str) -> Channel:
+        stream = streams[port.stream]
+        return Channel(port.name, stream.type, program.shapes[value], stream.lanes)
+
+    protocol = protocol_of(
+        program, on, clock_mhz, tuple(channel(p, p.name) for p in netlist.inputs),
+        tuple(channel(p, values[p.name]) for p in netlist.outputs),
+    )  # fmt: skip
+    known = context(netlist, ())
+    return ShelledDesign(
+        known["name"], known["module"], protocol, tuple(known["inputs"]), tuple(known["outputs"])
     )
 
 
-def shell_files(
+def protocol_of(
     program: Program,
-    netlist: Netlist,
     on: SerialBoard,
     clock_mhz: float,
-    design: Mapping[str, bytes],
+    inputs: tuple[Channel, ...],
+    outputs: tuple[Channel, ...],
+    records: RecordLayout | None = None,
+) -> Protocol:
+    """What goes over the line; the number is the Program's own."""
+    clock = clock_of(on, clock_mhz)
+    number = int(program.digest[:4], 16)
+    return Protocol(number, on.baud, clock.divider, clock.mhz, inputs, outputs, records)
+
+
+def shell_files(
+    design: ShelledDesign,
+    on: SerialBoard,
+    clock_mhz: float,
+    beside: Collection[str],
     blocks: list[Mapping[str, Any]],
 ) -> dict[str, bytes]:
-    """Everything that goes beside a design for a board. `design`: the files that are there already;
+    """Everything that goes beside a design for a board. `beside`: the files that are there already;
     `blocks`: as the manifest tells them."""
-    clock = clock_of(on, clock_mhz)
-    protocol = protocol_of(program, netlist, on, clock)
+    clock, protocol = clock_of(on, clock_mhz), design.protocol
     payloads = protocol.payload_in(), protocol.payload_out()
     if max(payloads) > MOST_BYTES:
         raise UsageError(
-            f"A frame of {program.name} takes {payloads[0]:,} bytes in, {payloads[1]:,} out; the "
+            f"A frame of {design.name} takes {payloads[0]:,} bytes in, {payloads[1]:,} out; the "
             f"board's shell keeps up to {MOST_BYTES:,} of each.",
-            hint="Choose a smaller model for the board.",
+            hint="Choose a smaller model for the board, or smaller planes.",
         )
-    known = context(netlist, ())
-    first = 0
-    for port, channel in zip(known["inputs"], protocol.inputs, strict=True):
-        port["first"] = first
-        first += channel.frame_bytes
-    known |= {
+    firsts = itertools.accumulate((c.frame_bytes for c in protocol.inputs), initial=0)
+    known = {
+        "name": design.name,
+        "module": design.module,
+        "inputs": [
+            {**port, "first": first} for port, first in zip(design.inputs, firsts, strict=False)
+        ],
+        "outputs": design.outputs,
+        "records": payloads[1] - CYCLE_BYTES if protocol.records is not None else 0,
         "title": remark(on.title),
         "crystal_mhz": on.crystal_hz / 1e6,
         "clock_mhz": clock.mhz,
@@ -101,13 +126,13 @@ def shell_files(
         CLOCK: clock_file(on.pll or CRYSTAL),
         f"{TOP}.v": render_template(TOP_TEMPLATE, known),
     }
-    taken = [name.removeprefix(f"{HDL}/") for name in design if name.startswith(f"{HDL}/")]
     part = on.device
-    names = [*files, *(name for name in taken if belongs_to_design(name))]
+    plain = (name.removeprefix(f"{HDL}/").removeprefix(f"{FOLDER}/") for name in beside)
+    names = [*files, *(name for name in plain if "/" not in name and belongs_to_design(name))]
     dsp = wants_dsp(blocks, part)
     files["synth.ys"] = script_of(names, TOP, family_of(part.fabric), dsp=dsp)
     files[on.pins] = assets.path(f"{LIBRARY}/boards/{on.pins}").read_bytes()
-    files["Makefile"] = _makefile(known["name"], on, clock)
+    files["Makefile"] = _makefile(design.name, on, clock)
     found = {f"{FOLDER}/{name}": content for name, content in files.items()}
     return {**found, DESCRIPTION: protocol.description()}
 

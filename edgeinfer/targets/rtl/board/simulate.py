@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeinfer.base import assets
-from edgeinfer.targets.rtl.board.boards import SerialBoard
-from edgeinfer.targets.rtl.board.messages import Protocol
+from edgeinfer.targets.boards.boards import FOLDER, SerialBoard
+from edgeinfer.targets.boards.messages import Protocol
 from edgeinfer.targets.rtl.board.pipe import SimulationPipe, run_beside
-from edgeinfer.targets.rtl.board.shell_files import CLOCK, CRYSTAL, FOLDER, TOP, clock_file
+from edgeinfer.targets.rtl.board.shell_files import CLOCK, CRYSTAL, TOP, clock_file
 from edgeinfer.targets.rtl.emit.emit import HDL, LIBRARY
 from edgeinfer.targets.rtl.tools.cache import cache_folder
 from edgeinfer.targets.rtl.tools.synthesis import belongs_to_design

@@ -1,116 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""The files around a design on a Zynq board: registers and DMA by AXI, Vivado's script for the
-block design, and what runs on the board's processors."""
+"""A design of ours behind registers and DMA: the files that only it has."""
 
 from __future__ import annotations
 
-import json
-import math
-from dataclasses import dataclass
-from typing import Any
-
-from edgeinfer.base import assets
-from edgeinfer.base.devices import device
-from edgeinfer.base.names import Identifier, Operand, QuotedText, identifier, remark
-from edgeinfer.ir.ops import Shape
+from edgeinfer.base.names import Identifier
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.rtl.board.boards import ZynqBoard
-from edgeinfer.targets.rtl.board.shell_files import FOLDER
+from edgeinfer.targets.boards.boards import ZynqBoard
+from edgeinfer.targets.boards.wrapper import (
+    StreamPort,
+    WrappedDesign,
+    template_values,
+    wrapper_files,
+)
 from edgeinfer.targets.rtl.design.netlist import Netlist, Stream
-from edgeinfer.targets.rtl.emit.emit import HDL, LIBRARY, module_of, port_ids, render_template
-from quantization.fixed import Fixed
+from edgeinfer.targets.rtl.emit.emit import HDL, module_of, port_ids, render_template
 
-AXI_TOP = "ei_axi_top"
-TOP_TEMPLATE = "axi/axi_top.v.j2"
-SCRIPT_TEMPLATE, SCRIPT = "synth/block_design.tcl.j2", "board/block_design.tcl"
-PACKAGE_TEMPLATE, PACKAGE = "synth/package_ip.tcl.j2", "board/package_ip.tcl"
 HARNESS_TEMPLATE, HARNESS = "sim/axi.cpp.j2", "sim/axi.cpp"
-DEPLOY = "deploy"  # what goes onto the board
-DESCRIPTION = f"{DEPLOY}/design.json"
-README_TEMPLATE, HEADER_TEMPLATE = "deploy/README.md.j2", "deploy/design.h.j2"
-SHIPPED = ("driver.py", "run.py", "accelerator.ipynb", "example.c")
-WIDEST_BYTES = 8  # of a DMA's word: the ports of a Zynq's memory
-IDENTITY_DIGITS = 16  # of the Program's hash
 
 
-@dataclass(frozen=True, slots=True)
-class StreamPort:
-    """An input or an output of a design behind DMA, and how its elements lie in beats."""
-
-    name: str
-    id: Identifier  # in the names of its signals
-    type: Fixed
-    shape: Shape
-    lanes: int
-    host: str = "none"  # what is left to the host
-
-    @property
-    def beat_bytes(self) -> int:
-        """Bytes of a beat of the design."""
-        return -(-self.lanes * self.type.bits // 8)
-
-    @property
-    def template_words(self) -> dict[str, Any]:
-        """What the templates ask for."""
-        return {
-            "id": self.id,
-            "bytes": self.beat_bytes,
-            "beats": math.prod(self.shape) // self.lanes,
-            **dma_words(self.beat_bytes),
-        }
-
-    @property
-    def description(self) -> dict[str, Any]:
-        """What the driver has to know."""
-        words = dma_words(self.beat_bytes)
-        return {
-            "name": self.name,
-            "shape": list(self.shape),
-            "signed": self.type.signed,
-            "bits": self.type.bits,
-            "fraction": self.type.frac,
-            "lanes": self.lanes,
-            "word_bytes": words["wide"],
-            "words": words["dma_words"],
-            "host": self.host,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class WrappedDesign:
-    """A design that gets registers and DMA: a module beside them, or a `core` that is an IP of its
-    own, made by an HLS compiler, whose streams the wrapper hands on."""
-
-    name: str
-    digest: str  # of the Program
-    module: Identifier
-    inputs: tuple[StreamPort, ...]
-    outputs: tuple[StreamPort, ...]
-    core: bool = False
-
-    def description(self, clock_mhz: float) -> dict[str, Any]:
-        """What the driver has to know."""
-        return {
-            "name": self.name,
-            "identity": self.digest[:IDENTITY_DIGITS],
-            "clock_mhz": clock_mhz,
-            "inputs": [port.description for port in self.inputs],
-            "outputs": [port.description for port in self.outputs],
-        }
-
-
-def zynq_files(
-    program: Program, netlist: Netlist, on: ZynqBoard, clock_mhz: float
-) -> dict[str, bytes]:
-    """Everything that goes beside a design of ours for a Zynq board."""
+def wrap_netlist(program: Program, netlist: Netlist) -> WrappedDesign:
+    """A design of ours for frames."""
     outputs = {output.name: output for output in program.outputs}
     ids, streams = port_ids(netlist), netlist.streams
 
     def port(name: str, id: Identifier, stream: Stream, value: str, host: str) -> StreamPort:
         return StreamPort(name, id, stream.type, program.shapes[value], stream.lanes, host)
 
-    design = WrappedDesign(
+    return WrappedDesign(
         program.name,
         program.digest,
         Identifier(module_of(netlist)),
@@ -122,54 +39,14 @@ def zynq_files(
             )
             for p in netlist.outputs
         ),
+        HDL,
     )  # fmt: skip
+
+
+def zynq_files(design: WrappedDesign, on: ZynqBoard, clock_mhz: float) -> dict[str, bytes]:
+    """Everything that goes beside a design of ours for a Zynq board."""
     known = template_values(design, on, clock_mhz)
     return {
         **wrapper_files(design, on, clock_mhz),
-        PACKAGE: render_template(PACKAGE_TEMPLATE, known),
         HARNESS: render_template(HARNESS_TEMPLATE, known),
     }
-
-
-def template_values(design: WrappedDesign, on: ZynqBoard, clock_mhz: float) -> dict[str, Any]:
-    """What the templates ask for."""
-    described = design.description(clock_mhz)
-    return {
-        "name": identifier(design.name),
-        "module": design.module,
-        "core": design.core,
-        "inputs": [port.template_words for port in design.inputs],
-        "outputs": [port.template_words for port in design.outputs],
-        "title": remark(on.title),
-        "clock_mhz": clock_mhz,
-        "clock_khz": round(clock_mhz * 1000),
-        "id": Operand(described["identity"]),
-        "processor": QuotedText(on.processor),
-        "zynqmp": on.processor == "zynqmp",
-        "part": QuotedText(device(on.part).part),
-        "board_part": Operand(on.board_part),
-        "hdl": QuotedText(HDL),
-    }
-
-
-def wrapper_files(design: WrappedDesign, on: ZynqBoard, clock_mhz: float) -> dict[str, bytes]:
-    """Registers and DMA around a design, Vivado's script, and what runs on the board."""
-    known = template_values(design, on, clock_mhz)
-    library = assets.path(f"{LIBRARY}/axi")
-    deploy = assets.path(f"{LIBRARY}/deploy")
-    described = design.description(clock_mhz)
-    return {
-        **{f"{FOLDER}/{path.name}": path.read_bytes() for path in sorted(library.glob("*.v"))},
-        f"{FOLDER}/{AXI_TOP}.v": render_template(TOP_TEMPLATE, known),
-        SCRIPT: render_template(SCRIPT_TEMPLATE, known),
-        DESCRIPTION: (json.dumps(described, indent=1) + "\n").encode(),
-        **{f"{DEPLOY}/{name}": (deploy / name).read_bytes() for name in SHIPPED},
-        f"{DEPLOY}/design.h": render_template(HEADER_TEMPLATE, known),
-        f"{DEPLOY}/README.md": render_template(README_TEMPLATE, known),
-    }
-
-
-def dma_words(beat_bytes: int) -> dict[str, int]:
-    """How a beat lies in memory: words of so many bytes, and which of their bytes count."""
-    wide = min(1 << (beat_bytes - 1).bit_length(), WIDEST_BYTES)
-    return {"wide": wide, "dma_words": -(-beat_bytes // wide), "keep": (1 << wide) - 1}

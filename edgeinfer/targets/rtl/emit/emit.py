@@ -37,6 +37,7 @@ HDL = "hdl"  # the design's folder below the target's
 HARNESS = "sim/harness.cpp"
 MANIFEST = "rtl.json"
 CORE_TEMPLATE, CORE = "design.core.j2", "design.core"
+LITEX_TEMPLATE, LITEX = "litex.py.j2", "litex_design.py"
 BENCH = re.compile(r"^tb_|_tb\.v$")  # files of a testbench
 INT32 = range(-(1 << 31), 1 << 31)
 
@@ -73,25 +74,26 @@ def files_of(
         files.update({f"{HDL}/{name}": content for name, content in block.files.items()})
     files[top_file(netlist)] = top_text(netlist)
     files[HARNESS] = harness_text(netlist)
-    files[CORE] = core_text(netlist, files, manifest.get("top", module_of(netlist)))
+    known = core_values(netlist, files, manifest.get("top", module_of(netlist)))
+    files[CORE] = render_template(CORE_TEMPLATE, known)
+    if netlist.bare is None:
+        files[LITEX] = render_template(LITEX_TEMPLATE, {**context(netlist, ()), **known})
     files[MANIFEST] = (json.dumps(manifest, indent=1) + "\n").encode()
     return BuildPlan(netlist.name, files)
 
 
-def core_text(netlist: Netlist, files: Collection[str], top: str) -> bytes:
-    """The design as FuseSoC reads it: its sources, and its memories beside whoever simulates."""
+def core_values(netlist: Netlist, files: Collection[str], top: str) -> dict[str, Any]:
+    """The design as FuseSoC and LiteX read it: its sources, and its memories, which lie beside
+    whoever simulates or synthesises."""
     names = sorted(name.removeprefix(f"{HDL}/") for name in files if name.startswith(f"{HDL}/"))
     design = [QuotedText(name) for name in names if not BENCH.search(name)]
-    return render_template(
-        CORE_TEMPLATE,
-        {
-            "name": Identifier(netlist.name),
-            "top": Identifier(top),
-            "hdl": QuotedText(HDL),
-            "sources": [name for name in design if name.endswith(".v")],
-            "memories": [name for name in design if name.endswith(".mem")],
-        },
-    )
+    return {
+        "name": Identifier(netlist.name),
+        "top": Identifier(top),
+        "hdl": QuotedText(HDL),
+        "sources": [name for name in design if name.endswith(".v")],
+        "memories": [name for name in design if name.endswith(".mem")],
+    }
 
 
 def _modules(netlist: Netlist) -> set[str]:

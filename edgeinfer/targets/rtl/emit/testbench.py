@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from edgeinfer.base import assets
 from edgeinfer.ir.interpret import interpret, results
 from edgeinfer.ir.program import Program
+from edgeinfer.targets.boards.words import words_of
 from edgeinfer.targets.rtl.design.cycles import DesignCycles
-from edgeinfer.targets.rtl.design.memory import words_of
 from edgeinfer.targets.rtl.design.netlist import Netlist, Stream
 from edgeinfer.targets.rtl.design.timing import early
 from edgeinfer.targets.rtl.emit.emit import HDL, LIBRARY, context, module_of, render_template

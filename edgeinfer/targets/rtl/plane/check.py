@@ -11,8 +11,10 @@ from dataclasses import replace
 from edgeinfer.base.errors import Offence
 from edgeinfer.event.prefix import Cut, Obstacle, cut_program
 from edgeinfer.ir.program import Program
+from edgeinfer.targets.boards.boards import board
 from edgeinfer.targets.rtl import check
 from edgeinfer.targets.rtl.plane.choose import choose_design, most_multipliers
+from edgeinfer.targets.rtl.plane.delivery import shell_memories
 from edgeinfer.targets.rtl.plane.design import PlaneDesign, rest_of
 from edgeinfer.targets.rtl.plane.geometry import PlaneSize
 from edgeinfer.targets.rtl.plane.memories import list_memories, memory_need
@@ -77,7 +79,7 @@ def _objections(program: Program, settings: RtlSettings) -> Iterator[str]:
         )
     yield from _objections_to_threshold(source.type, size, settings.hit_threshold)
     if channels == 1 and cut.first is not None and not _too_small(cut, size):
-        yield from _objections_to_size(cut, size, settings)
+        yield from _objections_to_size(program, cut, size, settings)
 
 
 def _too_small(cut: Cut, size: PlaneSize) -> bool:
@@ -96,7 +98,9 @@ def _objections_to_threshold(type_: Fixed, size: PlaneSize, threshold: int | Non
         yield f"no pixel reaches a threshold of {threshold}: {type_} ends at {type_.raw_max}"
 
 
-def _objections_to_size(cut: Cut, size: PlaneSize, settings: RtlSettings) -> Iterator[str]:
+def _objections_to_size(
+    program: Program, cut: Cut, size: PlaneSize, settings: RtlSettings
+) -> Iterator[str]:
     digits = sum(size_of(stage.program) for stage in build_stages(cut)) * size.at_once
     if digits > settings.unroll_most:
         yield (
@@ -121,10 +125,12 @@ def _objections_to_size(cut: Cut, size: PlaneSize, settings: RtlSettings) -> Ite
                 f"{settings.clock_mhz:g} MHz: with charge at all {design.walked} places of a "
                 f"patch, one takes {design.hit_cycles} cycles, which is {reached:,.0f} a second"
             )
-    need = memory_need(design, settings)
+    on = None if settings.board is None else board(settings.board)
+    beside = () if on is None else shell_memories(program, design, on, settings.clock_mhz)
+    need = memory_need(design, settings, beside)
     if need is not None and not need.fits:
         by_use: Counter[str] = Counter()
-        for each in list_memories(design):
+        for each in (*list_memories(design), *beside):
             by_use[each.what] += each.total_bits
         parts = ", ".join(f"{bits / 1e6:.2f} Mbit of {what}" for what, bits in by_use.items())
         yield (

@@ -164,6 +164,8 @@ def plane_manifest(design: PlaneDesign, clock_mhz: float) -> dict[str, Any]:
             "pixels": geometry.size.pixels,
             "at_once": geometry.size.at_once,
             "beats": geometry.beats,
+            "cycles_most": geometry.beats
+            + design.geometry.size.wires * design.geometry.size.pixels * design.hit_cycles,
             "threshold": design.threshold,
         },
         "blocks": [
@@ -233,7 +235,7 @@ def _context(design: PlaneDesign) -> dict[str, Any]:
         "key_bits": words.bit_length(), "queue": QUEUE, "hits": HITS,
         "pixel_bits": design.pixel.bits, "pixel_signed": int(design.pixel.signed),
         "has_threshold": int(design.threshold is not None), "threshold": design.threshold or 0,
-        "source": _port(source),
+        "source": port_words(source),
         "stages": [
             {
                 "module": Identifier(stage.module),
@@ -263,7 +265,7 @@ def _context(design: PlaneDesign) -> dict[str, Any]:
         "rest": Identifier(module_of(design.netlist)),
         "rest_input": Identifier(f"s_axis_{ids[rest_input.name]}"),
         "rest_bytes": -(-rest_stream.width // 8), "rest_beats": rest_stream.beats,
-        "outputs": [_port(port) for port in (hit_port(design), *output_ports(design))],
+        "outputs": [port_words(port) for port in (hit_port(design), *output_ports(design))],
     }  # fmt: skip
 
 
@@ -275,7 +277,8 @@ def _width(design: PlaneDesign, number: int) -> int:
     return design.engine.channels * design.engine.channel.bits
 
 
-def _port(port: PlanePort) -> dict[str, Any]:
+def port_words(port: PlanePort) -> dict[str, Any]:
+    """What the templates ask for of a stream."""
     return {
         "port": Identifier(port.port),
         "id": identifier(port.name),

@@ -98,9 +98,12 @@ def chunk_of(design: PlaneDesign) -> int:
     return min(CHUNKS, key=blocks_with)  # of equals the first: the largest
 
 
-def memory_need(design: PlaneDesign, settings: RtlSettings) -> MemoryNeed | None:
-    """Whether a design's memories fit the budget or the part; None where nothing limits them."""
-    kept = list_memories(design)
+def memory_need(
+    design: PlaneDesign, settings: RtlSettings, beside: tuple[PlaneMemory, ...] = ()
+) -> MemoryNeed | None:
+    """Whether a design's memories, and those `beside` it, fit the budget or the part; None where
+    nothing limits them."""
+    kept = (*list_memories(design), *beside)
     bits = sum(each.total_bits for each in kept)
     part = part_of(settings)
     if settings.budget.memory_bits is not None:

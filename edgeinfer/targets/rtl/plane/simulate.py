@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edgeinfer.base import tools
 from edgeinfer.base.errors import DisagreementError, ToolFailedError
 from edgeinfer.base.scratch import scratch_folder
-from edgeinfer.targets.rtl.design.memory import integers_of, words_of
+from edgeinfer.targets.boards.words import integers_of, words_of
 from edgeinfer.targets.rtl.emit.emit import HARNESS, HDL
 from edgeinfer.targets.rtl.plane.design import PlaneDesign
 from edgeinfer.targets.rtl.plane.files import PlanePort, hit_bits, hit_port, output_ports, top_of

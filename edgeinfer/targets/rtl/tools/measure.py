@@ -15,11 +15,12 @@ from edgeinfer.base.errors import ToolFailedError, ToolMissingError, UsageError
 from edgeinfer.base.metrics import Metric, Origin
 from edgeinfer.base.names import Identifier
 from edgeinfer.base.plan import write_file
-from edgeinfer.targets.rtl.board.boards import SerialBoard, ZynqBoard, board
+from edgeinfer.targets.boards.block_design import by_block_design
+from edgeinfer.targets.boards.boards import BUILD, SerialBoard, ZynqBoard, board
 from edgeinfer.targets.rtl.design.parts import part_of
 from edgeinfer.targets.rtl.emit.emit import HDL, MANIFEST, render_template
+from edgeinfer.targets.rtl.plane.counts import figures_at_clock
 from edgeinfer.targets.rtl.settings import RtlSettings
-from edgeinfer.targets.rtl.tools.block_design import DesignCycleCounts, by_block_design
 from edgeinfer.targets.rtl.tools.families import KINDS, Family, family_of
 from edgeinfer.targets.rtl.tools.place import (
     RoutedDesign,
@@ -29,7 +30,6 @@ from edgeinfer.targets.rtl.tools.place import (
     pins_of,
 )
 from edgeinfer.targets.rtl.tools.routing import (
-    BUILD,
     TARGET,
     TimeBox,
     ToolMeasurement,
@@ -93,10 +93,12 @@ def measure_design(
     on = None if settings.board is None else board(settings.board)
     if settings.route and isinstance(on, ZynqBoard):
         _refuse_tries(settings)
-        cycles = DesignCycleCounts(described["latency_cycles"], described["interval_cycles"])
-        return by_block_design(
-            folder, on, settings.clock_mhz, settings.tool_seconds, progress, cycles=cycles
-        )
+        timed = figures_at_clock(folder, described, settings.clock_mhz)[1:]  # Vivado tells fmax
+        made_there = by_block_design(
+            folder, on, settings.clock_mhz, settings.tool_seconds, progress,
+            target=TARGET, timed=timed,
+        )  # fmt: skip
+        return ToolMeasurement(made_there.metrics, made_there.bitstream)
     vivado = available(part)
     if vivado is not None:
         _refuse_tries(settings)

@@ -18,10 +18,10 @@ from edgeinfer.base.devices import Device
 from edgeinfer.base.errors import ToolFailedError, ToolMissingError
 from edgeinfer.base.metrics import Metric, Origin
 from edgeinfer.base.plan import write_file, writing
-from edgeinfer.targets.rtl.board.boards import SerialBoard
-from edgeinfer.targets.rtl.board.clocks import BoardClock, clock_of
-from edgeinfer.targets.rtl.board.messages import read_protocol
-from edgeinfer.targets.rtl.board.shell_files import FOLDER, TOP
+from edgeinfer.targets.boards.boards import BUILD, FOLDER, SerialBoard
+from edgeinfer.targets.boards.clocks import BoardClock, clock_of
+from edgeinfer.targets.boards.messages import read_protocol
+from edgeinfer.targets.rtl.board.shell_files import TOP
 from edgeinfer.targets.rtl.plane.counts import figures_at_clock
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.tools.families import KINDS, family_of
@@ -40,7 +40,6 @@ from edgeinfer.targets.rtl.tools.synthesis import (
 )
 
 TARGET = "rtl"
-BUILD = "build"  # in the target's folder: bitstreams
 LEAST_SECONDS = 1.0  # what a tool is given at least, so that it is the one to say that time is up
 MARGIN = 0.97  # of the clock that was reached, for another try: routing is never twice the same
 
@@ -172,12 +171,13 @@ def route_board(
             findings=(_slow_text(on, routed.fmax_mhz, given, len(tries)),),
         )  # fmt: skip
     line = read_protocol(folder).frames_a_second
-    note = f"of the design; the board's serial line carries {line:,.1f} frames a second"
+    what = "planes" if "plane" in described else "frames"
+    note = f"of the design; the board's serial line carries {line:,.1f} {what} a second"
     metrics = (
         clock,
         *(
             replace(metric, note="; ".join(filter(None, (metric.note, note))))
-            if metric.name == "throughput"
+            if metric.name in ("throughput", "hits_per_second")
             else metric
             for metric in route_metrics(routed, folder, described, settings.clock_mhz, len(tries))
         ),

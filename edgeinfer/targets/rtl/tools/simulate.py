@@ -15,7 +15,7 @@ from edgeinfer.base import tools
 from edgeinfer.base.errors import DisagreementError, ToolFailedError, UsageError
 from edgeinfer.base.scratch import scratch_folder
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.rtl.design.memory import integers_of, words_of
+from edgeinfer.targets.boards.words import integers_of, words_of
 from edgeinfer.targets.rtl.design.netlist import Netlist, Stream
 from edgeinfer.targets.rtl.design.timing import early
 from edgeinfer.targets.rtl.emit.emit import HDL, Tap, harness_text, module_of, taps_of, top_text

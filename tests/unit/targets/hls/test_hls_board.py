@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,12 @@ import pytest
 
 from edgeinfer.base.errors import ToolFailedError, ToolMissingError, UsageError
 from edgeinfer.ir.engine.engine import Engine
+from edgeinfer.targets.boards.driver import driver_of
+from edgeinfer.targets.boards.wrapper import AXI_TOP
 from edgeinfer.targets.hls.board.core import simulated_core
 from edgeinfer.targets.hls.board.files import IP_SCRIPT
 from edgeinfer.targets.hls.settings import Backend, HlsSettings, IoType
 from edgeinfer.targets.hls.target import HlsTarget
-from edgeinfer.targets.rtl.board.fabric import driver_of
-from edgeinfer.targets.rtl.board.zynq import AXI_TOP
 from edgeinfer.targets.target import ToolStep
 from tests.support.hls_programs import inputs, two_heads
 from tests.support.places import FAKE_TOOLS
@@ -106,6 +107,10 @@ def test_scripts_make_the_ip_and_the_block_design(
         ).bitstream  # fmt: skip
 
     assert build() == tmp_path / "deploy/design.bit"
+    words = [FAKE_TOOLS / "vivado", "-mode", "batch", "-source", "package_ip.tcl"]
+    packaged = subprocess.run(words, cwd=tmp_path / "board", capture_output=True, text=True)
+    assert packaged.returncode == 0, packaged.stdout
+    assert (tmp_path / "build/axi_ip/component.xml").is_file()  # beside the core's own
     script = tmp_path / IP_SCRIPT
     text = script.read_text()
     for right, wrong in (("-reset state", "-reset none"), ("set_part", "part"), ("\nexit", "\n")):

@@ -27,17 +27,17 @@ from edgeinfer.base.errors import (
 )
 from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.rtl.board import messages
-from edgeinfer.targets.rtl.board.boards import SerialBoard, board, boards
-from edgeinfer.targets.rtl.board.messages import (
+from edgeinfer.targets.boards import messages
+from edgeinfer.targets.boards.boards import FOLDER, SerialBoard, board, boards
+from edgeinfer.targets.boards.messages import (
     AnswerError,
     Channel,
     Protocol,
     checksum,
     read_protocol,
 )
-from edgeinfer.targets.rtl.board.serial import SerialLine, find_port, open_port, run
-from edgeinfer.targets.rtl.board.shell_files import CLOCK, CRYSTAL, FOLDER, TOP, clock_file
+from edgeinfer.targets.boards.serial import SerialLine, find_port, open_port, run
+from edgeinfer.targets.rtl.board.shell_files import CLOCK, CRYSTAL, TOP, clock_file
 from edgeinfer.targets.rtl.board.simulate import simulated_line
 from edgeinfer.targets.rtl.emit.emit import HDL
 from edgeinfer.targets.rtl.settings import RtlSettings

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeinfer.base.errors import UsageError
-from edgeinfer.targets.rtl.board.boards import SerialBoard, board, boards
-from edgeinfer.targets.rtl.board.clocks import MOST_DRIFT, OSCILLATORS, PLLS, clock_of
+from edgeinfer.targets.boards.boards import SerialBoard, board, boards
+from edgeinfer.targets.boards.clocks import MOST_DRIFT, OSCILLATORS, PLLS, clock_of
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.tools.routing import retuned_clock
 

@@ -8,7 +8,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeinfer.targets.rtl.design.memory import hex_words, integers_of, words_of
+from edgeinfer.targets.boards.words import integers_of, words_of
+from edgeinfer.targets.rtl.design.memory import hex_words
 from edgeinfer.targets.rtl.design.netlist import Stream
 from edgeinfer.targets.rtl.tools.simulate import beats_of, frames_of
 from quantization.fixed import Fixed

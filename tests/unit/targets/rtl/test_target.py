@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from pathlib import Path
 
@@ -234,3 +235,20 @@ def test_a_design_says_its_files_to_fusesoc() -> None:
                for name, about in listed.items() if name.endswith(".mem"))  # fmt: skip
     assert core["targets"]["default"]["toplevel"] == json.loads(files["rtl.json"])["top"]
     assert files["design.core"].startswith(b"CAPI=2:\n")
+
+
+def test_a_design_says_its_files_to_litex() -> None:
+    files = TARGET.emit(small_network(2), RtlSettings()).files
+    tree = ast.parse(files["litex_design.py"])
+    listed = [
+        name
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.List)
+        for name in ast.literal_eval(node.value)
+    ]
+    assert {f"hdl/{name}" for name in listed} == {
+        name for name in files
+        if name.startswith("hdl/") and "/tb_" not in name and not name.endswith("_tb.v")
+    }  # fmt: skip
+    bare = TARGET.emit(dense_program(4, 2), RtlSettings(unroll="full", interface="bare"))
+    assert "litex_design.py" not in bare.files  # it has no streams

@@ -21,9 +21,10 @@ from edgeinfer.base.errors import ToolFailedError, UsageError
 from edgeinfer.base.plan import BuildPlan
 from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.rtl.board.boards import ZynqBoard, board, boards
-from edgeinfer.targets.rtl.board.fabric import driver_of, simulated_fabric
-from edgeinfer.targets.rtl.board.zynq import AXI_TOP, DEPLOY, dma_words
+from edgeinfer.targets.boards.boards import ZynqBoard, board, boards
+from edgeinfer.targets.boards.driver import driver_of
+from edgeinfer.targets.boards.wrapper import AXI_TOP, DEPLOY, dma_words
+from edgeinfer.targets.rtl.board.fabric import simulated_fabric
 from edgeinfer.targets.rtl.emit.emit import HDL
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.target import RtlTarget

@@ -17,6 +17,8 @@ BOARD_HELP = (
     "and DMA with Vivado's scripts and a driver"
 )
 BOARDS = "firmware/rtl/boards"
+FOLDER = "board"  # in a target's: what goes around its design
+BUILD = "build"  # beside it: what tools make
 CLOCKS = {"ehxplll": "a PLL", "rpll": "a PLL", "osca": "an oscillator in the part"}
 PROCESSOR_PLL_MHZ = {"zynq7": 1000, "zynqmp": 1500}  # of which the design's clock is a part
 

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol as Interface
@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 
 from edgeinfer.base.errors import EdgeInferError, InputError, ToolFailedError, UsageError
 from edgeinfer.base.extras import require_extra
-from edgeinfer.targets.rtl.board.boards import SerialBoard
-from edgeinfer.targets.rtl.board.messages import (
+from edgeinfer.targets.boards.boards import SerialBoard
+from edgeinfer.targets.boards.messages import (
     OTHER_DESIGN,
     AnswerError,
     FrameAnswer,
     Protocol,
 )
+from edgeinfer.targets.boards.records import RecordLayout
 from quantization.fixed import Ints
 
 TRIES = 3  # a message that was damaged on its way is sent again
@@ -58,22 +59,13 @@ def run(
     tries: int = TRIES,
     advanced: Callable[[int, int], None] = lambda done, total: None,
 ) -> LineResults:
-    """Results for a batch of raw frames, one after the other, after the board was asked which
-    design it carries."""
+    """Results for a batch of raw frames."""
     counts = {len(raw[channel.name]) for channel in protocol.inputs}
     if len(counts) != 1 or 0 in counts:
         raise InputError("The inputs differ in their number of frames, or have none.")
     total = counts.pop()
-    _ask_design(protocol, line, tries)
-    found: list[FrameAnswer] = []
-    for number in range(total):
-        frame = {name: values[number] for name, values in raw.items()}
-        try:
-            found.append(_ask_frame(protocol, line, frame, tries))
-        except AnswerError as error:
-            said = f"Frame {number + 1} of {total:,}: {error.message}"
-            raise AnswerError(said, hint=error.hint) from None
-        advanced(number + 1, total)
+    frames = ({name: values[k] for name, values in raw.items()} for k in range(total))
+    found = ask_frames(protocol, line, frames, total, tries=tries, advanced=advanced)
     return LineResults(
         {
             channel.name: np.stack([answer.outputs[channel.name] for answer in found])
@@ -81,6 +73,48 @@ def run(
         },
         np.array([answer.cycles for answer in found], np.int64),
     )
+
+
+def run_patches(
+    protocol: Protocol,
+    layout: RecordLayout,
+    line: SerialLine,
+    raw: Mapping[str, Ints],
+    *,
+    advanced: Callable[[int, int], None] = lambda done, total: None,
+) -> LineResults:
+    """Results for raw patches by a design for whole planes, in which they lie side by side; the
+    cycles are those of the planes."""
+    patches = raw[layout.input]
+    planes = layout.tiles.lay_planes(patches)
+    frames = ({layout.plane.name: layout.lay_plane(plane)} for plane in planes)
+    answers = ask_frames(protocol, line, frames, len(planes), advanced=advanced)
+    found = [answer.plane for answer in answers if answer.plane is not None]
+    cycles = np.array([answer.cycles for answer in answers], np.int64)
+    return LineResults(layout.outputs_of_patches(len(patches), found), cycles)
+
+
+def ask_frames(
+    protocol: Protocol,
+    line: SerialLine,
+    frames: Iterable[Mapping[str, Ints]],
+    total: int,
+    *,
+    tries: int = TRIES,
+    advanced: Callable[[int, int], None] = lambda done, total: None,
+) -> list[FrameAnswer]:
+    """The answers to frames, one after the other, after the board was asked which design it
+    carries."""
+    _ask_design(protocol, line, tries)
+    found: list[FrameAnswer] = []
+    for number, frame in enumerate(frames, start=1):
+        try:
+            found.append(_ask_frame(protocol, line, frame, tries))
+        except AnswerError as error:
+            said = f"Frame {number} of {total:,}: {error.message}"
+            raise AnswerError(said, hint=error.hint) from None
+        advanced(number, total)
+    return found
 
 
 def _ask_design(protocol: Protocol, line: SerialLine, tries: int) -> None:

@@ -5,14 +5,14 @@
 A message is A5, the design's number, the payload's length, the payload and a CRC; an answer is 5A,
 a status, the payload's length, the payload and a CRC. Numbers have the low byte first. The payload
 is a frame of each input (or output), in order; each beat in whole bytes. After the outputs follow
-the cycles that the design took for the frame.
+the cycles that the design took for the frame. Of a design for whole planes, a frame is a plane, and
+its records are the answer's outputs.
 """
 
 from __future__ import annotations
 
 import binascii
 import json
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +21,14 @@ from typing import Any
 import numpy as np
 
 from edgeinfer.base.errors import InputError, ToolFailedError, UsageError
-from edgeinfer.targets.rtl.design.memory import integers_of, words_of
-from quantization.fixed import Fixed, Ints
+from edgeinfer.targets.boards.channels import Channel
+from edgeinfer.targets.boards.records import PlaneRecords, RecordLayout
+from quantization.fixed import Ints
 
 DESCRIPTION = "board/board.json"
 START, ANSWER = 0xA5, 0x5A
 FRAMING_BYTES = 7  # of a message around its payload, and about those of an answer
+MOST_BYTES = 0xFFFF  # of a payload
 CYCLE_BYTES = 4  # of the number at the end of an answer's payload
 GOOD, WRONG_CHECK, WRONG_LENGTH, OTHER_DESIGN = range(4)
 REASONS = {
@@ -44,37 +46,13 @@ class AnswerError(ToolFailedError):
 
 
 @dataclass(frozen=True, slots=True)
-class Channel:
-    """An input or an output: its frames, and how many elements of them come in a beat."""
-
-    name: str
-    type: Fixed
-    shape: tuple[int, ...]
-    lanes: int
-
-    @property
-    def beats(self) -> int:
-        """Of a frame."""
-        return math.prod(self.shape) // self.lanes
-
-    @property
-    def beat_bytes(self) -> int:
-        """Bytes of a beat."""
-        return -(-self.lanes * self.type.bits // 8)
-
-    @property
-    def frame_bytes(self) -> int:
-        """Bytes of a frame."""
-        return self.beats * self.beat_bytes
-
-
-@dataclass(frozen=True, slots=True)
 class FrameAnswer:
     """What a board says to a frame: raw outputs by name, and the cycles from the first beat that
     its design took to the last that it gave."""
 
     outputs: Mapping[str, Ints]
     cycles: int
+    plane: PlaneRecords | None = None  # of a design for whole planes, which has no other outputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +65,16 @@ class Protocol:
     clock_mhz: float
     inputs: tuple[Channel, ...]
     outputs: tuple[Channel, ...]
+    records: RecordLayout | None = None  # of a design for whole planes, in the outputs' place
 
     def payload_in(self) -> int:
         """Bytes of a frame of all inputs."""
         return sum(channel.frame_bytes for channel in self.inputs)
 
     def payload_out(self) -> int:
-        """Bytes of a frame of all outputs, and of its cycles."""
+        """Bytes of a frame of all outputs, and of its cycles; of a plane's records, the most."""
+        if self.records is not None:
+            return min(self.records.most_bytes, MOST_BYTES - CYCLE_BYTES) + CYCLE_BYTES
         return sum(channel.frame_bytes for channel in self.outputs) + CYCLE_BYTES
 
     @property
@@ -104,7 +85,7 @@ class Protocol:
 
     def message(self, frame: Mapping[str, Ints]) -> bytes:
         """One frame of raw integers, as the board wants it."""
-        payload = b"".join(_pack_values(frame[channel.name], channel) for channel in self.inputs)
+        payload = b"".join(channel.pack_frame(frame[channel.name]) for channel in self.inputs)
         body = self.number.to_bytes(2, "little") + len(payload).to_bytes(2, "little") + payload
         return bytes([START]) + body + checksum(body)
 
@@ -132,11 +113,16 @@ class Protocol:
         status, payload = self._read(read)
         if status != GOOD:
             raise self.refusal(status)
-        if len(payload) != self.payload_out():
+        wrong = len(payload) > self.payload_out() or len(payload) < CYCLE_BYTES
+        if wrong or (self.records is None and len(payload) != self.payload_out()):
             raise AnswerError(f"The board gave {len(payload)} bytes, not {self.payload_out()}.")
+        if self.records is not None:
+            plane = self.records.read_plane(payload[:-CYCLE_BYTES])
+            return FrameAnswer({}, int.from_bytes(payload[-CYCLE_BYTES:], "little"), plane)
         found, at = {}, 0
         for channel in self.outputs:
-            found[channel.name] = _unpack_values(payload[at : at + channel.frame_bytes], channel)
+            frame = np.frombuffer(payload, np.uint8, channel.frame_bytes, at)
+            found[channel.name] = channel.unpack_frames(frame)[0]
             at += channel.frame_bytes
         return FrameAnswer(found, int.from_bytes(payload[at:], "little"))
 
@@ -159,10 +145,9 @@ class Protocol:
             "clock_mhz": self.clock_mhz,
         }
         for key, channels in (("inputs", self.inputs), ("outputs", self.outputs)):
-            told[key] = [
-                {"name": c.name, "type": str(c.type), "shape": list(c.shape), "lanes": c.lanes}
-                for c in channels
-            ]
+            told[key] = [channel.description() for channel in channels]
+        if self.records is not None:
+            told["records"] = self.records.description()
         return (json.dumps(told, indent=1) + "\n").encode()
 
 
@@ -181,16 +166,14 @@ def read_protocol(folder: Path) -> Protocol:
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
         channels = {
-            key: tuple(
-                Channel(c["name"], Fixed.parse(c["type"]), tuple(c["shape"]), c["lanes"])
-                for c in told[key]
-            )
-            for key in ("inputs", "outputs")
+            key: tuple(map(Channel.from_description, told[key])) for key in ("inputs", "outputs")
         }
         number, baud, divider = (int(told[key]) for key in ("number", "baud", "divider"))
+        records = RecordLayout.from_description(told["records"]) if "records" in told else None
         return Protocol(
-            number, baud, divider, float(told["clock_mhz"]), channels["inputs"], channels["outputs"]
-        )
+            number, baud, divider, float(told["clock_mhz"]), channels["inputs"],
+            channels["outputs"], records,
+        )  # fmt: skip
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{path} does not describe a board: {error}.", hint="Compile the model again."
@@ -205,18 +188,3 @@ def _exactly(read: Callable[[int], bytes], count: int) -> bytes:
             hint="Load the bitstream, look for the right serial port, press the reset button.",
         )
     return content
-
-
-def _pack_values(raw: Ints, channel: Channel) -> bytes:
-    if raw.shape != channel.shape:
-        raise InputError(f"A frame of {channel.name} has shape {channel.shape}, not {raw.shape}.")
-    if raw.min() < channel.type.raw_min or raw.max() > channel.type.raw_max:
-        raise InputError(f"A frame of {channel.name} reaches beyond its type {channel.type}.")
-    beats = raw.astype(np.int64).reshape(-1, channel.lanes)
-    return words_of(beats, channel.type.bits, channel.beat_bytes).tobytes()
-
-
-def _unpack_values(content: bytes, channel: Channel) -> Ints:
-    beats = np.frombuffer(content, np.uint8).reshape(channel.beats, channel.beat_bytes)
-    raw = integers_of(beats, channel.lanes, channel.type.bits, signed=channel.type.signed)
-    return raw.reshape(channel.shape)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,24 +13,23 @@ from edgeinfer.base import tools
 from edgeinfer.base.errors import ToolFailedError
 from edgeinfer.base.metrics import Metric, Origin
 from edgeinfer.base.plan import writing
+from edgeinfer.targets.boards.boards import BUILD, ZynqBoard
+from edgeinfer.targets.boards.wrapper import DEPLOY, SCRIPT
 from edgeinfer.targets.programs import VIVADO
 from edgeinfer.targets.reports.cells import ReportError
 from edgeinfer.targets.reports.vivado_timing import vivado_timing
 from edgeinfer.targets.reports.vivado_usage import vivado_usage
-from edgeinfer.targets.rtl.board.boards import ZynqBoard
-from edgeinfer.targets.rtl.board.zynq import DEPLOY, SCRIPT
-from edgeinfer.targets.rtl.tools.routing import BUILD, TARGET, ToolMeasurement
-from edgeinfer.targets.rtl.tools.synthesis import Progress
+from edgeinfer.targets.target import Said
 
 USAGE, TIMING, LOG = "block_design_utilization.rpt", "block_design_timing.rpt", "vivado.log"
 
 
 @dataclass(frozen=True, slots=True)
-class DesignCycleCounts:
-    """Cycles of a frame, and between two."""
+class BlockDesignResult:
+    """What Vivado has made, and its figures."""
 
-    latency: int
-    interval: int
+    metrics: tuple[Metric, ...]
+    bitstream: Path
 
 
 def by_block_design(
@@ -37,13 +37,14 @@ def by_block_design(
     on: ZynqBoard,
     clock_mhz: float,
     seconds: float,
-    progress: Progress,
+    progress: Said,
     *,
-    target: str = TARGET,
-    cycles: DesignCycleCounts | None = None,
-) -> ToolMeasurement:
+    target: str,
+    timed: Sequence[tuple[str, float, str]] = (),
+) -> BlockDesignResult:
     """Run the script of an emitted folder; an error where Vivado is not here, or the design is too
-    slow for its clock. `cycles`: of a design whose latency is proved."""
+    slow for its clock. `timed`: figures (name, value, unit) that follow from the clock and from
+    cycles that are known."""
     found = tools.find(VIVADO)
     wanted = [folder / DEPLOY / "design.bit", folder / DEPLOY / "design.hwh"]
     reports = [folder / BUILD / USAGE, folder / BUILD / TIMING]
@@ -70,15 +71,9 @@ def by_block_design(
         timing = vivado_timing(reports[1], target)
     except ReportError as error:
         raise ToolFailedError(error.message, hint=error.hint) from None
-    figures = [("board_clock_mhz", clock_mhz, "MHz")]
-    if cycles is not None:
-        figures += [
-            ("throughput", clock_mhz * 1e6 / cycles.interval, "frames/s"),
-            ("latency_us", cycles.latency / clock_mhz, "us"),
-        ]
     at_clock = tuple(
         Metric(name, value, unit, Origin.ROUTED, tool="vivado", version=found.version or None,
                target=target, note=f"at the clock that the {on.title} gives")
-        for name, value, unit in figures
+        for name, value, unit in (("board_clock_mhz", clock_mhz, "MHz"), *timed)
     )  # fmt: skip
-    return ToolMeasurement((*usage, *timing, *at_clock), wanted[0])
+    return BlockDesignResult((*usage, *timing, *at_clock), wanted[0])

@@ -22,7 +22,7 @@ from fractions import Fraction
 from typing import assert_never
 
 from edgeinfer.base.errors import UsageError
-from edgeinfer.targets.rtl.board.boards import Board, SerialBoard, ZynqBoard
+from edgeinfer.targets.boards.boards import Board, SerialBoard, ZynqBoard
 
 MHZ = 1_000_000
 LEAST_DIVIDER = 4  # cycles of a bit, of which the middle one is looked at

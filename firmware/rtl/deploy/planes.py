@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The host of a design for whole planes on a Zynq board: planes to it by DMA, their hits back.
+
+from planes import PlaneAccelerator
+
+with PlaneAccelerator() as accelerator:
+    for found in accelerator.find_hits(planes):      # real numbers, (planes, wires, pixels)
+        print(found["wire"], found["pixel"], found["outputs"])
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from driver import (
+    MOST_BYTES,
+    Accelerator,
+    AcceleratorError,
+    beat_bytes,
+    finish,
+    frame_bytes,
+    pack,
+    to_raw,
+    type_range,
+    unpack,
+)
+
+
+class PlaneAccelerator(Accelerator):
+    """A design for whole planes in the programmable logic."""
+
+    def __init__(self, folder=None, download=True):
+        super().__init__(folder, download)
+        self.records = self.described["records"]
+
+    def find_hits(self, planes, hits=None):
+        """Planes of real numbers to the hits of each: wires, pixels, and real outputs by name.
+        `hits`: which pixels are hits, beside those that reach the design's threshold."""
+        found = self.find_raw_hits(to_raw(planes, self.records["pixel"]), hits)
+        for plane in found:
+            plane["outputs"] = {
+                told["name"]: finish(
+                    plane["outputs"][told["name"]] * 2.0 ** -told["fraction"], told["host"]
+                )
+                for told in self.records["outputs"]
+            }
+        return found
+
+    def find_raw_hits(self, planes, hits=None):
+        """The same with integers, a plane in a transfer."""
+        told = self.records
+        planes = np.asarray(planes, np.int64)
+        marks = np.zeros(planes.shape, bool) if hits is None else np.asarray(hits, bool)
+        shape = (len(planes), told["wires"], told["pixels"])
+        if planes.shape != shape or marks.shape != shape or not len(planes):
+            raise AcceleratorError(
+                f"planes have the shape {planes.shape}, marks of hits {marks.shape}, and the "
+                f"design takes {shape}."
+            )
+        low, high = type_range(told["pixel"])
+        if planes.min() < low or planes.max() > high:
+            raise AcceleratorError(f"The planes have values beyond {low}..{high}.")
+        bits = told["pixel"]["bits"]
+        marked = (planes & ((1 << bits) - 1)) | (marks.astype(np.int64) << bits)
+        largest = told["wires"] * told["pixels"] * record_bytes(told) + told["hit_bytes"]
+        size = min(largest, MOST_BYTES)
+        began = time.monotonic()
+        found = []
+        for plane in marked:
+            content = pack(plane.T[None], self.inputs[0])
+            (records,) = self.exchange([content], [size], 1)
+            found.append(read_records(records, told))
+        self.seconds = time.monotonic() - began
+        return found
+
+
+def record_bytes(told):
+    """Bytes of a hit with its outputs."""
+    return told["hit_bytes"] + sum(frame_bytes(output) for output in told["outputs"])
+
+
+def read_records(content, told):
+    """The hits of a plane, out of the bytes that came up to its mark."""
+    size, place = record_bytes(told), told["wire_bits"] + told["pixel_bits"]
+    rows = -(-len(content) // size)
+    table = np.zeros((rows, size), np.uint8)
+    table.reshape(-1)[: len(content)] = content
+    bits = np.unpackbits(table[:, : told["hit_bytes"]], axis=1, bitorder="little")
+    ends = np.flatnonzero(bits[:, place])
+    if not len(ends):
+        raise AcceleratorError("The records of a plane do not end with its mark.")
+    table, bits = table[: ends[0]], bits[: ends[0]].astype(np.int64)
+    wires, pixels = np.split(bits[:, :place], [told["wire_bits"]], axis=1)
+    outputs, at = {}, told["hit_bytes"]
+    for output in told["outputs"]:
+        count = frame_bytes(output)
+        frames = np.ascontiguousarray(table[:, at : at + count])
+        outputs[output["name"]] = unpack(frames.reshape(-1, beat_bytes(output)), output)
+        at += count
+    return {
+        "wire": wires @ (1 << np.arange(wires.shape[1])),
+        "pixel": pixels @ (1 << np.arange(pixels.shape[1])),
+        "outputs": outputs,
+    }
