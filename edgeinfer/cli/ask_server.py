@@ -34,6 +34,14 @@ Datatype = Annotated[
     Literal["FP32", "INT8", "UINT8", "INT16", "UINT16", "INT32"],
     Parameter(help="FP32: real numbers; else the Program's integers, rounded here as it does"),
 ]
+InferBy = Annotated[
+    Literal["installed", "tritonclient", "own"],
+    Parameter(help="installed: tritonclient if it is there, else a few lines of our own"),
+]
+LoadBy = Annotated[
+    Literal["own", "tritonclient"],
+    Parameter(help="own: few lines that leave the machine to the server; or tritonclient"),
+]
 LONGEST_SECONDS = 86400
 SHOWN = 5  # samples that are printed where no file is written
 
@@ -50,6 +58,7 @@ def infer(
     output: Annotated[
         Path | None, Parameter(name=["--output", "-o"], help="outputs.npz, by the outputs' names")
     ] = None,
+    client: InferBy = "installed",
     tls_ca: Ca = None,
     tls_cert: Cert = None,
     tls_key: Key = None,
@@ -58,11 +67,11 @@ def infer(
     """Send samples to a server of the open inference protocol, ours or another."""
     if batch < 1:
         raise UsageError(f"--batch {batch} sends nothing; give at least 1.")
-    with _connect(url, _identity(tls_ca, tls_cert, tls_key)) as client:
+    with _connect(url, _identity(tls_ca, tls_cert, tls_key), client) as connected:
         from edgeinfer.serve import ask
 
-        remote = ask.find_model(client, model, model_version)
-        found = ask.infer(client, remote, ask.read_inputs(remote, data), batch, datatype)
+        remote = ask.find_model(connected, model, model_version)
+        found = ask.infer(connected, remote, ask.read_inputs(remote, data), batch, datatype)
     if output is not None:
         write_arrays(found.outputs, output)
     document = {
@@ -102,6 +111,7 @@ def bench_serve(
     model: Model = None,
     model_version: Version = "",
     datatype: Datatype = "FP32",
+    client: LoadBy = "own",
     tls_ca: Ca = None,
     tls_cert: Cert = None,
     tls_key: Key = None,
@@ -114,23 +124,20 @@ def bench_serve(
             f"--samples is 1 or more, --seconds above 0 and {LONGEST_SECONDS} at most."
         )
     identity = _identity(tls_ca, tls_cert, tls_key)
-    with _connect(url, identity) as client:
+    with _connect(url, identity, client) as connected:
         from edgeinfer.serve import ask, load
+        from edgeinfer.serve.connect import ClientLibrary
 
-        remote = ask.find_model(client, model, model_version)
+        remote = ask.find_model(connected, model, model_version)
         inputs = ask.draw_inputs(remote, samples)
         if data is not None:
             inputs = {k: values[:samples] for k, values in ask.read_inputs(remote, data).items()}
         tensors = [remote.tensor(name, values, datatype) for name, values in inputs.items()]
         sent = len(tensors[0].values)
-        prepared = client.prepare(remote.name, remote.version, tensors)
+        prepared = connected.prepare(remote.name, remote.version, tensors)
         warmup = min(1.0, seconds)
-        rows = [
-            load.load_server(
-                url, identity, prepared, sent, load.LoadSettings(n, seconds, warmup)
-            )
-            for n in counts
-        ]  # fmt: skip
+        settings = [load.LoadSettings(n, seconds, warmup, ClientLibrary(client)) for n in counts]
+        rows = [load.load_server(url, identity, prepared, sent, each) for each in settings]
     document = {
         "url": url,
         "model": remote.name,
@@ -167,10 +174,10 @@ def _identity(ca: Path | None, certificate: Path | None, key: Path | None) -> Id
 
 
 @contextlib.contextmanager
-def _connect(url: str, identity: Identity) -> Iterator[Client]:
-    from edgeinfer.serve.client import connect
+def _connect(url: str, identity: Identity, library: str) -> Iterator[Client]:
+    from edgeinfer.serve.connect import ClientLibrary, connect
 
-    client = connect(url, identity)
+    client = connect(url, identity, ClientLibrary(library))
     try:
         yield client
     finally:

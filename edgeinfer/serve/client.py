@@ -13,13 +13,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import grpc
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from edgeinfer.base.errors import ToolFailedError, UsageError
+from edgeinfer.base.errors import ToolFailedError
 from edgeinfer.data.open import existing
 from edgeinfer.serve.messages import SERVICE, message_class
 from edgeinfer.serve.tensors import DATATYPES, WireTensor, bytes_of
@@ -260,28 +260,3 @@ def output_tensor(
 def _model_path(name: str, version: str) -> str:
     path = f"/v2/models/{quote(name, safe='')}"
     return f"{path}/versions/{quote(version, safe='')}" if version else path
-
-
-KINDS: dict[str, type[GrpcClient] | type[HttpClient]] = {
-    "grpc": GrpcClient,
-    "grpcs": GrpcClient,
-    "http": HttpClient,
-    "https": HttpClient,
-}
-
-
-def connect(url: str, identity: Identity) -> Client:
-    """A client for an address such as `grpc://127.0.0.1:8001` or `https://host:8000`."""
-    try:
-        parts = urlsplit(url)
-        is_complete = bool(parts.scheme in KINDS and parts.hostname and parts.port)
-        is_complete = is_complete and "@" not in url and parts.path.strip("/") in ("", "v2")
-    except ValueError:
-        is_complete = False
-    if not is_complete:
-        raise UsageError(
-            f"{url} is no address of a server.",
-            hint="Write for instance grpc://127.0.0.1:8001 or http://127.0.0.1:8000; grpcs and "
-            "https are encrypted.",
-        )
-    return KINDS[parts.scheme](url, parts.netloc, identity, encrypted=parts.scheme.endswith("s"))

@@ -2,9 +2,10 @@
 # SPDX-FileCopyrightText: The edgeinfer authors
 """A batch of requests computed by several threads.
 
-The batch is cut into parts of as many samples as the engine computes at once. Each thread takes
-part after part from its real numbers to its answers, so that a part stays in the caches and no
-thread waits for another. A long request is cut too, and its answer is put together again.
+The batch is cut into parts of a few times as many samples as the engine computes at once. Each
+thread takes part after part from its real numbers to its answers, so that a part stays in the
+caches and no thread waits for another. A long request is cut too, and its answer is put together
+again.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ from edgeinfer.serve.backends import Instance, Runner
 from edgeinfer.serve.faults import RequestError, RequestFault, without_frames
 from edgeinfer.serve.served import InputPort, OutputPort, ServedModel
 from edgeinfer.serve.tallies import BatchTimes
-from edgeinfer.serve.tensors import REAL, WireTensor, raw_dtype, raw_values
+from edgeinfer.serve.tensors import REAL, WireTensor, check_raw, raw_dtype, raw_values
 from quantization.fixed import Ints, dequantize
 
 Answer = tuple[WireTensor, ...]
+LARGEST_PART = 4  # times what the engine computes at once: so what each part costs counts less
 Values = Mapping[str, NDArray[Any]]  # outputs by the Program's names
 
 
@@ -97,7 +99,7 @@ def cut_batch(model: ServedModel, jobs: Sequence[Job], instance: Instance) -> Ba
         threads, runner = 1, instance.run_few
     most = math.ceil(total / threads)
     if instance.samples_at_once is not None:
-        most = min(most, instance.samples_at_once)
+        most = min(most, LARGEST_PART * instance.samples_at_once)
     parts = cut_samples([job.samples for job in jobs], math.ceil(total / math.ceil(total / most)))
     return Batch(model, jobs, runner, min(threads, len(parts)), iter(parts))
 
@@ -148,9 +150,9 @@ def _compute_part(batch: Batch, part: Sequence[Piece], spent_ns: list[int]) -> l
     raw: dict[str, NDArray[Any]] = {}
     errors: dict[int, EdgeInferError] = {}
     for port in batch.model.inputs:
-        into = raw[port.inside] = np.empty((at, *port.shape), raw_dtype(port.quantizer.type))
         tensors = [_rows_of(batch.jobs[p.job].inputs[port.inside], p.rows) for p in part]
-        errors = _read_tensors(tensors, places, port, into) | errors
+        raw[port.inside], refused = _read_tensors(tensors, places, port)
+        errors = refused | errors
     read = done = time.monotonic_ns()
     values: Values = {}
     if len(errors) < len(part):
@@ -173,10 +175,20 @@ def _rows_of(tensor: WireTensor, rows: slice) -> WireTensor:
 
 
 def _read_tensors(
-    tensors: Sequence[WireTensor], places: Sequence[slice], port: InputPort, into: NDArray[Any]
-) -> dict[int, EdgeInferError]:
-    """Make integers of tensors, one behind the other; which could not be, and why. Many small ones
-    are first laid together: the work for each is then small."""
+    tensors: Sequence[WireTensor], places: Sequence[slice], port: InputPort
+) -> tuple[NDArray[Any], dict[int, EdgeInferError]]:
+    """Integers of tensors, one behind the other; which could not be had, and why. Those of one
+    request stay where they lie. Many small ones are first laid together: the work for each is then
+    small."""
+    count, type_ = places[-1].stop, port.quantizer.type
+    errors: dict[int, EdgeInferError] = {}
+    if len(tensors) == 1 and tensors[0].datatype != REAL:
+        try:
+            check_raw(tensors[0], type_)
+        except EdgeInferError as error:
+            errors[0] = without_frames(error)
+        return tensors[0].values, errors
+    into = np.empty((count, *port.shape), raw_dtype(type_))
     if len(tensors) > 1 and len({tensor.datatype for tensor in tensors}) == 1:
         together = np.concatenate([tensor.values for tensor in tensors])
         try:
@@ -184,15 +196,14 @@ def _read_tensors(
         except EdgeInferError:
             pass  # at least one of them; below each is told of its own
         else:
-            return {}
-    errors: dict[int, EdgeInferError] = {}
+            return into, errors
     for i, (tensor, place) in enumerate(zip(tensors, places, strict=True)):
         try:
             raw_values(tensor, port.quantizer, into[place])
         except EdgeInferError as error:
             errors[i] = without_frames(error)
             into[place] = 0
-    return errors
+    return into, errors
 
 
 def values_of(model: ServedModel, outputs: Mapping[str, Ints]) -> Values:

@@ -4,16 +4,19 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from edgeinfer.base.errors import EdgeInferError, ToolFailedError
-from edgeinfer.serve.client import Client, Identity, connect
+from edgeinfer.serve.client import Client, Identity
+from edgeinfer.serve.connect import ClientLibrary, connect
 
 PERCENTILES = (50, 90, 95, 99)
 
@@ -25,6 +28,7 @@ class LoadSettings:
     clients: int
     seconds: float
     warmup_seconds: float
+    library: ClientLibrary = ClientLibrary.OWN  # which prepared the request
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +77,9 @@ def load_server(
     logs = [_ClientLog() for _ in range(settings.clients)]
     threads = []
     for log in logs:
-        client = connect(url, identity)
-        arguments = (client, prepared, begin, end, log)
+        # each thread connects for itself: tritonclient's objects belong to one
+        connecting = functools.partial(connect, url, identity, settings.library)
+        arguments = (connecting, prepared, begin, end, log)
         threads.append(threading.Thread(target=_ask_until, args=arguments, daemon=True))
     for thread in threads:
         thread.start()
@@ -97,8 +102,11 @@ def load_server(
     )
 
 
-def _ask_until(client: Client, prepared: Any, begin: float, end: float, log: _ClientLog) -> None:
+def _ask_until(
+    connecting: Callable[[], Client], prepared: Any, begin: float, end: float, log: _ClientLog
+) -> None:
     """Ask until the end; what is answered between begin and end counts."""
+    client = connecting()
     try:
         while (start := time.perf_counter()) < end:
             try:

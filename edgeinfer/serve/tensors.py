@@ -8,6 +8,7 @@ is the Program's own integer.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -115,6 +116,7 @@ def narrowest_datatype(type_: Fixed) -> str:
     return OUTPUT_DATATYPES[-1]
 
 
+@functools.cache
 def raw_dtype(type_: Fixed) -> np.dtype[Any]:
     """The narrowest NumPy type of a type's raw integers, as the engine is given them."""
     for dtype in (np.int8, np.uint8, np.int16, np.uint16, np.int32):
@@ -124,17 +126,25 @@ def raw_dtype(type_: Fixed) -> np.dtype[Any]:
     return np.dtype(np.int64)
 
 
+def check_raw(tensor: WireTensor, type_: Fixed) -> None:
+    """An error where a tensor of raw integers holds one that its type does not."""
+    widest = np.iinfo(tensor.values.dtype)
+    if type_.raw_min <= widest.min and widest.max <= type_.raw_max:
+        return
+    low, high = int(tensor.values.min()), int(tensor.values.max())
+    if low < type_.raw_min or high > type_.raw_max:
+        raise invalid(
+            f"The input {tensor.name!r} holds the raw integer "
+            f"{low if low < type_.raw_min else high}; its type {type_} holds "
+            f"{type_.raw_min}..{type_.raw_max}."
+        )
+
+
 def raw_values(tensor: WireTensor, quantizer: Quantizer, into: NDArray[Any]) -> None:
     """The Program's integers of a tensor, put into an array of `raw_dtype`."""
     type_, values = quantizer.type, tensor.values
     if tensor.datatype != REAL:
-        low, high = int(values.min()), int(values.max())
-        if low < type_.raw_min or high > type_.raw_max:
-            raise invalid(
-                f"The input {tensor.name!r} holds the raw integer "
-                f"{low if low < type_.raw_min else high}; its type {type_} holds "
-                f"{type_.raw_min}..{type_.raw_max}."
-            )
+        check_raw(tensor, type_)
         into[...] = values
     elif _is_plain(quantizer):
         _round_quickly(tensor, type_, into)

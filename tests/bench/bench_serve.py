@@ -22,7 +22,8 @@ import psutil
 
 from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.serve import ask
-from edgeinfer.serve.client import Identity, connect
+from edgeinfer.serve.client import Identity
+from edgeinfer.serve.connect import connect
 from edgeinfer.serve.load import LoadResult, LoadSettings, load_server
 from tests.support.hit_tagger_programs import FAITHFUL, POOLED, hit_tagger, patches
 from tests.support.serving import write_run

@@ -23,7 +23,8 @@ import pytest
 
 from edgeinfer.serve import computing
 from edgeinfer.serve.ask import find_model
-from edgeinfer.serve.client import Identity, connect
+from edgeinfer.serve.client import Identity
+from edgeinfer.serve.connect import connect
 from edgeinfer.serve.messages import SERVICE, message_class
 from edgeinfer.serve.repository import RepositorySettings
 from edgeinfer.serve.served import BatchSettings

@@ -17,11 +17,10 @@ from edgeinfer.ir.host import host_functions
 from edgeinfer.ir.program import HostFunction, Program
 from edgeinfer.targets.edgetpu.int8 import convert
 from edgeinfer.targets.edgetpu.int8.convert import ConvertedFile
-from edgeinfer.targets.edgetpu.int8.grid import Window
 from edgeinfer.targets.edgetpu.int8.output_levels import ScoreRange
-from edgeinfer.targets.edgetpu.int8.working_points import count_thresholds
+from edgeinfer.targets.edgetpu.int8.working_points import LastLayer, count_thresholds
 from edgeinfer.targets.edgetpu.tflite import simulate
-from edgeinfer.targets.edgetpu.tflite.ports import TflitePorts
+from edgeinfer.targets.edgetpu.tflite.ports import RANGES, TflitePorts
 from edgeinfer.targets.edgetpu.tflite.simulate import Int8Agreement
 from quantization.fixed import Ints, Rounding
 from quantization.recipe import Recipe
@@ -77,6 +76,7 @@ def conversion(
     graph: Graph,
     shown: Mapping[str, Ints],
     score_range: ScoreRange | None = None,
+    last_layer: LastLayer = LastLayer.AUTO,
 ) -> TfliteConversion:
     """Convert; `shown` are raw inputs of the Program that ranges are taken from, but for scores
     whose range was asked for.
@@ -86,7 +86,9 @@ def conversion(
     """
     offences = convert.check(program)
     if not offences:
-        made = convert.convert_program(program, shown, score_range=score_range)
+        made = convert.convert_program(
+            program, shown, score_range=score_range, last_layer=last_layer
+        )
         return TfliteConversion(made, made.findings)
     said = (
         f"The Program has no int8 equal ({len(offences)} reasons, the first: {offences[0]}); the "
@@ -140,10 +142,9 @@ def _thresholds_of(ports: TflitePorts, exact: Mapping[str, Reals]) -> int | None
     """How many thresholds the lone scores leave; the fewest of several."""
     counts: dict[str, int] = {}
     for port in ports.outputs:
-        steps = -np.log2(port.scale)
-        if port.host is HostFunction.SIGMOID and float(steps).is_integer():
-            window, score = Window(int(steps), -128 - port.zero_point), port.fine_of or port.name
-            count = count_thresholds(exact[score], window)
+        if port.host is HostFunction.SIGMOID and float(np.log2(port.scale)).is_integer():
+            score, ends = port.fine_of or port.name, port.real(np.asarray(RANGES[port.type]))
+            count = count_thresholds(exact[score], port.scale, *ends.tolist())
             counts[score] = max(count, counts.get(score, 0))
     return min(counts.values(), default=None)
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from edgeinfer.base.errors import UsageError
 from edgeinfer.targets.edgetpu.int8.output_levels import ScoreRange
+from edgeinfer.targets.edgetpu.int8.working_points import LastLayer
 from edgeinfer.targets.options import COMPILE, Settings, option
 
 
@@ -34,6 +35,13 @@ class Int8Settings(Settings):
         None,
         "LOW:HIGH, between which scores are told apart as finely as 8 bits can; where it matters "
         "on the samples by default",
+        verbs=(COMPILE,),
+    )
+
+    last_layer: LastLayer = option(
+        LastLayer.AUTO,
+        "where the dense layer that makes a score is computed: chip, in 8 bits; host, in integers "
+        "of 16 bits; by default on the host where 8 bits leave fewer than 64 thresholds",
         verbs=(COMPILE,),
     )
 

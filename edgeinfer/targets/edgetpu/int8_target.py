@@ -140,7 +140,9 @@ class Int8Target(Target[Files]):
         """The int8 file, and what is known of it. Output ranges come from drawn samples;
         `emit_from` takes them from given ones."""
         near, _ = convert.nearest_program(program, settings.fallback)
-        made = convert.convert_program(near, score_range=settings.scores())
+        made = convert.convert_program(
+            near, score_range=settings.scores(), last_layer=settings.last_layer
+        )
         return planned_files(made, self.forecast(made.model, len(made.data), settings).files)
 
     def emit_from(
@@ -148,7 +150,7 @@ class Int8Target(Target[Files]):
     ) -> EmittedProject:
         """The same from samples; a Program without an int8 equal is not refused."""
         near, said = convert.nearest_program(program, settings.fallback)
-        converted = conversion(near, graph, raw, settings.scores())
+        converted = conversion(near, graph, raw, settings.scores(), settings.last_layer)
         made = converted.file
         known = self.forecast(made.model, len(made.data), settings)
         plan = planned_files(made, known.files)

@@ -7,7 +7,8 @@
 Stands beside `model.tflite` and `ports.json`. INPUTS.npz holds one array for each input, by its
 name, samples first. They are stored as `ports.json` says: floor(value / scale + 0.5) + zero point,
 limited to the type. OUTPUTS.npz gets the scores by name (a probability where `ports.json` names a
-host function), and `NAME.stored`, the integers as the file gives them. `--device` runs
+host function), and `NAME.stored`, the integers as the file gives them; where `ports.json` holds a
+layer for the host, what it makes of them. `--device` runs
 `model_edgetpu.tflite` by the vendor's library, or by libredgetpu where that is not here. It needs
 NumPy, and LiteRT or libredgetpu; not edgeinfer.
 """
@@ -24,7 +25,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-TYPES = {"INT8": (np.int8, -128, 127), "UINT8": (np.uint8, 0, 255)}
+TYPES = {
+    "INT8": (np.int8, -128, 127),
+    "UINT8": (np.uint8, 0, 255),
+    "INT16": (np.int16, -32768, 32767),
+}
 RUNTIMES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter", "tensorflow.lite")
 SIGN_BIT = 0x80  # the chip's bytes are unsigned
 LIBRARY = "libedgetpu.so.1"
@@ -121,9 +126,21 @@ def read_level(port: Mapping[str, Any], held: Any) -> Any:
 
 
 def _reshape_output(port: Mapping[str, Any], held: Any) -> Any:
-    """An output in its own shape, without padding."""
-    count = int(np.prod(port["shape"], dtype=int))
-    return np.asarray(held).reshape(-1)[:count].reshape(port["shape"])
+    """An output in its own shape, without padding; the host's layer done, if it has one."""
+    layer = port.get("layer")
+    shape = (layer or port)["shape"]
+    flat = np.asarray(held).reshape(-1)[: int(np.prod(shape, dtype=int))]
+    return flat.reshape(shape) if layer is None else compute_layer(layer, flat.reshape(shape))
+
+
+def compute_layer(layer: Mapping[str, Any], held: Any) -> Any:
+    """A dense layer in integers, ties upwards, limited to 16 bits."""
+    raw = held.astype(np.int64) - layer["zero_point"]
+    weights, biases = (np.asarray(layer[key], np.int64) for key in ("weights", "biases"))
+    total = (raw @ weights << layer["up"]) + biases
+    dtype, low, high = TYPES["INT16"]
+    rounded = (total + (1 << layer["down"] >> 1)) >> layer["down"]
+    return np.clip(rounded, low, high).astype(dtype)
 
 
 def scores_of(ports: Sequence[Mapping[str, Any]], stored: Mapping[str, Any]) -> dict[str, Any]:

@@ -113,7 +113,7 @@ class MicroRunner:
         total = len(next(iter(stored.values())))
         advanced(total, total)
         return {
-            port.name: values.reshape(total, *port.shape).astype(np.int64)
+            port.name: port.finish(values.reshape(total, -1))
             for port, values in zip(self.ports.outputs, found, strict=True)
         }
 

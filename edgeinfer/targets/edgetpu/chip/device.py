@@ -107,10 +107,9 @@ def _probe(*arguments: str | Path, seconds: float = PROBE_SECONDS) -> tools.Tool
 
 
 def _reshape_output(held: NDArray[Any], port: TflitePort) -> Ints:
-    """An output of all samples in its own shape, without padding."""
-    count = math.prod(port.shape)
-    flat = held.reshape(len(held), -1)[:, :count].astype(np.int64)
-    return flat.reshape(len(held), *port.shape)
+    """An output of all samples in its own shape, without padding, what the host adds done."""
+    count = math.prod(port.file_shape)
+    return port.finish(held.reshape(len(held), -1)[:, :count])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -42,6 +42,7 @@ from edgeinfer.ir.plain_sites import limited_sites, spell_sites
 from edgeinfer.ir.program import HostFunction, Program
 from edgeinfer.ir.unroll import count_unrolled, recurrences_of, unroll_recurrences
 from edgeinfer.targets.edgetpu.int8.fold_scales import nearest_int8_program
+from edgeinfer.targets.edgetpu.int8.host_layer import end_before, ports_with_layers
 from edgeinfer.targets.edgetpu.int8.narrowing import narrow_program
 from edgeinfer.targets.edgetpu.int8.network import draw_network
 from edgeinfer.targets.edgetpu.int8.one_rounding import source_of
@@ -49,6 +50,7 @@ from edgeinfer.targets.edgetpu.int8.output_levels import ScoreRange
 from edgeinfer.targets.edgetpu.int8.rounding import LONGEST_SHIFT
 from edgeinfer.targets.edgetpu.int8.storage import leaves_padding_out, plan_storage
 from edgeinfer.targets.edgetpu.int8.sums import can_double, longest_shift
+from edgeinfer.targets.edgetpu.int8.working_points import LastLayer
 from edgeinfer.targets.edgetpu.int8_settings import Fallback
 from edgeinfer.targets.edgetpu.predict.rules import EIGHT_BITS
 from edgeinfer.targets.edgetpu.tflite.ports import TflitePort, TflitePorts
@@ -134,13 +136,19 @@ def convert_program(
     raw: Mapping[str, Ints] | None = None,
     source: str | None = None,
     score_range: ScoreRange | None = None,
+    last_layer: LastLayer = LastLayer.AUTO,
 ) -> ConvertedFile:
     """A Program whose formats have 8 bits or fewer, every weight and level its own. Outputs that
     are sums leave on levels that the samples show; the result's `program` says so."""
     if found := _without_operators(program):
         raise UnsupportedModelError(source or program.name, found)
-    small = narrow_program(unroll_recurrences(spell_sites(program)), raw, score_range=score_range)
-    storage = plan_storage(small.program)
+    small = narrow_program(
+        unroll_recurrences(spell_sites(program)),
+        raw,
+        score_range=score_range,
+        last_layer=last_layer,
+    )
+    storage = plan_storage(end_before(small.program, small.hosted))
     if storage.offences:
         raise UnsupportedModelError(source or program.name, storage.offences, hint=HINT)
     model = draw_network(storage)
@@ -149,8 +157,10 @@ def convert_program(
     data = write_model(model, inputs, outputs)
     hosts = {output.name: output.host for output in small.program.outputs}
     made = _finish_file(data, program.name, inputs, outputs, hosts, small.fine)
-    findings = (*made.findings, *small.findings, *_findings(small.program))
-    return replace(made, program=small.program, findings=findings)
+    findings = (*made.findings, *small.findings, *_findings(storage.program))
+    leaving = ports_with_layers(made.ports.outputs, small.program, small.hosted)
+    ports = replace(made.ports, outputs=leaving)
+    return replace(made, program=small.program, ports=ports, findings=findings)
 
 
 def convert_graph(graph: Graph, samples: Mapping[str, NDArray[np.float64]]) -> ConvertedFile:

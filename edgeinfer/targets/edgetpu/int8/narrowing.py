@@ -39,10 +39,12 @@ from edgeinfer.ir.passes import drop_repeats
 from edgeinfer.ir.program import HostFunction, Output, Program
 from edgeinfer.ir.verify import verify
 from edgeinfer.targets.edgetpu.int8.grid import Window
+from edgeinfer.targets.edgetpu.int8.host_layer import can_leave, hold_widely, wide_type
 from edgeinfer.targets.edgetpu.int8.one_rounding import rounding_of, settle_roundings
 from edgeinfer.targets.edgetpu.int8.output_levels import (
     ScoreRange,
     finer_levels_for,
+    leaves_enough,
     levels_for,
     nearest_type,
 )
@@ -58,7 +60,7 @@ from edgeinfer.targets.edgetpu.int8.wide_tensors import (
     only_moves,
     skip_exact_roundings,
 )
-from edgeinfer.targets.edgetpu.int8.working_points import FEWEST_THRESHOLDS
+from edgeinfer.targets.edgetpu.int8.working_points import FEWEST_THRESHOLDS, LastLayer
 from quantization.fixed import (
     Fixed,
     Ints,
@@ -81,6 +83,7 @@ class NarrowedProgram:
     program: Program
     findings: tuple[str, ...]
     fine: Mapping[str, str] = field(default_factory=dict)  # second outputs, and whose they are
+    hosted: frozenset[str] = frozenset()  # outputs whose last layer the host computes
 
 
 def narrow_program(
@@ -89,10 +92,11 @@ def narrow_program(
     *,
     sampled: bool = True,
     score_range: ScoreRange | None = None,
+    last_layer: LastLayer = LastLayer.CHIP,
 ) -> NarrowedProgram:
     """The Program for int8 storage. Ranges of wide inputs and outputs come from the samples, or
     from drawn ones; or, where nothing is to be run, from what is proved. A range for scores may be
-    asked for."""
+    asked for. Only who has a host may leave it the last layer of a score."""
     entering, entered = _narrow_inputs(plain_indices(program), raw)
     given = _narrow_raw(program, entering, raw)
     moved, held = hold_tensors(entering, partial(_see, sampled=sampled, raw=given))
@@ -108,14 +112,16 @@ def narrow_program(
     rounded_alike, said = settle_roundings(prove_again(small_tables))
     whole, cut = whole_biases(rounded_alike)
     settled = prove_again(whole)
-    rounded, findings, fine = _rounded_sums(settled, given, sampled, score_range)
+    left, hosted, on_host = _hosted_sums(settled, given, sampled, score_range, last_layer)
+    rounded, findings, fine = _rounded_sums(left, given, sampled, score_range, hosted)
+    findings = [*on_host, *findings]
     verify(rounded)
     said = [*entered, *said, *read, *cut, *held, *findings]
     if sampled and raw is None and (held or findings):
         said.append(
             f"No samples were given: output ranges come from {DRAWN} drawn from the input types."
         )
-    return NarrowedProgram(rounded, tuple(said), fine)
+    return NarrowedProgram(rounded, tuple(said), fine, hosted)
 
 
 def _climb(program: Program) -> Program:
@@ -228,11 +234,68 @@ def _reading(op: Op, renamed: Mapping[str, str], requant: Requant) -> Op:
             raise AssertionError(op)  # `only_moves` has said otherwise
 
 
+def _hosted_sums(
+    program: Program,
+    raw: Mapping[str, Ints] | None,
+    sampled: bool,
+    score_range: ScoreRange | None,
+    last_layer: LastLayer,
+) -> tuple[Program, frozenset[str], list[str]]:
+    """The Program with 16 bits for scores whose last layer the host computes: it was asked for, or
+    a lone score leaves few thresholds, even where it leaves twice."""
+    asked = last_layer is LastLayer.HOST
+    if last_layer is LastLayer.CHIP or not (asked or (sampled and score_range is None)):
+        return program, frozenset(), []
+    places = {
+        o.value: o
+        for o in program.outputs
+        if program.type(o.value).bits > 8
+        and can_leave(program, program[o.value])
+        and (asked or o.host is HostFunction.SIGMOID)
+    }
+    why = "this was asked for"
+    if not asked and places:
+        why = (
+            f"8 bits, and twice 8, leave fewer than {FEWEST_THRESHOLDS} thresholds between 90 and "
+            f"99.9 % efficiency"
+        )
+        seen = _see(program, places, sampled=sampled, raw=raw)
+        places = {v: o for v, o in places.items() if _is_coarse(seen[v], program.type(v).frac)}
+    findings: list[str] = []
+    made: dict[str, list[Op]] = {}
+    for value, output in places.items():
+        op, type_ = program[value], wide_type(program.type(value))
+        alike = op if output.host is HostFunction.NONE else _deciding_alike(program, op, type_.frac)
+        made[value] = [alike, hold_widely(op, type_)]
+        findings.append(
+            f"The host computes {op.name}, the layer of {output.name}, in integers from what the "
+            f"file gives, in steps of {type_.lsb:g}: {why}. Its time is not part of the estimate."
+        )
+    if asked and not made:
+        findings.append(
+            "--last-layer host changes nothing: no output is a dense layer's sum of more than 8 "
+            "bits behind another layer."
+        )
+    ops = [each for op in program.ops for each in made.get(op.name, [op])]
+    outputs = tuple(
+        replace(o, value=made[o.value][-1].name) if o.value in made else o for o in program.outputs
+    )
+    left = prove_again(Program(program.name, tuple(ops), outputs))
+    return left, frozenset(o.name for o in places.values()), findings
+
+
+def _is_coarse(values: Ints, frac: int) -> bool:
+    """Whether a lone score leaves few thresholds on any 8 bits."""
+    window = levels_for(values, frac, HostFunction.SIGMOID)
+    return not leaves_enough(values, frac, finer_levels_for(values, frac, window) or window)
+
+
 def _rounded_sums(
     program: Program,
     raw: Mapping[str, Ints] | None,
     sampled: bool,
     score_range: ScoreRange | None,
+    hosted: Collection[str],
 ) -> tuple[Program, list[str], dict[str, str]]:
     """Outputs and scores wider than 8 bits, rounded to what samples show; and second outputs for
     lone scores whose levels are few where selections are made."""
@@ -241,7 +304,11 @@ def _rounded_sums(
         for op in program.ops
         if isinstance(op, Softmax) and program.type(op.x).bits > 8
     }
-    wide |= {o.value: o.host for o in program.outputs if program.type(o.value).bits > 8}
+    wide |= {
+        o.value: o.host
+        for o in program.outputs
+        if program.type(o.value).bits > 8 and o.name not in hosted
+    }
     if not wide:
         return program, [], {}
     findings: list[str] = []

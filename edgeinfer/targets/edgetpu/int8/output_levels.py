@@ -65,8 +65,14 @@ def finer_levels_for(values: Ints, frac: int, window: Window) -> Window | None:
     scores = np.ldexp(values[:MOST_SAMPLES].astype(np.float64), -frac)
     low, high = threshold_range(scores)
     finer = ScoreRange(low, high).window(frac)
-    enough = count_thresholds(scores, window) >= FEWEST_THRESHOLDS
-    return None if enough or finer.frac <= window.frac else finer
+    return None if leaves_enough(values, frac, window) or finer.frac <= window.frac else finer
+
+
+def leaves_enough(values: Ints, frac: int, window: Window) -> bool:
+    """Whether a window leaves as many thresholds as selections need."""
+    scores = np.ldexp(values[:MOST_SAMPLES].astype(np.float64), -frac)
+    found = count_thresholds(scores, 2.0**-window.frac, window.least, window.most)
+    return found >= FEWEST_THRESHOLDS
 
 
 def nearest_type(values: Ints, frac: int) -> Fixed:

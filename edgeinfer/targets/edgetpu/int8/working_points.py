@@ -8,16 +8,23 @@ efficiency of a threshold is the share of all probability that lies above it.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer.targets.edgetpu.int8.grid import Window
-
-FEWEST_THRESHOLDS: Final = 64  # below which a second, finer output is made
+FEWEST_THRESHOLDS: Final = 64  # below which a score leaves more finely
 LEAST_EFFICIENCY, MOST_EFFICIENCY = 0.90, 0.999
 Reals = NDArray[np.float64]
+
+
+class LastLayer(StrEnum):
+    """Where the layer that makes a score is computed."""
+
+    AUTO = "auto"  # by the host where 8 bits, or twice 8, leave too few thresholds
+    CHIP = "chip"
+    HOST = "host"
 
 
 def threshold_range(scores: Reals) -> tuple[float, float]:
@@ -30,9 +37,9 @@ def threshold_range(scores: Reals) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def count_thresholds(scores: Reals, window: Window) -> int:
-    """How many levels of a window lie in that range, its ends included."""
+def count_thresholds(scores: Reals, step: float, least: float, most: float) -> int:
+    """How many levels lie in that range, its ends included, of those that go in steps from the
+    least to the most."""
     low, high = threshold_range(scores)
-    step = 2.0**-window.frac
-    inside = min(high, window.most) - max(low, window.least)
+    inside = min(high, most) - max(low, least)
     return int(np.floor(inside / step)) + 1 if inside >= 0 else 1

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,32 @@ from edgeinfer.graph.nodes import Shape
 from edgeinfer.ir.program import HostFunction
 from quantization.fixed import Ints
 
-RANGES = {"INT8": (-128, 127), "UINT8": (0, 255)}
+RANGES = {"INT8": (-128, 127), "UINT8": (0, 255), "INT16": (-32768, 32767)}
 ROUNDING = "half up"  # stored = floor(value / scale + 0.5) + zero point, limited to the type
 NUMPY_TYPES = {"INT8": "int8", "UINT8": "uint8"}
+
+
+@dataclass(frozen=True, slots=True)
+class HostLayer:
+    """A dense layer that the host computes in integers from a tensor of the file:
+    ((stored - zero point) weights 2^up + biases) 2^-down, ties upwards, limited to 16 bits."""
+
+    shape: Shape  # of the file's tensor, without the batch
+    type: str
+    scale: float
+    zero_point: int
+    weights: tuple[tuple[int, ...], ...]  # by input, then by output
+    biases: tuple[int, ...]
+    up: int
+    down: int
+
+    def compute(self, stored: NDArray[Any]) -> Ints:
+        """The layer's 16-bit integers for a tensor of some samples."""
+        raw = stored.astype(np.int64) - self.zero_point
+        total = (raw @ np.asarray(self.weights, np.int64) << self.up) + np.asarray(self.biases)
+        rounded = (total + (1 << self.down >> 1)) >> self.down
+        held: Ints = np.clip(rounded, *RANGES["INT16"])
+        return held
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +56,17 @@ class TflitePort:
     zero_point: int
     host: HostFunction = HostFunction.NONE
     fine_of: str = ""  # the output whose finer part this is
+    layer: HostLayer | None = None  # by which the host makes this of a tensor of the file
+
+    @property
+    def file_shape(self) -> Shape:
+        """The shape of the file's tensor, without the batch."""
+        return self.shape if self.layer is None else self.layer.shape
+
+    def finish(self, tensors: NDArray[Any]) -> Ints:
+        """Stored numbers of some samples from the file's tensors, in whatever shape these came."""
+        held: Ints = tensors.reshape(len(tensors), *self.file_shape).astype(np.int64)
+        return held if self.layer is None else self.layer.compute(held)
 
     def stored(self, values: ArrayLike) -> Ints:
         """Real values as they are stored: the nearest level, ties upwards."""
@@ -82,6 +116,7 @@ def _plain(port: TflitePort) -> dict[str, Any]:
         "rounding": ROUNDING,
         "host": port.host.value,
         "fine_of": port.fine_of,
+        "layer": None if port.layer is None else asdict(port.layer),
     }
 
 
@@ -95,6 +130,22 @@ def _ports(found: Sequence[Mapping[str, Any]]) -> tuple[TflitePort, ...]:
             int(item["zero_point"]),
             HostFunction(item["host"]),
             str(item.get("fine_of", "")),
+            _layer(item.get("layer")),
         )
         for item in found
+    )
+
+
+def _layer(found: Mapping[str, Any] | None) -> HostLayer | None:
+    if found is None:
+        return None
+    return HostLayer(
+        tuple(int(size) for size in found["shape"]),
+        str(found["type"]),
+        float(found["scale"]),
+        int(found["zero_point"]),
+        tuple(tuple(int(weight) for weight in row) for row in found["weights"]),
+        tuple(int(bias) for bias in found["biases"]),
+        int(found["up"]),
+        int(found["down"]),
     )

@@ -90,7 +90,7 @@ class Interpreter:
         """Stored outputs by name, for stored inputs by name."""
         total = len(next(iter(stored.values())))
         found: Stored = {
-            port.name: np.empty((total, *port.shape), np.int64) for port in self.ports.outputs
+            port.name: np.empty((total, *port.file_shape), np.int64) for port in self.ports.outputs
         }
         for sample in range(total):
             for port, index in zip(self.ports.inputs, self._inputs, strict=True):
@@ -99,9 +99,9 @@ class Interpreter:
             self._interpreter.invoke()
             for port, index in zip(self.ports.outputs, self._outputs, strict=True):
                 held = self._interpreter.get_tensor(index)
-                found[port.name][sample] = held.reshape(port.shape)
+                found[port.name][sample] = held.reshape(port.file_shape)
             advanced(sample + 1, total)
-        return found
+        return {port.name: port.finish(found[port.name]) for port in self.ports.outputs}
 
 
 def _module() -> tuple[Any, str, str]:

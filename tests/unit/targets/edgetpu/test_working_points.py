@@ -4,6 +4,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -12,11 +16,17 @@ from edgeinfer.ir import ops
 from edgeinfer.ir.builder import ProgramBuilder, provisional
 from edgeinfer.ir.ops import Dense, pack_weights
 from edgeinfer.ir.program import HostFunction, Output, Program
+from edgeinfer.targets.edgetpu.files import interpreter_of, planned_files
 from edgeinfer.targets.edgetpu.int8 import convert
 from edgeinfer.targets.edgetpu.int8.output_levels import ScoreRange
+from edgeinfer.targets.edgetpu.int8.working_points import (
+    FEWEST_THRESHOLDS,
+    LastLayer,
+    count_thresholds,
+)
 from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
 from edgeinfer.targets.edgetpu.tflite import simulate
-from quantization.fixed import Fixed, Ints
+from quantization.fixed import Fixed, Ints, Overflow, Rounding
 from tests.unit.targets.edgetpu.test_convert import run
 
 
@@ -66,3 +76,72 @@ def test_a_range_of_scores_that_is_asked_for_is_one_output() -> None:
     for wrong in ("3", "4:1", "a:b", "nan:2"):
         with pytest.raises(UsageError, match=r"--score-range"):
             EdgeTpuSettings(score_range=wrong)
+
+
+def deep_score(weight: np.ndarray, bias: int, raw: np.ndarray) -> tuple[Program, dict[str, Ints]]:
+    """Scores of a hidden layer that passes its two inputs on."""
+    builder = ProgramBuilder("deep")
+    builder.add(ops.Input("x", Fixed(False, 8, 8), (2,)))
+    none, same = pack_weights(np.zeros(2, np.int64)), pack_weights(np.eye(2, dtype=np.int64))
+    builder.exact(Dense("h", provisional(0), "x", same, Fixed(True, 2, 2), none))
+    builder.add(ops.Requant("h8", Fixed(False, 8, 8), "h", Rounding.RND, Overflow.SAT))
+    classes = weight.shape[1]
+    biases = pack_weights(np.full(classes, bias))
+    made = Dense("y", provisional(7), "h8", pack_weights(weight), Fixed(True, 8, 1), biases)
+    builder.exact(made)
+    host = HostFunction.SIGMOID if classes == 1 else HostFunction.SOFTMAX
+    return builder.program((Output("p", "y", host),)), {"x": raw}
+
+
+def drawn_score(classes: int) -> tuple[Program, dict[str, Ints]]:
+    rng = np.random.default_rng(1)
+    weight = rng.integers(-127, 128, (2, classes))
+    return deep_score(weight, 37, rng.integers(0, 256, (1000, 2)))
+
+
+def sure_score() -> tuple[Program, dict[str, Ints]]:
+    """A score of about -20 for the background; for the signal, from 40 to 42 in steps of 1/128. As
+    8 bits hold zero too, they have no more than eight levels there."""
+    rng = np.random.default_rng(2)
+    fine = np.clip(rng.normal(190, 50, 2000).astype(int), 0, 255)
+    raw = np.stack([77 * rng.integers(0, 2, 2000), fine], axis=-1)
+    return deep_score(np.array([[100], [1]]), -20 * 128, raw)
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_the_host_computes_the_last_layer_on_16_bits(classes: int, tmp_path: Path) -> None:
+    """File, host and Program are equal, through `run.py` too; decisions are those of exact sums."""
+    program, raw = drawn_score(classes)
+    made = convert.convert_program(program, raw, last_layer=LastLayer.HOST)
+    (port,) = made.ports.outputs
+    assert port.type == "INT16" and port.layer is not None and port.layer.shape == (2,)
+    assert any("The host computes y" in said for said in made.findings)
+    assert made.program is not None and made.program.type(made.program.outputs[0].value).bits == 16
+    assert run(made, made.program, raw).max_steps == 0
+    planned_files(made, {}).write(tmp_path)
+    reals = simulate.real_inputs(program, raw)
+    np.savez(tmp_path / "in.npz", **reals)
+    command = [sys.executable, "-I", "run.py", "in.npz", "out.npz"]
+    subprocess.run(command, check=True, cwd=tmp_path, env={"TF_CPP_MIN_LOG_LEVEL": "3"})
+    stored = simulate.stored_inputs(made.ports, reals)
+    read_again = interpreter_of(tmp_path).run(stored)["p"]
+    exact = simulate.engine_outputs(program, raw)["p"]
+    with np.load(tmp_path / "out.npz") as found:
+        assert np.array_equal(found["p.stored"], read_again)
+        scores = port.real(found["p.stored"])
+    assert np.abs(scores - exact).max() <= port.scale
+    if classes == 1:
+        assert np.array_equal(scores > 0, exact > 0)
+
+
+def test_the_host_computes_by_itself_where_8_bits_leave_too_little() -> None:
+    program, raw = sure_score()
+    made = convert.convert_program(program, raw)
+    (port,) = made.ports.outputs
+    assert port.layer is not None and any("twice 8, leave fewer" in said for said in made.findings)
+    assert made.program is not None and run(made, made.program, raw).max_steps == 0
+    exact = simulate.engine_outputs(program, raw)["p"]
+    low, high = port.real(np.array([-32768, 32767]))
+    assert count_thresholds(exact, port.scale, low, high) >= FEWEST_THRESHOLDS
+    chip = convert.convert_program(program, raw, last_layer=LastLayer.CHIP)
+    assert all(each.layer is None for each in chip.ports.outputs)
