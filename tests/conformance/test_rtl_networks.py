@@ -86,6 +86,7 @@ def test_a_reference_model_equals_the_engine(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @needs_verilator
 def test_the_detectors_first_network_equals_the_engine(tmp_path: Path) -> None:
     """Strided convolutions, a feature pyramid, four outputs: 8 bits, three whole images."""
