@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
 from typing import Any
@@ -59,8 +60,20 @@ def fit_quantizer(
             limit = float(np.percentile(np.abs(reals), percentile)) if reals.size else 0.0
             return at(integer_bits(np.clip(reals, -limit, limit), bits, is_signed))
         case Method.MSE:
-            candidates = [at(integer - depth) for depth in range(DEEPEST + 1)]
-            return min(candidates, key=lambda candidate: squared_error(reals, candidate))
+            return _least_squares(reals, [at(integer - depth) for depth in range(DEEPEST + 1)])
+
+
+def _least_squares(values: Floats, candidates: Sequence[Quantizer]) -> Quantizer:
+    """The first with the least squared error. None is tried after one whose saturated values alone
+    lose more than the best does: a narrower range saturates them more."""
+    best, least = candidates[0], math.inf
+    for candidate in candidates:
+        error = squared_error(values, candidate)
+        if error < least:
+            best, least = candidate, error
+        if candidate.overflow is Overflow.SAT and error - candidate.type.lsb**2 / 4 >= least:
+            break
+    return best
 
 
 def places(values: ArrayLike, bits: int, *, signed: bool | None = None) -> tuple[Quantizer, ...]:

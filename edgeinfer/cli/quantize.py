@@ -157,12 +157,14 @@ def quantize(
         raise UsageError("--percentile goes with --calibration percentile.", hint="Give both.")
     path = resolve(model)
     by_outputs = calibration == "outputs"
+    ranged = Ranged.MINMAX if by_outputs else Ranged(calibration)
     order = QuantizeOrder(
         model=path,
         output=output,
         ptq=PtqSettings(
             BITS if bits is None else bits,
-            Ranged.MINMAX if by_outputs else Ranged(calibration),
+            ranged,
+            ranged,
             99.9 if percentile is None else percentile,
             per_channel=per_channel,
             input_bits=input_bits,

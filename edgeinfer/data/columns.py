@@ -14,6 +14,8 @@ from edgeinfer.graph.nodes import Shape
 
 LABELS = ("label", "labels", "target", "targets", "class", "truth")
 """What columns of labels are often called, beside y."""
+DETECTOR_TRUTH = ("particles", "boxes", "masks")
+"""What is known of a detector's images: ``detect`` judges by it, and no network reads it."""
 _SHOWN = 6
 
 
@@ -45,10 +47,12 @@ class Assignment:
 def assign_by_name(
     place: str, columns: Sequence[str], inputs: Mapping[str, Shape], outputs: Mapping[str, Shape]
 ) -> Assignment:
-    """Columns that are called as the network has it, or ``x`` and ``y``; every one must be."""
+    """Columns that are called as the network has it, or ``x`` and ``y``; every one must be, but for
+    a detector's truth."""
     names = _aliases(place, columns, "x", tuple(inputs))
     names |= _aliases(place, columns, "y", tuple(outputs))
-    unknown = [name for name in columns if name not in names]
+    beside = tuple(name for name in columns if name not in names and name in DETECTOR_TRUTH)
+    unknown = [name for name in columns if name not in names and name not in beside]
     if unknown:
         hint = did_you_mean(unknown[0], [*inputs, *outputs])
         raise InputError(
@@ -66,6 +70,7 @@ def assign_by_name(
     return Assignment(
         {name: found[name] for name in inputs},
         {name: found[name] for name in outputs if name in found},
+        beside,
     )
 
 

@@ -96,7 +96,7 @@ def read(
     what other name an output is known, that of the layer which ends in it."""
     data = _cut_to(open_data(path), inputs)
     try:
-        taken = _assign_columns(data, inputs, outputs, layers)
+        taken = assign_columns(data, inputs, outputs, layers)
         rows = _rows(data, taken, most_bytes)
     except DataFileError as error:
         if data.format is DataFormat.NPZ:
@@ -134,12 +134,13 @@ def _cut_to(data: DataSet, inputs: Mapping[str, Shape]) -> DataSet:
     return data
 
 
-def _assign_columns(
+def assign_columns(
     data: DataSet,
     inputs: Mapping[str, Shape],
     outputs: Mapping[str, Shape],
-    layers: Mapping[str, str],
+    layers: Mapping[str, str] = MappingProxyType({}),
 ) -> Assignment:
+    """Which columns are which inputs and labels; an error where one of an archive is neither."""
     layout = data.source.layout()
     other = {
         name: layer
@@ -249,6 +250,11 @@ def _findings(
     found = []
     if taken.sentence and data.format is not DataFormat.NPZ:
         found.append(f"{data.name}, read as {data.format}: {taken.sentence}.")
+    if taken.left_out and data.format is DataFormat.NPZ:
+        found.append(
+            f"{data.name}: {', '.join(taken.left_out)} are left out: edgeinfer detect judges a "
+            f"whole detector by them."
+        )
     if count < rows.total:
         found.append(
             f"{data.name}: {count:,} of its {rows.total:,} samples were read, spread evenly; all "

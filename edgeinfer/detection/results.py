@@ -14,14 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.base.errors import InputError
+from edgeinfer.data.columns import DETECTOR_TRUTH
 from edgeinfer.data.open import open_data
-from edgeinfer.data.samples import HELD_BYTES
+from edgeinfer.data.samples import HELD_BYTES, assign_columns
 from edgeinfer.data.stream.thin import thinned_rows
 from edgeinfer.detection.boxes import UNIT
 from edgeinfer.detection.detector import Detections
 from edgeinfer.detection.scores import Truth, box_shares, mask_shares, score_detections
-
-TRUTH = ("particles", "boxes", "masks")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +32,15 @@ class DetectorImages:
     masks: NDArray[np.bool_] | None = None  # (n, particles, side, side)
 
 
-def read_images(path: Path, name: str, shape: tuple[int, ...]) -> DetectorImages:
+def read_images(
+    path: Path, name: str, shape: tuple[int, ...], outputs: Mapping[str, tuple[int, ...]]
+) -> DetectorImages:
     """Images of a file: an array called as the network's input, or x; and where it has them, the
-    kinds `particles` (n, most), `boxes` (n, most, 4) in cells and `masks` (n, most, side, side)."""
+    kinds `particles` (n, most), `boxes` (n, most, 4) in cells and `masks` (n, most, side, side).
+    Labels of the network's own outputs may lie beside them; they are not read."""
     data = open_data(path)
-    layout = data.source.layout()
-    column = name if name in layout else "x"
-    if column not in layout:
-        raise InputError(
-            f"{path} has no array {name!r}, but {', '.join(layout)}.",
-            hint=f"Write the images with numpy.savez(path, {name}=images).",
-        )
-    known = [each for each in TRUTH if each in layout]
+    column = assign_columns(data, {name: shape}, outputs).inputs[name][0]
+    known = [each for each in DETECTOR_TRUTH if each in data.source.layout()]
     rows = thinned_rows(data.source, [column, *known], HELD_BYTES)
     if len(rows.columns[column]) < rows.total:
         raise InputError(
@@ -62,7 +58,7 @@ def read_images(path: Path, name: str, shape: tuple[int, ...]) -> DetectorImages
         raise InputError(f"{path}: {column!r} holds values that are NaN or infinite.")
     if not {"particles", "boxes"} <= set(known):
         return DetectorImages(images)
-    kind, box = (rows.columns[each].astype(np.int64) for each in TRUTH[:2])
+    kind, box = (rows.columns[each].astype(np.int64) for each in DETECTOR_TRUTH[:2])
     masks = rows.columns["masks"].astype(bool) if "masks" in known else None
     most = kind.shape[1] if kind.ndim == 2 else 0
     if box.shape[1:] != (most, 4) or (masks is not None and masks.shape[1:] != (most, *shape[:2])):

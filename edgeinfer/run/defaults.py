@@ -31,7 +31,7 @@ def draw_samples_for(loaded: LoadedModel, given: Recipe) -> Samples:
 
 
 def plain(bits: int) -> PtqSettings:
-    """One width for every tensor, placed by the ranges of values alone."""
+    """One width for every tensor, placed by the values alone."""
     return PtqSettings(bits, refine=False, equalize=False)
 
 

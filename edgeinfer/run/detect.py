@@ -147,7 +147,7 @@ def _images(
 ) -> DetectorImages:
     match source:
         case Path():
-            return read_images(source, trunk.input_name, trunk.input_shape)
+            return read_images(source, trunk.input_name, trunk.input_shape, trunk.output_shapes)
         case DetectorImages(images):
             if images.shape[1:] != trunk.input_shape or not np.isfinite(images).all():
                 raise UsageError(

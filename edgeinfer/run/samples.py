@@ -15,9 +15,9 @@ from edgeinfer.data.open import open_data
 from edgeinfer.data.samples import Samples
 from edgeinfer.graph.nodes import Graph
 from edgeinfer.ir.host import host_functions
-from edgeinfer.zoo import ENTRIES
+from edgeinfer.zoo import ENTRIES, reference_path
 from edgeinfer.zoo.drawn import simulate_samples
-from edgeinfer.zoo.entry import stage_seed
+from edgeinfer.zoo.entry import ZooEntry, stage_seed
 
 SIMULATED = 1_000  # samples of a reference model that is given no data
 SEED = 44  # of those, which no training, choosing or judging sees
@@ -29,6 +29,9 @@ SIMULATING = Reads(  # what decides which samples are simulated
         "edgeinfer.zoo",
     ),
     libraries=("numpy",),
+)
+RUNNING_TRUNK = Reads(  # what decides, beside its weights, which features a network yields
+    code=("edgeinfer.graph", "edgeinfer.ir", "edgeinfer.readers"), libraries=("h5py", "onnxruntime")
 )
 
 
@@ -57,9 +60,17 @@ def digest_of(source: Source | None) -> str | None:
         case DataFile(path):
             return open_data(path).sha256
         case Simulation(reference):
-            return f"{reference} {SEED} {SIMULATED} {SIMULATING.digest}"
+            return f"{reference} {SEED} {SIMULATED} {_digest_of_simulation(ENTRIES[reference])}"
         case _:
             assert_never(source)
+
+
+def _digest_of_simulation(entry: ZooEntry) -> str:
+    """Of the code, and of the trunk's weights where samples are features that it yields."""
+    if entry.trunk is None:
+        return SIMULATING.digest
+    weights = reference_path(ENTRIES[entry.trunk]).read_bytes()
+    return f"{(SIMULATING | RUNNING_TRUNK).digest} {hashlib.sha256(weights).hexdigest()}"
 
 
 def describe_samples(source: Source | None, judged: Samples) -> dict[str, Any] | None:

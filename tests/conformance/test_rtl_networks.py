@@ -85,6 +85,23 @@ def test_a_reference_model_equals_the_engine(name: str, tmp_path: Path) -> None:
     assert (ideal.latency(), ideal.interval()) == (cycles.latency, cycles.interval)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@needs_verilator
+def test_the_detectors_first_network_equals_the_engine(tmp_path: Path) -> None:
+    """Strided convolutions, a feature pyramid, four outputs: 8 bits, three whole images."""
+    images = entry_of("hgcal-detector").data(7, 64).inputs
+    chosen = quantize(load_reference("hgcal-detector"), images, PtqSettings(8, refine=False))
+    program = lower(chosen.graph, chosen.recipe).program
+    raw = raw_inputs(program, chosen.recipe, Samples({"image": images["image"][:3]}, "simulated"))
+    settings = RtlSettings()
+    assert_equal_to_the_engine(program, raw, settings, tmp_path)
+    _, netlist = design_netlist(program, settings)
+    cycles = count_cycles(netlist)
+    ideal = run(netlist, program, tmp_path, raw, IDEAL, expected_cycles=50 * cycles.latency)
+    assert (ideal.latency(), ideal.interval()) == (cycles.latency, cycles.interval)
+
+
 @needs_icarus
 @pytest.mark.parametrize("name", sample_cases(REFERENCES[:4], 3))
 def test_a_second_simulator_runs_the_emitted_testbench(name: str, tmp_path: Path) -> None:

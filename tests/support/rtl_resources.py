@@ -38,6 +38,7 @@ from edgeinfer.targets.rtl.tools.families import family_of
 from edgeinfer.targets.rtl.tools.synthesis import VerilogSource, synthesise
 from edgeinfer.zoo import entry_of
 from edgeinfer.zoo.reference import load_reference
+from quantization.calibrate import Method
 from quantization.fixed import Fixed, Overflow, Rounding
 from tests.support.random_programs import random_program
 from tests.support.rtl_designs import random_folds
@@ -178,7 +179,8 @@ def network(seed: int) -> Program:
 def zoo_program(name: str) -> Program:
     """A reference model at 6 bits, without the softmax that the host computes."""
     data = entry_of(name).data(7, ZOO_SAMPLES)
-    chosen = quantize(load_reference(name), data.inputs, PtqSettings(6, refine=False))
+    settings = PtqSettings(6, kernel_method=Method.MINMAX, refine=False)  # as it was synthesised
+    chosen = quantize(load_reference(name), data.inputs, settings)
     return fold_constants(lower(chosen.graph, chosen.recipe).program)
 
 

@@ -56,6 +56,7 @@ class CutNetwork:
     exact: dict[str, Values]  # by point
     engines: dict[str, FloatEngine] = field(default_factory=dict)
     exact_means: dict[str, tuple[NDArray[np.float64], ...]] = field(default_factory=dict)
+    end_spreads: dict[str, float] = field(default_factory=dict)
 
     @property
     def tensors(self) -> tuple[str, ...]:
@@ -68,7 +69,8 @@ class CutNetwork:
 
     def on(self, samples: Mapping[str, NDArray[Any]]) -> CutNetwork:
         """The same network with the values of other samples."""
-        return replace(self, exact=_exact(self.graph, self.parts, samples), exact_means={})
+        exact = _exact(self.graph, self.parts, samples)
+        return replace(self, exact=exact, exact_means={}, end_spreads={})
 
     def means(self, part: Part, layer: g.ConvNode | g.DenseNode) -> tuple[NDArray[np.float64], ...]:
         """Means of a layer's float inputs, for each group."""
@@ -143,17 +145,29 @@ class CutNetwork:
         for more than `MOST_ERROR`, so that a broken sample cannot decide alone."""
         total = 0.0
         for end in self.ends:
-            wanted = self.exact[end].astype(np.float64)
-            away = outputs[end].astype(np.float64) - wanted
-            if wanted.ndim == 2 and wanted.shape[-1] > 1:
+            exact = self.exact[end]
+            if outputs[end] is exact:
+                continue
+            away = np.subtract(outputs[end], exact, dtype=np.float64)
+            if _holds_scores(exact):
                 away -= away.mean(axis=-1, keepdims=True)
-                wanted = wanted - wanted.mean(axis=-1, keepdims=True)
-            total += float(np.mean(np.minimum((away / usual_spread(wanted)) ** 2, MOST_ERROR)))
+            if end not in self.end_spreads:  # it sorts all values, which takes longest here
+                self.end_spreads[end] = usual_spread(exact)
+            away /= self.end_spreads[end]
+            total += float(np.mean(np.minimum(np.square(away, out=away), MOST_ERROR, out=away)))
         return total / max(len(self.ends), 1)
 
 
-def usual_spread(values: NDArray[np.float64]) -> float:
+def _holds_scores(end: NDArray[np.floating]) -> bool:
+    """Whether an output is class scores, of which differences alone count."""
+    return end.ndim == 2 and end.shape[-1] > 1
+
+
+def usual_spread(end: NDArray[np.floating]) -> float:
     """Half the width of the range that holds 68 % of the samples, averaged over elements."""
+    values = end.astype(np.float64)
+    if _holds_scores(end):
+        values -= values.mean(axis=-1, keepdims=True)
     low, high = np.quantile(values, (0.16, 0.84), axis=0)
     return float(np.mean(high - low)) / 2 or float(values.std()) or 1.0
 

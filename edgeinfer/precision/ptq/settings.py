@@ -22,13 +22,16 @@ MOST_BITS = 24
 class PtqSettings:
     """Widths, how ranges are drawn, and what may be done to the weights.
 
-    With `refine`, a format is moved from where `method` places it to where the network's outputs
-    change least. With `adapt`, the weights are fitted to the formats; with `equalize`, channels may
-    be rescaled. Without both the recipe alone says it all: the weights are the author's, rounded.
+    With `refine`, a format is placed where the network's outputs change least. Without, `method`
+    places those of tensors, which new samples may exceed, and `kernel_method` those of kernels,
+    which are known: a few large weights need not decide how finely all others are rounded.
+    With `adapt`, the weights are fitted to the formats; with `equalize`, channels may be rescaled.
+    Without both the recipe alone says it all: the weights are the author's, rounded.
     """
 
     bits: int
     method: Method = Method.MINMAX
+    kernel_method: Method = Method.MSE
     percentile: float = 99.9
     per_channel: bool = False
     input_bits: int | None = None  # as `bits` where None

@@ -88,7 +88,11 @@ def fit_streamed(
         )
     else:
         formats = ranged_kernels(
-            network, bits, settings.method, settings.percentile, per_channel=settings.per_channel
+            network,
+            bits,
+            settings.kernel_method,
+            settings.percentile,
+            per_channel=settings.per_channel,
         )
     recipe = Recipe.of(quantizers, formats | constant_formats(graph, settings.bits))
     made = nearest_weights(network, recipe)

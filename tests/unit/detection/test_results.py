@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from edgeinfer.base.errors import InputError
+from edgeinfer.data.samples import read
 from edgeinfer.detection.detector import Detections
 from edgeinfer.detection.picture import detections_figure
 from edgeinfer.detection.results import (
@@ -21,6 +22,7 @@ from edgeinfer.detection.results import (
 from edgeinfer.detection.scores import Truth
 
 SHAPE = (8, 8, 1)
+OUTPUTS = {"place": (4, 4, 3)}
 
 
 def answer() -> Detections:
@@ -71,12 +73,12 @@ def test_images_are_read_with_their_truth(tmp_path):
         "masks": given.masks,
     }  # fmt: skip
     np.savez(path, **whole)
-    again = read_images(path, "image", SHAPE)
+    again = read_images(path, "image", SHAPE, OUTPUTS)
     assert again.truth is not None and again.masks is not None
     np.testing.assert_array_equal(again.truth.box, given.truth.box)
     np.testing.assert_array_equal(again.masks, given.masks)
     np.savez(path, x=given.images[..., 0])
-    assert read_images(path, "image", SHAPE).truth is None
+    assert read_images(path, "image", SHAPE, OUTPUTS).truth is None
     for name, wrong, problem in (
         ("image", given.images[:, :4], "the network reads numbers of"),
         ("image", np.full_like(given.images, np.nan), "NaN"),
@@ -84,7 +86,28 @@ def test_images_are_read_with_their_truth(tmp_path):
     ):
         np.savez(path, **{**whole, name: wrong})
         with pytest.raises(InputError, match=problem):
-            read_images(path, "image", SHAPE)
-    np.savez(path, picture=given.images)
-    with pytest.raises(InputError, match="no array 'image', but picture"):
-        read_images(path, "image", SHAPE)
+            read_images(path, "image", SHAPE, OUTPUTS)
+
+
+def test_detect_and_compile_take_the_same_files(tmp_path):
+    given = images()
+    path = tmp_path / "d.npz"
+    assert given.truth is not None and given.masks is not None
+    place = np.zeros((2, 4, 4), np.int64)
+    taken = {
+        "image": given.images, "place": place, "particles": given.truth.kind,
+        "boxes": given.truth.box, "masks": given.masks,
+    }  # fmt: skip
+    np.savez(path, **taken)
+    assert read_images(path, "image", SHAPE, OUTPUTS).truth is not None
+    samples = read(path, {"image": SHAPE}, OUTPUTS)
+    assert list(samples.labels) == ["place"]
+    assert any("particles, boxes, masks are left out" in said for said in samples.findings)
+    for refused in ({**taken, "picture": given.images}, {"picture": given.images}):
+        np.savez(path, **refused)
+        for reading in (
+            lambda: read_images(path, "image", SHAPE, OUTPUTS),
+            lambda: read(path, {"image": SHAPE}, OUTPUTS),
+        ):
+            with pytest.raises(InputError, match="holds 'picture', which is neither an input"):
+                reading()

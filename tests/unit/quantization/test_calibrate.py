@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from quantization.calibrate import (
+    DEEPEST,
     FEWEST_INTEGER,
     Method,
     fit_quantizer,
@@ -38,6 +41,11 @@ def test_minmax_saturates_nothing_and_wastes_no_bit(values: np.ndarray, bits: in
 def test_mse_is_never_worse_than_minmax(values: np.ndarray, bits: int) -> None:
     best, plain = fit_quantizer(values, bits, method=Method.MSE), fit_quantizer(values, bits)
     assert squared_error(values, best) <= squared_error(values, plain)
+    every = [
+        replace(plain, type=replace(plain.type, integer=plain.type.integer - depth))
+        for depth in range(DEEPEST + 1)
+    ]
+    assert best == min(every, key=lambda one: squared_error(values, one)), "none is left out"
 
 
 def test_percentile_leaves_the_outlier_out() -> None:

@@ -62,7 +62,8 @@ def test_eight_bits_cost_next_to_nothing(per_channel: bool) -> None:
 @pytest.mark.parametrize("bits", [3, 4])
 def test_choosing_by_the_outputs_beats_choosing_by_the_range(bits: int) -> None:
     chosen = quantize(GRAPH, DATA.inputs, PtqSettings(bits))
-    ranged = quantize(GRAPH, DATA.inputs, PtqSettings(bits, refine=False))
+    by_range = PtqSettings(bits, kernel_method=Method.MINMAX, refine=False)
+    ranged = quantize(GRAPH, DATA.inputs, by_range)
     assert chosen.error < 0.5 * error_of(ranged)
     assert score(chosen) > score(ranged)
 
@@ -71,6 +72,22 @@ def test_choosing_by_the_outputs_beats_choosing_by_the_range(bits: int) -> None:
 def test_ranges_alone_when_asked(method: Method) -> None:
     found = quantize(GRAPH, DATA.inputs, PtqSettings(8, method, refine=False))
     assert score(found) > JUDGE.exact_score - 0.01
+
+
+def test_a_large_weight_does_not_decide_how_finely_the_others_are_rounded() -> None:
+    rng = np.random.default_rng(3)
+    kernel = rng.normal(0, 0.05, (6, 4))
+    kernel[0, 0] = 1.0  # a step more than 8 bits hold where the others are at their finest
+    nodes = (g.InputNode("x", (6,)), g.DenseNode("y", "y", "x", kernel, None))
+    graph = g.Graph("heavy", nodes, ("y",))
+    data = {"x": rng.uniform(0, 1, (64, 6))}
+    lost = {}
+    for method in (Method.MSE, Method.MINMAX):
+        ranged = PtqSettings(8, kernel_method=method, refine=False)
+        rounded = dict(quantize(graph, data, ranged).graph.weights())["y/kernel"]
+        lost[method] = float(np.square(rounded - kernel).sum())
+    assert lost[Method.MSE] < 0.5 * lost[Method.MINMAX]
+    assert PtqSettings(8).kernel_method is Method.MSE
 
 
 def test_logits_leave_the_network_exact() -> None:
