@@ -386,15 +386,15 @@ def compile(  # what it is called on the command line
 
 def predict(network: Quantized | Run | str | Path, samples: Inputs) -> dict[str, NDArray[Any]]:
     """What the integers yield for samples, in real numbers, by the names of the outputs: what every
-    exact target yields, after what is left to the host."""
+    exact target yields, after what is left to the host. States between samples begin with zeros."""
     if isinstance(network, Quantized):
         program, recipe = network.program, network.recipe
     else:
         folder = network.folder if isinstance(network, Run) else Path(network)
         with open_run(folder, Silent(), new=False) as held:
             program, recipe = stored_program(held), read_recipe(held.path / RECIPE)
-    given = name_inputs(samples, {op.name: op.shape for op in program.inputs})
-    return judge.program_outputs(program, recipe, Samples(given, "given"))
+    shapes = {op.name: op.shape for op in program.inputs if op.output_before is None}
+    return judge.program_outputs(program, recipe, Samples(name_inputs(samples, shapes), "given"))
 
 
 def tag(

@@ -40,6 +40,8 @@ class Samples:
     findings: tuple[str, ...] = ()
     classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Names of the classes by output, where the labels came as words."""
+    stream: bool = False
+    """Whether they follow each other: a network's states go from one to the next."""
 
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))
@@ -55,9 +57,12 @@ class Samples:
         return self._chosen(slice(start, stop))
 
     def spread(self, most: int) -> Samples:
-        """At most so many of the samples, spread evenly over all: files are often sorted."""
+        """At most so many of the samples, spread evenly over all: files are often sorted. Of a
+        stream, those at its beginning."""
         if len(self) <= most:
             return self
+        if self.stream:
+            return self.part(0, most)
         return self._chosen(np.linspace(0, len(self) - 1, most).astype(np.intp))
 
     def _chosen(self, rows: slice | NDArray[np.intp]) -> Samples:
@@ -67,6 +72,7 @@ class Samples:
             {name: values[rows] for name, values in self.labels.items()},
             self.findings,
             self.classes,
+            self.stream,
         )
 
 

@@ -66,10 +66,13 @@ def explain(lowered: LoweredModel, drawn: g.Graph, samples: Samples) -> Explanat
     few = samples.part(0, count)
     raw = raw_inputs(lowered.program, lowered.recipe, few)
     got = Engine(lowered.program).run(raw)
-    allowed = expected_values(lowered, few.inputs)
+    program = lowered.program
+    states = {name: dequantize(raw[name], program.type(name)) for name in program.states}
+    given = {**few.inputs, **states}  # each sample begins where the Program is
+    allowed = expected_values(lowered, given)
     ends = {output.name: end_of(lowered.graph, output) for output in lowered.program.outputs}
     known = {output.name: end_of(drawn, output) for output in lowered.program.outputs}
-    real = FloatEngine(drawn).run(few.inputs, taps=tuple(set(known.values())))
+    real = FloatEngine(drawn).run(given, taps=tuple(set(known.values())))
     difference = explained = 0.0
     findings = []
     for output in lowered.program.outputs:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from edgeinfer.base import metrics
 from edgeinfer.base.metrics import Metric, Origin, Scores, Task
 from edgeinfer.data.samples import Samples, task_of
+from edgeinfer.evaluate.streams import begin_with_zeros, follow_raw_states, follow_states
 from edgeinfer.graph import nodes as g
 from edgeinfer.ir import agreement as cosim
 from edgeinfer.ir import ops
@@ -45,18 +46,22 @@ FEWEST_JUDGED = 8
 
 
 def raw_inputs(program: Program, recipe: Recipe, samples: Samples) -> dict[str, Ints]:
-    """The samples as the Program reads them: brought to the input types, as the recipe rounds."""
+    """The samples as the Program reads them: brought to the input types, as the recipe rounds. A
+    state is zero, or what the first sample says, and then what the Program makes of it."""
     found = {}
+    given = begin_with_zeros(
+        samples.inputs, {name: program.shapes[name] for name in program.states}
+    )
     for op in program.inputs:
         quantizer = recipe.activation(op.name) or Quantizer(
             op.type, Rounding.RND_CONV, Overflow.SAT
         )
-        values = samples.inputs[op.name]
+        values = given[op.name]
         raw = np.empty(values.shape, np.int64)
         for part in _parts(values):
             raw[part] = _quantize_values(values[part], quantizer)
         found[op.name] = raw
-    return found
+    return follow_raw_states(program, found)
 
 
 def _quantize_values(values: NDArray[Any], quantizer: Quantizer) -> Ints:
@@ -156,11 +161,12 @@ def dropped_sites(program: Program, raw: Mapping[str, Ints]) -> list[str]:
 
 
 def float_outputs(graph: g.Graph, samples: Samples) -> dict[str, Floats]:
-    """What the float network yields, as its author drew it."""
+    """What the float network yields, as its author drew it; states are none of its outputs."""
     from edgeinfer.ir.engine.float_engine import FloatEngine
 
-    found = FloatEngine(graph).run(samples.inputs)
-    return {name: found[name].astype(np.float64) for name in graph.outputs}
+    found = FloatEngine(graph).run(follow_states(graph, samples).inputs)
+    kept = set(graph.states.values())
+    return {name: found[name].astype(np.float64) for name in graph.outputs if name not in kept}
 
 
 def quantized_outputs(program: Program, raw: Mapping[str, NDArray[Any]]) -> dict[str, Floats]:
@@ -175,7 +181,11 @@ def quantized_outputs(program: Program, raw: Mapping[str, NDArray[Any]]) -> dict
 
 
 def program_outputs(program: Program, recipe: Recipe, samples: Samples) -> dict[str, Floats]:
-    """The same for samples, of which some at a time are held as integers."""
+    """The same for samples, of which some at a time are held as integers; without states."""
+    if program.states:
+        kept, whole = set(program.states.values()), raw_inputs(program, recipe, samples)
+        outputs = quantized_outputs(program, whole)
+        return {name: values for name, values in outputs.items() if name not in kept}
     engine = Engine(program)
     found: dict[str, list[Floats]] = {output.name: [] for output in program.outputs}
     widest = max((samples.inputs[op.name] for op in program.inputs), key=lambda v: v[:1].size)

@@ -65,10 +65,12 @@ class MergeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InputNode:
-    """A network input."""
+    """A network input. `output_before`: the output of the sample before that it is, where it is a
+    state which goes from sample to sample."""
 
     name: str
     shape: Shape
+    output_before: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -342,6 +344,12 @@ class Graph:
     def inputs(self) -> tuple[InputNode, ...]:
         """The input nodes, in order."""
         return tuple(node for node in self.nodes if isinstance(node, InputNode))
+
+    @property
+    def states(self) -> dict[str, str]:
+        """Inputs that go from sample to sample, and the outputs that become them."""
+        kept = ((node.name, node.output_before) for node in self.inputs)
+        return {name: output for name, output in kept if output is not None}
 
     def node(self, name: str) -> Node:
         """The node that makes a tensor."""

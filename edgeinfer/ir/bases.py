@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,12 @@ Grid = tuple[int, int | None]  # fewest and most fractional bits of a type; None
 ANY_GRID: Grid = (-(1 << 20), None)
 OPERAND = {"operand": True}  # the metadata of a field that names the value, or values, to read
 PARAMETER = {"parameter": True}  # of integers that count as weights, on the result's grid
+
+
+def stated_fields(op: Any) -> list[Field[Any]]:
+    """The fields of an op as files, digests and texts have them: without those that are None unless
+    someone says otherwise, where nobody does."""
+    return [s for s in fields(op) if not (s.default is None and getattr(op, s.name) is None)]
 
 
 def weights_of_type(plural: str, type_field: str) -> dict[str, Any]:

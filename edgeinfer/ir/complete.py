@@ -62,13 +62,14 @@ def complete_recipe(graph: Graph, recipe: Recipe) -> CompletedRecipe:
     that divides that format's steps, where a scale lies between), else fixed<16,6>; so does a
     function that no integer holds exactly, or it would be rounded twice. Kernels, biases and other
     constants get 24 bits, as many as a float32 has, placed to fit their largest value (for each
-    channel of a batch norm). A state of a recurrence takes the format of what becomes it.
+    channel of a batch norm). A state of a recurrence takes the format of what becomes it, and so
+    does the input that holds it between samples.
     """
     findings: list[str] = []
     activations: dict[str, Quantizer] = {}
     whole = whole_inputs(graph)
     for given in graph.inputs:
-        if recipe.activation(given.name) is not None:
+        if recipe.activation(given.name) is not None or given.output_before is not None:
             continue
         if given.name in whole:
             activations[given.name] = Quantizer(
@@ -87,6 +88,10 @@ def complete_recipe(graph: Graph, recipe: Recipe) -> CompletedRecipe:
                     activations[node.name] = found
             if isinstance(node, ScanNode):
                 _complete_states(node, recipe, activations, findings)
+    for outer, inner in state_ports(graph):
+        if recipe.activation(outer) is None:
+            found = recipe.activation(inner) or activations.get(inner)
+            activations[outer] = found or STATE
     weights: dict[str, WeightFormat] = {}
     for node in graph.all_nodes():
         if isinstance(node, ScanNode):
@@ -101,6 +106,16 @@ def complete_recipe(graph: Graph, recipe: Recipe) -> CompletedRecipe:
                         f"by at most {_error(values, weights[key]):.2g}."
                     )
     return CompletedRecipe(recipe.updated(Recipe.of(activations, weights)), tuple(findings))
+
+
+def state_ports(graph: Graph) -> Iterator[tuple[str, str]]:
+    """Inputs that go from sample to sample, and the states of recurrences that begin as they are:
+    both have one format, so that nothing is rounded between two samples."""
+    for node in graph.nodes:
+        if isinstance(node, ScanNode):
+            for start, state in zip(node.starts, node.states, strict=True):
+                if start in graph.states:
+                    yield start, state.name
 
 
 def _networks(graph: Graph) -> Iterator[Graph]:

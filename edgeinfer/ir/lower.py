@@ -92,11 +92,12 @@ def lower(graph: g.Graph, recipe: Recipe, *, host_functions: bool = True) -> Low
     for node in graph.nodes:
         if node.name not in outputs:
             walk.values[node.name] = walk.lower_node(node)
+    states = {output: name for name, output in graph.states.items()}
     program = builder.program(
         tuple(
             Output(name, walk.values[outputs[name][0]], outputs[name][1])
             if name in outputs
-            else Output(name, walk.values[name])
+            else Output(name, walk.state_after(name, states.get(name)))
             for name in graph.outputs
         )
     )
@@ -167,7 +168,14 @@ class _Walk:
         quantizer = self.recipe.activation(node.name)
         if quantizer is None:
             raise ProgramError(f"{self.graph.name}: the input {node.name} has no format.")
-        return self.b.add(ops.Input(node.name, quantizer.type, node.shape))
+        return self.b.add(ops.Input(node.name, quantizer.type, node.shape, node.output_before))
+
+    def state_after(self, tensor: str, state: str | None) -> str:
+        """The value of an output, in the format of the input that it is for the next sample."""
+        value, out = self.values[tensor], None if state is None else self.recipe.activation(state)
+        if out is None or self.b.types[value] == out.type:
+            return value
+        return self.b.requant(f"{state}.next", value, out)
 
     def _weight(self, key: str, values: g.Floats) -> tuple[Ints, Fixed]:
         fmt = self.recipe.weight(key)

@@ -64,9 +64,10 @@ class PairKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Input(NamedValue):
-    """Raw integers from outside, all of which fit the type."""
+    """Raw integers from outside, which fit the type; or a state: what an output was before."""
 
     shape: Shape
+    output_before: str | None = None
 
     def shape_of(self) -> Shape:
         """The shape that is given."""

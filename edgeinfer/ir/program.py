@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import numpy as np
 
 from edgeinfer.base.errors import ProgramError
-from edgeinfer.ir.bases import Accumulates, parameters_of
+from edgeinfer.ir.bases import Accumulates, parameters_of, stated_fields
 from edgeinfer.ir.ops import Input, Op, Repeatable, Scan, Shape, inputs_of, macs_of, shape_of
 from quantization.fixed import Fixed
 
@@ -71,6 +71,12 @@ class Program(Repeatable):
     def inputs(self) -> tuple[Input, ...]:
         """The input ops, in order."""
         return tuple(op for op in self.ops if isinstance(op, Input))
+
+    @property
+    def states(self) -> dict[str, str]:
+        """Inputs that go from sample to sample, and the outputs that become them."""
+        kept = ((op.name, op.output_before) for op in self.inputs)
+        return {name: output for name, output in kept if output is not None}
 
     def type(self, name: str) -> Fixed:
         """A value's type."""
@@ -175,7 +181,7 @@ def _digest(program: Program, *, inside: bool = False) -> str:
 
     for op in program.ops:
         feed(type(op).__name__)
-        for spec in fields(op):
+        for spec in stated_fields(op):
             item = getattr(op, spec.name)
             if "operand" in spec.metadata:
                 item = number[item] if isinstance(item, str) else tuple(number[x] for x in item)

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import fields
 
 import numpy as np
 
 from edgeinfer.base.names import printable
+from edgeinfer.ir.bases import stated_fields
 from edgeinfer.ir.ops import Op, Scan, Weights
 from edgeinfer.ir.program import HostFunction, Output, Program, body_of
 
@@ -35,7 +35,7 @@ def _lines(program: Program) -> Iterator[str]:
 def show_op(op: Op, program: Program) -> str:
     """One value: its name, the op with its fields, its type and shape."""
     shown = [type(op).__name__.lower()]
-    for spec in fields(op):
+    for spec in stated_fields(op):
         item = getattr(op, spec.name)
         if "operand" in spec.metadata:
             shown += [f"%{x}" for x in ((item,) if isinstance(item, str) else item)]

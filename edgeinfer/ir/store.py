@@ -16,6 +16,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from edgeinfer.base.errors import EdgeInferError, InputError
+from edgeinfer.ir.bases import stated_fields
 from edgeinfer.ir.ops import KINDS, Op, PairKind, PoolKind, Weights
 from edgeinfer.ir.program import HostFunction, Output, Program
 from quantization.fixed import Fixed, Overflow, Rounding
@@ -60,7 +61,7 @@ def _encode_program(program: Program, within: str, arrays: Arrays) -> dict[str, 
 
 def _encode_op(op: Op, index: str, arrays: Arrays) -> dict[str, Any]:
     encoded: dict[str, Any] = {"op": type(op).__name__}
-    for spec in fields(op):
+    for spec in stated_fields(op):
         item = getattr(op, spec.name)
         if spec.name in TYPES:
             item = str(item)
@@ -105,7 +106,8 @@ def _decode_program(structure: dict[str, Any], read: ReadArray) -> Program:
 def _decode_op(item: dict[str, Any], read: ReadArray) -> Op:
     kind = BY_NAME[item.pop("op")]
     known = {spec.name for spec in fields(kind)}
-    if set(item) != known:
+    optional = {spec.name for spec in fields(kind) if spec.default is None}
+    if set(item) | optional != known:
         raise ValueError(f"a {kind.__name__} has the fields {sorted(known)}, not {sorted(item)}")
     held = {name: _field(kind.__name__, name, value, read) for name, value in item.items()}
     decoded: Op = kind(**held)

@@ -33,7 +33,24 @@ def verify(program: Program) -> dict[str, Interval]:
                 f"{where}: {error}", hint="Use narrower formats before it."
             ) from None
         _check_width(op, proved[op.name], where)
+    _check_states(program, proved)
     return proved
+
+
+def _check_states(program: Program, proved: Mapping[str, Interval]) -> None:
+    """What a sample leaves is a state that the next one can read."""
+    made = {output.name: output.value for output in program.outputs}
+    for name, output in program.states.items():
+        where = f"{program.name}: the state %{name}"
+        if output not in made:
+            raise ProgramError(f"{where} is the output {output!r} before, which there is not.")
+        value, given = made[output], program[name]
+        if program.shapes[value] != program.shapes[name]:
+            raise ProgramError(
+                f"{where} of {program.shapes[name]} becomes {program.shapes[value]}."
+            )
+        assert isinstance(given, Input)
+        _check_given(f"{where}, %{value}", program.type(value), proved[value], given)
 
 
 def _check_width(op: Op, range_: Interval, where: str) -> None:
@@ -78,7 +95,7 @@ def _check_given(where: str, type_: Fixed, range_: Interval, given: Input) -> No
     low, high = range_.bottom, range_.top
     if type_.frac != given.type.frac or low < given.type.raw_min or high > given.type.raw_max:
         raise ProgramError(
-            f"{where} of {type_} spans {low}..{high}, but the body reads it as {given.type}."
+            f"{where} of {type_} spans {low}..{high}, but it is read as {given.type}."
         )
 
 

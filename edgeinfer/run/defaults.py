@@ -9,6 +9,7 @@ from dataclasses import replace
 from edgeinfer.data import samples
 from edgeinfer.data.samples import Samples
 from edgeinfer.evaluate.judge import affordable
+from edgeinfer.evaluate.streams import follow_states
 from edgeinfer.ir.complete import complete_recipe
 from edgeinfer.precision.ptq import PtqSettings
 from edgeinfer.precision.ptq import quantize as choose
@@ -26,8 +27,13 @@ def draw_samples_for(loaded: LoadedModel, given: Recipe) -> Samples:
     stated = [item for item in given.activations if item[0] in named]
     recipe = complete_recipe(graph, loaded.recipe.updated(Recipe(tuple(stated)))).recipe
     formats = dict(recipe.activations)
-    types = {node.name: (node.shape, formats[node.name].type) for node in graph.inputs}
-    return samples.draw_samples(types, min(DRAWN, affordable(node.shape for node in graph.inputs)))
+    types = {
+        node.name: (node.shape, formats[node.name].type)
+        for node in graph.inputs
+        if node.name not in graph.states
+    }
+    count = min(DRAWN, affordable(node.shape for node in graph.inputs))
+    return follow_states(graph, samples.draw_samples(types, count))
 
 
 def plain(bits: int) -> PtqSettings:

@@ -13,6 +13,7 @@ from edgeinfer.base.reads import Reads
 from edgeinfer.data import samples
 from edgeinfer.data.open import open_data
 from edgeinfer.data.samples import Samples
+from edgeinfer.evaluate.streams import follow_states
 from edgeinfer.graph.nodes import Graph
 from edgeinfer.ir.host import host_functions
 from edgeinfer.zoo import ENTRIES, reference_path
@@ -110,7 +111,8 @@ def samples_of(source: Source, graph: Graph) -> Samples:
 
 def read_samples(path: Path, graph: Graph) -> Samples:
     """Data for a network's inputs, and labels for its outputs if there are any."""
-    inputs = {node.name: node.shape for node in graph.inputs}
-    outputs = {name: graph.shapes[name] for name in graph.outputs}
+    states = graph.states
+    inputs = {node.name: node.shape for node in graph.inputs if node.name not in states}
+    outputs = {name: graph.shapes[name] for name in graph.outputs if name not in states.values()}
     layers = {name: tensor for name, (tensor, _) in host_functions(graph).items()}
-    return samples.read(path, inputs, outputs, layers=layers)
+    return follow_states(graph, samples.read(path, inputs, outputs, layers=layers))

@@ -17,6 +17,7 @@ from edgeinfer.data.samples import Samples
 from edgeinfer.evaluate import judge as evaluate
 from edgeinfer.evaluate.judge import Stage
 from edgeinfer.evaluate.merit import FloatReference, score_with_intervals
+from edgeinfer.evaluate.streams import follow_states
 from edgeinfer.ir import store
 from edgeinfer.ir.program import Program
 from edgeinfer.readers import LoadedModel, load
@@ -111,8 +112,13 @@ class ProgramTrial:
     def samples(self) -> Samples:
         """The data, or what is drawn in their stead."""
         if self.data is None:
-            inputs = {op.name: (op.shape, op.type) for op in self.program.inputs}
-            return samples.draw_samples(inputs, self.tried)
+            inputs = {
+                op.name: (op.shape, op.type)
+                for op in self.program.inputs
+                if op.output_before is None
+            }
+            drawn = samples.draw_samples(inputs, self.tried)
+            return follow_states(self.model.loaded.graph, drawn)
         return samples_of(self.data, self.model.loaded.graph)
 
     def simulate(self) -> StepOutcome:

@@ -16,82 +16,86 @@ Options = dict[int, tuple[str, float]]
 Rng = np.random.Generator
 
 
-def _like(x: T, name: str, shape: Sequence[int]) -> T:
+def like(x: T, name: str, shape: Sequence[int]) -> T:
+    """A tensor of the same type, scale and zero point."""
     return T(name, tuple(int(n) for n in shape), x.type, None, x.scales, x.zero_points)
 
 
-def _input(rng: Rng, type_: str, rank: int) -> T:
+def input_of(rng: Rng, type_: str, rank: int) -> T:
+    """A random input."""
     low = -128 if type_ == "INT8" else 0
     shape = (1, *(int(n) for n in rng.integers(1, 6, rank - 1)))
     scale = float(np.float32(rng.uniform(0.01, 0.5)))
     return T("x", shape, type_, None, (scale,), (int(rng.integers(low, low + 256)),))
 
 
-def _numbers(name: str, values: Any) -> T:
+def numbers(name: str, values: Any) -> T:
+    """Whole numbers that the file stores."""
     array = np.asarray(values, np.int32)
     return T(name, array.shape, "INT32", array, (), ())
 
 
-def _file(
+def file_of(
     op: str, x: T, out: Sequence[int], stored: Sequence[T] = (), options: Options | None = None
 ) -> bytes:
-    y = _like(x, "y", out)
+    """A file with one operator, whose output has the input's scale."""
+    y = like(x, "y", out)
     names = ("x", *(tensor.name for tensor in stored))
     return tflite([x, *stored, y], [O(op, names, ("y",), 1, options or {})], ["x"], ["y"])
 
 
 def reshape(rng: Rng, type_: str) -> bytes:
     """RESHAPE."""
-    x = _input(rng, type_, 4)
+    x = input_of(rng, type_, 4)
     flat = math.prod(x.shape)
     cut = int(rng.choice([n for n in range(1, flat + 1) if flat % n == 0]))
     out = (1, cut, flat // cut)
-    return _file("RESHAPE", x, out, [_numbers("shape", out)])
+    return file_of("RESHAPE", x, out, [numbers("shape", out)])
 
 
 def squeeze(rng: Rng, type_: str) -> bytes:
     """SQUEEZE of all axes of one, the batch too."""
-    x = _input(rng, type_, 4)
-    x = _like(x, "x", (1, 1, *x.shape[2:]))
-    return _file("SQUEEZE", x, [n for n in x.shape if n != 1] or [1])
+    x = input_of(rng, type_, 4)
+    x = like(x, "x", (1, 1, *x.shape[2:]))
+    return file_of("SQUEEZE", x, [n for n in x.shape if n != 1] or [1])
 
 
 def expand(rng: Rng, type_: str) -> bytes:
     """EXPAND_DIMS."""
-    x = _input(rng, type_, 3)
+    x = input_of(rng, type_, 3)
     axis = int(rng.integers(1, 4))
     out = (*x.shape[:axis], 1, *x.shape[axis:])
-    return _file("EXPAND_DIMS", x, out, [_numbers("axis", axis)])
+    return file_of("EXPAND_DIMS", x, out, [numbers("axis", axis)])
 
 
 def pad(rng: Rng, type_: str) -> bytes:
     """PAD."""
-    x = _input(rng, type_, int(rng.integers(2, 5)))
+    x = input_of(rng, type_, int(rng.integers(2, 5)))
     pads = rng.integers(0, 3, (len(x.shape), 2))
     pads[0] = 0
-    return _file("PAD", x, np.asarray(x.shape) + pads.sum(axis=1), [_numbers("pads", pads)])
+    return file_of("PAD", x, np.asarray(x.shape) + pads.sum(axis=1), [numbers("pads", pads)])
 
 
 def transpose(rng: Rng, type_: str) -> bytes:
     """TRANSPOSE."""
-    x = _input(rng, type_, int(rng.integers(3, 5)))
+    x = input_of(rng, type_, int(rng.integers(3, 5)))
     order = [0, *(1 + rng.permutation(len(x.shape) - 1)).tolist()]
-    return _file("TRANSPOSE", x, [x.shape[i] for i in order], [_numbers("order", order)])
+    return file_of("TRANSPOSE", x, [x.shape[i] for i in order], [numbers("order", order)])
 
 
 def slices(rng: Rng, type_: str) -> bytes:
     """SLICE."""
-    x = _input(rng, type_, int(rng.integers(2, 5)))
+    x = input_of(rng, type_, int(rng.integers(2, 5)))
     starts = [0, *(int(rng.integers(0, n)) for n in x.shape[1:])]
     counts = [int(rng.integers(1, n - s + 1)) for n, s in zip(x.shape, starts, strict=True)]
     open_ = [-1 if rng.random() < 0.3 else c for c in counts]
     out = [n - s if o == -1 else o for n, s, o in zip(x.shape, starts, open_, strict=True)]
-    return _file("SLICE", x, out, [_numbers("starts", starts), _numbers("counts", open_)])
+    return file_of("SLICE", x, out, [numbers("starts", starts), numbers("counts", open_)])
 
 
 def strided(rng: Rng, type_: str) -> bytes:
     """STRIDED_SLICE with masks and negative ends."""
-    x = _input(rng, type_, int(rng.integers(2, 5)))
+    x = input_of(rng, type_, int(rng.integers(2, 5)))
     starts, stops, steps, masks, index = [0], [1], [1], [0, 0, 0], [slice(0, 1)]
     for axis, size in enumerate(x.shape[1:], 1):
         start = int(rng.integers(0, size))
@@ -110,74 +114,74 @@ def strided(rng: Rng, type_: str) -> bytes:
         stops.append(stop)
         steps.append(step)
     out = np.empty(x.shape)[tuple(index)].shape
-    stored = [_numbers(n, v) for n, v in (("a", starts), ("b", stops), ("c", steps))]
+    stored = [numbers(n, v) for n, v in (("a", starts), ("b", stops), ("c", steps))]
     options: Options = {0: ("i32", masks[0]), 1: ("i32", masks[1]), 4: ("i32", masks[2])}
-    return _file("STRIDED_SLICE", x, out, stored, options)
+    return file_of("STRIDED_SLICE", x, out, stored, options)
 
 
 def nearest(rng: Rng, type_: str) -> bytes:
     """RESIZE_NEAREST_NEIGHBOR to any size."""
-    x = _input(rng, type_, 4)
+    x = input_of(rng, type_, 4)
     sizes = [int(n) for n in rng.integers(1, 12, 2)]
     aligned = bool(rng.random() < 0.3)
     options: Options = {0: ("bool", aligned), 1: ("bool", not aligned and rng.random() < 0.5)}
     out = (1, *sizes, x.shape[3])
-    return _file("RESIZE_NEAREST_NEIGHBOR", x, out, [_numbers("size", sizes)], options)
+    return file_of("RESIZE_NEAREST_NEIGHBOR", x, out, [numbers("size", sizes)], options)
 
 
 def bilinear(rng: Rng) -> bytes:
     """RESIZE_BILINEAR to any size, whose kernel is one of integers for INT8 only."""
-    x = _input(rng, "INT8", 4)
+    x = input_of(rng, "INT8", 4)
     sizes = [int(n) for n in rng.integers(1, 12, 2)]
     aligned = bool(rng.random() < 0.3)
     options: Options = {2: ("bool", aligned), 3: ("bool", not aligned and rng.random() < 0.5)}
-    return _file("RESIZE_BILINEAR", x, (1, *sizes, x.shape[3]), [_numbers("size", sizes)], options)
+    return file_of("RESIZE_BILINEAR", x, (1, *sizes, x.shape[3]), [numbers("size", sizes)], options)
 
 
 def extreme_place(rng: Rng, type_: str, op: str) -> bytes:
     """ARG_MAX and ARG_MIN along any axis but the batch, of integers among which many are equal."""
-    x = _input(rng, type_, int(rng.integers(2, 5)))
+    x = input_of(rng, type_, int(rng.integers(2, 5)))
     axis = int(rng.integers(1, len(x.shape)))
     out = T("y", (*x.shape[:axis], *x.shape[axis + 1 :]), "INT32", None, (), ())
     step = O(op, ("x", "axis"), ("y",), 1, {0: ("i8", 2)})
-    given = _numbers("axis", axis if rng.random() < 0.5 else axis - len(x.shape))
+    given = numbers("axis", axis if rng.random() < 0.5 else axis - len(x.shape))
     return tflite([x, given, out], [step], ["x"], ["y"])
 
 
 def concatenation(rng: Rng, type_: str) -> bytes:
     """CONCATENATION of two inputs."""
-    x = _input(rng, type_, int(rng.integers(2, 5)))
+    x = input_of(rng, type_, int(rng.integers(2, 5)))
     axis = int(rng.integers(1, len(x.shape)))
     more = [*x.shape]
     more[axis] = int(rng.integers(1, 5))
-    other = _like(x, "z", more)
+    other = like(x, "z", more)
     out = [*x.shape]
     out[axis] += more[axis]
     given = axis if rng.random() < 0.5 else axis - len(x.shape)
     step = O("CONCATENATION", ("x", "z"), ("y",), 1, {0: ("i32", given)})
-    return tflite([x, other, _like(x, "y", out)], [step], ["x", "z"], ["y"])
+    return tflite([x, other, like(x, "y", out)], [step], ["x", "z"], ["y"])
 
 
 def split(rng: Rng, type_: str) -> bytes:
     """SPLIT."""
-    x, count = _input(rng, type_, 3), int(rng.integers(1, 4))
+    x, count = input_of(rng, type_, 3), int(rng.integers(1, 4))
     axis = int(rng.integers(1, 3))
     shape = [*x.shape]
     shape[axis] *= count
-    x = _like(x, "x", shape)
+    x = like(x, "x", shape)
     names = [f"y{i}" for i in range(count)]
     part = [n // count if i == axis else n for i, n in enumerate(shape)]
     step = O("SPLIT", ("axis", "x"), tuple(names), 1, {0: ("i32", count)})
-    parts = [_like(x, name, part) for name in names]
-    return tflite([x, _numbers("axis", axis), *parts], [step], ["x"], names)
+    parts = [like(x, name, part) for name in names]
+    return tflite([x, numbers("axis", axis), *parts], [step], ["x"], names)
 
 
 def extremes(rng: Rng, type_: str, op: str) -> bytes:
     """MAXIMUM and MINIMUM of two inputs of one scale."""
-    x = _input(rng, type_, 4)
-    other = _like(x, "z", x.shape if rng.random() < 0.6 else (1, 1, 1, x.shape[3]))
+    x = input_of(rng, type_, 4)
+    other = like(x, "z", x.shape if rng.random() < 0.6 else (1, 1, 1, x.shape[3]))
     step = O(op, ("x", "z"), ("y",), 1)
-    return tflite([x, other, _like(x, "y", x.shape)], [step], ["x", "z"], ["y"])
+    return tflite([x, other, like(x, "y", x.shape)], [step], ["x", "z"], ["y"])
 
 
 MOVES: dict[str, Callable[[Rng, str], bytes]] = {

@@ -24,7 +24,8 @@ from edgeinfer.targets.edgetpu.tflite.ports import TflitePort, TflitePorts
 from edgeinfer.targets.edgetpu.tflite.simulate import Interpreter, Kernels
 from quantization.fixed import Ints, dequantize, quantize
 from tests.support.tflite_builder import O, T, tflite
-from tests.support.tflite_moves import MOVES
+from tests.support.tflite_moves import MOVES, bilinear
+from tests.support.tflite_places import PLACES, matmul
 
 FUSED = (0, 1, 2, 3)  # none, RELU, RELU_N1_TO_1, RELU6
 RANGES = {"INT8": (-128, 128), "UINT8": (0, 256)}
@@ -320,5 +321,10 @@ OPERATORS: dict[str, Builder] = {
     **{op: _of(pair, op) for op in ("ADD", "SUB", "MUL")},
     **{op: _of(single, op) for op in ("QUANTIZE", "RELU", "RELU6", "RELU_N1_TO_1")},
     **MOVES,
+    **PLACES,
     **{op: _of(single, op) for op in ("LOGISTIC", "TANH", "HARD_SWISH", "LEAKY_RELU")},
+}
+SIGNED: dict[str, Callable[[Rng], bytes]] = {  # which have kernels of integers for INT8 only
+    "RESIZE_BILINEAR": bilinear,
+    "BATCH_MATMUL": matmul,
 }

@@ -34,6 +34,10 @@ class Options:
     shrink_mask: int = 0  # axes that go
     beta: float = 1.0  # of a softmax
     slope: float = 0.0  # of a leaky ReLU below zero
+    turned: tuple[bool, bool] = (False, False)  # of a product: whether each side is transposed
+    block: int = 1  # of pixels that are channels elsewhere
+    batch_dims: int = 0  # of a gather
+    symmetric: bool = False  # of a mirrored padding: with the edge twice
 
 
 NONE: Final = Options()
@@ -50,7 +54,9 @@ KINDS: Final = {
     "ADD": 11,
     "L2_NORMALIZATION": 12,
     "RESIZE_BILINEAR": 15,
+    "SPACE_TO_DEPTH": 19,
     "MUL": 21,
+    "GATHER": 23,
     "MEAN": 27,
     "SUM": 27,
     "REDUCE_MAX": 27,
@@ -66,6 +72,10 @@ KINDS: Final = {
     "UNPACK": 64,
     "RESIZE_NEAREST_NEIGHBOR": 74,
     "LEAKY_RELU": 75,
+    "MIRROR_PAD": 77,
+    "SPLIT_V": 79,
+    "DEPTH_TO_SPACE": 94,
+    "BATCH_MATMUL": 101,
 }
 
 
@@ -114,10 +124,18 @@ def options_of(name: str, kind: int, table: FlatTable | None) -> Options:
             return Options(beta=table.real(0))
         case "LEAKY_RELU":
             return Options(slope=table.real(0))
-        case "SPLIT":
+        case "SPLIT" | "SPLIT_V":
             return Options(count=table.integer(0, I32))
         case "PACK" | "UNPACK":
             return Options(axis=table.integer(1, I32))
+        case "SPACE_TO_DEPTH" | "DEPTH_TO_SPACE":
+            return Options(block=max(table.integer(0, I32), 1))
+        case "GATHER":
+            return Options(axis=table.integer(0, I32), batch_dims=table.integer(1, I32))
+        case "MIRROR_PAD":
+            return Options(symmetric=table.integer(0, I8) == 1)
+        case "BATCH_MATMUL":
+            return Options(turned=(table.flag(0), table.flag(1)))
         case _:  # nothing reads the options of the others
             return NONE
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from edgeinfer.base.errors import UsageError, did_you_mean
 from edgeinfer.graph import nodes as g
 from edgeinfer.graph.fold import fold_batch_norms
+from edgeinfer.ir.complete import state_ports
 from edgeinfer.precision.ptq.adapt import (
     AdaptedWeights,
     Effort,
@@ -182,6 +183,8 @@ def _quantize_bodies(
         recipe = recipe.updated(Recipe.of(formats, dict(made.recipe.weights)))
         findings += made.findings
         found[node.name] = made
+    ports = ((outer, recipe.activation(inner)) for outer, inner in state_ports(outside.exact))
+    recipe = recipe.updated(Recipe.of({outer: found for outer, found in ports if found}))
     return replace(
         outside,
         graph=replace_bodies(

@@ -47,6 +47,8 @@ class GraphBuilder:
     # Tensors that have a mask: those of whose steps the mask tells which are zero; None if unknown.
     masked: dict[str, str | None] = field(default_factory=dict)
     quantized: bool = False  # whether any layer is one of QKeras
+    kept: dict[str, list[str]] = field(default_factory=dict)  # what layers leave for a next sample
+    repeated: bool = False  # whether this is the body of a recurrence
 
     def fresh(self, name: str) -> str:
         """The name, or one like it that no layer and no tensor has."""
@@ -72,7 +74,7 @@ class GraphBuilder:
 
     def body(self) -> GraphBuilder:
         """A builder for the body of a recurrence: nodes of its own, with this one's formats."""
-        return replace(self, nodes=[], shapes={}, masked={}, sizes={})
+        return replace(self, nodes=[], shapes={}, masked={}, sizes={}, repeated=True)
 
     def find(self, sentence: str) -> None:
         """Note a finding once."""
@@ -81,7 +83,8 @@ class GraphBuilder:
 
     def finish(self, name: str, outputs: Sequence[str]) -> LoadedModel:
         """The graph, the recipe that the file states, and the findings."""
-        graph = Graph(name, _needed_nodes(self.nodes, outputs), tuple(outputs))
+        ends = (*outputs, *(tensor for tensors in self.kept.values() for tensor in tensors))
+        graph = Graph(name, _needed_nodes(self.nodes, ends), ends)
         if not self.quantized:
             return LoadedModel(graph, Recipe(), tuple(self.findings))
         weights = dict(graph.weights())

@@ -138,8 +138,12 @@ def _read_direction(
         raise UnsupportedLayerError(
             f"it is called with {len(given)} initial states and has {len(states)}"
         )
-    result, starts = r.StepResult(y, tuple(after)), tuple(given) or (None,) * len(states)
     count = len(states)
+    keeps = fields.flag("stateful", False) and not given  # else each call begins with what is given
+    ports = _add_state_inputs(site, step, label, states) if keeps else ()
+    starts: tuple[str | None, ...] = tuple(given) or tuple(port for port, _ in ports)
+    starts = starts or (None,) * count
+    result = r.StepResult(y, tuple(after))
     if mask is not None:
         zeros = fields.flag("zero_output_for_mask", False)
         last = None if zeros else _last_output(step, result, states, starts)
@@ -166,9 +170,38 @@ def _read_direction(
         x,
         recurrence,
         stacked=fields.flag("return_sequences", False),
-        with_states=fields.flag("return_state", False),
+        with_states=fields.flag("return_state", False) or keeps,
     )
-    return replace(made_all, states=made_all.states[:count])
+    for (_, output), state in zip(ports, made_all.states, strict=False):
+        site.add(ActivationNode(output, state, Function.LINEAR))
+    returned = made_all.states[:count] if fields.flag("return_state", False) else ()
+    return replace(made_all, states=returned)
+
+
+def _add_state_inputs(
+    site: Site, step: _StepSite, label: str, states: Sequence[str]
+) -> tuple[tuple[str, str], ...]:
+    """For each state an input that holds it before a sample, and the name of the output that it is
+    after the sample."""
+    builder, key = site.builder, f"{site.layer.path}/{label}"
+    if builder.repeated or key in builder.kept:
+        raise UnsupportedLayerError(
+            "it is stateful and called more than once for a sample; give the state as an input "
+            "(initial_state) and take it as an output (return_state=True)"
+        )
+    ports = []
+    for state in states:
+        name = site.name(f"{label}_{state.rpartition('/')[2]}".lstrip("_"))
+        output = builder.fresh(f"{name}_next")
+        site.add(InputNode(name, step.shape(state), output))
+        ports.append((name, output))
+    builder.kept[key] = [output for _, output in ports]
+    builder.find(
+        f"{site.stem} is stateful: the samples are one stream. Its state before a sample is "
+        f"{', '.join(name for name, _ in ports)}, zeros at first; after it "
+        f"{', '.join(output for _, output in ports)}."
+    )
+    return tuple(ports)
 
 
 def _masked_sequence(site: Site, x: str, mask: str | None) -> tuple[str, ...]:
@@ -193,11 +226,6 @@ def _last_output(
 
 
 def _refuse_options(site: Site, fields: Fields) -> None:
-    if fields.flag("stateful", False):
-        raise UnsupportedLayerError(
-            "it is stateful: its state outlives a sample; give the state as an input "
-            "(initial_state) and take it as an output (return_state=True)"
-        )
     if fields.flag("time_major", False):
         raise UnsupportedLayerError("its steps come before the batch (time_major=True)")
     kwargs = site.call.get("kwargs") if isinstance(site.call, Mapping) else None

@@ -18,7 +18,7 @@ from edgeinfer.readers.tflite.multipliers import (
     scale_of,
     steps_allowed,
 )
-from edgeinfer.readers.tflite.rescaling import Sums, multiply, rescale, steps_of, whole
+from edgeinfer.readers.tflite.rescaling import Sums, limit, multiply, rescale, steps_of, whole
 from edgeinfer.readers.tflite.values import StepDrawing, Steps, UnreadableOperatorError
 from quantization.fixed import Ints, Quantizer, Rounding, fixed_of_range, shift_right
 
@@ -73,6 +73,28 @@ def read_relu(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
     return rescale(d, name, whole(x), by, out, op.name)
 
 
+def read_prelu(d: StepDrawing, name: str, op: Operator, xs: Sequence[Steps]) -> list[Steps]:
+    """PRELU: a scale from zero on, below it another one and a slope for each channel. Of the two,
+    which are rounded by themselves, one is always zero."""
+    x, slope = xs
+    out = op.outputs[0]
+    above = d.add(ActivationNode(d.fresh(f"{name}_above"), x.tensor, Function.RELU))
+    below = d.clip(f"{name}_below", x.tensor, None, 0)
+    merge = MergeNode(d.fresh(f"{name}_sloped"), (below, slope.tensor), MergeKind.MULTIPLY)
+    ends: Ints = np.multiply.outer([min(x.low, 0), min(x.high, 0)], [slope.low, slope.high])
+    parts = (
+        multiply(d, f"{name}_{side}", sums, multipliers_of([float(scale / scale_of(out))]))
+        for side, sums, scale in (
+            ("upper", Sums(above, np.asarray(max(x.low, 0)), np.asarray(max(x.high, 0))), x.scale),
+            ("lower", Sums(d.add(merge), ends.min(), ends.max()), x.scale * slope.scale),
+        )
+    )
+    one, other = parts
+    both = MergeNode(d.fresh(f"{name}_both"), (one.tensor, other.tensor), MergeKind.ADD)
+    sums = Sums(d.add(both), one.low + other.low, one.high + other.high)
+    return [limit(d, name, sums, out)]
+
+
 def read_lookup(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
     """Functions of one integer: for each that can be stored, what the kernels make of it."""
     return look_up(d, name, x, op.outputs[0], TABLES[op.name](op, x, op.outputs[0]))
@@ -80,13 +102,17 @@ def read_lookup(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
 
 def look_up(d: StepDrawing, name: str, x: Steps, out: TfliteTensor, entries: Ints) -> Steps:
     """Append a table with an entry, in steps of the output, for each step of x from its least."""
-    low, high = int(entries.min()), int(entries.max())
-    parameters = (float(x.low), *entries.astype(np.float64).tolist())
+    tensor = enter_table(d, f"{name}_table", x.tensor, x.low, entries)
+    return steps_of(tensor, out, int(entries.min()), int(entries.max()))
+
+
+def enter_table(d: StepDrawing, name: str, x: str, first: int, entries: Ints) -> str:
+    """Append a table of whole numbers, one for each whole number from the first on."""
+    parameters = (float(first), *entries.astype(np.float64).tolist())
     if len(parameters) == 2:
         parameters = (*parameters, parameters[1])  # a table has two entries at least
-    node = ActivationNode(d.fresh(f"{name}_table"), x.tensor, Function.LOOKUP, parameters)
-    tensor = d.add(node, Quantizer(fixed_of_range(low, high, 0)))
-    return steps_of(tensor, out, low, high)
+    node = ActivationNode(d.fresh(name), x, Function.LOOKUP, parameters)
+    return d.add(node, Quantizer(fixed_of_range(int(entries.min()), int(entries.max()), 0)))
 
 
 def _steps(x: Steps) -> Ints:

@@ -5,13 +5,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from edgeinfer.base.tflite.model import Operator, TfliteTensor
+from edgeinfer.graph.compose import multiply_rows, reshape, transpose
 from edgeinfer.graph.nodes import (
     ConvNode,
     DenseNode,
+    Node,
     PadNode,
     Shape,
     SliceNode,
@@ -222,3 +226,51 @@ def _bound_sums(tensor: str, kernel: Ints, bias: Ints | None, x: Steps) -> Sums:
     low, high = min(x.low, 0), max(x.high, 0)
     added = 0 if bias is None else bias
     return Sums(tensor, above * low - below * high + added, above * high - below * low + added)
+
+
+def read_matmul(d: StepDrawing, name: str, op: Operator, xs: Sequence[Steps]) -> list[Steps]:
+    """BATCH_MATMUL: matrices of steps times matrices of steps, as many of the one as of the other,
+    or one for all."""
+    a, b = xs
+    out, site = op.outputs[0], _MatmulSite(d, name)
+    left, right = (_matrices(x) for x in xs)
+    if left[0] != right[0] and right[0] != 1:
+        raise UnreadableOperatorError(f"matrices of {a.shape} do not fit those of {b.shape}")
+    rows = reshape(site, a.tensor, left, "left")
+    if op.options.turned[0]:
+        rows = transpose(site, rows, (0, 2, 1), "left_turned")
+    columns = reshape(site, b.tensor, right, "right")
+    if not op.options.turned[1]:
+        columns = transpose(site, columns, (0, 2, 1), "right_turned")
+    parts, height, length = site.shape(rows)
+    if right[0] == 1:
+        rows = reshape(site, rows, (1, parts * height, length), "left_rows")
+    sums = multiply_rows(site, rows, columns, "sums")
+    ends: Ints = np.multiply.outer([a.low, a.high], [b.low, b.high]) * length
+    bounds = Sums(sums, ends.min(), ends.max())
+    by = multipliers_of([float(a.scale * b.scale / scale_of(out))])
+    found = rescale(d, name, bounds, by, out)
+    return [replace(found, tensor=d.reshape(f"{name}_shaped", found.tensor, inner(out.shape)))]
+
+
+def _matrices(x: Steps) -> Shape:
+    if len(x.shape) < 2:
+        raise UnreadableOperatorError(f"a tensor of {x.shape} holds no matrices")
+    return (math.prod(x.shape[:-2]), *x.shape[-2:])
+
+
+@dataclass(frozen=True, slots=True)
+class _MatmulSite:
+    """Where the nodes of a product of two tensors go."""
+
+    d: StepDrawing
+    stem: str
+
+    def add(self, node: Node) -> str:
+        return self.d.add(node)
+
+    def name(self, suffix: str = "") -> str:
+        return self.d.fresh(f"{self.stem}_{suffix}" if suffix else self.stem)
+
+    def shape(self, tensor: str) -> Shape:
+        return self.d.shapes[tensor]

@@ -26,7 +26,7 @@ from edgeinfer.readers.tflite.values import StepDrawing, Steps, UnreadableOperat
 Entry = TypeVar("Entry")
 
 
-def _place_steps(x: Steps, op: Operator, tensor: str, place: int = 0) -> Steps:
+def place_steps(x: Steps, op: Operator, tensor: str, place: int = 0) -> Steps:
     """The same steps elsewhere."""
     same_scale(x, op.outputs[place])
     return replace(x, tensor=tensor, shape=op.outputs[place].shape)
@@ -34,31 +34,31 @@ def _place_steps(x: Steps, op: Operator, tensor: str, place: int = 0) -> Steps:
 
 def read_reshape(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
     """RESHAPE, SQUEEZE and EXPAND_DIMS: the file declares the shape that they lead to."""
-    return _place_steps(x, op, d.reshape(name, x.tensor, inner(op.outputs[0].shape)))
+    return place_steps(x, op, d.reshape(name, x.tensor, inner(op.outputs[0].shape)))
 
 
 def read_pad(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
     """PAD: the zero point around a tensor."""
-    pads = [(int(before), int(after)) for before, after in _numbers(op, 1).reshape(-1, 2)]
+    pads = [(int(before), int(after)) for before, after in numbers_of(op, 1).reshape(-1, 2)]
     if min(map(min, pads)) < 0:
         raise UnreadableOperatorError(f"its padding {pads} is negative")
     found = d.add(PadNode(name, x.tensor, tuple(_without_batch(x, pads, (0, 0)))))
-    return replace(_place_steps(x, op, found), low=min(x.low, 0), high=max(x.high, 0))
+    return replace(place_steps(x, op, found), low=min(x.low, 0), high=max(x.high, 0))
 
 
 def read_transpose(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
     """TRANSPOSE; the batch stays in front."""
-    order = [int(axis) for axis in _numbers(op, 1).reshape(-1)]
-    lead = _lead(x)
+    order = [int(axis) for axis in numbers_of(op, 1).reshape(-1)]
+    lead = lead_of(x)
     if lead and order[:1] != [0]:
         raise UnreadableOperatorError(f"its order {order} moves the batch")
     node = TransposeNode(name, x.tensor, tuple(axis - lead for axis in order[lead:]))
-    return _place_steps(x, op, d.add(node))
+    return place_steps(x, op, d.add(node))
 
 
 def read_slice(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
     """SLICE: so many entries of each axis from a start; -1: up to the end."""
-    starts, counts = (_numbers(op, place).reshape(-1).tolist() for place in (1, 2))
+    starts, counts = (numbers_of(op, place).reshape(-1).tolist() for place in (1, 2))
     parts = [
         (start, size if count == -1 else start + count, 1)
         for start, count, size in zip(starts, counts, x.shape, strict=True)
@@ -71,7 +71,7 @@ def read_strided_slice(d: StepDrawing, name: str, op: Operator, x: Steps) -> Ste
     options = op.options
     if options.ellipsis_mask or options.new_axis_mask:
         raise UnreadableOperatorError("its ellipsis or its new axes cannot be read")
-    starts, stops, steps = (_numbers(op, place).reshape(-1).tolist() for place in (1, 2, 3))
+    starts, stops, steps = (numbers_of(op, place).reshape(-1).tolist() for place in (1, 2, 3))
     if len(starts) > len(x.shape) or min(steps, default=1) < 1:
         raise UnreadableOperatorError(f"its steps {steps} cannot be read")
     parts: list[tuple[int, int, int]] = [(0, size, 1) for size in x.shape]
@@ -99,7 +99,7 @@ def _cut(
         raise UnreadableOperatorError(f"it takes {list(parts)} of {x.shape}")
     starts, stops, steps = zip(*_without_batch(x, parts, (0, 1, 1)), strict=True)
     found = d.add(SliceNode(name, x.tensor, starts, stops, steps))
-    return _place_steps(x, op, d.reshape(f"{name}_shaped", found, inner(op.outputs[0].shape)))
+    return place_steps(x, op, d.reshape(f"{name}_shaped", found, inner(op.outputs[0].shape)))
 
 
 def read_nearest(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
@@ -122,14 +122,14 @@ def read_nearest(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
         if indices.tolist() != list(range(size)):
             node = GatherNode(d.fresh(f"{name}_{axis}"), tensor, axis - 1, tuple(indices.tolist()))
             tensor = d.add(node)
-    return _place_steps(x, op, tensor)
+    return place_steps(x, op, tensor)
 
 
 def read_concatenation(d: StepDrawing, name: str, op: Operator, xs: Sequence[Steps]) -> list[Steps]:
     """CONCATENATION of tensors with the output's scale."""
     if op.options.fused != "NONE":
         raise UnreadableOperatorError(f"its activation {op.options.fused} cannot be read")
-    axis = op.options.axis % len(xs[0].shape) - _lead(xs[0])
+    axis = op.options.axis % len(xs[0].shape) - lead_of(xs[0])
     if axis < 0:
         raise UnreadableOperatorError("it joins samples of a batch")
     for x in xs:
@@ -151,7 +151,7 @@ def read_extremes(d: StepDrawing, name: str, op: Operator, xs: Sequence[Steps]) 
 def read_split(d: StepDrawing, name: str, op: Operator, xs: Sequence[Steps]) -> list[Steps]:
     """SPLIT into equal parts along an axis."""
     (x,) = xs
-    axis, count = int(_numbers(op, 0).reshape(-1)[0]) % len(x.shape), len(op.outputs)
+    axis, count = int(numbers_of(op, 0).reshape(-1)[0]) % len(x.shape), len(op.outputs)
     if x.shape[axis] % count:
         raise UnreadableOperatorError(f"{x.shape} has not {count} equal parts along axis {axis}")
     width = x.shape[axis] // count
@@ -161,24 +161,25 @@ def read_split(d: StepDrawing, name: str, op: Operator, xs: Sequence[Steps]) -> 
         parts[axis] = (part * width, (part + 1) * width, 1)
         starts, stops, steps = zip(*_without_batch(x, parts, (0, 1, 1)), strict=True)
         node = SliceNode(d.fresh(f"{name}_{part}"), x.tensor, starts, stops, steps)
-        found.append(_place_steps(x, op, d.add(node), part))
+        found.append(place_steps(x, op, d.add(node), part))
     return found
 
 
-def _lead(x: Steps) -> int:
+def lead_of(x: Steps) -> int:
     """How many axes of the file the Graph leaves out."""
     return len(x.shape) - len(inner(x.shape))
 
 
 def _without_batch(x: Steps, entries: Sequence[Entry], whole: Entry) -> Sequence[Entry]:
     """One entry for each axis of the Graph; the batch must be taken as it is."""
-    lead = _lead(x)
+    lead = lead_of(x)
     if len(entries) != len(x.shape) or any(entry != whole for entry in entries[:lead]):
         raise UnreadableOperatorError(f"{list(entries)} does not fit the axes of {x.shape}")
     return entries[lead:]
 
 
-def _numbers(op: Operator, place: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+def numbers_of(op: Operator, place: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+    """Whole numbers that the file stores as an input."""
     given = op.input(place)
     if given is None or not given.constant:
         raise UnreadableOperatorError(f"its input {place} is not stored in the file")

@@ -22,7 +22,15 @@ from edgeinfer.base.tflite.model import read as read_file
 from edgeinfer.graph.nodes import Graph, InputNode, SoftmaxNode
 from edgeinfer.graph.windows import MOST_ELEMENTS
 from edgeinfer.readers.loaded import LoadedModel
-from edgeinfer.readers.tflite import elementwise, linear, moving, pooling, resizing
+from edgeinfer.readers.tflite import (
+    elementwise,
+    linear,
+    moving,
+    pooling,
+    rearranging,
+    resizing,
+    softmax,
+)
 from edgeinfer.readers.tflite.multipliers import (
     STORED,
     scale_of,
@@ -71,6 +79,12 @@ SINGLES: dict[str, Callable[[StepDrawing, str, Operator, Steps], Steps]] = {
     "RESIZE_NEAREST_NEIGHBOR": moving.read_nearest,
     "RESIZE_BILINEAR": resizing.read_bilinear,
     **dict.fromkeys(("ARG_MAX", "ARG_MIN"), resizing.read_extreme_place),
+    "DEPTH_TO_SPACE": rearranging.read_depth_to_space,
+    "SPACE_TO_DEPTH": rearranging.read_space_to_depth,
+    "GATHER": rearranging.read_gather,
+    "MIRROR_PAD": rearranging.read_mirror_pad,
+    "REVERSE_V2": rearranging.read_reverse,
+    "TILE": rearranging.read_tile,
 }
 # Those that compute with several tensors, or make several; constants of 8 bits count as tensors.
 SEVERAL: dict[str, Callable[[StepDrawing, str, Operator, Sequence[Steps]], Sequence[Steps]]] = {
@@ -81,6 +95,11 @@ SEVERAL: dict[str, Callable[[StepDrawing, str, Operator, Sequence[Steps]], Seque
     "MINIMUM": moving.read_extremes,
     "CONCATENATION": moving.read_concatenation,
     "SPLIT": moving.read_split,
+    "SPLIT_V": rearranging.read_split_sizes,
+    "PACK": rearranging.read_pack,
+    "UNPACK": rearranging.read_unpack,
+    "PRELU": elementwise.read_prelu,
+    "BATCH_MATMUL": linear.read_matmul,
 }
 FIRST = {"TRANSPOSE_CONV": 2}  # where the tensor comes that an operator computes with
 READABLE = sorted({*SINGLES, *SEVERAL, "CAST", "DEQUANTIZE", "SOFTMAX"})
@@ -108,10 +127,11 @@ def _draw(model: TfliteModel, path: Path) -> LoadedModel:
         except UnreadableOperatorError as error:
             offences.append(Offence(tensor.name, "input", str(error)))
             known[tensor.index] = None
+    inside = _computed_with(model)
     for op in model.operators:
         made: Sequence[Value | None] = [None] * len(op.outputs)
         try:
-            made = _read_operator(d, op, known)
+            made = _read_operator(d, op, known, inside)
         except UnreadableOperatorError as error:
             offences.append(Offence(f"operator {op.index}", op.title, str(error)))
         known |= {out.index: value for out, value in zip(op.outputs, made, strict=True)}
@@ -131,8 +151,19 @@ def _draw(model: TfliteModel, path: Path) -> LoadedModel:
     return LoadedModel(graph, Recipe.of(d.activations, d.weights), tuple(d.findings))
 
 
+def _computed_with(model: TfliteModel) -> frozenset[int]:
+    """Tensors that operators compute with, those on their way out being brought to another type or
+    scale left out."""
+    found: set[int] = set()
+    for op in reversed(model.operators):
+        leaves = op.name in ("QUANTIZE", "DEQUANTIZE") and op.outputs[0].index not in found
+        if not leaves:
+            found.update(tensor.index for tensor in op.computed())
+    return frozenset(found)
+
+
 def _read_operator(
-    d: StepDrawing, op: Operator, known: dict[int, Value | None]
+    d: StepDrawing, op: Operator, known: dict[int, Value | None], inside: frozenset[int]
 ) -> Sequence[Value | None]:
     """What an operator makes; nothing where what makes its inputs was refused before."""
     if op.name not in READABLE:
@@ -147,7 +178,7 @@ def _read_operator(
         _check_size(tensor)
     name = d.fresh(f"{op.name.lower()}_{op.index}")
     try:
-        made = _values_of(d, name, op, known)
+        made = _values_of(d, name, op, known, inside)
     except (UnreadableOperatorError, FlatError):
         raise
     except (ValueError, LookupError, ArithmeticError) as error:
@@ -163,7 +194,11 @@ def _read_operator(
 
 
 def _values_of(
-    d: StepDrawing, name: str, op: Operator, known: dict[int, Value | None]
+    d: StepDrawing,
+    name: str,
+    op: Operator,
+    known: dict[int, Value | None],
+    inside: frozenset[int],
 ) -> Sequence[Value]:
     first = op.input(FIRST.get(op.name, 0))
     x = None if first is None else known.get(first.index)
@@ -177,6 +212,8 @@ def _values_of(
             return [x]
         case "DEQUANTIZE" if isinstance(x, Steps):
             return [Leaving(x)]
+        case "SOFTMAX" if isinstance(x, Steps) and op.outputs[0].index in inside:
+            return [softmax.read_softmax(d, name, op, x)]
         case "SOFTMAX" if isinstance(x, Steps):
             return [_softmax(d, op, x)]
         case "SOFTMAX" if isinstance(x, Leaving):

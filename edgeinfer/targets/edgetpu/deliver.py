@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeinfer.base.errors import UnsupportedModelError
 from edgeinfer.base.metrics import Metric, Origin
 from edgeinfer.graph.nodes import Graph
 from edgeinfer.ir.engine.float_engine import FloatEngine
@@ -82,8 +83,11 @@ def conversion(
     whose range was asked for.
 
     A Program that has no int8 equal (formats wider than 8 bits, functions that int8 operators lack)
-    is not refused: the float network is calibrated on the samples in its stead, and it is said.
+    is not refused: the float network is calibrated on the samples in its stead, and it is said. One
+    whose states go from sample to sample is refused, for no file can hold them.
     """
+    if states := convert.states_without_ports(program):
+        raise UnsupportedModelError(program.name, states)
     offences = convert.check(program)
     if not offences:
         made = convert.convert_program(

@@ -108,7 +108,20 @@ def check(program: Program) -> tuple[Offence, ...]:
 
 def _without_operators(program: Program) -> tuple[Offence, ...]:
     """What of a Program has no operator, and cannot be written in others."""
-    return (*limited_sites(program, "an int8 file"), *_too_long(program))
+    return (
+        *states_without_ports(program),
+        *limited_sites(program, "an int8 file"),
+        *_too_long(program),
+    )
+
+
+def states_without_ports(program: Program) -> tuple[Offence, ...]:
+    """Inputs that are states: a file's output and its input would have to be one tensor."""
+    reason = (
+        "its state goes from sample to sample, and an int8 file keeps none. Use HLS or RTL, or a "
+        "model that is given its state (initial_state) and returns it (return_state=True)"
+    )
+    return tuple(Offence(name, "Input", reason) for name in program.states)
 
 
 def nearest_program(program: Program, fallback: Fallback) -> tuple[Program, list[str]]:

@@ -217,7 +217,6 @@ FILES: list[tuple[str, str, bytes, str]] = [
 LAYERS: list[tuple[str, dict[str, Any], str]] = [
     ("lambda", sequential(layer("Lambda", function="evil")), "Python code"),
     ("unknown", sequential(layer("Custom>Mine")), "not known"),
-    ("stateful", sequential(layer("LSTM", units=3, stateful=True), shape=[None, 4, 5]), "outlives"),
     (
         "a cell of one's own",
         sequential(layer("RNN", cell={"class_name": "mine>Cell"}), shape=[None, 4, 5]),

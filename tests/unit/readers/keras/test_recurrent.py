@@ -11,9 +11,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeinfer.base.errors import UnsupportedModelError
+from edgeinfer import api
+from edgeinfer.base.errors import ProgramError, UnsupportedModelError
+from edgeinfer.data.samples import Samples
+from edgeinfer.evaluate import judge
+from edgeinfer.evaluate.streams import follow_states
 from edgeinfer.graph.nodes import ScanNode
+from edgeinfer.ir.interpret import interpret, results
+from edgeinfer.ir.lower import lower
+from edgeinfer.ir.ops import Input, Requant
+from edgeinfer.ir.program import Output, Program
+from edgeinfer.ir.store import load as load_program
+from edgeinfer.ir.store import save
+from edgeinfer.ir.verify import verify
+from edgeinfer.precision import ptq
 from edgeinfer.readers import load
+from edgeinfer.targets.edgetpu.int8.convert import convert_program
+from quantization.fixed import Fixed, Overflow, Rounding, dequantize
 from tests.support import float_graph
 from tests.support.keras_models import compare, compare_integers, model_of, shake
 from tests.support.sampling import sample_cases
@@ -144,7 +158,10 @@ def test_one_body_serves_all_steps(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (lambda L, x: L.LSTM(2, stateful=True)(x), "stateful.*initial_state.*return_state"),
+        (
+            lambda L, x: L.TimeDistributed(L.GRU(2, stateful=True))(L.Reshape((3, 2, 3))(x)),
+            "stateful.*called more than once.*initial_state.*return_state",
+        ),
         (
             lambda L, x: L.ConvLSTM1D(2, 2)(L.Reshape((3, 2, 3))(x)),
             "states are pictures.*use LSTM over flattened",
@@ -159,20 +176,68 @@ def test_what_is_not_supported_is_named(make: Any, reason: str, tmp_path: Path) 
         load(tmp_path / "m.keras")
 
 
-@pytest.mark.slow
-def test_a_state_that_is_given_and_taken_outlives_a_frame(tmp_path: Path) -> None:
-    """What the refusal of stateful layers proposes does what they do."""
+@pytest.mark.parametrize("kind", sample_cases(["LSTM", "GRU", "SimpleRNN", "Bidirectional"], 4))
+def test_a_stateful_layer_goes_on_where_the_sample_before_has_ended(
+    kind: str, tmp_path: Path
+) -> None:
     L = keras.layers
-    x = L.Input(SERIES, batch_size=1, name="x")
-    stateful = shake(keras.Model(x, L.LSTM(4, stateful=True, return_sequences=True)(x)))
-    open_x, h, c = L.Input(SERIES, name="x"), L.Input((4,), name="h"), L.Input((4,), name="c")
-    layer = L.LSTM(4, return_sequences=True, return_state=True)
-    plain = keras.Model([open_x, h, c], layer(open_x, initial_state=[h, c]))
-    plain.set_weights(stateful.get_weights())
-    plain.save(tmp_path / "m.keras")
+    x = L.Input((2, 3), batch_size=1, name="x")
+    layer = L.GRU(3, stateful=True) if kind == "Bidirectional" else None
+    made = L.Bidirectional(layer) if layer else getattr(L, kind)(3, stateful=True)
+    model = shake(keras.Model(x, L.Dense(2, name="y")(made(x))))
+    model.save(tmp_path / "m.keras")
     graph = load(tmp_path / "m.keras").graph
-    states = [np.zeros((1, 4)), np.zeros((1, 4))]
-    for frame in np.random.default_rng(3).normal(0, 1, (3, 1, *SERIES)):
+    rng = np.random.default_rng(3)
+    states = [np.zeros((1, 3)) for _ in graph.states]
+    frames = rng.normal(0, 1, (6, 1, 2, 3)).astype(np.float32)
+    wanted = np.concatenate([np.asarray(model(frame)) for frame in frames])
+    for frame, one in zip(frames, wanted, strict=True):
         y, *states = float_graph.outputs(graph, [frame, *states])
-        wanted = np.asarray(stateful(frame.astype(np.float32)))
-        np.testing.assert_allclose(y, wanted, atol=2e-5, rtol=2e-5)
+        np.testing.assert_allclose(y[0], one, atol=2e-5, rtol=2e-5)
+    assert np.abs(wanted - np.asarray([model(frame)[0] for frame in frames])).max() > 1e-3
+
+    samples = follow_states(graph, Samples({"x": frames[:, 0]}, "drawn"))
+    np.testing.assert_allclose(
+        judge.float_outputs(graph, samples)["y"], wanted, atol=2e-5, rtol=2e-5
+    )
+    chosen = ptq.quantize(graph, samples.inputs, ptq.PtqSettings(14))
+    program = lower(chosen.graph, chosen.recipe).program
+    raw = judge.raw_inputs(program, chosen.recipe, Samples({"x": frames[:, 0]}, "drawn"))
+    held = {name: raw[name][:1] * 0 for name in program.states}
+    for place in range(len(frames)):  # each frame by itself, with what the one before has left
+        found = results(program, interpret(program, {"x": raw["x"][place : place + 1], **held}))
+        np.testing.assert_allclose(
+            dequantize(found["y"][0], program.type(program.outputs[0].value)),
+            wanted[place], atol=0.02,
+        )  # fmt: skip
+        held = {name: found[output] for name, output in program.states.items()}
+        if place + 1 < len(frames):
+            assert all(np.array_equal(held[n][0], raw[n][place + 1]) for n in program.states)
+    with pytest.raises(UnsupportedModelError, match="an int8 file keeps none"):
+        convert_program(program)
+
+
+def test_a_state_that_the_next_sample_cannot_read_breaks_the_law() -> None:
+    given = Input("h", Fixed.parse("fixed<8,2>"), (2,), "y")
+    with pytest.raises(ProgramError, match="the output 'y' before, which there is not"):
+        verify(Program("net", (given,), (Output("z", "h"),)))
+    finer = Requant("r", Fixed.parse("fixed<8,1>"), "h", Rounding.TRN, Overflow.SAT)
+    with pytest.raises(ProgramError, match="but it is read as"):
+        verify(Program("net", (given, finer), (Output("y", "r"),)))
+    stored = save(Program("net", (given,), (Output("y", "h"),)))
+    assert load_program(stored).states == {"h": "y"}
+
+
+@pytest.mark.slow
+def test_a_stream_is_alike_in_hls_and_rtl(tmp_path: Path) -> None:
+    L = keras.layers
+    x = L.Input((3, 2), batch_size=1, name="x")
+    hidden = L.LSTM(4, stateful=True, return_sequences=True)(x)
+    model = shake(keras.Model(x, L.Dense(2)(L.GRU(3, stateful=True)(hidden))))
+    frames = np.random.default_rng(3).normal(0, 1, (40, 3, 2)).astype(np.float32)
+    wanted = np.concatenate([np.asarray(model(frame[None])) for frame in frames])
+    network = api.load(model, {"x": frames}).quantize(12)
+    (got,) = network.predict(frames).values()
+    assert np.abs(got - wanted).max() < 0.02
+    run = network.compile(tmp_path / "run", targets=("hls", "rtl"))
+    assert run.exact and len(run.result.agreement) == 3

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgeinfer import api
 from edgeinfer.base.errors import EdgeInferError, InputError, UnsupportedModelError
 from edgeinfer.ir.lower import lower
 from edgeinfer.ir.program import HostFunction
@@ -20,7 +21,13 @@ from edgeinfer.readers import load
 from quantization.fixed import Overflow, Rounding, quantize
 from tests.support.float_graph import outputs
 from tests.support.tflite_builder import O, T, tflite
-from tests.support.tflite_operators import OPERATORS
+from tests.support.tflite_operators import (
+    OPERATORS,
+    ports_of,
+    program_outputs,
+    random_stored,
+    reference,
+)
 
 SOUND = [OPERATORS[name](np.random.default_rng(3), "INT8") for name in OPERATORS]
 
@@ -120,11 +127,37 @@ def test_a_final_softmax_is_left_to_the_host(tmp_path: Path) -> None:
     assert any("left to the host" in finding for finding in loaded.findings)
 
 
-def test_a_softmax_inside_is_refused(tmp_path: Path) -> None:
+def test_a_softmax_inside_has_the_levels_that_its_kernel_knows(tmp_path: Path) -> None:
     tensors = [T(name, (1, 4)) for name in "xsy"]
     steps = [O("SOFTMAX", ("x",), ("s",), 2, {0: ("f32", 1.0)}), O("RELU", ("s",), ("y",))]
-    with pytest.raises(UnsupportedModelError, match="what a softmax makes"):
+    with pytest.raises(UnsupportedModelError, match="levels are not 256ths"):
         _load(tflite(tensors, steps, ["x"], ["y"]), tmp_path)
+
+
+@pytest.mark.slow
+def test_attention_in_integers_is_alike_in_every_stage(tmp_path: Path) -> None:
+    """Products of two tensors around a softmax, from the reference kernels to RTL."""
+    places, width = 4, 3
+    x, y = (
+        T(name, (1, places, width), scales=(scale,), zero_points=(zero,))
+        for name, scale, zero in (("x", 0.05, 3), ("y", 0.04, 5))
+    )
+    scores = T("scores", (1, places, places), scales=(0.06,), zero_points=(-7,))
+    shares = T("shares", (1, places, places), scales=(1 / 256,), zero_points=(-128,))
+    steps = [
+        O("BATCH_MATMUL", ("x", "x"), ("scores",), 2, {1: ("bool", 1.0)}),
+        O("SOFTMAX", ("scores",), ("shares",), 2, {0: ("f32", 1.0)}),
+        O("BATCH_MATMUL", ("shares", "x"), ("y",), 2),
+    ]
+    path = tmp_path / "attention.tflite"
+    path.write_bytes(tflite([x, scores, shares, y], steps, ["x"], ["y"]))
+    ports = ports_of(path)
+    stored = random_stored(ports, 100, np.random.default_rng(0))
+    wanted = reference(path, ports, stored)["y"]
+    assert np.array_equal(program_outputs(path, ports, stored)["y"], wanted)
+    samples = ports.inputs[0].real(stored["x"]).astype(np.float32)
+    run = api.load(path, {"x": samples}).compile(tmp_path / "run", targets=("hls", "rtl"))
+    assert run.exact and len(run.result.agreement) == 3
 
 
 def test_real_inputs_are_rounded_as_quantize_rounds_them(tmp_path: Path) -> None:
