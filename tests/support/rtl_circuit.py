@@ -24,6 +24,7 @@ from edgeinfer.targets.rtl.unrolled.cells import (
     LookupCell,
     RoundCell,
     ShiftCell,
+    TruthCell,
     Wire,
 )
 from edgeinfer.targets.rtl.unrolled.cheapest import NO_SEARCH, AdderSearch
@@ -81,6 +82,9 @@ def _value(cell: Cell, numbers: list[Ints], ports: list[Ints]) -> Ints:
             return np.clip(of(cell.x), cell.low, cell.high)
         case LookupCell():
             return np.array(cell.entries, object)[(of(cell.x) - cell.first).astype(np.int64)]
+        case TruthCell():
+            pattern = of(cell.x).astype(np.int64) & (len(cell.entries) - 1)
+            return np.array(cell.entries, object)[pattern]
         case BranchCell():
             return np.where(of(cell.x) >= 0, of(cell.x) << cell.shift, of(cell.other))
         case _:

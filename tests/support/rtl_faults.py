@@ -96,6 +96,8 @@ FAULTS = (
           "pipeline_tb"),
     Fault("a table begins at zero", "ei_lookup.v",
           "x} - FIRST[WIDE-1:0];", "x} - (FIRST[WIDE-1:0] & {WIDE{1'b0}});", "pipeline_tb"),
+    Fault("planes of a table are swapped", "ei_truth.v",
+          "PLANES[k*ENTRIES+:ENTRIES]", "PLANES[(OUT_BITS-1-k)*ENTRIES+:ENTRIES]", "pipeline_tb"),
     Fault("an unsigned number to limit is taken for a signed one", "ei_limit.v",
           "SIGNED != 0 && x[BITS-1]", "x[BITS-1]", "pipeline_tb"),
     Fault("bits come in the wrong order", "shell/ei_uart_rx.v",

@@ -74,7 +74,7 @@ def _reserve(builder: GraphBuilder, model: ModelConfig) -> None:
         inner = _unwrap_layer(layer)
         builder.reserved.add(inner.path)
         builder.quantized |= bool(
-            re.match(r"hgq>|sparsepixels>Q|Q[A-Z]|FixedPointQuantizer$", inner.kind)
+            re.match(r"hgq>|sparsepixels>Q|edgeinfer>|Q[A-Z]|FixedPointQuantizer$", inner.kind)
         )
 
 

@@ -10,6 +10,8 @@ from edgeinfer.readers.keras import cells, hgq_variables, sparse_variables
 from edgeinfer.readers.keras.config import LayerConfig, class_name, parse_layer
 from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError
 
+LOOKUP_DENSE = "edgeinfer>LookupDense"  # our own layer
+
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
@@ -42,6 +44,8 @@ def parameters_of(layer: LayerConfig) -> Parameters:
         return _sparse_parameters(layer)
     if layer.kind in cells.RECURRENT:
         return _recurrent_parameters(layer)
+    if layer.kind == LOOKUP_DENSE:
+        return Parameters(("tables",))
     fields = Fields(config)
     bias = ("bias",) if fields.get("use_bias", True) else ()
     match layer.kind.removeprefix("Q"):

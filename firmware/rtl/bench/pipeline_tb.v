@@ -2,13 +2,13 @@
 // SPDX-FileCopyrightText: The edgeinfer authors
 
 // What pipelines are made of: ei_issue with two inputs and two outputs, ei_delay, and the cells without a
-// clock: ei_binary, ei_bound, ei_branch, ei_limit, ei_lookup, ei_round.
+// clock: ei_binary, ei_bound, ei_branch, ei_limit, ei_lookup, ei_round, ei_truth.
 module pipeline_tb;
     localparam BEATS = 400;
     localparam A = 6;   // bits of the first input, signed, -8 to 11
     localparam B = 6;   // of the second, unsigned
     localparam Y = 24;
-    localparam Z = 11;
+    localparam Z = 14;
     localparam LATENCY = 3;
 
     wire clk, rst;
@@ -55,7 +55,9 @@ module pipeline_tb;
     ei_limit #(.BITS(B), .SIGNED(0), .OUT_BITS(4), .OUT_SIGNED(1), .OVERFLOW(1), .Y_BITS(3)) halve (
         .x(b), .y(narrow));
     ei_round #(.BITS(A), .SIGNED(1), .SHIFT(2), .ROUNDING(6), .OUT(4)) round (.x(a), .y(rounded));
-    ei_delay #(.BITS(Z), .STAGES(3)) last (.clk(clk), .x({limited, narrow, rounded}), .y(z_made));
+    wire [2:0] truth;  // 5 i + 3 of the lowest three bits i
+    ei_truth #(.IN_BITS(3), .OUT_BITS(3), .PLANES(24'hb4_99_55)) look_few (.x(b[2:0]), .y(truth));
+    ei_delay #(.BITS(Z), .STAGES(3)) last (.clk(clk), .x({truth, limited, narrow, rounded}), .y(z_made));
 
     ei_fifo #(.WIDTH(Y), .DEPTH(5)) queue_y (
         .clk(clk), .rst(rst), .credit(credit[0]), .take(alive[0]), .push(alive[LATENCY]), .push_data(y_made),
@@ -69,7 +71,7 @@ module pipeline_tb;
         .clk(clk), .rst(rst), .valid(z_valid), .ready(z_ready), .data(z), .done(done[1]), .wrong(wrong[1]));
 
     reg [8:0] entries[0:19];
-    integer i, xa, xb, d, q, r;
+    integer i, xa, xb, d, q, r, t;
 
     initial begin
         $readmemh("table.mem", entries);
@@ -80,11 +82,12 @@ module pipeline_tb;
             q  = d < -40 ? -40 : d > 30 ? 30 : d;
             q  = xa >= 0 ? xa * 4 : q;
             r  = xa >>> 2;
+            t  = xb * 5 + 3;
             if ((xa & 3) == 3 || ((xa & 3) == 2 && (r & 1))) r = r + 1;
             source_a.mem[i] = xa;
             source_b.mem[i] = xb;
             sink_y.mem[i] = {q[7:0], entries[xa+8][6:0], d[8:0]};
-            sink_z.mem[i] = {xb > 15 ? 4'd15 : xb[3:0], xb > 7 ? 3'd7 : xb[2:0], r[3:0]};
+            sink_z.mem[i] = {t[2:0], xb > 15 ? 4'd15 : xb[3:0], xb > 7 ? 3'd7 : xb[2:0], r[3:0]};
         end
     end
 endmodule

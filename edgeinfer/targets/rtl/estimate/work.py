@@ -32,6 +32,7 @@ class Work(StrEnum):
     PRODUCT = "product"  # bit by bit, of multipliers made of LUTs
     DIGIT = "digit"  # additions that a constant weight takes
     FETCH = "fetch"  # of a memory that is read through LUTs, each a bit of 16 words
+    TRUTH = "truth"  # of a function of as many bits as a LUT reads
 
 
 @dataclass(frozen=True, slots=True)

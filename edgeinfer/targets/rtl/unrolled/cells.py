@@ -126,6 +126,14 @@ class LookupCell:
 
 
 @dataclass(frozen=True, slots=True)
+class TruthCell:
+    """An entry for each pattern of the few bits of x: logic that synthesis joins with others."""
+
+    x: Wire
+    entries: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class BranchCell:
     """x 2^shift where x >= 0, else another number."""
 
@@ -143,6 +151,7 @@ Cell = (
     | LimitCell
     | BoundCell
     | LookupCell
+    | TruthCell
     | BranchCell
 )
 
@@ -153,6 +162,9 @@ MULTIPLIED = 3
 ROUNDED = 1
 LIMITED = 1
 LOOKED = 2
+LOOKED_BITS = 1  # by bits that one LUT reads
+LUT_BITS = 6
+TRUTH_BITS = 8  # of an index whose entries are logic, not a memory
 
 
 def operands(cell: Cell) -> tuple[Wire, ...]:
@@ -295,10 +307,46 @@ class Circuit:
         return self.place(BoundCell(x, low, high), least, most, JOINED if sign_only else COMPARED)
 
     def look_up(self, x: Wire, first: int, table: str, entries: tuple[int, ...], bits: int) -> Wire:
-        """An entry of a table; `bits` is the width of all of them."""
+        """An entry of a table; `bits` is the width of all of them. What is added to the index moves
+        the table instead, and of a few bits the entries are logic."""
+        x, moved = self._without_offset(x)
+        first -= moved
         reached = entries[max(x.low - first, 0) : x.high - first + 1]
+        if x.bits <= TRUTH_BITS:
+            return self.truth(x, reached)
         cell = LookupCell(x, first, table, entries, bits)
         return self.place(cell, min(reached), max(reached), LOOKED)
+
+    def truth(self, x: Wire, reached: Sequence[int]) -> Wire:
+        """The entries of all numbers that x can be, from the lowest, as logic: of the bits of x
+        alone that they depend on. A pattern that x never is has the entry of an end."""
+        low, high = x.low, x.high
+        patterns = [low + (place - low) % (1 << x.bits) for place in range(1 << x.bits)]
+        entries = [reached[min(max(number, low), high) - low] for number in patterns]
+        if x.bits > 1 and entries[::2] == entries[1::2]:
+            half = self.requantise(x, 1, Quantizer(Fixed(True, 62, 62), Rounding.TRN))
+            pairs = range(low >> 1, (high >> 1) + 1)
+            return self.truth(half, [reached[max(2 * pair, low) - low] for pair in pairs])
+        cost = LOOKED_BITS if x.bits <= LUT_BITS else LOOKED
+        return self.place(TruthCell(x, tuple(entries)), min(entries), max(entries), cost)
+
+    def raised(self, x: Wire, offset: int) -> Wire | None:
+        """x + offset where x comes from a table, which can hold the sums instead; else None."""
+        cell = self.cells[x.number]
+        if not isinstance(cell, TruthCell):
+            return None
+        entries = tuple(entry + offset for entry in cell.entries)
+        return self.place(TruthCell(cell.x, entries), x.low + offset, x.high + offset, LOOKED_BITS)
+
+    def _without_offset(self, x: Wire) -> tuple[Wire, int]:
+        """What a wire is the sum of, if it is a sum with a number: the rest, and the number."""
+        cell = self.cells[x.number]
+        if isinstance(cell, Join) and cell.kind is PairKind.ADD and not cell.shift_a:
+            if cell.b.constant:
+                return cell.a, cell.b.low << cell.shift_b
+            if cell.a.constant and not cell.shift_b:
+                return cell.b, cell.a.low
+        return x, 0
 
     def branch(self, x: Wire, shift: int, other: Wire, slope: int) -> Wire:
         """x 2^shift where x >= 0, else the other, which is x slope."""
@@ -348,6 +396,8 @@ def work_of(cell: Cell, wire: Wire) -> list[tuple[str, int]]:
             return [("compare", cell.x.bits * len(ends)), ("select", wire.bits * len(ends))]
         case LookupCell():
             return [("fetch", -(-len(cell.entries) // 16) * wire.bits)]
+        case TruthCell():
+            return [("truth", wire.bits << max(cell.x.bits - LUT_BITS, 0))]
         case BranchCell():
             return [("select", wire.bits)]
         case _:

@@ -38,6 +38,7 @@ from edgeinfer.targets.rtl.unrolled.cells import (
     LookupCell,
     RoundCell,
     ShiftCell,
+    TruthCell,
     Wire,
     bits_of,
     operands,
@@ -228,7 +229,10 @@ class _ModuleText:
     def contents(self) -> dict[str, int]:
         """Bits of work by kind: added, registered, chosen, compared, multiplied, looked up."""
         found = dict.fromkeys(
-            ("add", "look_ahead", "register", "short_add", "select", "compare", "product", "fetch"),
+            (
+                *("add", "look_ahead", "register", "short_add", "select", "compare", "product"),
+                *("fetch", "truth"),
+            ),
             0,
         )
         for number, stages in self.stages.items():
@@ -288,6 +292,8 @@ def _module(cell: Cell) -> str | None:
             return "ei_bound"
         case LookupCell():
             return "ei_lookup"
+        case TruthCell():
+            return "ei_truth"
         case BranchCell():
             return "ei_branch"
         case _:
@@ -338,7 +344,7 @@ def _pins(cell: Cell) -> tuple[str, ...]:
 
 
 def _parameters(
-    cell: Join | RoundCell | LimitCell | BoundCell | LookupCell | BranchCell, wire: Wire
+    cell: Join | RoundCell | LimitCell | BoundCell | LookupCell | TruthCell | BranchCell, wire: Wire
 ) -> dict[str, Parameter]:
     out = wire.bits
     match cell:
@@ -375,6 +381,17 @@ def _parameters(
                 "IN_BITS": cell.x.bits, "IN_SIGNED": int(cell.x.signed),
                 "FIRST": SizedNumber(64, cell.first), "ENTRIES": len(cell.entries),
                 "WORD_BITS": cell.bits, "OUT_BITS": out, "TABLE": f"{cell.table}.mem",
+            }  # fmt: skip
+        case TruthCell():
+            planes = [
+                sum((entry >> bit & 1) << place for place, entry in enumerate(cell.entries))
+                for bit in range(out)
+            ]
+            size = len(cell.entries)
+            number = sum(plane << size * bit for bit, plane in enumerate(planes))
+            return {
+                "IN_BITS": cell.x.bits, "OUT_BITS": out,
+                "PLANES": SizedNumber(size * out, number),
             }  # fmt: skip
         case BranchCell():
             return {

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgeinfer.ir.ops import PairKind
 from edgeinfer.targets.rtl.unrolled.cells import Circuit, Wire
@@ -43,7 +43,7 @@ class AdderBuilder:
 
     def product(self, graph: AdderGraph, shift: int, bias: Sequence[int]) -> list[Wire]:
         """(x @ weights) 2^shift + bias, as one wire for each column."""
-        terms = [Summand(x, 0, 1, {number: 1}) for number, x in enumerate(self.xs)]
+        terms = [self._term(number, x) for number, x in enumerate(self.xs)]
         for shared in graph.shared:
             a = terms[shared.a].moved(shared.shift_a, 1)
             b = terms[shared.b].moved(shared.shift_b, shared.sign)
@@ -53,14 +53,24 @@ class AdderBuilder:
             for column, constant in zip(graph.columns, bias, strict=True)
         ]
 
+    def _term(self, number: int, x: Wire) -> Summand:
+        """An input; what comes from a table begins at zero, where it has the fewest bits."""
+        raised = self.circuit.raised(x, -x.low)
+        if raised is None:
+            return Summand(x, 0, 1, {number: 1})
+        return Summand(raised, 0, 1, {number: 1}, -x.low)
+
     def total(self, summands: Sequence[Summand], constant: int) -> Wire:
         """A column's sum, with its constant."""
-        heap: list[tuple[int, int, int, int, Summand]] = []
+        moving = []
         for summand in summands:
+            constant -= summand.sign * summand.offset << summand.shift
             if summand.wire.constant:
                 constant += summand.sign * summand.wire.low << summand.shift
             else:
-                heap.append(self._ready(summand, len(heap)))
+                moving.append(summand)
+        moving, constant = self._with_constant(moving, constant)
+        heap = [self._ready(each, number) for number, each in enumerate(moving)]
         if constant or not heap:
             literal = Summand(self.circuit.literal(constant), 0, 1, {}, constant)
             heap.append(self._ready(literal, len(heap)))
@@ -75,6 +85,22 @@ class AdderBuilder:
             nothing = self.circuit.literal(0)
             return self.circuit.join(PairKind.SUB, nothing, last.wire, 0, last.shift)
         return self.circuit.shift(last.wire, last.shift)
+
+    def _with_constant(self, summands: list[Summand], constant: int) -> tuple[list[Summand], int]:
+        """The constant within a table, the one that grows least by it; else as it is."""
+        best: tuple[int, int, Summand] | None = None
+        for place, summand in enumerate(summands):
+            offset, rest = divmod(summand.sign * constant, 1 << summand.shift)
+            raised = None if rest else self.circuit.raised(summand.wire, offset)
+            if raised is not None:
+                grown = raised.bits - summand.wire.bits
+                moved = replace(summand, wire=raised, offset=summand.offset + offset)
+                if best is None or grown < best[0]:
+                    best = grown, place, moved
+        if best is None or not constant:
+            return summands, constant
+        _, place, moved = best
+        return [*summands[:place], moved, *summands[place + 1 :]], 0
 
     def add(self, a: Summand, b: Summand) -> Summand:
         """Two summands as one; a sum of two negative ones is a negative one."""

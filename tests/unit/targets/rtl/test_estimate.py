@@ -40,7 +40,7 @@ CHECKED = (
     "small1", "small3", "dense16x8", "dense24x12", "network1-8", "network2-96", "network3-8",
     "network4-96",
 )  # fmt: skip
-PIPELINE = {"ei_binary", "ei_bound", "ei_branch", "ei_delay", "ei_issue", "ei_lookup"}  # cells
+PIPELINE = {"ei_binary", "ei_bound", "ei_branch", "ei_delay", "ei_issue", "ei_lookup", "ei_truth"}
 INSIDE = {"alive", "ei_fifo", "ei_tree", "ei_round", "ei_limit", "ei_tiles"} | PIPELINE
 BUDGETED = [d.name for d in devices() if "lut" in d.budget or "alm" in d.budget]
 

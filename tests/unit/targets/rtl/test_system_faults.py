@@ -49,7 +49,7 @@ INSIDE = {
     "ei_round": "ei_requant", "ei_limit": "ei_requant", "ei_tree": "ei_mac",
     "ei_binary": "ei_pair", "ei_bound": "ei_clip", "ei_tiles": "ei_pool",
 }  # fmt: skip
-UNROLLED_ONLY = {"ei_issue", "ei_delay", "ei_branch", "ei_lookup"}
+UNROLLED_ONLY = {"ei_issue", "ei_delay", "ei_branch", "ei_lookup", "ei_truth"}
 UNROLLED_MODES = {"SIGNED != 0 && x[BITS-1]"}  # of ei_limit, which elsewhere has signed numbers
 UNROLLED_PARTS = 20
 UNROLLED_SAMPLES = 60  # a cycle each: more than its queues hold

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A dense layer of Keras whose edges are tables.
+
+Imports Keras, so it is imported where it is used. A file that holds the layer is loaded by Keras
+once this module is imported; no code is stored in it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from quantization.fixed import Quantizer, Rounding
+
+ops = keras.ops
+
+
+@keras.saving.register_keras_serializable(package="edgeinfer")
+class LookupDense(keras.layers.Layer):  # type: ignore[misc]
+    """y_j = the sum over i of T_ij[x_i], over the last axis.
+
+    x is first brought to `format`, such as ``fixed<5,3,TRN,SAT>``, whose integers are the places in
+    the tables. Entries have `frac` bits behind the point. With `fan_in`, each output reads the so
+    many inputs whose tables reach farthest, the others not at all.
+
+    It trains like any layer: the gradient of an input is the slope of its tables there, and
+    rounding has the gradient of what it rounds.
+    """
+
+    def __init__(
+        self, units: int, format: str, frac: int = 0, fan_in: int | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.units, self.format, self.frac, self.fan_in = units, format, frac, fan_in
+        self.quantizer = Quantizer.parse(format)
+        if self.quantizer.rounding is not Rounding.TRN:
+            raise ValueError(f"{format} rounds; a place in a table is cut off: use TRN")
+
+    def build(self, input_shape: Any) -> None:
+        """The tables: lines of random slopes."""
+        entries = 1 << self.quantizer.type.bits
+        places = np.linspace(-1.0, 1.0, entries, dtype=np.float32)
+
+        def lines(shape: Any, dtype: Any = None) -> Any:
+            slopes = keras.random.normal((shape[0], 1, shape[2]), dtype=dtype)
+            return slopes * ops.convert_to_tensor(places[None, :, None]) / shape[0] ** 0.5
+
+        self.tables = self.add_weight(
+            name="tables", shape=(input_shape[-1], entries, self.units), initializer=lines
+        )
+        super().build(input_shape)
+
+    def call(self, x: Any) -> Any:
+        """The sums."""
+        tables = self.rounded_tables()
+        inputs, entries, units = tables.shape
+        place, position = self.places_of(x)
+        hot = ops.one_hot(place, entries, dtype=tables.dtype)
+        rows = ops.reshape(hot, (-1, inputs * entries))
+        y = ops.matmul(rows, ops.reshape(tables, (inputs * entries, units)))
+        before, behind = tables[:, :1], tables[:, -1:]
+        next_ = ops.concatenate([tables[:, 1:], behind], axis=1)
+        last = ops.concatenate([before, tables[:, :-1]], axis=1)
+        slopes = ops.stop_gradient((next_ - last) / 2.0)
+        moved = ops.reshape(position - ops.stop_gradient(position), (-1, inputs, 1))
+        along = ops.reshape(hot * 1.0, (-1, inputs, entries)) * moved
+        y = y + ops.matmul(
+            ops.reshape(along, (-1, inputs * entries)),
+            ops.reshape(slopes, (inputs * entries, units)),
+        )
+        return ops.reshape(y, (*ops.shape(x)[:-1], units))
+
+    def places_of(self, x: Any) -> tuple[Any, Any]:
+        """Whole numbers from 0, which tell the entries, and the same before they are cut off."""
+        type_ = self.quantizer.type
+        position = x * 2.0**type_.frac - float(type_.raw_min)
+        place = ops.floor(ops.stop_gradient(position))
+        if self.quantizer.overflow == "WRAP":
+            place = ops.mod(place, float(1 << type_.bits))
+        place = ops.clip(place, 0.0, float((1 << type_.bits) - 1))
+        return ops.cast(place, "int32"), position
+
+    def rounded_tables(self) -> Any:
+        """Entries on their grid, of the edges that are kept; the others hold their middle."""
+        scale = 2.0**self.frac
+        tables = self.tables
+        if self.fan_in is not None and self.fan_in < tables.shape[0]:
+            reach = ops.max(tables, axis=1) - ops.min(tables, axis=1)
+            order = ops.argsort(ops.argsort(-reach, axis=0), axis=0)
+            kept = ops.cast(order < self.fan_in, tables.dtype)[:, None]
+            tables = kept * tables
+        nearest = ops.floor(tables * scale + 0.5) / scale
+        return tables + ops.stop_gradient(nearest - tables)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """As the input, with an element for each unit."""
+        return (*input_shape[:-1], self.units)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments."""
+        own = {"units": self.units, "format": self.format, "frac": self.frac, "fan_in": self.fan_in}
+        return {**super().get_config(), **own}
