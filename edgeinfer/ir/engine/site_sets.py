@@ -89,10 +89,12 @@ class SiteSearch:
 
     def run(self) -> dict[str, SiteSet]:
         """The sites at which values are held as rows; none if no convolution gains by it."""
+        multiplying = self._find_multiplying()
         for op in self.ops:
             if isinstance(op, Constant):
                 self.constants[op.name] = op
-            self._note_mask(op)
+            if op.name in multiplying:
+                self._note_mask(op)
         if self.masks:
             self._ask()
             for op in self.ops:
@@ -113,6 +115,17 @@ class SiteSearch:
     def is_plain(self, mask: str) -> bool:
         """Whether a mask is 0 or 1, so that what it is multiplied with stays as it is."""
         return self.types[mask].frac == 0
+
+    def _find_multiplying(self) -> set[str]:
+        """The values that multiply others, or whose maxima do: a number between 0 and 1 that does
+        neither hides nothing."""
+        found: set[str] = set()
+        for op in reversed(self.ops):
+            if isinstance(op, Pair) and op.kind is PairKind.MUL:
+                found |= {op.a, op.b}
+            elif isinstance(op, Pool) and op.kind is PoolKind.MAX and op.name in found:
+                found.add(op.x)
+        return found
 
     def _note_mask(self, op: Op) -> None:
         shape, frac = self.shapes[op.name], self.types[op.name].frac

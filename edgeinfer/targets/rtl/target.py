@@ -33,7 +33,7 @@ from edgeinfer.targets.rtl import check
 from edgeinfer.targets.rtl.board.boards import SerialBoard, ZynqBoard, board, boards
 from edgeinfer.targets.rtl.board.shell_files import shell_files
 from edgeinfer.targets.rtl.board.zynq import zynq_files
-from edgeinfer.targets.rtl.choose import design_netlist
+from edgeinfer.targets.rtl.choose import design_netlist, made_program
 from edgeinfer.targets.rtl.design.cycles import count_cycles, interface_cycles
 from edgeinfer.targets.rtl.design.metrics import cycle_metrics, weight_metrics
 from edgeinfer.targets.rtl.design.netlist import Netlist
@@ -145,7 +145,7 @@ class RtlTarget(Target[RtlSettings]):
         if settings.event is not None:
             return plane_offences(program, settings)
         try:
-            folded = prepare_program(program)
+            folded = _prepare(program, settings.sparse)
         except ProgramError as error:  # a softmax's parts may need more bits than it does
             return (Offence(program.name, "Softmax", error.message),)
         return check.offences(folded, settings)
@@ -279,7 +279,7 @@ class RtlTarget(Target[RtlSettings]):
         part, energy = part_of(settings), energy_metric(folded, "rtl")
         return (
             *cycle_metrics(folded, netlist, cycles, settings.clock_mhz),
-            *weight_metrics(folded, folding),
+            *weight_metrics(made_program(folded, settings), folding),
             *resource_metrics(core_of(netlist), part),
             energy,
             *power_metrics(energy, part, cycles.interval / settings.clock_mhz * 1e-6),
@@ -397,7 +397,7 @@ class RtlTarget(Target[RtlSettings]):
 
     def _checked(self, program: Program, settings: RtlSettings) -> Program:
         self._check(program, settings)
-        return _prepare(program)
+        return _prepare(program, settings.sparse)
 
     def _emitted(self, program: Program, folder: Path, settings: RtlSettings) -> Netlist:
         """The design that lies in the folder; an error if another does."""
@@ -410,9 +410,9 @@ class RtlTarget(Target[RtlSettings]):
 
 
 @functools.lru_cache(maxsize=1)
-def _prepare(program: Program) -> Program:
+def _prepare(program: Program, sparse: str) -> Program:
     """As the blocks can make it; kept, because many designs of one Program are tried."""
-    return prepare_program(program)
+    return prepare_program(program, sites=sparse == "tokens")
 
 
 def _another_design(folder: Path, program: Program) -> UsageError:
