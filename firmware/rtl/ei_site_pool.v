@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The edgeinfer authors
 
-// The sum of a tile's tokens, or the largest of them and zero: a token for each tile that holds one. The list
-// of their places comes beside them (b); ei_site_coarsen makes that of the tiles.
+// The sum of a tile's tokens, or the largest: a token for each tile that holds one. A pixel without a token
+// counts as zero, so that the largest is negative only where a tile is full. The list of places comes beside
+// the tokens (b); ei_site_coarsen makes that of the tiles.
 module ei_site_pool #(
     parameter BITS     = 8,
     parameter SIGNED   = 0,
@@ -63,24 +64,34 @@ module ei_site_pool #(
 
     assign s_ready = take;
 
-    reg [CHANNELS*OUT_BITS-1:0] partial[0:COLUMNS-1];
+    localparam AREA = TILE_H * TILE_W;
+    localparam NW = $clog2(AREA + 1);
+    localparam [NW-1:0] FULL = AREA[NW-1:0];
+    localparam [NW-1:0] ONE = 1;
+
+    reg [NW+CHANNELS*OUT_BITS-1:0] partial[0:COLUMNS-1];  // with the number of tokens
     wire [PW-1:0] place = give ? column : at;
-    wire [CHANNELS*OUT_BITS-1:0] held = partial[place];
-    wire [CHANNELS*OUT_BITS-1:0] after;
+    wire [NW-1:0] count;
+    wire [CHANNELS*OUT_BITS-1:0] held, after, result;
+    assign {count, held} = partial[place];
+    wire full = count == FULL;
 
     genvar c;
     generate
         for (c = 0; c < CHANNELS; c = c + 1) begin : g_channel
             wire [BITS-1:0] x = s_data[c*BITS+:BITS];
             wire [OUT_BITS-1:0] wide = {{(OUT_BITS - BITS) {SIGNED != 0 && x[BITS-1]}}, x};
-            wire [OUT_BITS-1:0] old = fresh ? {OUT_BITS{1'b0}} : held[c*OUT_BITS+:OUT_BITS];
-            // What is not there counts as zero, so that the largest is never negative.
-            wire larger = !(SIGNED != 0 && x[BITS-1]) && wide > old;
-            assign after[c*OUT_BITS+:OUT_BITS] = SUM ? old + wide : larger ? wide : old;
+            wire [OUT_BITS-1:0] old = held[c*OUT_BITS+:OUT_BITS];
+            wire signed [OUT_BITS:0] new_one = {SIGNED != 0 && wide[OUT_BITS-1], wide};
+            wire signed [OUT_BITS:0] old_one = {SIGNED != 0 && old[OUT_BITS-1], old};
+            wire [OUT_BITS-1:0] joined = SUM != 0 ? old + wide : new_one > old_one ? wide : old;
+            wire below = SUM == 0 && SIGNED != 0 && !full && old[OUT_BITS-1];
+            assign after[c*OUT_BITS+:OUT_BITS] = fresh ? wide : joined;
+            assign result[c*OUT_BITS+:OUT_BITS] = below ? {OUT_BITS{1'b0}} : old;
         end
     endgenerate
 
-    always @(posedge clk) if (take && whole) partial[at] <= after;
+    always @(posedge clk) if (take && whole) partial[at] <= {fresh ? ONE : count + ONE, after};
 
     ei_fifo #(
         .WIDTH(CHANNELS * OUT_BITS),
@@ -91,7 +102,7 @@ module ei_site_pool #(
         .credit(credit),
         .take(give && !over),
         .push(give && !over),
-        .push_data(held),
+        .push_data(result),
         .m_valid(m_valid),
         .m_ready(m_ready),
         .m_data(m_data)

@@ -23,7 +23,7 @@ from edgeinfer.base.health import Check, Severity, check_tool
 from edgeinfer.base.metrics import Metric, Origin
 from edgeinfer.base.plan import BuildPlan
 from edgeinfer.base.reads import Reads
-from edgeinfer.ir.interpret import fitting_inputs
+from edgeinfer.ir.interpret import fitting_inputs, interpret
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.energy import NAME as ENERGY
 from edgeinfer.targets.energy import energy_metric
@@ -53,6 +53,14 @@ from edgeinfer.targets.rtl.plane.figures import (
 from edgeinfer.targets.rtl.plane.files import plane_files, plane_top_file, top_of
 from edgeinfer.targets.rtl.plane.samples import run_samples
 from edgeinfer.targets.rtl.settings import RtlSettings
+from edgeinfer.targets.rtl.sparse.figures import (
+    BOUND,
+    SEEN,
+    bounds_by_sites,
+    check_dropped,
+    energy_at_sites,
+    simulate_by_sites,
+)
 from edgeinfer.targets.rtl.tools import programs
 from edgeinfer.targets.rtl.tools.families import KINDS
 from edgeinfer.targets.rtl.tools.measure import measure_design
@@ -103,6 +111,8 @@ FIGURES = (
     "memory_bits",
     "multipliers",
     "plane_cycles_least",
+    BOUND,
+    SEEN,
     "throughput",
     "throughput_at_asked_clock",
     "weight_bits",
@@ -265,7 +275,10 @@ class RtlTarget(Target[RtlSettings]):
             reset_after=max(cycles.latency // 2, 1),
             waveform=folder / "sim" / "waveform.vcd" if settings.waveform else None,
         )
-        return run(netlist, folded, folder, given, conditions, sorted(set(taps)), cycles.latency)
+        trace = run(netlist, folded, folder, given, conditions, sorted(set(taps)), cycles.latency)
+        if settings.sparse == "tokens":
+            check_dropped(folded, interpret(folded, given), trace)
+        return trace
 
     def estimate(self, program: Program, settings: RtlSettings) -> tuple[Metric, ...]:
         """Cycles, which are exact, and what follows from them at the clock that is asked for;
@@ -276,10 +289,16 @@ class RtlTarget(Target[RtlSettings]):
         folded = self._checked(program, settings)
         folding, netlist = design_netlist(folded, settings)
         cycles = interface_cycles(netlist, count_cycles(netlist))
+        made = made_program(folded, settings)
         part, energy = part_of(settings), energy_metric(folded, "rtl")
+        by_sites: tuple[Metric, ...] = ()
+        if settings.sparse == "tokens":
+            by_sites = bounds_by_sites(folded, folding, netlist)
+            energy = energy_at_sites(energy, made.macs / folded.macs)
         return (
             *cycle_metrics(folded, netlist, cycles, settings.clock_mhz),
-            *weight_metrics(made_program(folded, settings), folding),
+            *by_sites,
+            *weight_metrics(made, folding),
             *resource_metrics(core_of(netlist), part),
             energy,
             *power_metrics(energy, part, cycles.interval / settings.clock_mhz * 1e-6),
@@ -288,7 +307,12 @@ class RtlTarget(Target[RtlSettings]):
     def time_simulation(
         self, program: Program, folder: Path, settings: RtlSettings
     ) -> tuple[Metric, ...]:
-        """Seconds an event, from the cycles of simulated planes."""
+        """Seconds an event, from the cycles of simulated planes; cycles by the number of sites, of
+        a design in tokens."""
+        if settings.sparse == "tokens":
+            folded = self._checked(program, settings)
+            netlist = self._emitted(folded, folder, settings)
+            return simulate_by_sites(folded, netlist, folder, count_cycles(netlist).latency)
         if settings.event is None:
             return ()
         design = self._emitted_plane(program, folder, settings)
@@ -392,7 +416,9 @@ class RtlTarget(Target[RtlSettings]):
             listed = "; ".join(map(str, found))
             raise ProgramError(
                 f"{program.name}: the RTL target has no equivalent for: {listed}.",
-                hint="Change the model or the budget, or choose another target.",
+                hint="Leave out --sparse tokens: frames hold any sparse network."
+                if settings.sparse == "tokens"
+                else "Change the model or the budget, or choose another target.",
             )
 
     def _checked(self, program: Program, settings: RtlSettings) -> Program:

@@ -61,19 +61,21 @@ class _NoTokensError(Exception):
     """Why an op cannot be done on tokens."""
 
 
-@functools.lru_cache(maxsize=1)
-def in_tokens(program: Program) -> TokenProgram:
+@functools.lru_cache(maxsize=2)
+def in_tokens(program: Program, most: int = MOST_SITES) -> TokenProgram:
     """A prepared Program, whose sites have not been spelled out, in tokens. Kept, because many
-    designs of one Program are tried."""
+    designs of one Program are tried. `most`: sites of a frame, where fewer than the Program allows
+    are looked at."""
     types = {op.name: op.type for op in program.ops}
     kept = [output.value for output in program.outputs]
     search = SiteSearch(program.ops, bounds_of(program), types, program.shapes, kept)
-    made = _Rewriting(program, search, search.run())
+    held = search.run()
+    if not held:
+        reason = "no mask of lit pixels follows a convolution, so that nothing is sparse"
+        return TokenProgram(program, frozenset(), (Offence(program.name, "Program", reason),))
+    made = _Rewriting(program, search, held, most)
     for op in program.ops:
         made.add(op)
-    if not made.tokens and not made.offences:
-        reason = "no mask of lit pixels follows a convolution, so that nothing is sparse"
-        made.offences.append(Offence(program.name, "Program", reason))
     outputs = tuple(made.output(output) for output in program.outputs)
     if made.offences:
         return TokenProgram(program, frozenset(), tuple(made.offences))
@@ -89,8 +91,10 @@ class _Rewriting:
     program: Program
     search: SiteSearch
     held: dict[str, SiteSet]
+    most: int
     ops: list[Op | SiteOp] = field(default_factory=list)
     offences: list[Offence] = field(default_factory=list)
+    refused: set[str] = field(default_factory=set)
     tokens: dict[str, SiteSet] = field(default_factory=dict)  # values that come as tokens
     grids: dict[SiteSet, SiteGrid] = field(default_factory=dict)
     lists: dict[SiteSet, str] = field(default_factory=dict)
@@ -107,7 +111,10 @@ class _Rewriting:
             else:
                 self.dense(op)
         except _NoTokensError as error:
-            self.offences.append(Offence(op.name, type(op).__name__, str(error)))
+            # What reads it has the same trouble, which need not be told again.
+            if self.refused.isdisjoint(inputs_of(op)):
+                self.offences.append(Offence(op.name, type(op).__name__, str(error)))
+            self.refused.add(op.name)
 
     def output(self, output: Output) -> Output:
         """A result, which leaves as a frame."""
@@ -144,7 +151,7 @@ class _Rewriting:
             chosen = range(seen.starts[-1], seen.stops[-1], seen.steps[-1])
             channels = self.program.shapes[seen.x][-1]
             x, look = seen.x, tuple(channel in chosen for channel in range(channels))
-        grid = SiteGrid(height, width, most)
+        grid = SiteGrid(height, width, min(most, self.most))
         name, places = f"{op.name}.lit", f"{op.name}.places"
         type_ = self.program.type(x)
         self.ops.append(SiteFront(name, type_, x, places, op.threshold, look, grid))
@@ -211,7 +218,9 @@ class _Rewriting:
     def conv(self, op: Conv, sites: SiteSet, places: str) -> Dense:
         fine = self.tokens.get(op.x)
         if fine is None or self.search.empty.get(op.x) != fine:
-            raise _NoTokensError(f"it reads %{op.x} everywhere, not at lit pixels alone")
+            raise _NoTokensError(
+                f"it reads %{op.x}, which is not proved to be zero beside the lit pixels"
+            )
         grid, coarse = self.grids[fine], self.grids[sites]
         name = f"{op.name}.window"
         pads = (op.pads[0][0], op.pads[1][0])
@@ -229,11 +238,8 @@ class _Rewriting:
     def pool(self, op: Pool, sites: SiteSet) -> None:
         fine = self.tokens.get(op.x)
         if fine is None:
-            raise _NoTokensError(f"it reads %{op.x} everywhere, not at lit pixels alone")
-        if op.kind is PoolKind.MAX and self.search.ranges[op.x].bottom < 0:
             raise _NoTokensError(
-                "a pixel that is not lit counts as zero in a maximum, and its inputs can be "
-                "negative; put a ReLU before it"
+                f"it reads %{op.x}, which is not proved to be zero beside the lit pixels"
             )
         add = op.kind is PoolKind.SUM
         grid = self.grids[fine]
@@ -248,8 +254,8 @@ class _Rewriting:
         if x == source:
             return tokens
         raise _NoTokensError(
-            f"%{x} is made everywhere and brought to sites that were found in another value; "
-            "nothing does that yet"
+            f"it reads %{x} at lit pixels alone, and that is made everywhere: only the value in "
+            "which a threshold finds them becomes tokens"
         )
 
     def operand(self, x: str, sites: SiteSet) -> str:
