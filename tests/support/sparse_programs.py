@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,6 +70,29 @@ class SparseUnet:
     ) -> str:
         """A convolution, a mask, a rectifier and a rounding."""
         b = self.builder
+        y = self.conv_alone(x, sites, channels, window=window, stride=stride, groups=groups)
+        if not self.plain and self.rng.random() < 0.3:
+            factor = self.rng.integers(-7, 8, channels).astype(np.int64)
+            shift = pack_weights(self.bias(channels))
+            type_ = Fixed(True, 4, 2)
+            scale = Scale(self.name("scale"), provisional(b.frac(y) + 2), y, pack_weights(factor),
+                          type_, shift)  # fmt: skip
+            y = self.masked(b.exact(scale), sites)
+        y = b.exact(Clip(self.name("relu"), provisional(b.frac(y)), y, 0, None))
+        return b.requant(self.name("rounded"), y, self.activation)
+
+    def conv_alone(
+        self,
+        x: str,
+        sites: str,
+        channels: int,
+        *,
+        window: int = 3,
+        stride: int = 1,
+        groups: int = 1,
+    ) -> str:
+        """A convolution and a mask."""
+        b = self.builder
         inside = b.shapes[x][-1]
         raw, type_ = self.weights((window, window, inside // groups, channels))
         size = b.shapes[x][0]
@@ -79,16 +103,7 @@ class SparseUnet:
         bias = pack_weights(self.bias(channels))
         op = Conv(self.name("conv"), provisional(frac), x, pack_weights(raw), type_, bias,
                   (stride,) * 2, pads, (1, 1), groups)  # fmt: skip
-        y = self.masked(b.exact(op), sites)
-        if not self.plain and self.rng.random() < 0.3:
-            factor = self.rng.integers(-7, 8, channels).astype(np.int64)
-            shift = pack_weights(self.bias(channels))
-            type_ = Fixed(True, 4, 2)
-            scale = Scale(self.name("scale"), provisional(b.frac(y) + 2), y, pack_weights(factor),
-                          type_, shift)  # fmt: skip
-            y = self.masked(b.exact(scale), sites)
-        y = b.exact(Clip(self.name("relu"), provisional(b.frac(y)), y, 0, None))
-        return b.requant(self.name("rounded"), y, self.activation)
+        return self.masked(b.exact(op), sites)
 
     def down(self, sites: str) -> str:
         pads = ((0, 0), (0, 0))
@@ -186,3 +201,83 @@ def lit_images(program: Program, seed: int, occupancies: tuple[float, ...]) -> d
         flat = each.reshape(rows * columns, -1)
         flat[lit] = rng.integers(1, image.type.raw_max, (count, flat.shape[1]), endpoint=True)
     return {image.name: found}
+
+
+def neutrino_network(seed: int, *, most: int = 20, side: int = 64, kernel: int = 7) -> Program:
+    """SparsePixels' network for neutrino images, with its layers, sizes and formats: three
+    convolutions at lit pixels, a mean over tiles, two dense layers; of 8 bits throughout. The
+    weights are drawn."""
+    rng = np.random.default_rng(seed)
+    builder = ProgramBuilder("neutrino")
+    activation = Quantizer(Fixed(False, 8, 0), Rounding.RND_CONV, Overflow.SAT)
+    net = SparseUnet(builder, rng, activation, 8, plain=True)
+    image = builder.add(Input("image", Fixed(False, 8, 1), (side, side, 1)))
+    sites = builder.exact(Sites("sites", provisional(0), image, 0, most))
+    x = net.masked(image, sites)
+    for channels in (1, 1, 4):
+        x = net.conv(x, sites, channels, window=kernel)
+    tiles = (8, 8)
+    pool = Pool(net.name("pool"), provisional(builder.frac(x)), x, PoolKind.SUM, tiles, tiles,
+                ((0, 0), (0, 0)))  # fmt: skip
+    mean = builder.shifted(net.name("mean"), builder.exact(pool), -6, 0, 0)
+    x = builder.requant(net.name("rounded"), mean, activation)
+    shape = (math.prod(builder.shapes[x]),)
+    x = builder.exact(Reshape("flat", provisional(builder.frac(x)), x, shape))
+    for outputs in (12, 1):
+        raw, type_ = net.weights((builder.shapes[x][-1], outputs))
+        frac = builder.frac(x) + type_.frac
+        bias = pack_weights(net.bias(outputs))
+        name = net.name("dense")
+        y = builder.exact(Dense(name, provisional(frac), x, pack_weights(raw), type_, bias))
+        if outputs == 1:
+            return builder.program((Output("score", y),))
+        y = builder.exact(Clip(net.name("relu"), provisional(builder.frac(y)), y, 0, None))
+        x = builder.requant(net.name("rounded"), y, activation)
+    raise AssertionError("the last layer has one output")
+
+
+def sparse_encoder(seed: int) -> Program:
+    """A random network that goes down over some levels, by strided convolutions or pools, with
+    residuals, joined channels and groups, to scores of the whole image and one map of its last
+    level. Its limit may be reached, and may be the whole image."""
+    rng = np.random.default_rng(seed)
+    builder = ProgramBuilder(f"encoder{seed}")
+    activation = Quantizer(Fixed(False, 6, 3), Rounding.RND_CONV, Overflow.SAT)
+    net = SparseUnet(builder, rng, activation)
+    rows, columns = int(rng.choice([8, 9, 12])), int(rng.choice([8, 10, 12]))
+    image = builder.add(Input("image", Fixed(True, 6, 2), (rows, columns, int(rng.integers(1, 3)))))
+    most = int(rng.choice([3, 10, rows * columns // 2, rows * columns]))
+    threshold = int(rng.integers(0, 4))
+    sites = builder.exact(Sites("sites", provisional(0), image, threshold, most))
+    x = net.masked(image, sites)
+    for level in range(int(rng.integers(1, 3))):
+        channels = int(rng.choice([2, 4]))
+        if level:
+            coarse = net.down(sites)
+            how = rng.integers(3)
+            if how == 0:
+                x = net.conv(x, coarse, channels, window=2, stride=2)
+            else:
+                kind = PoolKind.MAX if how == 1 else PoolKind.SUM
+                op = Pool(net.name("pool"), provisional(builder.frac(x)), x, kind, EVEN, EVEN,
+                          ((0, 0), (0, 0)))  # fmt: skip
+                x = builder.requant(net.name("rounded"), builder.exact(op), activation)
+            sites = coarse
+        x = net.conv(x, sites, channels, window=int(rng.choice([1, 2, 3, 5])))
+        y = net.conv(x, sites, channels, groups=int(rng.choice([1, 2])))
+        both = builder.pair(net.name("both"), x, y, PairKind.ADD)
+        x = net.joined(both, x) if rng.random() < 0.5 else both
+        x = builder.requant(net.name("rounded"), x, activation)
+    signed = net.conv_alone(x, sites, 2)
+    tile = tuple(int(size) for size in builder.shapes[signed][:-1])
+    pool = Pool("largest", provisional(builder.frac(signed)), signed, PoolKind.MAX, tile, tile,
+                ((0, 0), (0, 0)))  # fmt: skip
+    largest = builder.exact(pool)
+    flat = (math.prod(builder.shapes[x]),)
+    y = builder.exact(Reshape("flat", provisional(builder.frac(x)), x, flat))
+    raw, type_ = net.weights((*flat, 3))
+    frac = builder.frac(y) + type_.frac
+    bias = pack_weights(net.bias(3))
+    scores = builder.exact(Dense("scores", provisional(frac), y, pack_weights(raw), type_, bias))
+    outputs = (Output("scores", scores), Output("map", x), Output("largest", largest))
+    return builder.program(outputs)

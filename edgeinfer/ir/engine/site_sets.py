@@ -15,10 +15,13 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from edgeinfer.graph.moves import Pads, Shape
 from edgeinfer.graph.windows import count_windows
 from edgeinfer.ir.bases import Elementwise, parameters_of
 from edgeinfer.ir.engine.space_to_pixels import SpaceToPixels
+from edgeinfer.ir.interpret import interpret_constant
 from edgeinfer.ir.ops import (
     Clip,
     Concat,
@@ -86,17 +89,21 @@ class SiteSearch:
     empty: dict[str, SiteSet] = field(default_factory=dict)  # they are zero elsewhere
     held: dict[str, SiteSet] = field(default_factory=dict)
     constants: dict[str, Constant] = field(default_factory=dict)
+    beside: dict[str, tuple[SiteSet, Constant]] = field(default_factory=dict)  # a number elsewhere
 
     def run(self) -> dict[str, SiteSet]:
         """The sites at which values are held as rows; none if no convolution gains by it."""
+        multiplying = self._find_multiplying()
         for op in self.ops:
             if isinstance(op, Constant):
                 self.constants[op.name] = op
-            self._note_mask(op)
+            if op.name in multiplying:
+                self._note_mask(op)
         if self.masks:
             self._ask()
             for op in self.ops:
                 self._hold(op)
+            self._hold_between()
         gains = any(isinstance(op, Conv) and op.name in self.held for op in self.ops)
         return self.held if gains else {}
 
@@ -114,6 +121,17 @@ class SiteSearch:
         """Whether a mask is 0 or 1, so that what it is multiplied with stays as it is."""
         return self.types[mask].frac == 0
 
+    def _find_multiplying(self) -> set[str]:
+        """The values that multiply others, or whose maxima do: a number between 0 and 1 that does
+        neither hides nothing."""
+        found: set[str] = set()
+        for op in reversed(self.ops):
+            if isinstance(op, Pair) and op.kind is PairKind.MUL:
+                found |= {op.a, op.b}
+            elif isinstance(op, Pool) and op.kind is PoolKind.MAX and op.name in found:
+                found.add(op.x)
+        return found
+
     def _note_mask(self, op: Op) -> None:
         shape, frac = self.shapes[op.name], self.types[op.name].frac
         if len(shape) not in range(2, MOST_AXES + 2) or shape[-1] != 1 or op.name in self.constants:
@@ -127,10 +145,7 @@ class SiteSearch:
             self.masks[op.name] = SiteSet(op.name, shape[:-1])
 
     def _ask(self) -> None:
-        readers: dict[str, list[Op]] = {}
-        for op in self.ops:
-            for x in inputs_of(op):
-                readers.setdefault(x, []).append(op)
+        readers = self._find_readers()
         for op in reversed(self.ops):
             if op.name in self.kept or op.name in self.masks or op.name not in readers:
                 continue
@@ -139,6 +154,13 @@ class SiteSearch:
                 (first, *others) = wanted
                 if first is not None and not others:
                     self.asked[op.name] = first
+
+    def _find_readers(self) -> dict[str, list[Op]]:
+        readers: dict[str, list[Op]] = {}
+        for op in self.ops:
+            for x in inputs_of(op):
+                readers.setdefault(x, []).append(op)
+        return readers
 
     def _sites_read(self, x: str, reader: Op) -> SiteSet | None:
         """The sites at which an op reads a value, if it reads it nowhere else."""
@@ -163,11 +185,48 @@ class SiteSearch:
             unseen = op.kind is PoolKind.SUM or not any(map(any, op.pads))
             if sites is not None and (unseen or self.ranges[op.x].bottom >= 0):
                 self.held[op.name] = self.empty[op.name] = sites.pool(PoolWindow.of(op))
-        elif self._by_pixel(op) and self._keeps_zero(op):
-            reads = {self.empty.get(x) for x in inputs_of(op) if x not in self.constants}
-            (sites, *more) = reads
-            if sites is not None and not more:
-                self.held[op.name] = self.empty[op.name] = sites
+        elif self._by_pixel(op):
+            self._hold_pixels(op)
+
+    def _hold_pixels(self, op: Op) -> None:
+        """What each pixel alone makes is zero where zeros make zero; or where numbers that are the
+        same at all other pixels make it, as those of an offset that is taken back."""
+        reads = [x for x in inputs_of(op) if x not in self.constants]
+        (sites, *more) = {self._elsewhere(x) for x in reads}
+        if sites is None or more:
+            return
+        if self._keeps_zero(op) and all(x in self.empty for x in reads):
+            self.held[op.name] = self.empty[op.name] = sites
+            return
+        known = {x: self.constants[x] for x in inputs_of(op) if x in self.constants}
+        for x in reads:
+            zeros = np.zeros((*[1] * (len(self.shapes[x]) - 1), self.shapes[x][-1]), np.int64)
+            plain = Constant(x, self.types[x], zeros)
+            known[x] = plain if x in self.empty else self.beside[x][1]
+        value = interpret_constant(op, known)
+        if not value.any():
+            self.held[op.name] = self.empty[op.name] = sites
+        else:
+            self.beside[op.name] = sites, Constant(op.name, op.type, value)
+
+    def _elsewhere(self, x: str) -> SiteSet | None:
+        """The sites beside which a value is one known number for each channel."""
+        return self.beside[x][0] if x in self.beside else self.empty.get(x)
+
+    def _hold_between(self) -> None:
+        """Values that are not zero elsewhere, but whose readers are known there without them."""
+        readers = self._find_readers()
+        for op in reversed(self.ops):
+            if op.name not in self.beside or op.name in self.kept:
+                continue
+            sites = self.beside[op.name][0]
+            if all(
+                self._by_pixel(reader)
+                and self.held.get(reader.name) == sites
+                and self._elsewhere(reader.name) == sites
+                for reader in readers.get(op.name, [])
+            ):
+                self.held[op.name] = sites
 
     def _by_pixel(self, op: Op) -> bool:
         """Whether every pixel of an op's value depends on the same pixel alone, and not on where

@@ -16,6 +16,7 @@ from edgeinfer.targets.rtl.design.layers import layers_of
 from edgeinfer.targets.rtl.design.parts import budget_of, part_of
 from edgeinfer.targets.rtl.design.recurrence import part_beside_sequences, repeated_body
 from edgeinfer.targets.rtl.settings import RtlSettings
+from edgeinfer.targets.rtl.sparse.rewrite import in_tokens
 from edgeinfer.targets.rtl.unrolled.straight import is_unrolled, size_of, wide_inputs
 
 MOST_AXES = 2  # of a window
@@ -24,6 +25,10 @@ MOST_ELEMENTS = 1 << 20  # of a value: every step of a frame is counted
 
 def offences(program: Program, settings: RtlSettings) -> tuple[Offence, ...]:
     """Everything that stands in the way of a prepared Program."""
+    if settings.sparse == "tokens":
+        refused = in_tokens(program).offences
+        if refused:
+            return refused
     straight = is_unrolled(program, settings)
     found = [
         Offence(op.name, type(op).__name__, reason)

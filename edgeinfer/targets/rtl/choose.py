@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from edgeinfer.base.errors import UsageError
 from edgeinfer.ir.program import Program
@@ -21,6 +22,7 @@ from edgeinfer.targets.rtl.design.netlist import Netlist
 from edgeinfer.targets.rtl.design.parts import DEFAULT_MULTIPLIERS, budget_of
 from edgeinfer.targets.rtl.design.queues import slowest, with_queues
 from edgeinfer.targets.rtl.settings import RtlSettings
+from edgeinfer.targets.rtl.sparse.rewrite import in_tokens
 from edgeinfer.targets.rtl.unrolled.straight import build_straight, is_unrolled
 
 MOST_STEPS = 1 << 21  # of a layer in a frame
@@ -31,9 +33,20 @@ def design_netlist(program: Program, settings: RtlSettings) -> tuple[Folding, Ne
     if is_unrolled(program, settings):
         folding, netlist = build_straight(program, settings)
         return folding, with_queues(netlist)
-    folding = choose_folding(program, settings)
-    _check_countable(program, folding)
-    return folding, with_queues(build_netlist(program, folding))
+    made = made_program(program, settings)
+    folding = choose_folding(made, settings)
+    _check_countable(made, folding)
+    netlist = with_queues(build_netlist(made, folding))
+    frames = {op.name: netlist.values[op.name] for op in program.ops if op.name in netlist.values}
+    if settings.sparse == "tokens":
+        tokens = in_tokens(program).tokens
+        frames = {name: stream for name, stream in frames.items() if name not in tokens}
+    return folding, replace(netlist, values=frames)
+
+
+def made_program(program: Program, settings: RtlSettings) -> Program:
+    """The ops that blocks are made for: those of the prepared Program, or for tokens."""
+    return in_tokens(program).program if settings.sparse == "tokens" else program
 
 
 def _check_countable(program: Program, folding: Folding) -> None:

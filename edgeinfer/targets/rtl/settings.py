@@ -117,6 +117,11 @@ class RtlSettings(Settings):
     )
     unroll_levels: int = 2  # of adders between two registers of an unrolled network
     unroll_most: int = 25_000  # signed digits and elements that are unrolled, about 5 LUTs each
+    sparse: Literal["frames", "tokens"] = option(
+        "frames",
+        "tokens: a sparse network's lit pixels alone stream through, so that cycles follow their "
+        "number; frames by default: every pixel does",
+    )
     board: str | None = option(
         None,
         BOARD_HELP,
@@ -181,6 +186,13 @@ class RtlSettings(Settings):
                 "A bare interface, stages and tries for adders are those of an unrolled network.",
                 hint="Add --unroll full.",
             )
+        if self.sparse not in ("frames", "tokens"):
+            raise UsageError(f"sparse is frames or tokens, not {self.sparse!r}.")
+        if self.sparse == "tokens" and self.unroll == "full":
+            raise UsageError(
+                "An unrolled network sees a frame at once, and tokens come one by one.",
+                hint="Leave out --unroll or --sparse.",
+            )
         if self.board is not None and self.interface == "bare":
             raise UsageError(
                 "A board's shell talks to streams, which a bare interface has not.",
@@ -226,6 +238,7 @@ class RtlSettings(Settings):
             )
         for given, name in (
             (self.unroll == "full", "--unroll full"),
+            (self.sparse == "tokens", "--sparse tokens"),
             (self.latency_us is not None, "--latency-us"),
             (self.waveform, "--waveform"),
         ):

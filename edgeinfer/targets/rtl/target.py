@@ -23,7 +23,7 @@ from edgeinfer.base.health import Check, Severity, check_tool
 from edgeinfer.base.metrics import Metric, Origin
 from edgeinfer.base.plan import BuildPlan
 from edgeinfer.base.reads import Reads
-from edgeinfer.ir.interpret import fitting_inputs
+from edgeinfer.ir.interpret import fitting_inputs, interpret
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.boards.boards import SerialBoard, ZynqBoard, board, boards
 from edgeinfer.targets.energy import NAME as ENERGY
@@ -33,7 +33,7 @@ from edgeinfer.targets.power import NAMES as POWER_NAMES
 from edgeinfer.targets.rtl import check
 from edgeinfer.targets.rtl.board.shell_files import shell_files, shelled_design
 from edgeinfer.targets.rtl.board.zynq import wrap_netlist, zynq_files
-from edgeinfer.targets.rtl.choose import design_netlist
+from edgeinfer.targets.rtl.choose import design_netlist, made_program
 from edgeinfer.targets.rtl.design.cycles import count_cycles, interface_cycles
 from edgeinfer.targets.rtl.design.metrics import cycle_metrics, weight_metrics
 from edgeinfer.targets.rtl.design.netlist import Netlist
@@ -54,6 +54,14 @@ from edgeinfer.targets.rtl.plane.figures import (
 from edgeinfer.targets.rtl.plane.files import plane_files, plane_manifest, plane_top_file, top_of
 from edgeinfer.targets.rtl.plane.samples import run_samples
 from edgeinfer.targets.rtl.settings import RtlSettings
+from edgeinfer.targets.rtl.sparse.figures import (
+    BOUND,
+    SEEN,
+    bounds_by_sites,
+    check_dropped,
+    energy_at_sites,
+    simulate_by_sites,
+)
 from edgeinfer.targets.rtl.tools import programs
 from edgeinfer.targets.rtl.tools.families import KINDS
 from edgeinfer.targets.rtl.tools.measure import measure_design
@@ -105,6 +113,8 @@ FIGURES = (
     "multipliers",
     "plane_cycles",
     "plane_cycles_least",
+    BOUND,
+    SEEN,
     "throughput",
     "throughput_at_asked_clock",
     "weight_bits",
@@ -151,7 +161,7 @@ class RtlTarget(Target[RtlSettings]):
         if settings.event is not None:
             return plane_offences(program, settings)
         try:
-            folded = prepare_program(program)
+            folded = _prepare(program, settings.sparse)
         except ProgramError as error:  # a softmax's parts may need more bits than it does
             return (Offence(program.name, "Softmax", error.message),)
         return check.offences(folded, settings)
@@ -270,7 +280,10 @@ class RtlTarget(Target[RtlSettings]):
             reset_after=max(cycles.latency // 2, 1),
             waveform=folder / "sim" / "waveform.vcd" if settings.waveform else None,
         )
-        return run(netlist, folded, folder, given, conditions, sorted(set(taps)), cycles.latency)
+        trace = run(netlist, folded, folder, given, conditions, sorted(set(taps)), cycles.latency)
+        if settings.sparse == "tokens":
+            check_dropped(folded, interpret(folded, given), trace)
+        return trace
 
     def estimate(self, program: Program, settings: RtlSettings) -> tuple[Metric, ...]:
         """Cycles, which are exact, and what follows from them at the clock that is asked for;
@@ -281,10 +294,16 @@ class RtlTarget(Target[RtlSettings]):
         folded = self._checked(program, settings)
         folding, netlist = design_netlist(folded, settings)
         cycles = interface_cycles(netlist, count_cycles(netlist))
+        made = made_program(folded, settings)
         part, energy = part_of(settings), energy_metric(folded, "rtl")
+        by_sites: tuple[Metric, ...] = ()
+        if settings.sparse == "tokens":
+            by_sites = bounds_by_sites(folded, folding, netlist)
+            energy = energy_at_sites(energy, made.macs / folded.macs)
         return (
             *cycle_metrics(folded, netlist, cycles, settings.clock_mhz),
-            *weight_metrics(folded, folding),
+            *by_sites,
+            *weight_metrics(made, folding),
             *resource_metrics(core_of(netlist), part),
             energy,
             *power_metrics(energy, part, cycles.interval / settings.clock_mhz * 1e-6),
@@ -293,7 +312,12 @@ class RtlTarget(Target[RtlSettings]):
     def time_simulation(
         self, program: Program, folder: Path, settings: RtlSettings
     ) -> tuple[Metric, ...]:
-        """Seconds an event, from the cycles of simulated planes."""
+        """Seconds an event, from the cycles of simulated planes; cycles by the number of sites, of
+        a design in tokens."""
+        if settings.sparse == "tokens":
+            folded = self._checked(program, settings)
+            netlist = self._emitted(folded, folder, settings)
+            return simulate_by_sites(folded, netlist, folder, count_cycles(netlist).latency)
         if settings.event is None:
             return ()
         design = self._emitted_plane(program, folder, settings)
@@ -401,12 +425,14 @@ class RtlTarget(Target[RtlSettings]):
             listed = "; ".join(map(str, found))
             raise ProgramError(
                 f"{program.name}: the RTL target has no equivalent for: {listed}.",
-                hint="Change the model or the budget, or choose another target.",
+                hint="Leave out --sparse tokens: frames hold any sparse network."
+                if settings.sparse == "tokens"
+                else "Change the model or the budget, or choose another target.",
             )
 
     def _checked(self, program: Program, settings: RtlSettings) -> Program:
         self._check(program, settings)
-        return _prepare(program)
+        return _prepare(program, settings.sparse)
 
     def _emitted(self, program: Program, folder: Path, settings: RtlSettings) -> Netlist:
         """The design that lies in the folder; an error if another does."""
@@ -419,9 +445,9 @@ class RtlTarget(Target[RtlSettings]):
 
 
 @functools.lru_cache(maxsize=1)
-def _prepare(program: Program) -> Program:
+def _prepare(program: Program, sparse: str) -> Program:
     """As the blocks can make it; kept, because many designs of one Program are tried."""
-    return prepare_program(program)
+    return prepare_program(program, sites=sparse == "tokens")
 
 
 def _another_design(folder: Path, program: Program) -> UsageError:

@@ -12,7 +12,7 @@ from typing import assert_never
 import numpy as np
 
 from edgeinfer.base.names import Identifier, identifier
-from edgeinfer.ir.bases import Accumulates
+from edgeinfer.ir.bases import Accumulates, NamedValue
 from edgeinfer.ir.ops import (
     Clip,
     Concat,
@@ -54,6 +54,8 @@ from edgeinfer.targets.rtl.design.recurrence import (
     steps_of,
 )
 from edgeinfer.targets.rtl.design.sliding import Sliding
+from edgeinfer.targets.rtl.sparse.ops import SiteOp
+from edgeinfer.targets.rtl.sparse.place import place_site_op
 from quantization.fixed import Fixed, Ints, Overflow, Rounding
 
 Connect = Callable[[Stream, Stream], Block]
@@ -110,7 +112,7 @@ class Build:
     def place(self, block: Block) -> None:
         self.blocks.append(block)
 
-    def deliver(self, op: Op, stream: Stream) -> None:
+    def deliver(self, op: NamedValue, stream: Stream) -> None:
         """A value has its stream; each of its readers gets one of its own."""
         self.values[op.name] = stream.name
         self.share(op.name, stream)
@@ -159,9 +161,11 @@ class Build:
 
     # Ops
 
-    def add(self, op: Op) -> None:
+    def add(self, op: Op | SiteOp) -> None:
         size = math.prod(self.program.shapes[op.name])
         match op:
+            case SiteOp():
+                place_site_op(op, self, self.folding.simd_after(op.name, self.program))
             case Constant():
                 return
             case Input():

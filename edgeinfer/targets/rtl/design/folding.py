@@ -13,6 +13,8 @@ from edgeinfer.ir.ops import Concat, Input, Pair, Pool, Reshape, inputs_of
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.design.layers import MatrixLayer, layers_of
 from edgeinfer.targets.rtl.settings import Fold, RtlSettings
+from edgeinfer.targets.rtl.sparse.blocks import front_pixels
+from edgeinfer.targets.rtl.sparse.ops import SiteFront, SiteOp
 
 WIDEST_INPUT_BITS = 1024  # of an AXI4-Stream
 
@@ -33,6 +35,11 @@ class Folding:
     folds: Mapping[str, Fold]
     lanes: Mapping[str, int]
     unrolled: AdderCount | None = None
+
+    def simd_after(self, value: str, program: Program) -> int:
+        """Inputs that the first layer which reads a value takes at once; 1 if none does."""
+        readers = (op.name for op in program.ops if value in inputs_of(op))
+        return next((self.folds[name].simd for name in readers if name in self.folds), 1)
 
     def multipliers(self) -> int:
         """How many there are."""
@@ -128,6 +135,12 @@ def _lanes_of_input(
     for reader in program.ops:
         if name not in inputs_of(reader):
             continue
+        if isinstance(reader, SiteOp):
+            if isinstance(reader, SiteFront):
+                channels = len(reader.look)
+                bits = op.type.bits
+                return channels * front_pixels(reader.grid_of, channels, bits, WIDEST_INPUT_BITS)
+            return 1
         layer = layers.get(reader.name)
         if layer is not None and not layer.sliding:
             return folds[reader.name].simd

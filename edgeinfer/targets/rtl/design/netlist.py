@@ -44,13 +44,15 @@ class Stream:
 @dataclass(frozen=True, slots=True)
 class BlockStep:
     """What a block does at once. `reads` and `frees` are bits by input: needed, and let go of when
-    the step's cycles are over. `reserves` a place for the next beat; `yields` that beat."""
+    the step's cycles are over. `reserves` a place for the next beat; `yields` that beat. `gives`:
+    bits by output, those that this is about."""
 
     reads: int = 0
     frees: int = 0
     reserves: bool = False
     yields: bool = False
     cycles: int = 1
+    gives: int = -1
 
 
 PASS = BlockStep(reads=1, frees=1, reserves=True, yields=True)
@@ -106,6 +108,7 @@ class Block:
     parts: frozenset[str] = frozenset()  # modules of the library inside it
     contents: Mapping[str, int] = field(default_factory=dict)  # bits of work by kind, if it is made
     watched: Callable[[Collection[str]], Mapping[str, bytes]] = _no_files  # files with probes
+    counter: str = ""  # the design's port for the module's `dropped`, if it has one
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,9 +32,12 @@ from edgeinfer.ir.program import Program, body_of
 from quantization.fixed import Fixed, Overflow, Rounding, fixed_of_range
 
 
-def prepare_program(program: Program) -> Program:
-    """The same integers under the same names, without a softmax, in bodies of recurrences too."""
-    folded = _with_sites_of_bits(spell_sites(fold_constants(program)))
+def prepare_program(program: Program, *, sites: bool = False) -> Program:
+    """The same integers under the same names, without a softmax, in bodies of recurrences too.
+    `sites`: those of an image stay as they are, for blocks that take tokens."""
+    folded = fold_constants(program)
+    if not sites:
+        folded = _with_sites_of_bits(spell_sites(folded))
     folded = replace(folded, ops=tuple(map(_with_prepared_body, folded.ops)))
     if not any(isinstance(op, Softmax) for op in folded.ops):
         return folded

@@ -15,6 +15,7 @@ from edgeinfer.targets.rtl.design.timing import simulate_frames
 SLACK = 1  # places beyond what a branch was seen to hold
 MOST_BITS = 1 << 16  # of a queue that only evens out bursts
 PACED_FRAMES = 3
+SITE_MAKERS = ("ei_sites", "ei_site_coarsen")
 
 
 def with_queues(netlist: Netlist) -> Netlist:
@@ -44,7 +45,21 @@ def _safe(netlist: Netlist) -> dict[str, int]:
     free: dict[str, int | None] = {**plain, **dict.fromkeys(forked)}
     times = simulate_frames(netlist, free, frames=1)
     held = {name: times.occupancy(name) + SLACK for name in forked}
-    return plain | {name: max(held[name], plain[name]) for name in forked}
+    # Which of a fork's branches waits for the other depends on where sites lie: each holds a frame.
+    streams = netlist.streams
+    whole = {name: streams[name].beats + SLACK for name in varying_streams(netlist)}
+    return plain | {name: max(held[name], plain[name], whole.get(name, 0)) for name in forked}
+
+
+def varying_streams(netlist: Netlist) -> frozenset[str]:
+    """The streams of which a frame may have fewer beats, because it has fewer sites."""
+    found: set[str] = set()
+    for block in netlist.blocks:
+        if block.module in SITE_MAKERS or (
+            block.module != "ei_site_spread" and not found.isdisjoint(block.inputs)
+        ):
+            found.update(block.outputs)
+    return frozenset(found)
 
 
 def _even_queues(netlist: Netlist) -> Netlist:

@@ -73,8 +73,9 @@ class _Run:
             if any(len(edge.freed) >= len(edge.there) for edge in read):
                 return
             when = max([when, *(edge.there[len(edge.freed)] for edge in read)])
+            given = [edge for bit, edge in enumerate(self.outs) if step.gives >> bit & 1]
             if step.reserves:
-                places = [edge.place() for edge in self.outs]
+                places = [edge.place() for edge in given]
                 if NEVER in places:
                     return
                 when = max(when, *places)
@@ -83,7 +84,7 @@ class _Run:
                 if step.frees >> bit & 1:
                     edge.freed.append(self.free_at - 1 + release)
             if step.yields:
-                for edge in self.outs:
+                for edge in given:
                     edge.there.append(when + latency)
             self.at = (self.at + 1) % len(pattern)
             self.done += 1

@@ -142,6 +142,7 @@ def context(netlist: Netlist, taps: Collection[Tap]) -> dict[str, Any]:
         "outputs": [
             _port(port, streams[port.stream], ids[f"{port.name}.out"]) for port in netlist.outputs
         ],
+        "counters": [Identifier(block.counter) for block in netlist.blocks if block.counter],
         "taps": [
             {
                 "id": number,
@@ -225,6 +226,8 @@ def _pins(block: Block, netlist: Netlist, ids: dict[str, Identifier]) -> list[tu
         pins += [(f"{prefix}_{pin}", f"{stream}_{pin}") for pin in ("valid", "ready", "data")]
     for prefix, stream in zip(block.ports.outputs, block.outputs, strict=False):
         pins += [(f"{prefix}_{pin}", f"{stream}_{pin}") for pin in ("valid", "ready", "data")]
+    if block.counter:
+        pins.append(("dropped", block.counter))
     if block.module == "ei_egress":
         port = next(port for port in netlist.outputs if port.stream == block.inputs[0])
         name = ids[f"{port.name}.out"]

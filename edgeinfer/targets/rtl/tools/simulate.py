@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +72,7 @@ class SimulationTrace:
     cycles_out: Mapping[str, NDArray[np.int64]]
     cycles_at: Mapping[str, NDArray[np.int64]]  # of taps, by value
     cycles: int
+    dropped: tuple[int, ...] = ()  # lit pixels beyond a limit, by the design's counters
 
     def latency(self) -> int:
         """Cycles from the first beat of the first frame in to the last of it out, both counted."""
@@ -137,7 +138,9 @@ def run(
                 f"{netlist.name}: the simulated design broke its protocol: {error.message}",
                 hint="Please report this, with the model.",
             ) from None
-        return _read_trace(netlist, program, place, taps, int(done.output.split()[-1]))
+        counts, cycles = (line.split()[1:] for line in done.output.splitlines()[-2:])
+        trace = _read_trace(netlist, program, place, taps, int(cycles[0]))
+        return replace(trace, dropped=tuple(map(int, counts)))
 
 
 def _library(netlist: Netlist, hdl: Path, taps: Sequence[Tap]) -> dict[str, bytes]:

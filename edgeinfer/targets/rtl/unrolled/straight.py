@@ -39,6 +39,8 @@ MOST_LEVELS = 1 << 12  # adders one after the other in a network that is unrolle
 def is_unrolled(program: Program, settings: RtlSettings) -> bool:
     """Whether the network is to be unrolled: as the settings say, or where a frame a cycle is the
     goal and it is small enough."""
+    if settings.sparse == "tokens":
+        return False
     match settings.unroll:
         case "full":
             return True

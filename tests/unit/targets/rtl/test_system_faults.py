@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
 """The same faults as in the benches, put into whole designs: the comparison with the interpreter
-or the count of cycles notices each. Faults of a board's shell are noticed by `test_board`."""
+or the count of cycles notices each. Faults of a board's shell are noticed by `test_board`, those of
+blocks for tokens by `test_tokens`."""
 
 from __future__ import annotations
 
@@ -53,7 +54,7 @@ UNROLLED_ONLY = {"ei_issue", "ei_delay", "ei_branch", "ei_lookup", "ei_truth"}
 UNROLLED_MODES = {"SIGNED != 0 && x[BITS-1]"}  # of ei_limit, which elsewhere has signed numbers
 UNROLLED_PARTS = 20
 UNROLLED_SAMPLES = 60  # a cycle each: more than its queues hold
-IN_DESIGNS = [fault for fault in FAULTS if not fault.file.startswith("shell/")]
+IN_DESIGNS = [fault for fault in FAULTS if not fault.file.startswith(("shell/", "ei_site"))]
 MODE = re.compile(r"(ROUNDING|OVERFLOW) == (\d)")
 
 

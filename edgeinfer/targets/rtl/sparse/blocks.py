@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The blocks of designs in tokens: their parameters and their timing.
+
+How long such a block takes depends on the frame: on how many sites it has and where they lie. The
+timing here is that of the latest it can be with the most sites: all inputs come, then all outputs
+leave. A design is never later than it is counted with these, and often earlier.
+"""
+
+from __future__ import annotations
+
+from edgeinfer.targets.rtl.design.netlist import (
+    Actor,
+    Block,
+    BlockStep,
+    Parameter,
+    PortNames,
+    SizedNumber,
+    Stream,
+)
+from edgeinfer.targets.rtl.sparse.ops import (
+    SiteCoarsen,
+    SiteFront,
+    SiteGrid,
+    SitePool,
+    SiteSpread,
+    SiteWindow,
+)
+
+FRONT_LATENCY, WINDOW_LATENCY, TILES_LATENCY, SPREAD_LATENCY = 3, 4, 1, 1
+TILES = frozenset({"ei_site_tiles"})
+JOINED = PortNames(inputs=("s", "b", "o"))
+MOST_BANKS = 16  # of columns that a window reads at once
+
+GIVE = BlockStep(reserves=True, yields=True)
+
+
+def _take(bits: int, cycles: int = 1) -> BlockStep:
+    return BlockStep(reads=bits, frees=bits, cycles=cycles)
+
+
+def front(op: SiteFront, x: Stream, tokens: Stream, places: Stream, counter: str) -> Block:
+    """Lit pixels of a frame, and their places."""
+    grid, channels = op.grid_of, len(op.look)
+    pattern = (
+        *[_take(1)] * x.beats,
+        *[GIVE] * grid.sites,
+        BlockStep(reserves=True, yields=True, gives=0b10),
+    )
+    actor = Actor((x.name,), (tokens.name, places.name), pattern, 1, FRONT_LATENCY)
+    parameters: dict[str, Parameter] = {
+        "BITS": x.type.bits,
+        "SIGNED": int(x.type.signed),
+        "CHANNELS": channels,
+        "PIXELS": x.lanes // channels,
+        "HEIGHT": grid.height,
+        "WIDTH": grid.width,
+        "MOST": grid.sites,
+        "THRESHOLD": SizedNumber(x.type.bits + 1, op.threshold),
+        "LOOK": SizedNumber(channels, sum(1 << k for k, seen in enumerate(op.look) if seen)),
+    }
+    return Block(
+        "ei_sites", f"{tokens.name}_front", op.name, parameters, (x.name,),
+        (tokens.name, places.name), (actor,), counter=counter,
+    )  # fmt: skip
+
+
+def front_pixels(grid: SiteGrid, channels: int, bits: int, widest: int) -> int:
+    """Pixels that come at once: so many that a frame has no more beats than sites, if a beat may be
+    so wide. They divide a row, or are whole rows."""
+    rows = [n * grid.width for n in range(1, grid.height + 1) if grid.height % n == 0]
+    choices = [n for n in range(1, grid.width) if grid.width % n == 0] + rows
+    fitting = [n for n in choices if n * channels * bits <= widest] or [1]
+    enough = [n for n in fitting if grid.height * grid.width <= n * grid.sites]
+    return min(enough, default=max(fitting))
+
+
+def takes_whole_pixels(grid: SiteGrid, lanes: int, channels: int) -> bool:
+    """Whether beats of so many elements are what a front takes."""
+    pixels = lanes // channels
+    return lanes % channels == 0 and (grid.width % pixels == 0 or pixels % grid.width == 0)
+
+
+def coarsen(op: SiteCoarsen, x: Stream, y: Stream) -> Block:
+    """The list of tiles."""
+    held = BlockStep(reads=1, reserves=True, yields=True)
+    last = BlockStep(reads=1, frees=1, reserves=True, yields=True)
+    pattern = (*[_take(1)] * op.fine.sites, *[held] * (y.beats - 1), last)
+    actor = Actor((x.name,), (y.name,), pattern, 1, TILES_LATENCY)
+    return Block(
+        "ei_site_coarsen", f"{y.name}_coarsen", op.name, _tiles(op.fine, op.window), (x.name,),
+        (y.name,), (actor,), parts=TILES,
+    )  # fmt: skip
+
+
+def _tiles(grid: SiteGrid, window: tuple[int, ...]) -> dict[str, Parameter]:
+    return {
+        "HEIGHT": grid.height,
+        "WIDTH": grid.width,
+        "TILE_H": window[0],
+        "TILE_W": window[1],
+    }
+
+
+def pool(op: SitePool, x: Stream, places: Stream, y: Stream) -> Block:
+    """The tokens of each tile as one."""
+    held = BlockStep(reads=0b10, reserves=True, yields=True)
+    pattern = (*[_take(0b11)] * op.fine.sites, *[held] * y.beats, _take(0b10))
+    actor = Actor((x.name, places.name), (y.name,), pattern, 1, TILES_LATENCY)
+    parameters: dict[str, Parameter] = {
+        "BITS": x.type.bits,
+        "SIGNED": int(x.type.signed),
+        "CHANNELS": x.lanes,
+        **_tiles(op.fine, op.window),
+        "SUM": int(op.add),
+        "OUT_BITS": y.type.bits,
+    }
+    return Block(
+        "ei_site_pool", f"{y.name}_pool", op.name, parameters, (x.name, places.name), (y.name,),
+        (actor,), parts=TILES,
+    )  # fmt: skip
+
+
+def window_banks(op: SiteWindow, whole: bool) -> int:
+    """Memories that a row lies in: as many as a window has columns, where it is read at once."""
+    banks = 1 << (op.kernel[1] - 1).bit_length()
+    return banks if whole and op.dilation[1] == 1 and 1 < banks <= MOST_BANKS else 1
+
+
+def window(
+    op: SiteWindow, x: Stream, places: Stream, outputs: Stream, y: Stream, banks: int
+) -> Block:
+    """The windows around sites."""
+    beats = 1 if banks > 1 else op.kernel[1]
+    held = BlockStep(reads=0b100, reserves=True, yields=True)
+    last = BlockStep(reads=0b100, frees=0b100, reserves=True, yields=True)
+    # A token is cleared again, which takes the memories a second cycle.
+    pattern = (
+        *[_take(0b011, cycles=2)] * op.fine.sites,
+        _take(0b010),
+        *(*[held] * (beats - 1), last) * op.coarse.sites,
+        _take(0b100),
+    )
+    actor = Actor((x.name, places.name, outputs.name), (y.name,), pattern, 1, WINDOW_LATENCY)
+    parameters: dict[str, Parameter] = {
+        "BITS": x.type.bits,
+        "CHANNELS": x.lanes,
+        "HEIGHT": op.fine.height,
+        "WIDTH": op.fine.width,
+        "OUT_HEIGHT": op.coarse.height,
+        "OUT_WIDTH": op.coarse.width,
+        "KERNEL_H": op.kernel[0],
+        "KERNEL_W": op.kernel[1],
+        "STRIDE_H": op.strides[0],
+        "STRIDE_W": op.strides[1],
+        "DILATE_H": op.dilation[0],
+        "DILATE_W": op.dilation[1],
+        "PAD_TOP": op.first_pads[0],
+        "PAD_LEFT": op.first_pads[1],
+        "SITES": op.fine.sites,
+        "BANKS": banks,
+    }
+    return Block(
+        "ei_site_window", f"{y.name}_window", op.name, parameters,
+        (x.name, places.name, outputs.name), (y.name,), (actor,), ports=JOINED,
+    )  # fmt: skip
+
+
+def spread(op: SiteSpread, x: Stream, places: Stream, y: Stream) -> Block:
+    """Tokens as a frame."""
+    pattern = (*[_take(0b11)] * op.grid_of.sites, _take(0b10), *[GIVE] * y.beats)
+    actor = Actor((x.name, places.name), (y.name,), pattern, 1, SPREAD_LATENCY)
+    parameters: dict[str, Parameter] = {
+        "PIXEL": x.width,
+        "HEIGHT": op.grid_of.height,
+        "WIDTH": op.grid_of.width,
+    }
+    return Block(
+        "ei_site_spread", f"{y.name}_spread", op.name, parameters, (x.name, places.name), (y.name,),
+        (actor,),
+    )  # fmt: skip

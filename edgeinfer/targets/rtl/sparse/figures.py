@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""How a design's cycles follow the sites of a frame, and the pixels that it left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from edgeinfer.base.errors import DisagreementError
+from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.ir.ops import Sites
+from edgeinfer.ir.program import Program
+from edgeinfer.targets.rtl.design.build import build_netlist
+from edgeinfer.targets.rtl.design.cycles import count_cycles
+from edgeinfer.targets.rtl.design.folding import Folding
+from edgeinfer.targets.rtl.design.netlist import Netlist
+from edgeinfer.targets.rtl.sparse.ops import SiteFront
+from edgeinfer.targets.rtl.sparse.rewrite import in_tokens
+from edgeinfer.targets.rtl.tools.simulate import IDEAL, SimulationTrace, run
+from quantization.fixed import Ints
+
+TARGET = "rtl"
+POINTS = 6  # numbers of sites that are looked at
+BOUND, SEEN = "sites_cycles_most", "sites_cycles_simulated"
+SEED = 25
+
+
+def bounds_by_sites(program: Program, folding: Folding, netlist: Netlist) -> tuple[Metric, ...]:
+    """Cycles that a frame of so many sites takes at most, wherever they lie."""
+    found = []
+    for count in _counts(program):
+        fewer = build_netlist(in_tokens(program, count).program, folding)
+        cycles = count_cycles(replace(fewer, depths=netlist.depths))
+        found.append(_metric(BOUND, cycles.latency, count, Origin.PROVED, "at most"))
+    return tuple(found)
+
+
+def simulate_by_sites(
+    program: Program, netlist: Netlist, folder: Path, latency_cycles: int
+) -> tuple[Metric, ...]:
+    """Cycles of one frame each, whose sites were drawn, in the simulated design."""
+    found = []
+    for count in _counts(program):
+        raw = draw_frame(program, count)
+        trace = run(netlist, program, folder, raw, IDEAL, expected_cycles=latency_cycles)
+        note = "one frame, its sites drawn at random"
+        found.append(_metric(SEEN, trace.latency(), count, Origin.SIMULATED, note))
+    return tuple(found)
+
+
+def energy_at_sites(everywhere: Metric, share: float) -> Metric:
+    """The energy of arithmetic at the most sites of a frame, which is so much of what the same
+    layers take at all pixels."""
+    ends = {end: getattr(everywhere, end) for end in ("value", "low", "high")}
+    note = f"{everywhere.note}; at the most sites"
+    return replace(everywhere, **{end: value * share for end, value in ends.items()}, note=note)
+
+
+def _metric(name: str, cycles: int, count: int, origin: Origin, note: str) -> Metric:
+    layer = f"{count} sites"
+    return Metric(name, cycles, "cycles", origin, target=TARGET, layer=layer, note=note)
+
+
+def _counts(program: Program) -> list[int]:
+    """Numbers of sites from one to the most, evenly."""
+    most = max(front.grid_of.sites for front in _fronts(program))
+    return sorted({round(count) for count in np.linspace(1, most, POINTS)})
+
+
+def _fronts(program: Program) -> Iterator[SiteFront]:
+    made: tuple[object, ...] = in_tokens(program).program.ops
+    return (op for op in made if isinstance(op, SiteFront))
+
+
+def draw_frame(program: Program, count: int) -> dict[str, Ints]:
+    """A frame with so many pixels at the top of their type, and zeros."""
+    rng = np.random.default_rng(SEED)
+    found: dict[str, Ints] = {}
+    for op in program.inputs:
+        raw = np.zeros((1, *op.shape), np.int64)
+        pixels = raw.reshape(-1, op.shape[-1])
+        pixels[rng.permutation(len(pixels))[:count]] = op.type.raw_max
+        found[op.name] = raw
+    return found
+
+
+def check_dropped(program: Program, values: Mapping[str, Ints], trace: SimulationTrace) -> None:
+    """The design's counters against the Program: every lit pixel beyond a limit is counted."""
+    for front, count in zip(_fronts(program), trace.dropped, strict=True):
+        sites = program[front.places.removesuffix(".places")]
+        assert isinstance(sites, Sites)
+        brightest = values[sites.x].max(axis=-1)
+        lit = (brightest > sites.threshold).reshape(len(brightest), -1).sum(axis=1)
+        wanted = int(np.maximum(lit - front.grid_of.sites, 0).sum())
+        if count != wanted:
+            raise DisagreementError(
+                f"{program.name}: the design counted {count:,} lit pixels beyond the limit of "
+                f"%{sites.name}, and there were {wanted:,}.",
+                hint="Please report this, with the model.",
+            )

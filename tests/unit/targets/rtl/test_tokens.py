@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Sparse networks as streams of tokens: the interpreter's integers for any number of sites, never
+later than is counted; and what has no place in such a design, by name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeinfer.base.errors import DisagreementError, ProgramError, UsageError
+from edgeinfer.ir.builder import ProgramBuilder, provisional
+from edgeinfer.ir.interpret import interpret, results
+from edgeinfer.ir.ops import Dense, Input, pack_weights
+from edgeinfer.ir.program import Output, Program
+from edgeinfer.targets.rtl.choose import design_netlist, made_program
+from edgeinfer.targets.rtl.design.cycles import count_cycles
+from edgeinfer.targets.rtl.design.layers import layers_of
+from edgeinfer.targets.rtl.design.prepare import prepare_program
+from edgeinfer.targets.rtl.emit.emit import HDL
+from edgeinfer.targets.rtl.settings import Fold, RtlSettings
+from edgeinfer.targets.rtl.sparse.figures import BOUND, SEEN, draw_frame
+from edgeinfer.targets.rtl.target import RtlTarget
+from edgeinfer.targets.rtl.tools.simulate import IDEAL, run
+from quantization.fixed import Fixed, Ints
+from tests.support.rtl_designs import needs_verilator, random_folds
+from tests.support.rtl_faults import FAULTS
+from tests.support.rtl_library import Fault
+from tests.support.sampling import sample_cases
+from tests.support.sparse_programs import (
+    lit_images,
+    neutrino_network,
+    sparse_encoder,
+    sparse_unet,
+)
+
+OCCUPANCIES = (0.3, 0.0, 0.01, 1.0, 0.1, 1.0, 0.0, 0.04, 0.5, 0.02)
+TOKENS = RtlSettings(sparse="tokens")
+SITE_FAULTS = [fault for fault in FAULTS if fault.file.startswith("ei_site")]
+
+
+def folded_tokens(program: Program, seed: int) -> RtlSettings:
+    """Settings with random folds of the layers that a design in tokens has."""
+    made = made_program(prepare_program(program, sites=True), TOKENS)
+    return RtlSettings(sparse="tokens", folds=random_folds(made, seed))
+
+
+def assert_exact(program: Program, seed: int, folder: Path) -> None:
+    """With gaps, back-pressure and a reset; the counters of dropped pixels are checked within."""
+    settings, target = folded_tokens(program, seed), RtlTarget()
+    target.emit(program, settings).write(folder)
+    raw = lit_images(program, seed, OCCUPANCIES)
+    found = target.simulate(program, folder, raw, settings)
+    for name, wanted in results(program, interpret(program, raw)).items():
+        np.testing.assert_array_equal(found[name], wanted, err_msg=name)
+
+
+@needs_verilator
+@pytest.mark.parametrize("seed", sample_cases(range(60), 60))
+def test_random_sparse_networks_in_tokens(seed: int, tmp_path: Path) -> None:
+    assert_exact(sparse_encoder(seed), seed, tmp_path)
+
+
+@needs_verilator
+@pytest.mark.slow
+def test_no_frame_is_later_than_is_counted(tmp_path: Path) -> None:
+    """All sites at the beginning, at the end, in one column, in one row, and drawn."""
+    program = prepare_program(sparse_encoder(8), sites=True)
+    settings = folded_tokens(program, 8)
+    RtlTarget().emit(program, settings).write(tmp_path)
+    _, netlist = design_netlist(program, settings)
+    counted = count_cycles(netlist).latency
+    (image,) = program.inputs
+    places = np.arange(np.prod(image.shape[:2])).reshape(image.shape[:2])
+    drawn = np.random.default_rng(8).permutation(places.ravel())
+    for some in (places.ravel(), places.ravel()[::-1], places.T.ravel(), places[-1], drawn):
+        for count in (1, len(some) // 2, len(some)):
+            raw: Ints = np.zeros((1, *image.shape), np.int64)
+            raw.reshape(-1, image.shape[-1])[some[:count]] = image.type.raw_max
+            trace = run(netlist, program, tmp_path, {"image": raw}, IDEAL, (), counted)
+            assert trace.latency() <= counted
+            wanted = results(program, interpret(program, {"image": raw}))
+            for name, value in wanted.items():
+                np.testing.assert_array_equal(trace.outputs[name], value)
+
+
+@needs_verilator
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", SITE_FAULTS, ids=lambda fault: fault.name)
+def test_a_fault_is_noticed_by_a_network_in_tokens(fault: Fault, tmp_path: Path) -> None:
+    """Of several networks, some have the block in the mode in which it is faulty."""
+    target = RtlTarget()
+    with pytest.raises((AssertionError, DisagreementError)):
+        for seed in range(12):
+            folder = tmp_path / str(seed)
+            program = sparse_encoder(seed)
+            settings = folded_tokens(program, seed)
+            target.emit(program, settings).write(folder)
+            if not (folder / HDL / fault.file).is_file():
+                continue
+            fault.put_in(folder / HDL)
+            raw = lit_images(program, seed, OCCUPANCIES)
+            found = target.simulate(program, folder, raw, settings)
+            for name, wanted in results(program, interpret(program, raw)).items():
+                np.testing.assert_array_equal(found[name], wanted, err_msg=name)
+
+
+def test_neutrino_images_take_fewer_cycles_the_fewer_sites_they_have() -> None:
+    """SparsePixels' network, unfolded: a part of the cycles of its image's 4,096 pixels."""
+    program = prepare_program(neutrino_network(1), sites=True)
+    made = made_program(program, TOKENS)
+    names = [layer.op for layer in layers_of(made)]
+    folds = (Fold(1, 49), Fold(1, 49), Fold(4, 49), Fold(12, 4), Fold(1, 12))
+    settings = RtlSettings(sparse="tokens", folds=tuple(zip(names, folds, strict=True)))
+    bounds = [m.value for m in RtlTarget().estimate(program, settings) if m.name == BOUND]
+    assert bounds == sorted(bounds) and bounds[0] < 0.7 * bounds[-1]
+    assert bounds[-1] < 600 < 4096
+
+
+@needs_verilator
+@pytest.mark.slow
+def test_neutrino_images_are_classified_exactly(tmp_path: Path) -> None:
+    program, target = neutrino_network(2), RtlTarget()
+    assert_exact(program, 2, tmp_path)
+    settings = folded_tokens(program, 2)
+    counted = {m.layer: m.value for m in target.estimate(program, settings) if m.name == BOUND}
+    for metric in target.time_simulation(program, tmp_path, settings):
+        assert metric.name == SEEN and metric.value <= counted[metric.layer]
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        (sparse_unet(1, most=12), "%fine40 at lit pixels alone"),
+        (sparse_unet(1, size=64, most=None, levels=1), "up to 4,096 sites"),
+    ],
+)
+def test_what_has_no_tokens_is_refused_by_name(program: Program, said: str) -> None:
+    target = RtlTarget()
+    with pytest.raises(ProgramError, match=said) as error:
+        target.emit(program, TOKENS)
+    assert "frames hold" in error.value.hint
+    assert target.check(program, RtlSettings()) == ()  # frames are the nearest thing
+
+
+def test_a_mask_that_is_read_as_a_number_is_refused() -> None:
+    program = sparse_encoder(1)
+    program = replace(program, outputs=(*program.outputs, Output("lit", "sites")))
+    (offence,) = RtlTarget().check(program, TOKENS)
+    assert offence.path == "lit" and "list of places" in offence.reason
+
+
+def test_a_dense_network_has_no_tokens() -> None:
+    builder = ProgramBuilder("dense")
+    x = builder.add(Input("x", Fixed(True, 6, 2), (4,)))
+    weight = pack_weights(np.ones((4, 2), np.int64))
+    bias = pack_weights(np.zeros(2, np.int64))
+    y = builder.exact(Dense("y", provisional(4), x, weight, Fixed(False, 1, 1), bias))
+    (offence,) = RtlTarget().check(builder.program((Output("y", y),)), TOKENS)
+    assert "nothing is sparse" in offence.reason
+
+
+def test_tokens_are_not_unrolled() -> None:
+    with pytest.raises(UsageError, match="one by one"):
+        RtlSettings(sparse="tokens", unroll="full")
+    assert draw_frame(neutrino_network(1), 5)["image"].sum() == 5 * 255
