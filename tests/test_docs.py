@@ -16,10 +16,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from cyclopts import App
 
 import edgeinfer
-from edgeinfer.cli.app import VERBS, main
+from edgeinfer.cli.app import build_app, main
 from tests.support.places import ROOT
 
 LONG = (
@@ -118,9 +117,7 @@ def shown_commands(page: Path) -> list[str]:
 )
 def test_commands_that_are_only_shown_are_spelled_right(page: Path) -> None:
     assert page.name in ONLY_SHOWN, "put them into a block of sh, which runs, or say why not"
-    app = App("edgeinfer", result_action="return_value")
-    for name, verb in VERBS.items():
-        app.command(verb.function, name=name)
+    app = build_app()
     for command in shown_commands(page):
         words, *_ = re.split(r" {2,}", command)  # what follows explains
         match shlex.split(words, comments=True):

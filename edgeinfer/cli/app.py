@@ -194,7 +194,8 @@ def overview() -> str:
             "",
             *lines,
             "",
-            "MODEL: a reference model, a .keras, .h5 or .onnx file, or Keras .json beside weights.",
+            "MODEL: a reference model, a .keras, .h5, .onnx or int8 .tflite file, or Keras .json",
+            "beside weights.",
             "--json prints the result on stdout and nothing else; edgeinfer VERB --help says more.",
             "edgeinfer --install-completion makes your shell complete verbs and options.",
             EXIT_CODES,
@@ -214,6 +215,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run_guarded(lambda: dispatch(tokens))
 
 
+def build_app() -> App:
+    """All verbs; what one does is imported when it is called."""
+    from cyclopts import App, Parameter
+
+    quiet = Parameter(show_default=_shown_default)
+    app = App("edgeinfer", version=__version__, help_format="plaintext", default_parameter=quiet)
+    for name, verb in VERBS.items():
+        app.command(verb.function, name=name)
+    return app
+
+
+def _shown_default(value: Any) -> str | None:
+    """What help says of a default; nothing of what is off, or left out."""
+    return None if value is None or value is False or value in ("", ()) else str(value)
+
+
 def dispatch(tokens: list[str]) -> int:
     """Call the verb that the tokens name."""
     if any(not token.isprintable() and _unencodable(token) for token in tokens):
@@ -227,11 +244,9 @@ def dispatch(tokens: list[str]) -> int:
     if tokens[0] == "--version":
         sys.stdout.write(f"{__version__}\n")
         return 0
-    from cyclopts import App, CycloptsError
+    from cyclopts import CycloptsError
 
-    app = App("edgeinfer", version=__version__, help_format="plaintext")
-    for name, verb in VERBS.items():
-        app.command(verb.function, name=name)
+    app = build_app()
     if tokens[0] == "--install-completion":
         return install_completion(app, tokens[1:])
     try:

@@ -43,15 +43,7 @@ def estimate(
     ] = None,
     /,
     *,
-    learn: Annotated[
-        list[Path] | None,
-        Parameter(
-            negative="",
-            consume_multiple=True,
-            help="run folders whose tools have left reports: learn from how far off the estimates "
-            "of their designs were",
-        ),
-    ] = None,
+    options: Annotated[EstimateOptions, Parameter(name="*")] = EstimateOptions(),  # noqa: B008
     target: Annotated[
         str | None,
         Parameter(group=GENERAL, help="the target; by default the one that the device is for"),
@@ -63,7 +55,15 @@ def estimate(
     recipe: RecipeFile = None,
     data: Data = None,
     batch_axis: BatchAxis = "0",
-    options: Annotated[EstimateOptions, Parameter(name="*")] = EstimateOptions(),  # noqa: B008
+    learn: Annotated[
+        list[Path] | None,
+        Parameter(
+            negative="",
+            consume_multiple=True,
+            help="run folders whose tools have left reports: learn from how far off the estimates "
+            "of their designs were",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Estimate latency and resources in seconds, without any tool, each with its error band."""

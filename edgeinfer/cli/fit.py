@@ -28,6 +28,7 @@ def fit(
     /,
     *,
     data: Data = None,
+    options: Annotated[FitOptions, Parameter(name="*")] = FitOptions(),  # noqa: B008
     target: Annotated[
         list[str] | None,
         Parameter(
@@ -50,7 +51,6 @@ def fit(
     ] = None,
     batch_axis: BatchAxis = "0",
     html: Annotated[Path | None, Parameter(help="also write a page with pictures")] = None,
-    options: Annotated[FitOptions, Parameter(name="*")] = FitOptions(),  # noqa: B008
     json: Json = False,
 ) -> None:
     """Which width on which target: accuracy, latency and resources side by side, the recommended

@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 from edgeinfer.base.extras import require_extra
 from edgeinfer.base.names import printable
+from edgeinfer.base.quiet import quiet_stderr
 from edgeinfer.run.folder import Progress
 
 COLOURS = {"good": "green", "bad": "bold red", "unsure": "yellow"}
@@ -61,15 +62,8 @@ def import_keras_quietly(doing: str) -> None:
     """Import Keras while nothing reaches stderr: TensorFlow's native code greets everyone there.
     An error if it is not installed; `doing` says what needs it."""
     require_extra("train", doing)
-    sys.stderr.flush()
-    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nothing, 2)
+    with quiet_stderr():
         import keras  # noqa: F401  # for what its import says
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nothing)
 
 
 class ProgressLines:

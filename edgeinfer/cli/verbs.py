@@ -106,10 +106,10 @@ def compile_(
             help="PATTERN=N: another width for layers and tensors with such names; may be repeated",
         ),
     ] = None,
-    recipe: RecipeFile = None,
     data: Data = None,
-    batch_axis: BatchAxis = "0",
     options: Annotated[CompileOptions, Parameter(name="*")] = CompileOptions(),  # noqa: B008
+    recipe: RecipeFile = None,
+    batch_axis: BatchAxis = "0",
     tools: ToolOptions = ToolOptions(),  # noqa: B008  # immutable
     verbose: Verbose = False,
     json: Json = False,

@@ -58,7 +58,8 @@ def assign_by_name(
         raise InputError(
             f"{place} holds {unknown[0]!r}, which is neither an input ({', '.join(inputs)}) nor an "
             f"output ({', '.join(outputs)}).",
-            hint=hint or "Rename the array, or leave it out.",
+            hint=hint
+            or "Call the inputs x and the labels y, or as the network does; leave out the rest.",
         )
     found = {name: (column,) for column, name in names.items()}
     for name in inputs:

@@ -49,7 +49,7 @@ def detections_figure(found: Detections, given: DetectorImages, names: Sequence[
             about = f"Truth of image {number}"
             marks.append(Raster(left, top, wide, wide, image_address(image), about))
             count = words.count_noun(int((kinds > 0).sum()), "particle")
-            marks.append(Label(left, top + wide + 14, f"image {number}: {count}", "muted"))
+            marks.append(Label(left, top + wide + 14, f"image {number}, truth: {count}", "muted"))
             top += wide + 22.0
         scores = found.score[number]
         sure = np.where(scores >= SURE, found.kind[number], 0)
@@ -59,7 +59,7 @@ def detections_figure(found: Detections, given: DetectorImages, names: Sequence[
         about = f"Detections in image {number}"
         marks.append(Raster(left, top, wide, wide, image_address(image), about))
         listed = " ".join(f"{score:.2f}" for score in scores[sure > 0]) or "none"
-        marks.append(Label(left, top + wide + 14, f"found: {listed}", "muted"))
+        marks.append(Label(left, top + wide + 14, f"found, by score: {listed}", "muted"))
     drawn = int(((found.kind > 0) & (found.score >= SURE))[:shown].sum())
     return Figure(
         "detections",

@@ -52,9 +52,8 @@ def _front(
         each.key: (across.place(each.figures[other.figure]), up.place(each.figures[first.figure]))
         for each in trials
     }
-    ordered = sorted(front, key=lambda each: each.figures[other.figure])
     steps: list[tuple[float, float]] = []
-    for each in ordered:
+    for each in _best_in_both(first, other, front):
         x, y = place[each.key]
         if steps:
             steps.append((x, steps[-1][1]))
@@ -68,10 +67,28 @@ def _front(
         marks.append(Dot(x, y, kind, _about(each), 5.0 if best else 3.5))
     sentence = (
         f"{words.count_noun(len(front), 'trial')} of {len(trials)} are on the front; hollow points "
-        f"are beaten by one of them, or beyond a budget."
+        "are beaten by one of them, or beyond a budget. The line joins what nothing beats in these "
+        "two figures."
     )
     title = f"{first.figure} against {other.figure}"
     return Figure(f"front-{_safe(other.figure)}", title, sentence, WIDTH, HEIGHT, tuple(marks))
+
+
+def _best_in_both(
+    first: Objective, other: Objective, front: Sequence[TrialOutcome]
+) -> list[TrialOutcome]:
+    """Of a front, which may have more objectives, the trials that no other one beats in these two,
+    from the best in the other objective to the best in the first."""
+
+    def worth(objective: Objective, each: TrialOutcome) -> float:
+        sign = 1.0 if objective.direction is Direction.MAXIMIZE else -1.0
+        return sign * each.figures[objective.figure]
+
+    kept: list[TrialOutcome] = []
+    for each in sorted(front, key=lambda e: (-worth(other, e), -worth(first, e))):
+        if not kept or worth(first, each) > worth(first, kept[-1]):
+            kept.append(each)
+    return kept
 
 
 def _scale(values: Sequence[float], start: float, stop: float) -> AxisScale:

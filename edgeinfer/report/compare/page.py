@@ -49,9 +49,14 @@ def _best_score(comparison: RunComparison, known: Sequence[ComparedEntry]) -> st
         and not best.score.surely_beats(entry.score)
         and not _same_network(entry, best)
     ]
+    alike = _distinct([best, *(each for each in known if _same_network(each, best))])
     if not near:
-        return f"The best {title}, {_score_text(best)}, has {_entry_name(best)}"
-    names = [_entry_name(entry) for entry in _distinct([best, *near])]
+        if len(alike) == 1:
+            return f"The best {title}, {_score_text(best)}, has {_entry_name(best)}"
+        shown = words.join_words([_entry_name(entry) for entry in alike[:MOST_TIED]])
+        first = "The best" if len({entry.run.label for entry in known}) > len(alike) else "The same"
+        return f"{first} {title}, {_score_text(best)}, have {shown}, which are one network"
+    names = [_entry_name(entry) for entry in _distinct([*alike, *near])]
     shown = words.join_words(names[:MOST_TIED]) + (" and others" if len(names) > MOST_TIED else "")
     if any(entry.score is None or entry.score.low is None for entry in [best, *near]):
         return (

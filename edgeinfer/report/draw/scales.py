@@ -36,6 +36,7 @@ def axes(
 
 
 TICKS = 6
+FEWEST_DIGITS = 4  # of a number at a tick
 HUGE = 1e150  # beyond it nothing is drawn to scale
 SMALLEST_SHARE = 1e-12  # of the largest value, to which a logarithmic scale reaches
 MARGIN = 0.06  # of the range, left free at both ends
@@ -61,7 +62,8 @@ class AxisScale:
     def ticks(self) -> list[tuple[float, str]]:
         """Round numbers within, and how they are written."""
         values = _decades(self.low, self.high) if self.logarithmic else _even(self.low, self.high)
-        return [(self.place(value), _tick_text(value)) for value in values]
+        digits = FEWEST_DIGITS if self.logarithmic else _digits_of(values)
+        return [(self.place(value), _tick_text(value, digits)) for value in values]
 
 
 def over(
@@ -106,13 +108,22 @@ def _decades(low: float, high: float) -> list[float]:
     return [value for value in values if low <= value <= high]
 
 
-def _tick_text(value: float) -> str:
+def _digits_of(values: list[float]) -> int:
+    """Digits that tell neighbours apart, and leave none of them rounded."""
+    if len(values) < 2:
+        return FEWEST_DIGITS
+    largest = max(map(abs, values))
+    spread = math.floor(math.log10(largest)) - math.floor(math.log10(values[1] - values[0]))
+    return max(FEWEST_DIGITS, spread + 2)  # a step of 2.5 has two
+
+
+def _tick_text(value: float, digits: int) -> str:
     if value and (abs(value) >= 1e6 or abs(value) < 1e-3):
         power = math.floor(math.log10(abs(value)) + 1e-9)
         lead = value / 10.0**power
         shown = "" if abs(lead - 1) < 1e-9 else f"{lead:g}·"
         return f"{shown}10{_power_text(power)}"
-    return words.number(round(value, 10), 4)
+    return words.number(round(value, 10), digits)
 
 
 def _power_text(power: int) -> str:

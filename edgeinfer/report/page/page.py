@@ -392,7 +392,9 @@ def commands_of(result: Result) -> tuple[str, ...]:
     given: dict[tuple[str, ...], None] = {}  # in order, each once: targets share options
     for part in result.targets.values():
         given |= dict.fromkeys(part.options)
-        if part.device and not {"--board", "--part"} & {word for word, *_ in part.options}:
+        if part.device and not {"--board", "--part"} & {
+            word for option in part.options for word in option[:1]
+        }:
             given["--device", part.device] = None
     words = [model, "--recipe", "RUN/recipe.toml", *(chosen or ["--target", "none"])]
     words += [word for option in given for word in option]

@@ -51,6 +51,7 @@ def test_labels_may_be_left_out(tmp_path: Path) -> None:
         ({"x": X.astype(str)}, "not numbers"),
         ({"x": X.astype(complex)}, "not numbers"),
         ({"imgae": X}, "neither an input .* Did you mean 'image'"),
+        ({"weight": X}, "neither an input .* Call the inputs x and the labels y"),
         ({"y": np.zeros(5)}, "no array for the input 'image'"),
         ({"x": X, "image": X}, "could be any of"),
         ({"x": X, "y": np.zeros(4)}, "'y' has 4 samples, another array has 5"),

@@ -59,7 +59,8 @@ def test_a_picture_shows_truth_and_what_is_sure():
     labels = [mark.text for mark in figure.marks if mark.mark == "label"]
     assert labels[:2] == ["electron", "hadron"]
     assert labels[2:] == [
-        "image 0: 0 particles", "found: none", "image 1: 1 particle", "found: 0.95",
+        "image 0, truth: 0 particles", "found, by score: none",
+        "image 1, truth: 1 particle", "found, by score: 0.95",
     ]  # fmt: skip
     assert figure.sentence.startswith("1 detection ")
 

@@ -214,6 +214,14 @@ def test_overlapping_intervals_never_name_a_winner(
     assert (colour(found, "quantized: AUC") == "") is overlap
 
 
+def test_of_runs_of_one_network_none_is_the_best() -> None:
+    one, worse = uncertain(0.9, 0.01, "ab"), uncertain(0.8, 0.01, "cd")
+    said = page.headline(put(("a", one), ("b", one)))
+    assert said == "The same AUC, 0.9 ± 0.01, have a and b, which are one network."
+    said = page.headline(put(("a", one), ("b", one), ("c", worse)))
+    assert said == "The best AUC, 0.9 ± 0.01, have a and b, which are one network."
+
+
 @settings(deadline=None)
 @given(st.floats(1, 100), st.floats(1, 100), st.floats(1.0, 2.0), st.floats(1.0, 2.0))
 def test_overlapping_bands_of_latency_never_name_the_fastest(

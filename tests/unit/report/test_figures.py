@@ -87,6 +87,17 @@ def test_what_is_not_finite_asks_for_no_room() -> None:
     assert over([], 0, 1).low < over([], 0, 1).high
 
 
+@given(st.floats(0.01, 1000.0), st.floats(1e-6, 10.0))
+def test_ticks_state_their_values(low: float, share: float) -> None:
+    scale = over([low, low * (1 + share)], 0.0, 1e9)  # so wide that places are not rounded
+    step = (scale.high - scale.low) / 1e9
+    for at, label in scale.ticks():
+        if "10" not in label:  # a power of ten is written in another way
+            assert float(label.replace(",", "").replace("−", "-")) == pytest.approx(
+                scale.low + at * step, abs=1e-4 * (scale.high - scale.low)
+            )
+
+
 GRAPHS = st.integers(1, 14).flatmap(
     lambda count: st.tuples(
         *[st.lists(st.integers(0, max(n - 1, 0)), max_size=3 if n else 0) for n in range(count)]

@@ -119,7 +119,7 @@ def test_a_run_can_be_done_again_from_what_the_page_says() -> None:
         "--target hls --target rtl --target edgetpu --device xczu7ev --device coral "
         "--data patches.npz -o AGAIN"
     )
-    on_board = {"options": (("--board", "ulx3s"), ("--unroll", "full")), "device": "lfe5u-85f"}
+    on_board = {"options": ((), ("--board", "ulx3s"), ("--unroll", "full")), "device": "lfe5u-85f"}
     rtl = results.good().targets["rtl"].model_copy(update=on_board)
     one, _ = commands_of(results.good().model_copy(update={"targets": {"rtl": rtl}}))
     assert one.endswith(" --target rtl --board ulx3s --unroll full --data patches.npz -o AGAIN")

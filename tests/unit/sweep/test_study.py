@@ -13,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeinfer.base.errors import UsageError
+from edgeinfer.report.draw.marks import Line
+from edgeinfer.sweep.figures import front_figures
 from edgeinfer.sweep.front import front, importances
 from edgeinfer.sweep.points import Point, explore_points
 from edgeinfer.sweep.study import (
@@ -165,3 +167,25 @@ def test_importance_is_the_variance_that_a_knob_explains() -> None:
     assert told["lost"]["bits:*"] == pytest.approx(1.0)
     assert told["lost"]["reuse"] == pytest.approx(0.0) == told["area"]["io"]
     assert told["area"]["reuse"] > told["area"]["bits:*"] > 0
+
+
+@given(
+    st.lists(st.tuples(*[st.integers(1, 6)] * 3), min_size=2, max_size=20),
+    st.sampled_from(list(Direction)),
+    st.sampled_from(list(Direction)),
+)
+def test_the_line_of_a_front_of_three_objectives_never_turns_back(
+    values: list[tuple[int, int, int]], first: Direction, other: Direction
+) -> None:
+    trials = [
+        TrialOutcome({}, str(n), {"a": a, "b": b, "c": c}) for n, (a, b, c) in enumerate(values)
+    ]
+    objectives = (Objective("a", first), Objective("b", other), Objective("c"))
+    study = Study(("m",), (), objectives)
+    drawn, _ = front_figures(study, trials, front(study, trials))
+    for mark in drawn.marks:
+        if isinstance(mark, Line) and mark.kind == "front c0":
+            xs, ys = zip(*mark.points, strict=True)
+            assert len(set(mark.points)) == len(mark.points) > 1
+            assert [*xs] in (sorted(xs), sorted(xs, reverse=True))
+            assert [*ys] in (sorted(ys), sorted(ys, reverse=True))

@@ -8,9 +8,8 @@ import itertools
 from typing import Any
 
 import pytest
-from cyclopts import App
 
-from edgeinfer.cli.app import VERBS
+from edgeinfer.cli.app import build_app
 from edgeinfer.cli.targets import TargetOptions, choose_targets
 from edgeinfer.targets.options import option_words
 from edgeinfer.targets.registry import choose
@@ -22,9 +21,8 @@ ON_BOARD = {"board": "ulx3s", "clock_mhz": 50.0, "waveform": True}
 
 def settings_by_words(name: str, words: tuple[tuple[str, ...], ...]) -> Any:
     """What the command line makes of the words."""
-    app = App("edgeinfer")
-    app.command(VERBS["compile"].function, name="compile")
-    _, bound, _ = app.parse_args(["compile", "m.keras", "--target", name, *itertools.chain(*words)])
+    tokens = ["compile", "m.keras", "--target", name, *itertools.chain(*words)]
+    _, bound, _ = build_app().parse_args(tokens, exit_on_error=False, print_error=False)
     (chosen,) = choose_targets([name], bound.arguments.get("options", TargetOptions()))
     return chosen.settings
 

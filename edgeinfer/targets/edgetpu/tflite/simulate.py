@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.base.errors import InputError, ToolFailedError, ToolMissingError
+from edgeinfer.base.quiet import quiet_stderr
 from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.edgetpu.tflite.ports import NUMPY_TYPES, RANGES, TflitePorts
@@ -65,12 +66,13 @@ class Interpreter:
         self.runtime = Runtime(name, version, said)
         self.ports = ports
         try:
-            self._interpreter = module.Interpreter(
-                model_content=data,
-                experimental_op_resolver_type=module.OpResolverType[kernels],
-                num_threads=1,
-            )
-            self._interpreter.allocate_tensors()
+            with quiet_stderr():
+                self._interpreter = module.Interpreter(
+                    model_content=data,
+                    experimental_op_resolver_type=module.OpResolverType[kernels],
+                    num_threads=1,
+                )
+                self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise ToolFailedError(
                 f"{self.runtime.name} cannot run the file: {_first_line(error)}.",
