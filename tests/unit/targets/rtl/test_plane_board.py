@@ -199,10 +199,43 @@ def test_hits_that_the_shell_cannot_keep_are_noticed_and_the_next_plane_is_good(
 def test_planes_by_dma_whatever_stands_still(tmp_path: Path) -> None:
     program = small_tagger()
     RtlTarget().emit(program, ZYNQ).write(tmp_path)
+    check_planes_by_dma(program, tmp_path)
+    assert (tmp_path / DEPLOY / "run_planes.py").is_file()
+    assert not (tmp_path / DEPLOY / "example.c").exists()
+
+
+FAULTS = (
+    ("ei_plane_records.v", "m_axis_tlast || turn[STREAMS-1]", "turn[STREAMS-1]"),
+    ("ei_plane_records.v", "assign clear = step && closing ? turn",
+     "assign clear = step && closing ? {STREAMS{1'b1}}"),
+    ("ei_plane_records.v", "closing && turn[0] && ending;", "closing && ending;"),
+    ("ei_axis_out.v", "BEATS == 0 ? s_axis_tlast", "BEATS == 0 ? 1'b1"),
+)  # fmt: skip
+
+
+@pytest.mark.slow
+@needs_verilator
+@pytest.mark.parametrize(("name", "right", "wrong"), FAULTS)
+def test_a_fault_around_planes_is_noticed(
+    tmp_path: Path, name: str, right: str, wrong: str
+) -> None:
+    program = small_tagger()
+    RtlTarget().emit(program, ZYNQ).write(tmp_path)
+    path = tmp_path / FOLDER / name
+    assert path.read_text().count(right) == 1
+    path.write_text(path.read_text().replace(right, wrong))
+    driver = tmp_path / DEPLOY / "driver.py"  # which waits long for a board
+    driver.write_text(driver.read_text().replace("PATIENCE_SECONDS = 10.0", "PATIENCE_SECONDS = 2"))
+    with pytest.raises(Exception):  # noqa: B017  # the comparison, or the driver's own checks
+        check_planes_by_dma(program, tmp_path)
+
+
+def check_planes_by_dma(program: Program, folder: Path) -> None:
+    """Every hit of planes that the driver sends, while streams stand still at random."""
     planes = planes_of(program)
     with (
-        simulated_fabric(tmp_path, 1, 1, cycles=1, gaps=0.3) as pynq,
-        driver_of(tmp_path, pynq, "planes") as driver,
+        simulated_fabric(folder, 1, 1, cycles=1, gaps=0.3) as pynq,
+        driver_of(folder, pynq, "planes") as driver,
         driver.PlaneAccelerator() as accelerator,
     ):
         found = accelerator.find_raw_hits(
@@ -215,5 +248,3 @@ def test_planes_by_dma_whatever_stands_still(tmp_path: Path) -> None:
         for wrong in (np.full((1, *SHAPE), 256), np.zeros((1, 3, 3))):
             with pytest.raises(driver.AcceleratorError):
                 accelerator.find_raw_hits(wrong)
-    assert (tmp_path / DEPLOY / "run_planes.py").is_file()
-    assert not (tmp_path / DEPLOY / "example.c").exists()
