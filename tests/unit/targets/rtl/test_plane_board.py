@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import json
+import runpy
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -80,8 +82,10 @@ def test_records_are_read_back(seed: int, count: int) -> None:
 
 def test_patches_lie_side_by_side_and_a_hit_that_is_missing_is_noticed() -> None:
     patches = np.arange(1, 61).reshape(5, 3, 4, 1) % 32
-    planes = LAYOUT.tiles.lay_planes(patches)
-    assert len(planes) == 2 and [int(hits.sum()) for _, hits in planes] == [4, 1]
+    planes = list(LAYOUT.tiles.lay_planes(patches))
+    assert len(planes) == LAYOUT.tiles.count_planes(5) == 2 and [
+        int(hits.sum()) for _, hits in planes
+    ] == [4, 1]
     marked = LAYOUT.lay_plane(planes[0])
     assert marked.shape == (9, 7) and marked[2, 1] == patches[0, 1, 2, 0] | 1 << 6
     assert (marked >> 6).sum() == 4
@@ -202,6 +206,35 @@ def test_planes_by_dma_whatever_stands_still(tmp_path: Path) -> None:
     check_planes_by_dma(program, tmp_path)
     assert (tmp_path / DEPLOY / "run_planes.py").is_file()
     assert not (tmp_path / DEPLOY / "example.c").exists()
+
+
+@pytest.mark.slow
+@needs_verilator
+def test_a_file_of_planes_gives_a_file_of_hits_on_the_board(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = small_tagger()
+    RtlTarget().emit(program, ZYNQ).write(tmp_path)
+    planes = planes_of(program)
+    source, (output,) = program.inputs[0].type, program.outputs
+    given, left = tmp_path / "planes.npz", tmp_path / "hits.npz"
+    real = np.stack([each.raw for each in planes]) * 2.0**-source.frac
+    np.savez(given, planes=real, hits=np.stack([each.hits for each in planes]))
+    monkeypatch.syspath_prepend(tmp_path / DEPLOY)
+    words = ["run_planes.py", "--data", str(given), "-o", str(left)]
+    monkeypatch.setattr(sys, "argv", words)
+    with simulated_fabric(tmp_path, 1, 1, cycles=1) as pynq:
+        monkeypatch.setitem(sys.modules, "pynq", pynq)
+        runpy.run_path(str(tmp_path / DEPLOY / "run_planes.py"), run_name="__main__")
+    for name in ("driver", "planes"):
+        del sys.modules[name]
+    with np.load(left) as found:
+        for number, each in enumerate(planes):
+            mine = found["plane"] == number
+            outputs = found[f"output_{output.name}"][mine]
+            raw = np.rint(outputs * 2.0 ** program.type(output.value).frac).astype(np.int64)
+            records = PlaneRecords(found["wire"][mine], found["pixel"][mine], {output.name: raw})
+            assert_hits_are_the_engine_s(program, each, records)
 
 
 FAULTS = (
