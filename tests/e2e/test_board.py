@@ -26,6 +26,7 @@ from tests.support.board_port import board_port
 from tests.support.command_line import design_figures, shown
 from tests.support.places import FAKE_TOOLS
 from tests.support.rtl_designs import needs_verilator
+from tests.support.small_taggers import compile_tagger
 
 
 @pytest.fixture
@@ -280,6 +281,22 @@ def test_a_board_with_dma_on_which_something_is_wrong_leaves_the_run_as_it_was(
         assert len(told) == 1 and said in told[0], told
         (deploy / "design.bit").write_bytes(b"bits")
     assert before == {path: path.read_bytes() for path in Path("RUN").rglob("*.json")}
+
+
+@pytest.mark.slow
+@needs_verilator
+@pytest.mark.parametrize("words", [[*BOARD], ["--board", "pynq-z2"]], ids=["ulx3s", "pynq-z2"])
+def test_patches_in_whole_planes_on_a_simulated_board(
+    tmp_path: Path, capsys, words: list[str]
+) -> None:
+    run = compile_tagger(tmp_path, "--target", "rtl", "--event", "24x32", *words)
+    capsys.readouterr()
+    found = shown(capsys, "board", "test", str(run), "--simulate", "--samples", "30")
+    assert found["bit_identical"] and found["samples"] == 30  # three planes of twelve patches
+    (figure,) = found["metrics"]
+    assert figure["name"] == "plane_cycles" and figure["origin"] == "simulated"
+    described = json.loads((run / "rtl/rtl.json").read_text())["plane"]
+    assert described["beats"] < figure["value"] < described["cycles_most"]
 
 
 @pytest.mark.slow

@@ -23,8 +23,8 @@ conv_relu = "ufixed<6,1>"
 """
 
 
-def compile_tagger(folder: Path) -> Path:
-    """A compiled tagger of 8x8 patches: conv 3x3, ReLU, dense 2, softmax."""
+def compile_tagger(folder: Path, *more: str) -> Path:
+    """A compiled tagger of 8x8 patches: conv 3x3, ReLU, dense 2, softmax. `more`: options."""
     rng = np.random.default_rng(5)
     config = sequential(
         layer("Conv2D", name="conv", filters=3, kernel_size=[3, 3], activation="relu"),
@@ -41,7 +41,7 @@ def compile_tagger(folder: Path) -> Path:
     (folder / "tagger.keras").write_bytes(archive(config, held))
     (folder / "recipe.toml").write_text(RECIPE)
     arguments = ["compile", str(folder / "tagger.keras"), "--recipe", str(folder / "recipe.toml")]
-    assert main([*arguments, "-o", str(folder / "run")]) == 0
+    assert main([*arguments, *more, "-o", str(folder / "run")]) == 0
     return folder / "run"
 
 

@@ -40,7 +40,7 @@ def loading_refusal(folder: Path, on: ZynqBoard) -> UsageError:
     """What is said where someone wants to load such a board from another machine."""
     return UsageError(
         f"The {on.title} is loaded by the driver that runs on it.",
-        hint=f"Copy {folder / DEPLOY} to the board and run there: python3 run.py --data d.npz",
+        hint=f"Copy {folder / DEPLOY} to the board and run there: {_own_command(folder)}",
     )
 
 
@@ -107,7 +107,7 @@ def _ask_planes(
                     found.append(PlaneRecords(told["wire"], told["pixel"], told["outputs"]))
                     cycles.append(accelerator.cycles)
                     seconds += accelerator.seconds
-                    advanced(len(found), len(found))
+                    advanced(len(found), layout.tiles.count_planes(len(patches)))
                 clock_mhz = accelerator.clock_mhz
         except driver.AcceleratorError as error:
             raise ToolFailedError(f"{where}: {error}") from None
@@ -121,14 +121,21 @@ def _check_zynq(folder: Path, on: ZynqBoard) -> None:
     if not _is_here("pynq"):
         raise ToolFailedError(
             f"This machine is not the {on.title}: the Python package pynq is not here.",
-            hint=f"Copy {folder / DEPLOY} to the board and run there: python3 run.py --data d.npz "
-            "-o scores.npz. Or add --simulate.",
+            hint=f"Copy {folder / DEPLOY} to the board and run there: {_own_command(folder)}. Or "
+            "add --simulate.",
         )
     if not (folder / DEPLOY / "design.bit").is_file():
         raise UsageError(
             f"There is no bitstream for the {on.title} in {folder / DEPLOY}.",
             hint="Make it with: edgeinfer board build RUN",
         )
+
+
+def _own_command(folder: Path) -> str:
+    """What is run on the board where edgeinfer is not."""
+    if (folder / DEPLOY / "run_planes.py").is_file():
+        return "python3 run_planes.py --data d.npz -o hits.npz"
+    return "python3 run.py --data d.npz -o scores.npz"
 
 
 def _is_here(package: str) -> bool:

@@ -86,9 +86,11 @@ def run_patches(
     """Results for raw patches by a design for whole planes, in which they lie side by side; the
     cycles are those of the planes."""
     patches = raw[layout.input]
-    planes = layout.tiles.lay_planes(patches)
-    frames = ({layout.plane.name: layout.lay_plane(plane)} for plane in planes)
-    answers = ask_frames(protocol, line, frames, len(planes), advanced=advanced)
+    total = layout.tiles.count_planes(len(patches))
+    frames = (
+        {layout.plane.name: layout.lay_plane(plane)} for plane in layout.tiles.lay_planes(patches)
+    )
+    answers = ask_frames(protocol, line, frames, total, advanced=advanced)
     found = [answer.plane for answer in answers if answer.plane is not None]
     cycles = np.array([answer.cycles for answer in answers], np.int64)
     return LineResults(layout.outputs_of_patches(len(patches), found), cycles)

@@ -31,13 +31,16 @@ class PatchTiles:
             for left in range(0, self.plane[1] - width + 1, width):
                 yield top, left
 
-    def lay_planes(self, patches: Ints) -> list[MarkedPlane]:
-        """Patches (samples, rows, columns, 1) in as many planes as they need."""
+    def count_planes(self, count: int) -> int:
+        """Planes that so many patches need."""
+        return -(-count // len(list(self.corners())))
+
+    def lay_planes(self, patches: Ints) -> Iterator[MarkedPlane]:
+        """Patches (samples, rows, columns, 1) in planes, one after the other: all of them together
+        may be large."""
         corners = list(self.corners())
-        return [
-            self._lay_plane(patches[start : start + len(corners)], corners)
-            for start in range(0, len(patches), len(corners))
-        ]
+        for start in range(0, len(patches), len(corners)):
+            yield self._lay_plane(patches[start : start + len(corners)], corners)
 
     def find_rows(self, count: int, plane: Ints, wire: Ints, pixel: Ints, who: str) -> list[int]:
         """Which of the hits that came out belongs to each of so many patches; an error where one

@@ -177,7 +177,7 @@ def route_board(
         clock,
         *(
             replace(metric, note="; ".join(filter(None, (metric.note, note))))
-            if metric.name in ("throughput", "hits_per_second")
+            if metric.name in ("throughput", "hits_per_second", "event_seconds")
             else metric
             for metric in route_metrics(routed, folder, described, settings.clock_mhz, len(tries))
         ),

@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import json
+import runpy
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -80,8 +82,10 @@ def test_records_are_read_back(seed: int, count: int) -> None:
 
 def test_patches_lie_side_by_side_and_a_hit_that_is_missing_is_noticed() -> None:
     patches = np.arange(1, 61).reshape(5, 3, 4, 1) % 32
-    planes = LAYOUT.tiles.lay_planes(patches)
-    assert len(planes) == 2 and [int(hits.sum()) for _, hits in planes] == [4, 1]
+    planes = list(LAYOUT.tiles.lay_planes(patches))
+    assert len(planes) == LAYOUT.tiles.count_planes(5) == 2 and [
+        int(hits.sum()) for _, hits in planes
+    ] == [4, 1]
     marked = LAYOUT.lay_plane(planes[0])
     assert marked.shape == (9, 7) and marked[2, 1] == patches[0, 1, 2, 0] | 1 << 6
     assert (marked >> 6).sum() == 4
@@ -199,10 +203,72 @@ def test_hits_that_the_shell_cannot_keep_are_noticed_and_the_next_plane_is_good(
 def test_planes_by_dma_whatever_stands_still(tmp_path: Path) -> None:
     program = small_tagger()
     RtlTarget().emit(program, ZYNQ).write(tmp_path)
+    check_planes_by_dma(program, tmp_path)
+    assert (tmp_path / DEPLOY / "run_planes.py").is_file()
+    assert not (tmp_path / DEPLOY / "example.c").exists()
+
+
+@pytest.mark.slow
+@needs_verilator
+def test_a_file_of_planes_gives_a_file_of_hits_on_the_board(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = small_tagger()
+    RtlTarget().emit(program, ZYNQ).write(tmp_path)
+    planes = planes_of(program)
+    source, (output,) = program.inputs[0].type, program.outputs
+    given, left = tmp_path / "planes.npz", tmp_path / "hits.npz"
+    real = np.stack([each.raw for each in planes]) * 2.0**-source.frac
+    np.savez(given, planes=real, hits=np.stack([each.hits for each in planes]))
+    monkeypatch.syspath_prepend(tmp_path / DEPLOY)
+    words = ["run_planes.py", "--data", str(given), "-o", str(left)]
+    monkeypatch.setattr(sys, "argv", words)
+    with simulated_fabric(tmp_path, 1, 1, cycles=1) as pynq:
+        monkeypatch.setitem(sys.modules, "pynq", pynq)
+        runpy.run_path(str(tmp_path / DEPLOY / "run_planes.py"), run_name="__main__")
+    for name in ("driver", "planes"):
+        del sys.modules[name]
+    with np.load(left) as found:
+        for number, each in enumerate(planes):
+            mine = found["plane"] == number
+            outputs = found[f"output_{output.name}"][mine]
+            raw = np.rint(outputs * 2.0 ** program.type(output.value).frac).astype(np.int64)
+            records = PlaneRecords(found["wire"][mine], found["pixel"][mine], {output.name: raw})
+            assert_hits_are_the_engine_s(program, each, records)
+
+
+FAULTS = (
+    ("ei_plane_records.v", "m_axis_tlast || turn[STREAMS-1]", "turn[STREAMS-1]"),
+    ("ei_plane_records.v", "assign clear = step && closing ? turn",
+     "assign clear = step && closing ? {STREAMS{1'b1}}"),
+    ("ei_plane_records.v", "closing && turn[0] && ending;", "closing && ending;"),
+    ("ei_axis_out.v", "BEATS == 0 ? s_axis_tlast", "BEATS == 0 ? 1'b1"),
+)  # fmt: skip
+
+
+@pytest.mark.slow
+@needs_verilator
+@pytest.mark.parametrize(("name", "right", "wrong"), FAULTS)
+def test_a_fault_around_planes_is_noticed(
+    tmp_path: Path, name: str, right: str, wrong: str
+) -> None:
+    program = small_tagger()
+    RtlTarget().emit(program, ZYNQ).write(tmp_path)
+    path = tmp_path / FOLDER / name
+    assert path.read_text().count(right) == 1
+    path.write_text(path.read_text().replace(right, wrong))
+    driver = tmp_path / DEPLOY / "driver.py"  # which waits long for a board
+    driver.write_text(driver.read_text().replace("PATIENCE_SECONDS = 10.0", "PATIENCE_SECONDS = 2"))
+    with pytest.raises(Exception):  # noqa: B017  # the comparison, or the driver's own checks
+        check_planes_by_dma(program, tmp_path)
+
+
+def check_planes_by_dma(program: Program, folder: Path) -> None:
+    """Every hit of planes that the driver sends, while streams stand still at random."""
     planes = planes_of(program)
     with (
-        simulated_fabric(tmp_path, 1, 1, cycles=1, gaps=0.3) as pynq,
-        driver_of(tmp_path, pynq, "planes") as driver,
+        simulated_fabric(folder, 1, 1, cycles=1, gaps=0.3) as pynq,
+        driver_of(folder, pynq, "planes") as driver,
         driver.PlaneAccelerator() as accelerator,
     ):
         found = accelerator.find_raw_hits(
@@ -215,5 +281,3 @@ def test_planes_by_dma_whatever_stands_still(tmp_path: Path) -> None:
         for wrong in (np.full((1, *SHAPE), 256), np.zeros((1, 3, 3))):
             with pytest.raises(driver.AcceleratorError):
                 accelerator.find_raw_hits(wrong)
-    assert (tmp_path / DEPLOY / "run_planes.py").is_file()
-    assert not (tmp_path / DEPLOY / "example.c").exists()
