@@ -56,7 +56,7 @@ def _window(known: Known) -> BlockParts:
         Work.REGISTER: rows * (banks * pixel + row_bits) + taps * pixel
         + known["KERNEL_H"] * rows + known["KERNEL_W"] * banks + 4 * row_bits,
         Work.COMPARE: (known["KERNEL_H"] * rows + 5) * row_bits,
-        Work.PICK: known["KERNEL_H"] * banks * rows * pixel
+        Work.CHOOSE: known["KERNEL_H"] * banks * rows * pixel
         + (taps * banks * pixel if banks > 1 else 0),
     }  # fmt: skip
     lines = Memory(math.ceil(known["WIDTH"] / banks), pixel, stages=1)
