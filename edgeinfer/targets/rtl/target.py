@@ -297,11 +297,13 @@ class RtlTarget(Target[RtlSettings]):
         made = made_program(folded, settings)
         part, energy = part_of(settings), energy_metric(folded, "rtl")
         by_sites: tuple[Metric, ...] = ()
+        note = None
         if settings.sparse == "tokens":
             by_sites = bounds_by_sites(folded, folding, netlist)
+            note = "of frames with the most sites, wherever these lie; others are earlier"
             energy = energy_at_sites(energy, made.macs / folded.macs)
         return (
-            *cycle_metrics(folded, netlist, cycles, settings.clock_mhz),
+            *cycle_metrics(folded, netlist, cycles, settings.clock_mhz, note),
             *by_sites,
             *weight_metrics(made, folding),
             *resource_metrics(core_of(netlist), part),

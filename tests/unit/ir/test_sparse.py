@@ -23,19 +23,20 @@ from edgeinfer.graph.nodes import (
     SitesNode,
 )
 from edgeinfer.ir.bounds import bounds_of
+from edgeinfer.ir.builder import ProgramBuilder, provisional
 from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.engine.float_engine import FloatEngine
 from edgeinfer.ir.engine.site_sets import SiteSearch, SiteSet
 from edgeinfer.ir.interpret import interpret, results
 from edgeinfer.ir.lower import lower
-from edgeinfer.ir.ops import Conv, Pair, PairKind, Pool, Sites
+from edgeinfer.ir.ops import Conv, Input, Pair, PairKind, Pool, Sites, pack_weights
 from edgeinfer.ir.passes import fold_constants, mask_late, without
 from edgeinfer.ir.plain_sites import spell_sites
-from edgeinfer.ir.program import Program
+from edgeinfer.ir.program import Output, Program
 from edgeinfer.ir.store import load, save
 from edgeinfer.ir.verify import verify
 from edgeinfer.precision.ptq.points import quantized_tensors
-from quantization.fixed import Fixed, Quantizer, dequantize
+from quantization.fixed import Fixed, Overflow, Quantizer, Rounding, dequantize
 from quantization.recipe import Recipe
 from tests.support.sampling import sample_cases
 from tests.support.sparse_programs import lit_images, sparse_unet
@@ -70,6 +71,31 @@ def test_random_sparse_networks(seed: int) -> None:
     tapped = engine.run(inputs, taps=[op.name for op in program.ops])
     for op in program.ops:
         np.testing.assert_array_equal(tapped[op.name], expected[op.name], err_msg=op.name)
+
+
+def test_an_offset_that_is_taken_back_leaves_zeros() -> None:
+    """Between the two, a value is the same number wherever no pixel is lit."""
+    builder = ProgramBuilder("offset")
+    image = builder.add(Input("image", Fixed(True, 6, 2), (8, 8, 2)))
+    sites = builder.exact(Sites("sites", provisional(0), image, 0, None))
+    x = builder.pair("lit", image, sites, PairKind.MUL)
+    one = np.ones((), np.int64)
+    up, down = np.array([[[5, 9]]]), np.array([[[-5, -9]]])
+    x = builder.affine("up", x, one, Fixed(False, 1, 1), up, 4)
+    x = builder.requant("kept", x, Quantizer(Fixed(False, 7, 3), Rounding.TRN, Overflow.WRAP))
+    x = builder.affine("down", x, one, Fixed(False, 1, 1), down, 4)
+    weight = np.random.default_rng(1).integers(-8, 8, (3, 3, 2, 3))
+    conv = Conv("conv", provisional(7), x, pack_weights(weight), Fixed(True, 4, 1),
+                pack_weights(np.array([3, -4, 5])), (1, 1), ((1, 1), (1, 1)), (1, 1))  # fmt: skip
+    y = builder.pair("y", builder.exact(conv), sites, PairKind.MUL)
+    program = builder.program((Output("y", y),))
+    held = sites_of(program)
+    assert all(name in held for name in ("up", "kept", "down", "conv"))
+    raw = lit_images(program, 1, OCCUPANCIES)
+    found = Engine(program, threads=1).run(raw, taps=["kept", "down"])
+    wanted = interpret(program, raw)
+    for name in ("y", "kept", "down"):
+        np.testing.assert_array_equal(found[name], wanted[name])
 
 
 def test_a_full_image_is_a_dense_network() -> None:

@@ -15,9 +15,14 @@ TARGET = "rtl"
 
 
 def cycle_metrics(
-    program: Program, netlist: Netlist, cycles: DesignCycles, clock_mhz: float
+    program: Program,
+    netlist: Netlist,
+    cycles: DesignCycles,
+    clock_mhz: float,
+    note: str | None = None,
 ) -> tuple[Metric, ...]:
-    """Latency and interval in cycles, counted exactly; in time, as the asked-for clock has it."""
+    """Latency and interval in cycles, counted exactly; in time, as the asked-for clock has it. A
+    note says where they are bounds."""
     exact = [("latency_cycles", cycles.latency, "cycles"), ("ii_cycles", cycles.interval, "cycles")]
     at_clock = [
         ("latency_us_at_asked_clock", cycles.latency / clock_mhz, "us"),
@@ -29,7 +34,7 @@ def cycle_metrics(
         for value, stream in netlist.values.items()
     ]  # fmt: skip
     named = [
-        Metric(name, value, unit, Origin.PROVED, target=TARGET)
+        Metric(name, value, unit, Origin.PROVED, target=TARGET, note=note)
         for name, value, unit in [*exact, *at_clock]
     ]
     return (*named, *by_value)

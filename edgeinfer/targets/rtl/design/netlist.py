@@ -4,7 +4,8 @@
 
 A block acts in steps, at most one a cycle. A step may need the next beat of an input, may let go of
 it, may need a place in the output's queue and may yield a beat, which can leave `latency` cycles
-later. That is all there is to its timing: no step depends on the data.
+later. That is all there is to its timing: no step depends on the data. Those of blocks for tokens
+do, and are given as the latest that they can be.
 """
 
 from __future__ import annotations

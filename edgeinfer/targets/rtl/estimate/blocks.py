@@ -11,6 +11,7 @@ import numpy as np
 
 from edgeinfer.targets.rtl.design.netlist import Block, Netlist, SizedNumber
 from edgeinfer.targets.rtl.estimate.constant import constant_products
+from edgeinfer.targets.rtl.estimate.sites import SITE_MODULES
 from edgeinfer.targets.rtl.estimate.work import (
     BlockParts,
     Memory,
@@ -348,4 +349,5 @@ MODULES: Mapping[str, Callable[[Known], BlockParts]] = {
     "ei_first": lambda known: join_parts((counter(known["BEATS"]), counter(known["MOST"] + 1))),
     "ei_constant": _constant,
     "ei_argmax": _argmax,
+    **SITE_MODULES,
 }

@@ -42,6 +42,8 @@ def _take(bits: int, cycles: int = 1) -> BlockStep:
 def front(op: SiteFront, x: Stream, tokens: Stream, places: Stream, counter: str) -> Block:
     """Lit pixels of a frame, and their places."""
     grid, channels = op.grid_of, len(op.look)
+    # A threshold that no number reaches, or that all do, is the nearest that a beat can be held to.
+    threshold = min(max(op.threshold, x.type.raw_min - 1), x.type.raw_max)
     pattern = (
         *[_take(1)] * x.beats,
         *[GIVE] * grid.sites,
@@ -56,7 +58,7 @@ def front(op: SiteFront, x: Stream, tokens: Stream, places: Stream, counter: str
         "HEIGHT": grid.height,
         "WIDTH": grid.width,
         "MOST": grid.sites,
-        "THRESHOLD": SizedNumber(x.type.bits + 1, op.threshold),
+        "THRESHOLD": SizedNumber(x.type.bits + 1, threshold),
         "LOOK": SizedNumber(channels, sum(1 << k for k, seen in enumerate(op.look) if seen)),
     }
     return Block(

@@ -19,6 +19,7 @@ from edgeinfer.ir.program import Output, Program
 from edgeinfer.targets.rtl.choose import design_netlist, made_program
 from edgeinfer.targets.rtl.design.cycles import count_cycles
 from edgeinfer.targets.rtl.design.layers import layers_of
+from edgeinfer.targets.rtl.design.netlist import SizedNumber
 from edgeinfer.targets.rtl.design.prepare import prepare_program
 from edgeinfer.targets.rtl.emit.emit import HDL
 from edgeinfer.targets.rtl.settings import Fold, RtlSettings
@@ -151,6 +152,14 @@ def test_a_mask_that_is_read_as_a_number_is_refused() -> None:
     program = replace(program, outputs=(*program.outputs, Output("lit", "sites")))
     (offence,) = RtlTarget().check(program, TOKENS)
     assert offence.path == "lit" and "list of places" in offence.reason
+
+
+@pytest.mark.parametrize(("threshold", "held"), [(1000, 31), (31, 31), (-7, -7), (-900, -33)])
+def test_a_threshold_beyond_the_type_stays_beyond_it(threshold: int, held: int) -> None:
+    program = prepare_program(sparse_unet(1, levels=1, size=8, threshold=threshold), sites=True)
+    _, netlist = design_netlist(program, TOKENS)
+    (front,) = (block for block in netlist.blocks if block.module == "ei_sites")
+    assert front.parameters["THRESHOLD"] == SizedNumber(7, held)
 
 
 def test_a_dense_network_has_no_tokens() -> None:
