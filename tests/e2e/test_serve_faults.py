@@ -8,13 +8,16 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import grpc
 import numpy as np
+import psutil
 import pytest
 
 from edgeinfer.serve import grpc_door
@@ -24,6 +27,7 @@ from edgeinfer.serve.repository import RepositorySettings
 from edgeinfer.serve.served import BatchSettings
 from edgeinfer.serve.server import OpenServer, ServerSettings
 from quantization.fixed import Fixed, Quantizer
+from tests.support.places import ROOT
 from tests.support.serving import ask, expected, running, small_program, write_run
 
 QUANTIZER = Quantizer(Fixed(True, 8, 4))
@@ -170,6 +174,50 @@ def test_spoiled_bodies_are_blamed_on_their_sender(server: OpenServer, count: in
             statuses.add(status)
             assert status == 200 or answer["error"]
     assert statuses <= HTTP_BLAMED and 400 in statuses
+
+
+def send_messages(server: OpenServer, messages: Iterable[bytes]) -> None:
+    with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+        infer = channel.unary_unary(f"/{SERVICE}/ModelInfer")
+        for content in messages:
+            with contextlib.suppress(grpc.RpcError):
+                infer(content, timeout=60)
+
+
+def send_bodies(server: OpenServer, bodies: Iterable[tuple[bytes, dict[str, str]]]) -> None:
+    for content, headers in bodies:
+        ask(server.http_port, "POST", "/v2/models/small/infer", content, headers)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+def test_malformed_requests_cost_no_more_than_good_ones(protocol: str, tmp_path: Path) -> None:
+    """So a thousand of them slow others down no more than a thousand more good ones would. What is
+    compared is the server's processor time, in turns, which other work on the machine moves less
+    than a rate; a quarter is for what it does move."""
+    run = write_run(tmp_path / "run", small_program(), QUANTIZER)
+    ports = ["--port-grpc", "0", "--port-http", "0", "--port-metrics", "0"]
+    command = [sys.executable, "-m", "edgeinfer", "serve", str(run), "--json", *ports]
+    good: list[Any] = [message()] * 1000 if protocol == "grpc" else [(body(), {})] * 1000
+    bad = list(spoiled_messages(1000) if protocol == "grpc" else spoiled_bodies(1000))
+    send: Callable[..., None] = send_messages if protocol == "grpc" else send_bodies
+    spent: dict[str, list[float]] = {"good": [], "bad": []}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        try:
+            assert process.stdout is not None
+            said = json.loads(process.stdout.readline())
+            server = OpenServer(**{k: v for k, v in said.items() if k != "host"})
+            watched = psutil.Process(process.pid)
+            send(server, good[:100])
+            for start in range(0, 1000, 200):
+                for name, requests in (("good", good), ("bad", bad)):
+                    before = watched.cpu_times()
+                    send(server, requests[start : start + 200])
+                    after = watched.cpu_times()
+                    spent[name].append(sum(after[:2]) - sum(before[:2]))
+        finally:
+            process.terminate()
+    assert sum(spent["bad"]) <= 1.25 * sum(spent["good"]), spent
 
 
 @pytest.mark.parametrize("count", [40, pytest.param(400, marks=pytest.mark.slow)])

@@ -30,6 +30,7 @@ class T:
     scales: tuple[float, ...] = (1.0,)
     zero_points: tuple[int, ...] = (0,)
     axis: int = 0  # of the channels
+    signature: tuple[int, ...] = ()  # the shape with -1 where a size is left open
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +52,9 @@ def tflite(
     inputs: Sequence[str],
     outputs: Sequence[str],
     description: str = "made by a test",
+    subgraphs: int = 1,
 ) -> bytes:
-    """The file."""
+    """The file; further subgraphs are the same once more."""
     b = flatbuffers.Builder(1024)
     number = {tensor.name: i for i, tensor in enumerate(tensors)}
     held = [_buffer(b, b"")] + [_buffer(b, _bytes(t)) for t in tensors if t.data is not None]
@@ -68,7 +70,7 @@ def tflite(
     b.PrependUOffsetTRelativeSlot(2, leaving, 0)
     b.PrependUOffsetTRelativeSlot(3, steps, 0)
     graph = b.EndObject()
-    graphs = _offsets(b, [graph])
+    graphs = _offsets(b, [graph] * subgraphs)
     kinds = _offsets(b, [_code(b, *code) for code in codes])
     text = b.CreateString(description)
     b.StartObject(8)
@@ -200,7 +202,7 @@ def _offsets(b: Any, places: Sequence[int]) -> int:
 
 
 def _tensor(b: Any, t: T, constants: Sequence[str]) -> int:
-    name, shape = b.CreateString(t.name), _ints(b, t.shape)
+    name, shape, signature = b.CreateString(t.name), _ints(b, t.shape), _ints(b, t.signature)
     scales = b.CreateNumpyVector(np.asarray(t.scales, np.float32))
     zeros = b.CreateNumpyVector(np.asarray(t.zero_points, np.int64))
     b.StartObject(7)
@@ -214,6 +216,7 @@ def _tensor(b: Any, t: T, constants: Sequence[str]) -> int:
     b.PrependUint32Slot(2, constants.index(t.name) + 1 if t.data is not None else 0, 0)
     b.PrependUOffsetTRelativeSlot(3, name, 0)
     b.PrependUOffsetTRelativeSlot(4, quantization, 0)
+    b.PrependUOffsetTRelativeSlot(7, signature if t.signature else 0, 0)
     return int(b.EndObject())
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -43,6 +44,7 @@ class TfliteTensor:
     axis: int  # of the channels
     data: memoryview | None  # None where it is computed
     variable: bool
+    open_axes: tuple[int, ...] = ()  # behind the batch, whose sizes the signature leaves open
 
     @property
     def elements(self) -> int:
@@ -201,7 +203,14 @@ def _tensor(index: int, table: FlatTable, buffers: tuple[memoryview | None, ...]
         axis,
         buffers[buffer] if buffers else None,
         table.flag(5),
+        _open_axes(table.numbers(7, "<i4").tolist(), len(shape)),
     )
+
+
+def _open_axes(signature: Sequence[int], axes: int) -> tuple[int, ...]:
+    if len(signature) != axes:
+        return ()
+    return tuple(axis for axis in range(1, axes) if signature[axis] == -1)
 
 
 def _quantization(

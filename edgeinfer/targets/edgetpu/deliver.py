@@ -78,13 +78,16 @@ def conversion(
     shown: Mapping[str, Ints],
     score_range: ScoreRange | None = None,
     last_layer: LastLayer = LastLayer.AUTO,
+    *,
+    is_nearest: bool = False,
 ) -> TfliteConversion:
     """Convert; `shown` are raw inputs of the Program that ranges are taken from, but for scores
     whose range was asked for.
 
     A Program that has no int8 equal (formats wider than 8 bits, functions that int8 operators lack)
     is not refused: the float network is calibrated on the samples in its stead, and it is said. One
-    whose states go from sample to sample is refused, for no file can hold them.
+    whose states go from sample to sample is refused, for no file can hold them. With `is_nearest`,
+    the Program is the nearest int8 form of another, which was asked for.
     """
     if states := convert.states_without_ports(program):
         raise UnsupportedModelError(program.name, states)
@@ -94,11 +97,13 @@ def conversion(
             program, shown, score_range=score_range, last_layer=last_layer
         )
         return TfliteConversion(made, made.findings)
+    lacking = "Even the Program's nearest int8 form" if is_nearest else "The Program"
     said = (
-        f"The Program has no int8 equal ({len(offences)} reasons, the first: {offences[0]}); the "
-        f"float network was calibrated in its stead. --fallback int8 makes the Program's nearest "
-        f"int8 form."
+        f"{lacking} has no int8 equal ({len(offences)} reasons, the first: {offences[0]}); the "
+        f"float network was calibrated in its stead."
     )
+    if not is_nearest:
+        said += " --fallback int8 makes the Program's nearest int8 form, if there is one."
     made = convert.convert_graph(graph, simulate.real_inputs(program, shown))
     return TfliteConversion(made, (said, *made.findings))
 

@@ -28,7 +28,7 @@ from edgeinfer.targets.edgetpu.int8 import convert
 from edgeinfer.targets.edgetpu.int8.narrowing import narrow_program
 from edgeinfer.targets.edgetpu.int8.network import draw_network
 from edgeinfer.targets.edgetpu.int8.storage import plan_storage
-from edgeinfer.targets.edgetpu.int8_settings import Int8Settings
+from edgeinfer.targets.edgetpu.int8_settings import Fallback, Int8Settings
 from edgeinfer.targets.edgetpu.tflite import simulate
 from edgeinfer.targets.edgetpu.tflite.simulate import Int8Agreement
 from edgeinfer.targets.target import (
@@ -150,7 +150,10 @@ class Int8Target(Target[Files]):
     ) -> EmittedProject:
         """The same from samples; a Program without an int8 equal is not refused."""
         near, said = convert.nearest_program(program, settings.fallback)
-        converted = conversion(near, graph, raw, settings.scores(), settings.last_layer)
+        converted = conversion(
+            near, graph, raw, settings.scores(), settings.last_layer,
+            is_nearest=settings.fallback is Fallback.INT8,
+        )  # fmt: skip
         made = converted.file
         known = self.forecast(made.model, len(made.data), settings)
         plan = planned_files(made, known.files)

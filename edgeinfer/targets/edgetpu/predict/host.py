@@ -28,6 +28,7 @@ ELEMENT_NS: Final = {
 }  # fmt: skip
 OTHER_NS: Final = 3.0  # in the middle of those above
 READS: Final = ("ARG_MAX", "ARG_MIN", "MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN")
+RUNS_SUBGRAPHS: Final = ("CALL", "CALL_ONCE", "IF", "STABLEHLO_COMPOSITE", "WHILE")
 CALL_US: Final = 1.0  # for each operator, however small
 FASTER, SLOWER = 10.0, 3.0
 
@@ -56,7 +57,8 @@ def host_times(model: TfliteModel, mapped: Collection[int]) -> tuple[HostTime, .
 
 def can_time(op: Operator) -> bool:
     """Whether anything is known of an operator's work."""
-    return op.name != CUSTOM and not any(tensor.dynamic for tensor in op.outputs)
+    known = op.name != CUSTOM and op.name not in RUNS_SUBGRAPHS
+    return known and not any(tensor.dynamic for tensor in op.outputs)
 
 
 def _time_us(op: Operator) -> float:

@@ -215,8 +215,36 @@ def _prediction(model: TfliteModel, runtime: int, taken_bytes: int, time_host: b
         left,
         traffic,
         tuple(time.latency(total, traffic, link, usual=usual, left=left) for link in Link),
-        (*_findings(mapping, memory), *_host_findings(left), *room.warnings(model, inside)),
+        (
+            *_file_findings(model),
+            *_findings(mapping, memory),
+            *_host_findings(left),
+            *room.warnings(model, inside),
+        ),
     )
+
+
+def _file_findings(model: TfliteModel) -> list[str]:
+    """What of a file is not judged, or not as it will be run."""
+    found = []
+    if model.subgraphs > 1:
+        found.append(
+            f"The file has {model.subgraphs} subgraphs, and this is about the first. The others "
+            f"(bodies of loops and branches, further signatures) are not judged."
+        )
+    for tensor in model.inputs:
+        if tensor.open_axes:
+            shown = " x ".join(
+                "?" if axis in tensor.open_axes else str(size)
+                for axis, size in enumerate(tensor.shape)
+            )
+            held = " x ".join(map(str, tensor.shape))
+            found.append(
+                f"The input {tensor.name} leaves sizes open ({shown}). The chip's are fixed: the "
+                f"file is judged with {held}, as it holds them. Convert it with the sizes that you "
+                f"will use."
+            )
+    return found
 
 
 def _findings(mapping: Mapping, memory: MemoryPlacement) -> list[str]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,9 +15,12 @@ from edgeinfer.data.samples import Samples
 from edgeinfer.evaluate import judge
 from edgeinfer.graph import nodes as g
 from edgeinfer.ir.lower import lower
+from edgeinfer.ir.program import Program
 from edgeinfer.precision.ptq import PtqSettings, quantize
+from edgeinfer.targets.edgetpu.deliver import conversion
 from edgeinfer.targets.edgetpu.int8 import convert
 from edgeinfer.targets.edgetpu.tflite import simulate
+from quantization.fixed import Ints
 from tests.unit.targets.edgetpu.test_convert import deliver, zoo
 
 
@@ -61,14 +65,32 @@ def test_a_float_network_is_calibrated_with_its_names_in_order() -> None:
         assert np.abs(got[name] - wanted[other]).max() < 0.15 * spread
 
 
-def test_a_program_without_an_equal_is_calibrated_and_it_is_said() -> None:
+def program_of_16_bits() -> tuple[g.Graph, Program, dict[str, Ints]]:
+    """A network with no int8 equal, and inputs."""
     graph = graph_of_two()
     rng = np.random.default_rng(2)
     inputs = {"wave": rng.normal(0, 1, (32, 20, 1)), "extra": rng.normal(0, 1, (32, 3))}
     chosen = quantize(graph, inputs, PtqSettings(16, refine=False, adapt=False, equalize=False))
     lowered = lower(chosen.graph, chosen.recipe)
     raw = judge.raw_inputs(lowered.program, lowered.recipe, Samples(inputs, "drawn"))
-    made = deliver(lowered.program, graph, raw, raw)
+    return graph, lowered.program, raw
+
+
+def test_who_asked_for_the_nearest_form_is_told_that_there_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    graph, program, raw = program_of_16_bits()
+    calibrated = SimpleNamespace(findings=())
+    monkeypatch.setattr(convert, "convert_graph", lambda graph, samples: calibrated)
+    (said,) = conversion(program, graph, raw, is_nearest=True).findings
+    assert said.startswith("Even the Program's nearest int8 form") and "--fallback" not in said
+    (said,) = conversion(program, graph, raw).findings
+    assert said.endswith("--fallback int8 makes the Program's nearest int8 form, if there is one.")
+
+
+def test_a_program_without_an_equal_is_calibrated_and_it_is_said() -> None:
+    graph, program, raw = program_of_16_bits()
+    made = deliver(program, graph, raw, raw)
     assert "the float network was calibrated in its stead" in made.file.findings[0]
     assert made.file.file.program is None
     assert made.run.to_program.decision_flips <= 2

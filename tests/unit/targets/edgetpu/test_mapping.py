@@ -12,6 +12,7 @@ import pytest
 from edgeinfer.base.tflite import model as tflite
 from edgeinfer.base.tflite.model import TfliteModel
 from edgeinfer.targets.edgetpu.predict.mapping import mapping_of
+from edgeinfer.targets.edgetpu.predict.prediction import prediction_of
 from edgeinfer.targets.edgetpu.predict.rules import RULES, Status, refusal
 from edgeinfer.targets.edgetpu.tflite.versions import READABLE
 from tests.support import tflite_builder as build
@@ -235,6 +236,19 @@ def test_a_file_that_the_compiler_cannot_read_is_said_to_be_refused() -> None:
     found = mapping_of(one("TRANSPOSE_CONV", version=4))
     assert found.refused == ("compiler 16.0 does not know TRANSPOSE_CONV version 4",)
     assert not mapping_of(chain("RELU")).refused
+
+
+def test_what_of_a_file_is_not_judged_is_said() -> None:
+    """Sizes that a signature leaves open, and further subgraphs, whose time nobody knows."""
+    tensors = [T("x", IMAGE, signature=(-1, -1, -1, 4)), T("y", IMAGE), T("z", IMAGE)]
+    steps = [O("RELU", ("x",), ("y",)), O("WHILE", ("y",), ("z",))]
+    data = build.tflite(tensors, steps, ["x"], ["z"], subgraphs=3)
+    found = prediction_of(tflite.parse(data, "a test's file")).document()
+    assert [op["status"] for op in found["ops"]] == [Status.MAPPED, Status.UNSUPPORTED]
+    assert found["ops"][1]["time_us"] is None
+    said = " ".join(found["findings"])
+    assert "The input x leaves sizes open (1 x ? x ? x 4)" in said
+    assert "has 3 subgraphs" in said and "How long WHILE 1 takes" in said
 
 
 def test_an_operator_that_reads_its_own_result_ends_nothing() -> None:
