@@ -30,12 +30,9 @@ class _Edge:
     there: list[int] = field(default_factory=list)
     freed: list[int] = field(default_factory=list)
 
-    def place(self) -> int:
-        """The first cycle in which there is a place for the next beat; NEVER if that is unknown."""
-        needed = len(self.there) - self.depth if self.depth is not None else -1
-        if needed < 0:
-            return LONG_AGO
-        return self.freed[needed] + 1 if needed < len(self.freed) else NEVER
+
+# A step by the times of the streams that it reads (there and let go of) and lets go of.
+_WideStep = tuple[list[tuple[list[int], list[int]]], list[list[int]], bool, bool, int]
 
 
 @dataclass(slots=True)
@@ -50,14 +47,21 @@ class _Run:
     at: int = 0  # place in the pattern
     free_at: int = LONG_AGO
     plain: list[tuple[int, int, bool, bool, int]] = field(init=False)
+    wide: list[_WideStep] = field(init=False)
 
     def __post_init__(self) -> None:
         self.plain = _plain(self.actor.pattern)
+        self.wide = [] if self.is_line else _wide(self.actor.pattern, self.ins)
+
+    @property
+    def is_line(self) -> bool:
+        """Whether it reads one stream at most and writes one at most."""
+        return len(self.ins) <= 1 and len(self.outs) <= 1
 
     def advance(self) -> bool:
         """Go on as far as the times of others are known; whether that was any way."""
         before = self.done
-        if len(self.ins) <= 1 and len(self.outs) <= 1:
+        if self.is_line:
             self._advance_line()
         else:
             self._advance_any()
@@ -65,28 +69,39 @@ class _Run:
 
     def _advance_any(self) -> None:
         """With any number of inputs and outputs."""
-        pattern, latency, release = self.actor.pattern, self.actor.latency, self.actor.release
-        while self.done < self.steps:
-            step = pattern[self.at]
-            when = self.free_at
-            read = [edge for bit, edge in enumerate(self.ins) if step.reads >> bit & 1]
-            if any(len(edge.freed) >= len(edge.there) for edge in read):
-                return
-            when = max([when, *(edge.there[len(edge.freed)] for edge in read)])
-            if step.reserves:
-                places = [edge.place() for edge in self.outs]
-                if NEVER in places:
-                    return
-                when = max(when, *places)
-            self.free_at = when + step.cycles
-            for bit, edge in enumerate(self.ins):
-                if step.frees >> bit & 1:
-                    edge.freed.append(self.free_at - 1 + release)
-            if step.yields:
-                for edge in self.outs:
-                    edge.there.append(when + latency)
-            self.at = (self.at + 1) % len(pattern)
-            self.done += 1
+        steps, length = self.wide, len(self.wide)
+        latency, release = self.actor.latency, self.actor.release - 1
+        sinks = [(e.there, e.freed, e.depth) for e in self.outs if e.depth is not None]
+        made = [edge.there for edge in self.outs]
+        at, free_at, done = self.at, self.free_at, self.done
+        while done < self.steps:
+            reads, frees, reserves, yields, cycles = steps[at]
+            when = free_at
+            for there, freed in reads:
+                taken = len(freed)
+                if taken >= len(there):
+                    when = NEVER
+                    break
+                when = max(when, there[taken])
+            if reserves:
+                for full, let_go, depth in sinks:
+                    needed = len(full) - depth
+                    if needed >= len(let_go):
+                        when = NEVER
+                        break
+                    if needed >= 0:
+                        when = max(when, let_go[needed] + 1)
+            if when == NEVER:
+                break
+            free_at = when + cycles
+            for freed in frees:
+                freed.append(free_at + release)
+            if yields:
+                for beats in made:
+                    beats.append(when + latency)
+            at = at + 1 if at + 1 < length else 0
+            done += 1
+        self.at, self.free_at, self.done = at, free_at, done
 
     def _advance_line(self) -> None:
         """The same with at most one of each, as most blocks have, and several times as fast."""
@@ -126,6 +141,17 @@ class _Run:
 
 def _plain(pattern: tuple[BlockStep, ...]) -> list[tuple[int, int, bool, bool, int]]:
     return [(s.reads, s.frees, s.reserves, s.yields, s.cycles) for s in pattern]
+
+
+def _wide(pattern: tuple[BlockStep, ...], ins: Sequence[_Edge]) -> list[_WideStep]:
+    return [
+        (
+            [(edge.there, edge.freed) for bit, edge in enumerate(ins) if step.reads >> bit & 1],
+            [edge.freed for bit, edge in enumerate(ins) if step.frees >> bit & 1],
+            step.reserves, step.yields, step.cycles,
+        )
+        for step in pattern
+    ]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
