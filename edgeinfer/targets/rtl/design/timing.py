@@ -30,12 +30,16 @@ class _Edge:
     there: list[int] = field(default_factory=list)
     freed: list[int] = field(default_factory=list)
 
-    def place(self) -> int:
-        """The first cycle in which there is a place for the next beat; NEVER if that is unknown."""
-        needed = len(self.there) - self.depth if self.depth is not None else -1
-        if needed < 0:
-            return LONG_AGO
-        return self.freed[needed] + 1 if needed < len(self.freed) else NEVER
+
+# A step by the times of the streams that it reads (there and let go of) and lets go of, of those
+# in which it needs a place (with their depths), and of those into which it puts a beat.
+_WideStep = tuple[
+    list[tuple[list[int], list[int]]],
+    list[list[int]],
+    list[tuple[list[int], list[int], int]],
+    list[list[int]],
+    int,
+]
 
 
 @dataclass(slots=True)
@@ -50,14 +54,21 @@ class _Run:
     at: int = 0  # place in the pattern
     free_at: int = LONG_AGO
     plain: list[tuple[int, int, bool, bool, int]] = field(init=False)
+    wide: list[_WideStep] = field(init=False)
 
     def __post_init__(self) -> None:
         self.plain = _plain(self.actor.pattern)
+        self.wide = [] if self.is_line else _wide(self.actor.pattern, self.ins, self.outs)
+
+    @property
+    def is_line(self) -> bool:
+        """Whether it reads one stream at most and writes one at most."""
+        return len(self.ins) <= 1 and len(self.outs) <= 1
 
     def advance(self) -> bool:
         """Go on as far as the times of others are known; whether that was any way."""
         before = self.done
-        if len(self.ins) <= 1 and len(self.outs) <= 1:
+        if self.is_line:
             self._advance_line()
         else:
             self._advance_any()
@@ -65,29 +76,35 @@ class _Run:
 
     def _advance_any(self) -> None:
         """With any number of inputs and outputs."""
-        pattern, latency, release = self.actor.pattern, self.actor.latency, self.actor.release
-        while self.done < self.steps:
-            step = pattern[self.at]
-            when = self.free_at
-            read = [edge for bit, edge in enumerate(self.ins) if step.reads >> bit & 1]
-            if any(len(edge.freed) >= len(edge.there) for edge in read):
-                return
-            when = max([when, *(edge.there[len(edge.freed)] for edge in read)])
-            given = [edge for bit, edge in enumerate(self.outs) if step.gives >> bit & 1]
-            if step.reserves:
-                places = [edge.place() for edge in given]
-                if NEVER in places:
-                    return
-                when = max(when, *places)
-            self.free_at = when + step.cycles
-            for bit, edge in enumerate(self.ins):
-                if step.frees >> bit & 1:
-                    edge.freed.append(self.free_at - 1 + release)
-            if step.yields:
-                for edge in given:
-                    edge.there.append(when + latency)
-            self.at = (self.at + 1) % len(pattern)
-            self.done += 1
+        steps, length = self.wide, len(self.wide)
+        latency, release = self.actor.latency, self.actor.release - 1
+        at, free_at, done = self.at, self.free_at, self.done
+        while done < self.steps:
+            reads, frees, reserved, yielded, cycles = steps[at]
+            when = free_at
+            for there, freed in reads:
+                taken = len(freed)
+                if taken >= len(there):
+                    when = NEVER
+                    break
+                when = max(when, there[taken])
+            for full, let_go, depth in reserved:
+                needed = len(full) - depth
+                if needed >= len(let_go):
+                    when = NEVER
+                    break
+                if needed >= 0:
+                    when = max(when, let_go[needed] + 1)
+            if when == NEVER:
+                break
+            free_at = when + cycles
+            for freed in frees:
+                freed.append(free_at + release)
+            for beats in yielded:
+                beats.append(when + latency)
+            at = at + 1 if at + 1 < length else 0
+            done += 1
+        self.at, self.free_at, self.done = at, free_at, done
 
     def _advance_line(self) -> None:
         """The same with at most one of each, as most blocks have, and several times as fast."""
@@ -127,6 +144,29 @@ class _Run:
 
 def _plain(pattern: tuple[BlockStep, ...]) -> list[tuple[int, int, bool, bool, int]]:
     return [(s.reads, s.frees, s.reserves, s.yields, s.cycles) for s in pattern]
+
+
+def _wide(
+    pattern: tuple[BlockStep, ...], ins: Sequence[_Edge], outs: Sequence[_Edge]
+) -> list[_WideStep]:
+    steps = []
+    for step in pattern:
+        sinks = _chosen_edges(outs, step.gives)
+        reserved = [(e.there, e.freed, e.depth) for e in sinks if e.depth is not None]
+        steps.append(
+            (
+                [(edge.there, edge.freed) for edge in _chosen_edges(ins, step.reads)],
+                [edge.freed for edge in _chosen_edges(ins, step.frees)],
+                reserved if step.reserves else [],
+                [edge.there for edge in sinks] if step.yields else [],
+                step.cycles,
+            )
+        )
+    return steps
+
+
+def _chosen_edges(edges: Sequence[_Edge], bits: int) -> list[_Edge]:
+    return [edge for bit, edge in enumerate(edges) if bits >> bit & 1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import or_
 
 import numpy as np
 
@@ -27,6 +28,15 @@ from edgeinfer.targets.rtl.estimate.work import (
 )
 
 Known = Mapping[str, int]
+HOLDING = (
+    "ei_mac",
+    "ei_requant",
+    "ei_affine",
+    "ei_pair",
+    "ei_window",
+)  # they begin with a register
+BITS_BELOW = {2: 1}  # the point, by a rounding that does not look at all of them
+FEW = 8  # chunks of a window, of which one is chosen at little cost
 KEPT = 256  # memories whose columns are known
 MOST_DIGITS = 1 << 16  # of a memory's text: what is larger goes to block memories, whole
 
@@ -39,16 +49,31 @@ def parts_of(block: Block, netlist: Netlist) -> BlockParts:
         if not isinstance(value, str)
     }
     known |= {f"{name}_COLUMNS": count for name, count in _columns(block)}
+    if block.module == "ei_mac":
+        biases = block.files[str(block.parameters["BIASES"])]
+        known["BIASED"] = _count_biased(biases, known["PE"], known["ACC_BITS"])
     own = MODULES.get(block.module, _other(block))(known)
     if block.contents:
         own = BlockParts({Work(kind): amount for kind, amount in block.contents.items()})
     elif block.module == "ei_mac" and known["SF"] * known["NF"] == 1:
         own = _constant_mac(block, known)
-    depths = [(netlist.streams[name].width, netlist.depths[name]) for name in block.outputs]
+    queues = [
+        queue(netlist.streams[name].width, netlist.depths[name], _is_held(name, netlist))
+        for name in block.outputs
+    ]
     if block.module == "ei_egress":
-        depths = [(known["WIDTH"] + 1, 2)]
+        queues = [queue(known["WIDTH"] + (known["BEATS"] > 1), 2)]
+    if block.module == "ei_fork" and len(depths := {netlist.depths[n] for n in block.outputs}) == 1:
+        (depth,) = depths  # what is written to both at once has one place
+        queues.append(BlockParts({Work.REGISTER: -bits_for(depth)}))
     one = BlockParts({Work.BLOCK: 1})
-    return join_parts((one, own, *(queue(width, depth) for width, depth in depths)))
+    return join_parts((one, own, *queues))
+
+
+def _is_held(stream: str, netlist: Netlist) -> bool:
+    """Whether the reader of a queue begins with a register for the whole word."""
+    readers = (block for block in netlist.blocks if stream in block.inputs)
+    return any(reader.module in HOLDING for reader in readers)
 
 
 def _columns(block: Block) -> Iterator[tuple[str, int]]:
@@ -58,6 +83,13 @@ def _columns(block: Block) -> Iterator[tuple[str, int]]:
             count = _count_columns(block.files[value])
             if count is not None:
                 yield name, count
+
+
+@functools.lru_cache(maxsize=KEPT)
+def _count_biased(biases: bytes, lanes: int, bits: int) -> int:
+    """Lanes of which some bias is not zero."""
+    every = functools.reduce(or_, (int(word, 16) for word in biases.split()))
+    return sum(bool(every >> (bits * lane) & ((1 << bits) - 1)) for lane in range(lanes))
 
 
 @functools.lru_cache(maxsize=KEPT)
@@ -128,10 +160,10 @@ def _window(known: Known) -> BlockParts:
         parts.append(BlockParts({Work.SELECT: pixel}))
     if chunks > 1:
         parts.append(registers(2 * bits_for(chunks)))
-        parts.append(BlockParts({Work.PICK: taps}))
+        parts.append(BlockParts({Work.PICK if chunks <= FEW else Work.PICK_MANY: taps}))
     if reach_h > 1:
         parts.append(registers(bits_for(columns)))
-        lines = Memory(columns, (reach_h - 1) * pixel)
+        lines = Memory(columns, (reach_h - 1) * pixel, registered=True)
         parts.append(BlockParts(memories=(lines,)))
     return join_parts(parts)
 
@@ -144,17 +176,18 @@ def _mac_frame(
     wide = pe * acc
     control = join_parts((
         counter(nf), counter(sf), counter(sf * nf), counter(nf), counter(sf),
-        registers(4 + known["LEVELS"] + 1 + 2 * (sf > 1) + (nf > 1) + 1),
+        registers(4 + known["LEVELS"] + 1 + 4 + 2 * (sf == 1) + (nf > 1)),
     ))  # fmt: skip
-    work = addition(acc, pe) | {Work.REGISTER: float(wide + product)}
-    if sf > 1:
-        work[Work.SELECT] = wide
-        if nf > 1:
-            memories += (Memory(nf, wide),)
-        else:
-            work[Work.REGISTER] += wide
+    work = addition(acc, pe)
+    work |= {Work.REGISTER: float(wide + product), Work.BASE: float(known["BIASED"] * acc)}
     if nf > 1:
-        memories += (Memory(nf, wide, rom=True, columns=known.get("BIASES_COLUMNS")),)
+        biases = known.get("BIASES_COLUMNS")
+        memories += (
+            Memory(nf, wide, registered=True),
+            Memory(nf, wide, rom=True, columns=biases, joined=2),
+        )
+    else:
+        work[Work.REGISTER] += wide
     return join_parts((control, trees, BlockParts(work, memories)))
 
 
@@ -164,18 +197,30 @@ def _product_bits(known: Known) -> int:
 
 
 def _mac(known: Known) -> BlockParts:
+    """A DSP block that adds as well takes in the first row of each tree, where two products are
+    added or one is held; without a tree, it takes in the sum."""
     pe, simd, x, w = known["PE"], known["SIMD"], known["X_BITS"], known["W_BITS"]
-    product = _product_bits(known)
-    sums = min(product + known["LEVELS"], known["ACC_BITS"])
-    trees = join_parts([tree(simd, product, sums, known["LEVELS"], largest=False)] * pe)
+    levels, acc = known["LEVELS"], known["ACC_BITS"]
+    wanted = min(_product_bits(known), acc - known["SHIFT"])
+    sums = min(_product_bits(known) + levels, acc)
+    trees = join_parts([tree(simd, wanted, sums, levels, largest=False)] * pe)
     weights = Memory(
-        known["SF"] * known["NF"], pe * simd * w, rom=True, stages=3,
+        known["SF"] * known["NF"], pe * simd * w, rom=True, stages=3, taken=2,
         columns=known.get("WEIGHTS_COLUMNS"),
     )  # fmt: skip
-    frame = _mac_frame(known, trees, pe * simd * product, (weights,))
-    held = (2 + pe) * simd * x  # the last of them for each lane
-    multipliers = Multiplier(pe * simd, x, w, before=pe * simd * (w + x), after=pe * simd * product)
-    return join_parts((frame, registers(held), BlockParts(multipliers=(multipliers,))))
+    products = pe * simd * wanted
+    frame = _mac_frame(known, trees, products, (weights,))
+    if levels:
+        row = 1 << (levels - 1)
+        added = pe * (simd - row) * min(wanted + 1, sums)
+        held = added + pe * (2 * row - simd) * wanted
+    else:
+        added, held = (0 if known["SHIFT"] else pe * acc), 0
+    multipliers = Multiplier(
+        pe * simd, x, w, wanted, kept=pe * simd * x, after=products, added=added, held=held
+    )
+    plain = registers((2 + pe) * simd * x)  # the last of them for each lane
+    return join_parts((frame, plain, BlockParts(multipliers=(multipliers,))))
 
 
 def _constant_mac(block: Block, known: Known) -> BlockParts:
@@ -187,9 +232,11 @@ def _constant_mac(block: Block, known: Known) -> BlockParts:
 def _requant(known: Known) -> BlockParts:
     lanes, shift, out = known["LANES"], known["SHIFT"], known["OUT_BITS"]
     rounds = known["ROUNDING"] != 0 and shift > 0
-    kept = max(known["IN_BITS"] + 1 - max(shift, 0), 1) + (1 if rounds else -1)
-    kept = max(kept, 1)
-    work: dict[Work, float] = {Work.REGISTER: 2.0 + lanes * known["IN_BITS"]}
+    floor = max(known["IN_BITS"] - max(shift, 0), 1)
+    kept = floor + 1 if rounds else floor
+    below = min(shift, BITS_BELOW.get(known["ROUNDING"], shift)) if rounds else 0
+    held = min(floor + below, known["IN_BITS"])
+    work: dict[Work, float] = {Work.REGISTER: 2.0 + lanes * held}
     if known["OVERFLOW"] == 0:
         kept = min(kept, out)
     elif kept + max(-shift, 0) > out - (1 if known["OUT_SIGNED"] else 0):
@@ -215,14 +262,16 @@ def _affine(known: Known) -> BlockParts:
     lanes, words, out = known["LANES"], known["WORDS"], known["OUT_BITS"]
     kept = min(known["X_BITS"] + known["F_BITS"], out)
     held = 2.0 * lanes * known["X_BITS"] + lanes * (kept + out) + 4
+    added = 0 if known["PRELU"] or known["SHIFT"] else lanes * out
     factors = Memory(
-        words, lanes * known["F_BITS"], rom=True, stages=2, columns=known.get("FACTORS_COLUMNS")
-    )
+        words, lanes * known["F_BITS"], rom=True, stages=2, taken=1,
+        columns=known.get("FACTORS_COLUMNS"),
+    )  # fmt: skip
     biases = Memory(words, lanes * out, rom=True, stages=3, columns=known.get("BIASES_COLUMNS"))
     multipliers = (
         Multiplier(
-            lanes, known["X_BITS"], known["F_BITS"], before=lanes * known["X_BITS"],
-            after=lanes * kept,
+            lanes, known["X_BITS"], known["F_BITS"], kept, before=lanes * known["X_BITS"],
+            after=lanes * kept, added=added, held=added,
         ),
     )  # fmt: skip
     if known["PRELU"]:
@@ -250,14 +299,8 @@ def _pair(known: Known) -> BlockParts:
         case 0 | 1:
             return join_parts((held, BlockParts(addition(out, lanes))))
         case 2:
-            return join_parts(
-                (
-                    held,
-                    BlockParts(
-                        multipliers=(Multiplier(lanes, a, b, lanes * (a + b), lanes * out),)
-                    ),
-                )
-            )
+            product = Multiplier(lanes, a, b, out, kept=lanes * (a + b), after=lanes * out)
+            return join_parts((held, BlockParts(multipliers=(product,))))
         case _:  # 3 and 4, the maximum and the minimum
             return join_parts(
                 (held, BlockParts({Work.COMPARE: lanes * out, Work.SELECT: lanes * out}))
@@ -265,22 +308,22 @@ def _pair(known: Known) -> BlockParts:
 
 
 def _pool(known: Known) -> BlockParts:
-    lanes, out = known["LANES"], known["OUT_BITS"]
+    lanes, out, groups = known["LANES"], known["OUT_BITS"], known["GROUPS"]
     tiles_w = known["WIDTH"] // known["TILE_W"]
-    partials = tiles_w * known["GROUPS"] if known["TILE_H"] > 1 else known["GROUPS"]
-    states = (
-        known["GROUPS"], known["HEIGHT"], known["WIDTH"], known["TILE_H"], known["TILE_W"],
-        known["HEIGHT"] // known["TILE_H"] + 1, tiles_w + 1, partials,
-    )  # fmt: skip
+    partials = tiles_w * groups if known["TILE_H"] > 1 else groups
     wide = lanes * out
-    work: dict[Work, float] = {Work.SELECT: wide}
+    work: dict[Work, float] = {Work.SELECT: wide, Work.REGISTER: 1}
     if known["SUM"]:
         work |= addition(out, lanes)
     else:
         work[Work.COMPARE] = wide
         work[Work.SELECT] += wide
-    parts = [counter(number) for number in states]
-    return join_parts((*parts, BlockParts(work, (Memory(partials, wide),))))
+    parts = [counter(groups), counter(partials)]
+    for axis in ("H", "W"):
+        size = known["HEIGHT" if axis == "H" else "WIDTH"]
+        parts += [counter(size + 1), counter(known[f"TILE_{axis}"] + 1), registers(5)]
+    memory = Memory(partials, wide, registered=groups == 1)
+    return join_parts((*parts, BlockParts(work, (memory,))))
 
 
 def _reduce(known: Known) -> BlockParts:

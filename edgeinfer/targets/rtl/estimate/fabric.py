@@ -32,14 +32,20 @@ class FabricCosts:
     small_lut: int  # LUTs that it takes
     small_cost: float  # by which Yosys chooses
     small_flat: float  # of that, what a memory costs of which only some bits are used
+    small_early: float  # what is added if it is read a cycle early
     block_cost: float
     rom_cost: float  # of a bit in logic
     ram_cost: float
     fetch_words: int  # that one LUT can look up
     half_bits: int  # up to this, a multiplier is half a DSP block; 0: there are no halves
     least_bits: int  # of a product, for a DSP block
-    takes_before: bool  # whether DSP blocks take in the registers of their inputs
-    takes_after: bool  # and of their products
+    ports: tuple[int, int]  # the widest numbers that one DSP block multiplies
+    joined_bits: int  # up to this, blocks are joined without additions; 0: never
+    takes_before: int  # rows of registers that DSP blocks take in before the multiplier
+    takes_kept: bool  # whether also of those that must not be moved
+    takes_after: bool  # and the register of the product
+    takes_sums: bool  # and the addition that follows, with its register
+    shifts_from: int  # so many registers in a row are a shift register in a LUT; 0: never
     lut: Mapping[Work, float]
     ff: Mapping[Work, float]
     pipeline: Mapping[Work, float]  # of an unrolled pipeline, whose blocks Yosys merges
@@ -78,8 +84,9 @@ def fabric_from(entry: Mapping[str, Any]) -> FabricCosts:
     def bands(which: str) -> dict[str, tuple[float, float]]:
         return {kind: (float(low), float(high)) for kind, (low, high) in entry[which].items()}
 
+    rules = {**entry["rules"], "ports": tuple(entry["rules"]["ports"])}
     return FabricCosts(
-        **entry["rules"], lut=costs("lut"), ff=costs("ff"), pipeline=costs("pipeline"),
+        **rules, lut=costs("lut"), ff=costs("ff"), pipeline=costs("pipeline"),
         band=bands("band"), block_band=bands("block_band"),
     )  # fmt: skip
 
@@ -102,8 +109,10 @@ def work_of(
     def add(kind: Work, amount: float) -> None:
         work[kind] = work.get(kind, 0.0) + amount
 
+    inside = any(_is_whole(one, fabric, dsp=dsp) for one in made.multipliers)
     for memory in made.memories:
-        _decide_memory(memory, fabric, add, takes)
+        taken = min(memory.taken, fabric.takes_before) if inside else 0
+        _decide_memory(memory, memory.stages - taken, fabric, add, takes)
     for multiplier in made.multipliers:
         _decide_multiplier(multiplier, fabric, add, takes, dsp=dsp)
     return work, takes
@@ -119,7 +128,9 @@ def amounts(made: BlockParts, fabric: FabricCosts, *, dsp: bool) -> dict[str, fl
     return takes
 
 
-def _decide_memory(memory: Memory, fabric: FabricCosts, add: Add, takes: dict[str, float]) -> None:
+def _decide_memory(
+    memory: Memory, stages: int, fabric: FabricCosts, add: Add, takes: dict[str, float]
+) -> None:
     words, bits = memory.words, memory.bits
     if words <= 1:
         if not memory.rom:
@@ -130,21 +141,34 @@ def _decide_memory(memory: Memory, fabric: FabricCosts, add: Add, takes: dict[st
     block = blocks(memory) * fabric.block_cost
     if block < min(logic, small):
         takes["bram18"] += blocks(memory)
-        add(Work.REGISTER, bits * max(memory.stages - 1, 0))
+        _hold(bits, max(stages - 1, 0), fabric, add, takes)
         if memory.queue:
             add(Work.REGISTER, bits + bits_for(words))
             add(Work.SELECT, bits)
         return
-    add(Work.REGISTER, memory.distinct * memory.stages)
+    _hold(memory.distinct, stages, fabric, add, takes)
     if small < logic:
         rows, columns = _small_shape(memory, fabric)
         takes["lut"] += rows * columns * fabric.small_lut
         add(Work.SELECT, (rows - 1) * bits)
+        if memory.registered and words > 2:
+            add(Work.REGISTER, bits_for(words))
     elif memory.rom:
-        add(Work.FETCH, memory.distinct * math.ceil(words / fabric.fetch_words))
+        if not memory.joined or words << memory.joined > fabric.fetch_words:
+            pieces = math.ceil(words / fabric.fetch_words)
+            add(Work.FETCH, memory.distinct * pieces)
+            add(Work.JOIN, memory.distinct * (pieces - 1))
     else:
         add(Work.REGISTER, words * bits)
         add(Work.CHOOSE, words * bits)
+
+
+def _hold(bits: int, stages: int, fabric: FabricCosts, add: Add, takes: dict[str, float]) -> None:
+    """Registers in a row."""
+    if fabric.shifts_from and stages >= fabric.shifts_from:
+        takes["lut"] += bits
+    else:
+        add(Work.REGISTER, bits * stages)
 
 
 def blocks(memory: Memory) -> int:
@@ -168,22 +192,50 @@ def _small_cost(memory: Memory, fabric: FabricCosts) -> float:
     if rest:
         share = rest / fabric.small_bits if fabric.small_flat else 1.0
         last = fabric.small_flat + (fabric.small_cost - fabric.small_flat) * share
-    joining = (rows - 1) * memory.bits
+    joining = (rows - 1) * memory.bits + (fabric.small_early if memory.registered else 0.0)
     return rows * (whole * fabric.small_cost + last) + joining
+
+
+def _is_whole(multiplier: Multiplier, fabric: FabricCosts, *, dsp: bool) -> bool:
+    """Whether a product leaves DSP blocks as a whole, with nothing to add outside of them."""
+    pieces = _pieces(multiplier, fabric, dsp=dsp)
+    return pieces == 1 or (pieces > 0 and max(multiplier.a, multiplier.b) <= fabric.joined_bits)
+
+
+def _pieces(multiplier: Multiplier, fabric: FabricCosts, *, dsp: bool) -> int:
+    """DSP blocks for one product; none where it is made of LUTs."""
+    a, b = max(multiplier.a, multiplier.b), min(multiplier.a, multiplier.b)
+    if not dsp or b < 2 or min(a + b, multiplier.out) < fabric.least_bits:
+        return 0
+    pieces = 1
+    for bits, port in ((a, fabric.ports[0]), (b, fabric.ports[1])):
+        pieces *= 1 if bits <= port else math.ceil(bits / fabric.ports[1])
+    return pieces
 
 
 def _decide_multiplier(
     multiplier: Multiplier, fabric: FabricCosts, add: Add, takes: dict[str, float], *, dsp: bool
 ) -> None:
     a, b = multiplier.a, multiplier.b
-    if not dsp or min(a, b) < 2 or a + b < fabric.least_bits:
-        add(Work.PRODUCT, multiplier.count * a * b)
+    pieces = _pieces(multiplier, fabric, dsp=dsp)
+    if not pieces:
+        if min(a, b) == 1:
+            add(Work.SELECT, multiplier.count * max(a, b))
+            return
+        wanted = sum(min(b, multiplier.out - place) for place in range(min(a, multiplier.out)))
+        add(Work.PRODUCT, multiplier.count * wanted)
         return
     half = 0.5 if max(a, b) <= fabric.half_bits else 1.0
-    pieces = math.ceil(max(a, b) / 18) * math.ceil(min(a, b) / 18)
     takes["dsp"] += multiplier.count * half * pieces
-    add(Work.ADD, multiplier.count * (pieces - 1) * (a + b))
+    if not _is_whole(multiplier, fabric, dsp=dsp):
+        add(Work.ADD, multiplier.count * (pieces - 1) * (a + b))
+        return
     if fabric.takes_before:
         add(Work.REGISTER, -float(multiplier.before))
+    if fabric.takes_kept:
+        add(Work.REGISTER, -float(multiplier.kept))
     if fabric.takes_after:
         add(Work.REGISTER, -float(multiplier.after))
+    if fabric.takes_sums:
+        add(Work.ADD, -float(multiplier.added))
+        add(Work.REGISTER, -float(multiplier.held))

@@ -26,12 +26,15 @@ class Work(StrEnum):
     SHORT_ADD = "short_add"  # of which one side is a single bit: roundings
     LOOK_AHEAD = "look_ahead"  # joints of the carries of additions, where no carry chains are used
     SELECT = "select"  # two to one
+    BASE = "base"  # of accumulators: what the next term is added to, the bias or the sum so far
     CHOOSE = "choose"  # one of many, by number: inputs of the choice
     PICK = "pick"  # one of many, each compared: inputs of the choice
+    PICK_MANY = "pick_many"  # the same, where there are more than a few
     COMPARE = "compare"
     PRODUCT = "product"  # bit by bit, of multipliers made of LUTs
     DIGIT = "digit"  # additions that a constant weight takes
-    FETCH = "fetch"  # of a memory that is read through LUTs, each a bit of 16 words
+    FETCH = "fetch"  # of a memory that is read through LUTs: a bit of as many words as one holds
+    JOIN = "join"  # what chooses between two of those
     TRUTH = "truth"  # of a function of as many bits as a LUT reads
 
 
@@ -41,7 +44,9 @@ class Memory:
     many of its bits differ. `stages`: registers that follow, of which a block memory has one.
 
     A queue's word is read from outside, through a register of the reader: a block memory takes
-    that in, and has registers for what is being written, where the old word is wanted."""
+    that in, and has registers for what is being written, where the old word is wanted. One whose
+    place comes straight from a register (`registered`) is read a cycle early where it is made of
+    LUTs, so the place is held twice."""
 
     words: int
     bits: int
@@ -49,6 +54,9 @@ class Memory:
     stages: int = 0
     columns: int | None = None
     queue: bool = False
+    registered: bool = False
+    taken: int = 0  # of the stages, as many as a DSP block has room for in front of its multiplier
+    joined: int = 0  # inputs that go into the same LUT as what is read
 
     @property
     def distinct(self) -> int:
@@ -58,14 +66,19 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Multiplier:
-    """So many of `a` by `b` bits, and the bits of registers that a DSP block may take in: `before`
-    hold its inputs, `after` its product."""
+    """So many of `a` by `b` bits, of whose products `out` are wanted, and what a DSP block may take
+    in: bits of registers before it (`kept`, where they must not be moved) and `after` it, the
+    additions that follow (`added`), and the registers behind those (`held`)."""
 
     count: int
     a: int
     b: int
+    out: int
     before: int = 0
+    kept: int = 0
     after: int = 0
+    added: int = 0
+    held: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,15 +119,16 @@ def registers(bits: float) -> BlockParts:
     return BlockParts({Work.REGISTER: bits})
 
 
-def queue(width: int, depth: int) -> BlockParts:
-    """An `ei_fifo`: two places, two counts, two flags, and the beats."""
+def queue(width: int, depth: int, held: bool = False) -> BlockParts:
+    """An `ei_fifo`: two places, two counts, two flags, and the beats. `held`: its reader begins
+    with a register, which takes the place of one for the place."""
     place, count = bits_for(depth), depth.bit_length()
     work: dict[Work, float] = {
         Work.QUEUES: 1,
         Work.QUEUE_COUNT: 2 * (place + count),
         Work.REGISTER: 2 * (place + count) + 2,
     }
-    return BlockParts(work, (Memory(depth, width, queue=True),))
+    return BlockParts(work, (Memory(depth, width, queue=True, registered=not held),))
 
 
 @cache

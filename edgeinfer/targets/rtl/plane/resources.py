@@ -166,7 +166,7 @@ def _engine(design: PlaneDesign) -> BlockParts:
     starts = Memory(engine.passes, wide, rom=True, stages=1)
     held = (3 + engine.pe) * engine.channels * engine.difference_bits
     multiplier = Multiplier(
-        by_dsp, x, w, before=by_dsp * engine.weights.bits, after=by_dsp * (x + w)
+        by_dsp, x, w, x + w, before=by_dsp * engine.weights.bits, after=by_dsp * (x + w)
     )
     pairs = (w + 1) // 2  # of a weight's bits, each an addition
     return join_parts((
