@@ -96,7 +96,7 @@ def read_where(site: Site, arguments: Arguments) -> str:
         return _add_affine(site, truth.name, taken - left, left, site.name())
     other = _negate(site, truth.name, site.name("otherwise"))
     parts = (
-        _masked(site, mask, x, site.name(label))
+        _mask_value(site, mask, x, site.name(label))
         for mask, x, label in ((truth.name, a, "taken"), (other, b, "left"))
     )
     return site.add(MergeNode(site.name(), tuple(parts), MergeKind.ADD))
@@ -164,7 +164,7 @@ def _negate(site: Site, truth: str, name: str) -> str:
     return _add_affine(site, truth, -np.ones(1), np.ones(1), name)
 
 
-def _masked(site: Site, mask: str, x: Any, name: str) -> str:
+def _mask_value(site: Site, mask: str, x: Any, name: str) -> str:
     """x where a mask is 1, else 0."""
     if isinstance(x, CallTensor):
         if len(site.shape(x.name)) != len(site.shape(mask)):
