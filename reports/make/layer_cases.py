@@ -179,6 +179,12 @@ def _not_equal(x: Any) -> Any:
     return x * keras.ops.cast(keras.ops.not_equal(shown, 0.0), "float32")
 
 
+def _where(x: Any) -> Any:
+    import keras
+
+    return keras.ops.where(keras.ops.less(x, 0.3), 0.25 * x, keras.ops.tanh(x))
+
+
 def _at_lit_pixels(x: Any) -> Any:
     """A convolution whose result stays at the pixels that are brighter than a number."""
     import keras
@@ -329,6 +335,7 @@ SEVERAL: list[Row] = [
     ("x[1:] / 3, c - x, x * y", "Slice, Mul, Sub", SERIES, _operators),
     ("x / y", "Div", SERIES, _quotient),
     ("ops.not_equal", "Equal", SERIES, _not_equal),
+    ("ops.where", "Where", SERIES, _where),
     ("Dot", "MatMul", SERIES, _dot),
     ("ops.matmul", "MatMul", SERIES, _matmul),
     ("ops.einsum", "Einsum", SERIES, _einsum),
@@ -346,6 +353,7 @@ RECURRENT: list[Row] = [
     ("RNN([GRUCell, SimpleRNNCell])", "-", SERIES, _cells),
     ("LSTM(100 steps)", "LSTM", LONG, _layer("LSTM", 4)),
     ("GRU(Masking)", "-", SERIES, _mask_steps),
+    ("LSTM(stateful)", "-", SERIES, _layer("LSTM", 4, stateful=True)),
 ]
 SPARSE: list[Row] = [
     ("Conv2D at lit pixels", "Greater, Conv, Mul", PICTURE, _at_lit_pixels),

@@ -55,7 +55,7 @@ def run_case(case: LayerCase) -> LayerRow:
 
     keras.utils.clear_session()
     keras.utils.set_random_seed(1)
-    inputs = keras.Input(case.shape, name="x")
+    inputs = keras.Input(case.shape, batch_size=1, name="x")  # as stateful layers ask for
     stages: dict[str, str] = {}
     with scratch_folder("layers") as folder:
         path = folder / "net.keras"

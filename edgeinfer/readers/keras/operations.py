@@ -16,14 +16,10 @@ import numpy as np
 
 from edgeinfer.graph.nodes import (
     ActivationNode,
-    ConcatNode,
     Function,
     MergeKind,
-    MoveNode,
-    ReshapeNode,
-    SitesNode,
 )
-from edgeinfer.readers.keras import arithmetic, indexing, rearranging, reducing
+from edgeinfer.readers.keras import arithmetic, comparing, indexing, rearranging, reducing
 from edgeinfer.readers.keras.arguments import (
     Arguments,
     CallTensor,
@@ -316,51 +312,6 @@ def _power(site: Site, arguments: Arguments) -> str:
     return arithmetic.add_power(site, *_operands(arguments))
 
 
-def _greater(site: Site, arguments: Arguments) -> str:
-    """Which pixels of one channel are brighter than a number."""
-    x, limit = _operands(arguments)
-    if not isinstance(x, CallTensor) or isinstance(limit, CallTensor):
-        raise UnsupportedLayerError("only a tensor is compared, and with a number")
-    threshold = as_constant(limit)
-    if threshold.size != 1:
-        raise UnsupportedLayerError("it compares a tensor with several numbers; one is read")
-    if site.shape(x.name)[-1:] != (1,):
-        raise UnsupportedLayerError(
-            f"it compares a tensor of {site.shape(x.name)}; only one channel is, so take the "
-            "maximum over the channels first (keras.ops.max with keepdims)"
-        )
-    return site.add(SitesNode(site.name(), x.name, float(threshold.reshape(()))))
-
-
-def _not_equal(site: Site, arguments: Arguments) -> str:
-    """Which elements are another number: what is left of them is above or below zero."""
-    x, other = _operands(arguments)
-    value = None if isinstance(other, CallTensor) else as_constant(other)
-    if not isinstance(x, CallTensor) or value is None or value.size != 1:
-        raise UnsupportedLayerError("only a tensor is compared, and with one number")
-    shape, rest = site.shape(x.name), x.name
-    if value.any():
-        rest = add_affine(site, rest, 1.0, -float(value.reshape(())), site.name("difference"))
-    column = site.add(ReshapeNode(site.name("column"), rest, (*shape, 1)))
-    turned = add_affine(site, column, -1.0, 0.0, site.name("negative"))
-    both = site.add(ConcatNode(site.name("signs"), (column, turned), -1))
-    truth = site.add(SitesNode(site.name("truth"), both, 0.0))
-    return site.add(ReshapeNode(site.name(), truth, shape))
-
-
-def _any(site: Site, arguments: Arguments) -> str:
-    """The largest of truths, which are 0 and 1."""
-    made = {node.name: node for node in site.builder.nodes}
-    node = made[arguments.tensor()]
-    while isinstance(node, MoveNode):
-        node = made[node.x]
-    if not isinstance(node, SitesNode):
-        raise UnsupportedLayerError(
-            "it reads numbers, not truths; compare them first, keras.ops.not_equal(x, 0)"
-        )
-    return reducing.read_max(site, arguments)
-
-
 _ACROSS = (
     "which sums along the batch; multiply by the transposed keras.ops.one_hot(index, num_segments) "
     "instead, which sums within each sample"
@@ -411,9 +362,17 @@ READERS: dict[str, Reader] = {
     "minimum": _merge(MergeKind.MINIMUM),
     "true_divide": _divide,
     "power": _power,
-    "greater": _greater,
-    "not_equal": _not_equal,
-    "any": _any,
+    "greater": comparing.read_greater,
+    "less": comparing.read_less,
+    "greater_equal": comparing.read_greater_equal,
+    "less_equal": comparing.read_less_equal,
+    "equal": comparing.read_equal,
+    "not_equal": comparing.read_not_equal,
+    "any": comparing.read_any,
+    "logical_not": comparing.read_not,
+    "logical_and": comparing.read_and,
+    "logical_or": comparing.read_or,
+    "where": comparing.read_where,
     "square": arithmetic.read_square,
     "negative": arithmetic.read_negative,
     "clip": arithmetic.read_clip,
@@ -436,6 +395,7 @@ READERS: dict[str, Reader] = {
     "slice": rearranging.read_slice,
     "pad": rearranging.read_pad,
     "flip": rearranging.read_flip,
+    "roll": rearranging.read_roll,
     "take": indexing.read_take,
     "gather": indexing.read_gather,
     "take_along_axis": indexing.read_take_along_axis,

@@ -303,6 +303,17 @@ def read_flip(site: Site, arguments: Arguments) -> str:
     return site.add(FlipNode(site.name(), x, axes_of(axis, len(site.shape(x)))))
 
 
+def read_roll(site: Site, arguments: Arguments) -> str:
+    """An axis moved on, its last entries becoming its first."""
+    x = arguments.tensor()
+    shift = np.atleast_1d(as_constant(arguments.option("shift")))
+    if shift.size != 1 or arguments.option("axis") is None:
+        raise UnsupportedLayerError("it moves several axes on; one at a time is read")
+    axis = axis_in(site, x, arguments.option("axis"))
+    places = np.roll(np.arange(site.shape(x)[axis]), int(shift[0]))
+    return site.add(GatherNode(site.name(), x, axis, tuple(places.tolist())))
+
+
 def read_take(site: Site, arguments: Arguments) -> str:
     """Entries of an axis by constant indices, in the shape of these."""
     x = arguments.tensor()

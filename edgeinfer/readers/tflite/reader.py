@@ -127,7 +127,7 @@ def _draw(model: TfliteModel, path: Path) -> LoadedModel:
         except UnreadableOperatorError as error:
             offences.append(Offence(tensor.name, "input", str(error)))
             known[tensor.index] = None
-    inside = _computed_with(model)
+    inside = _tensors_inside(model)
     for op in model.operators:
         made: Sequence[Value | None] = [None] * len(op.outputs)
         try:
@@ -151,7 +151,7 @@ def _draw(model: TfliteModel, path: Path) -> LoadedModel:
     return LoadedModel(graph, Recipe.of(d.activations, d.weights), tuple(d.findings))
 
 
-def _computed_with(model: TfliteModel) -> frozenset[int]:
+def _tensors_inside(model: TfliteModel) -> frozenset[int]:
     """Tensors that operators compute with, those on their way out being brought to another type or
     scale left out."""
     found: set[int] = set()

@@ -15,6 +15,7 @@ from edgeinfer.graph.nodes import ConcatNode, SliceNode, TransposeNode
 from edgeinfer.readers.tflite.moving import lead_of, numbers_of, place_steps
 from edgeinfer.readers.tflite.pooling import same_scale
 from edgeinfer.readers.tflite.values import StepDrawing, Steps, UnreadableOperatorError, inner
+from quantization.fixed import Ints
 
 
 def read_pack(d: StepDrawing, name: str, op: Operator, xs: Sequence[Steps]) -> list[Steps]:
@@ -81,6 +82,7 @@ def read_mirror_pad(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
     """MIRROR_PAD: what lies inside, reflected; with the edge twice where it is symmetric."""
     mode = "symmetric" if op.options.symmetric else "reflect"
     pads = numbers_of(op, 1).reshape(-1, 2)
+    _check_sizes(op, np.asarray(x.shape) + pads.sum(axis=1))
     places = [
         np.pad(np.arange(size), (int(before), int(after)), mode)  # type: ignore[call-overload]
         for size, (before, after) in zip(x.shape, pads, strict=True)
@@ -91,8 +93,17 @@ def read_mirror_pad(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
 def read_tile(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
     """TILE: a tensor so many times along each axis."""
     counts = numbers_of(op, 1).reshape(-1).tolist()
+    _check_sizes(op, np.asarray(x.shape) * np.asarray(counts, np.int64))
     places = [list(range(size)) * n for size, n in zip(x.shape, counts, strict=True)]
     return _take_all(d, name, op, x, places)
+
+
+def _check_sizes(op: Operator, sizes: Ints) -> None:
+    """Refuse what a file says of its output and does not declare, before anything is so large."""
+    if sizes.tolist() != list(op.outputs[0].shape):
+        raise UnreadableOperatorError(
+            f"it makes {sizes.tolist()}; its output is declared as {op.outputs[0].shape}"
+        )
 
 
 def _take_all(

@@ -57,9 +57,9 @@ def read_softmax(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
     total = _pool(d, f"{name}_sum", rough, PoolNodeKind.SUM)
     power = _power_of(d, name, total, width)
     product = MergeNode(d.fresh(f"{name}_half"), (total, power), MergeKind.MULTIPLY)
-    half = d.add(product, Quantizer(_unsigned(FRAC), Rounding.RND, SAT))
+    half = d.add(product, Quantizer(_positive_type(FRAC), Rounding.RND, SAT))
     inverse = _invert(d, name, half)
-    share = _multiply(d, f"{name}_share", exact, inverse, _unsigned(FRAC))
+    share = _multiply(d, f"{name}_share", exact, inverse, _positive_type(FRAC))
     moved = d.add(MergeNode(d.fresh(f"{name}_moved"), (share, power), MergeKind.MULTIPLY))
     level = _scale(d, f"{name}_level", moved, 1, FRAC + 3, Quantizer(LEVELS, Rounding.RND, SAT))
     offset = np.asarray(least - zero_of(out), np.int64)
@@ -152,21 +152,21 @@ def _power_of(d: StepDrawing, name: str, total: str, width: int) -> str:
 
 def _invert(d: StepDrawing, name: str, half: str) -> str:
     """1/(2 half) with 31 fractional bits, for a half to one with as many."""
-    line = Quantizer(_signed(TWO_BITS + 2), Rounding.RND, SAT)
+    line = Quantizer(_signed_type(TWO_BITS + 2), Rounding.RND, SAT)
     x = _scale(d, f"{name}_line", half, SLOPE, FRAC, line)
     start = np.asarray(START, np.int64)
-    wide = Quantizer(_unsigned(TWO_BITS + 2), Rounding.RND, SAT)
+    wide = Quantizer(_positive_type(TWO_BITS + 2), Rounding.RND, SAT)
     x = d.affine(d.fresh(f"{name}_start"), x, ZERO + 1, 0, wide, start)
     one = np.asarray(1 << TWO_BITS, np.int64)
     for _ in range(REFINEMENTS):
         product = _multiply(d, f"{name}_product", half, x, wide.type)
-        near = Quantizer(_signed(NEAR_BITS), Rounding.RND, SAT)
+        near = Quantizer(_signed_type(NEAR_BITS), Rounding.RND, SAT)
         rest = d.affine(d.fresh(f"{name}_rest"), product, ZERO - 1, 0, near, one)
-        more = _multiply(d, f"{name}_more", rest, x, _signed(NEAR_BITS + 1))
+        more = _multiply(d, f"{name}_more", rest, x, _signed_type(NEAR_BITS + 1))
         four = _scale(d, f"{name}_four", more, 4, 0)
         node = MergeNode(d.fresh(f"{name}_refined"), (x, four), MergeKind.ADD)
         x = d.add(node, wide)
-    return _scale(d, f"{name}_inverse", x, 2, 0, Quantizer(_unsigned(FRAC), Rounding.RND, SAT))
+    return _scale(d, f"{name}_inverse", x, 2, 0, Quantizer(_positive_type(FRAC), Rounding.RND, SAT))
 
 
 def _multiply(d: StepDrawing, name: str, a: str, b: str, type_: Fixed) -> str:
@@ -181,9 +181,9 @@ def _scale(
     return d.affine(d.fresh(name), x, np.asarray(factor, np.int64), frac, quantizer)
 
 
-def _signed(bits: int) -> Fixed:
+def _signed_type(bits: int) -> Fixed:
     return Fixed(True, bits, bits)
 
 
-def _unsigned(bits: int) -> Fixed:
+def _positive_type(bits: int) -> Fixed:
     return Fixed(False, bits, bits)

@@ -54,6 +54,23 @@ KERAS3: list[tuple[str, tuple[int, ...], Callable[[Any], Any]]] = [
         IMAGE,
         lambda x: x * K.cast(K.greater(K.max(x, axis=-1, keepdims=True), 1.3), "float32"),
     ),
+    ("greater", TABLE, lambda x: x * K.cast(x > K.tanh(x), "float32")),
+    ("where", TABLE, lambda x: K.where(K.greater(x, 0.5), x, 0.1 * x)),
+    ("where of constants", TABLE, lambda x: K.where(K.less_equal(x, ROW), 1.0, -0.5)),
+    (
+        "truths",
+        TABLE,
+        lambda x: K.where(
+            K.logical_and(
+                K.logical_not(K.greater_equal(x, x[:, :1])),
+                K.logical_or(K.less(x, -0.2), K.not_equal(K.relu(x), 0.0)),
+            ),
+            K.tanh(x),
+            0.25,
+        ),
+    ),
+    ("equal", TABLE, lambda x: x + K.cast(K.equal(K.relu(x), 0.0), "float32")),
+    ("roll", TABLE, lambda x: K.roll(K.roll(x, 2, axis=-1), -1, axis=1)),
     ("pixels from channels", IMAGE, lambda x: K.depth_to_space(x, 2)),
     ("abs", TABLE, lambda x: K.absolute(x)),
     *(
@@ -275,8 +292,8 @@ def square_of(x: Any) -> Any:
 
 
 REFUSED: list[tuple[str, Callable[[Any], Any], str]] = [
-    ("several channels compared", lambda x: x * K.cast(x > 0.5, "float32"), "only one channel is"),
-    ("two tensors compared", lambda x: x * K.cast(x > K.tanh(x), "float32"), "with a number"),
+    ("a choice by numbers", lambda x: K.where(x, x, -x), "numbers, not truths"),
+    ("a choice of what hides all", lambda x: K.where(x > 0, x, -1e9), r"fills in -1e\+09"),
     (
         "matrices for several",
         lambda x: x[:, None] @ K.reshape(x, (-1, 2, 6, 2)),
@@ -289,7 +306,6 @@ REFUSED: list[tuple[str, Callable[[Any], Any], str]] = [
     ("batch reshaped", lambda x: K.reshape(x, (-1, 6)), "mixes the batch"),
     ("samples taken", lambda x: x[1:, :], "out of the batch"),
     ("reflected", lambda x: K.pad(x, ((0, 0), (1, 1), (0, 0)), "reflect"), "mode 'reflect'"),
-    ("comparison", lambda x: K.where(x > 0, x, -x), "keras.ops.Greater.*not known"),
     ("cumsum", lambda x: K.cumsum(x, axis=1), "keras.ops.Cumsum.*not known"),
     ("argmax", lambda x: K.argmax(x), "keras.ops.Argmax: it names no axis"),
     ("batched einsum", lambda x: K.einsum("bij,ijk->bik", x, RNG.normal(size=(4, 6, 2))), "kernel"),

@@ -241,3 +241,4 @@ def test_a_stream_is_alike_in_hls_and_rtl(tmp_path: Path) -> None:
     assert np.abs(got - wanted).max() < 0.02
     run = network.compile(tmp_path / "run", targets=("hls", "rtl"))
     assert run.exact and len(run.result.agreement) == 3
+    assert not any("the Program is wrong" in finding for finding in run.result.findings)

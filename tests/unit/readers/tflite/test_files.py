@@ -134,6 +134,16 @@ def test_a_softmax_inside_has_the_levels_that_its_kernel_knows(tmp_path: Path) -
         _load(tflite(tensors, steps, ["x"], ["y"]), tmp_path)
 
 
+@pytest.mark.parametrize("op", ["TILE", "MIRROR_PAD"])
+def test_a_size_that_is_not_declared_is_refused_before_it_is_made(op: str, tmp_path: Path) -> None:
+    x, y = T("x", (1, 2)), T("y", (1, 4))
+    shape = (2,) if op == "TILE" else (2, 2)
+    given = T("n", shape, "INT32", np.full(shape, 2**31 - 1), (), ())
+    step = O(op, ("x", "n"), ("y",), 1)
+    with pytest.raises(UnsupportedModelError, match=r"declared as \(1, 4\)"):
+        _load(tflite([x, given, y], [step], ["x"], ["y"]), tmp_path)
+
+
 @pytest.mark.slow
 def test_attention_in_integers_is_alike_in_every_stage(tmp_path: Path) -> None:
     """Products of two tensors around a softmax, from the reference kernels to RTL."""

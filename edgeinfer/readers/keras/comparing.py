@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Comparisons, which make truths of 0 and 1, what joins truths, and choices by them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from edgeinfer.graph.nodes import (
+    AffineNode,
+    ConcatNode,
+    Floats,
+    MergeKind,
+    MergeNode,
+    MoveNode,
+    ReshapeNode,
+    SitesNode,
+)
+from edgeinfer.readers.keras import arithmetic, reducing
+from edgeinfer.readers.keras.arguments import Arguments, CallTensor, as_constant, per_sample
+from edgeinfer.readers.keras.builder import Site
+from edgeinfer.readers.keras.fields import UnsupportedLayerError
+
+LARGEST_FILL = 1e6  # what a choice may fill in, so that other numbers are not lost beside it
+
+
+def read_greater(site: Site, arguments: Arguments) -> str:
+    """x > y; of one channel and a number: which pixels are brighter."""
+    return _whether_greater(site, *_pair_of(arguments), site.name())
+
+
+def read_less(site: Site, arguments: Arguments) -> str:
+    """x < y."""
+    a, b = _pair_of(arguments)
+    return _whether_greater(site, b, a, site.name())
+
+
+def read_greater_equal(site: Site, arguments: Arguments) -> str:
+    """x >= y."""
+    a, b = _pair_of(arguments)
+    return _negate(site, _whether_greater(site, b, a, site.name("less")), site.name())
+
+
+def read_less_equal(site: Site, arguments: Arguments) -> str:
+    """x <= y."""
+    a, b = _pair_of(arguments)
+    return _negate(site, _whether_greater(site, a, b, site.name("greater")), site.name())
+
+
+def read_not_equal(site: Site, arguments: Arguments) -> str:
+    """Which elements are another number."""
+    return _whether_apart(site, *_pair_of(arguments), site.name())
+
+
+def read_equal(site: Site, arguments: Arguments) -> str:
+    """Which elements are this number."""
+    return _negate(
+        site, _whether_apart(site, *_pair_of(arguments), site.name("other")), site.name()
+    )
+
+
+def read_any(site: Site, arguments: Arguments) -> str:
+    """The largest of truths."""
+    _check_truth(site, arguments.tensor())
+    return reducing.read_max(site, arguments)
+
+
+def read_not(site: Site, arguments: Arguments) -> str:
+    """What is not true."""
+    x = arguments.tensor()
+    _check_truth(site, x)
+    return _negate(site, x, site.name())
+
+
+def read_and(site: Site, arguments: Arguments) -> str:
+    """What is true in both."""
+    return _join(site, MergeKind.MULTIPLY, arguments)
+
+
+def read_or(site: Site, arguments: Arguments) -> str:
+    """What is true in one or both."""
+    return _join(site, MergeKind.MAXIMUM, arguments)
+
+
+def read_where(site: Site, arguments: Arguments) -> str:
+    """truth x a + (1 - truth) x b: products with 0 and 1, which round nothing."""
+    truth = arguments.take(0, "condition")
+    a, b = arguments.take(1, "x1", "x"), arguments.take(2, "x2", "y")
+    if not isinstance(truth, CallTensor):
+        raise UnsupportedLayerError("it chooses by a constant")
+    _check_truth(site, truth.name)
+    if not isinstance(a, CallTensor) and not isinstance(b, CallTensor):
+        taken, left = _fill(site, truth.name, a), _fill(site, truth.name, b)
+        return _add_affine(site, truth.name, taken - left, left, site.name())
+    other = _negate(site, truth.name, site.name("otherwise"))
+    parts = (
+        _mask_value(site, mask, x, site.name(label))
+        for mask, x, label in ((truth.name, a, "taken"), (other, b, "left"))
+    )
+    return site.add(MergeNode(site.name(), tuple(parts), MergeKind.ADD))
+
+
+def _pair_of(arguments: Arguments) -> tuple[Any, Any]:
+    return arguments.take(0, "x", "x1", "a"), arguments.take(1, "y", "x2", "b")
+
+
+def _join(site: Site, kind: MergeKind, arguments: Arguments) -> str:
+    a, b = _pair_of(arguments)
+    for each in (a, b):
+        if not isinstance(each, CallTensor):
+            raise UnsupportedLayerError("it joins a truth with a constant")
+        _check_truth(site, each.name)
+    return arithmetic.add_pair(site, kind, a, b)
+
+
+def _whether_greater(site: Site, a: Any, b: Any, name: str) -> str:
+    if isinstance(a, CallTensor) and not isinstance(b, CallTensor):
+        threshold = as_constant(b)
+        if threshold.size == 1:
+            return _above(site, a.name, float(threshold.reshape(())), name)
+    return _above(site, _difference(site, a, b), 0.0, name)
+
+
+def _above(site: Site, x: str, threshold: float, name: str) -> str:
+    """Which elements are above a number: those of one channel are pixels."""
+    shape = site.shape(x)
+    if len(shape) > 1 and shape[-1] == 1:
+        return site.add(SitesNode(name, x, threshold))
+    column = site.add(ReshapeNode(site.name("column"), x, (*shape, 1)))
+    truth = site.add(SitesNode(site.name("truth"), column, threshold))
+    return site.add(ReshapeNode(name, truth, shape))
+
+
+def _whether_apart(site: Site, a: Any, b: Any, name: str) -> str:
+    """What is left of a difference is above or below zero."""
+    rest = _difference(site, a, b)
+    shape = site.shape(rest)
+    column = site.add(ReshapeNode(site.name("column"), rest, (*shape, 1)))
+    turned = _add_affine(site, column, -np.ones(1), np.zeros(1), site.name("negative"))
+    both = site.add(ConcatNode(site.name("signs"), (column, turned), -1))
+    truth = site.add(SitesNode(site.name("truth"), both, 0.0))
+    return site.add(ReshapeNode(name, truth, shape))
+
+
+def _difference(site: Site, a: Any, b: Any) -> str:
+    """a - b, of which one at least is a tensor."""
+    if isinstance(a, CallTensor) and isinstance(b, CallTensor):
+        if len(site.shape(a.name)) != len(site.shape(b.name)):
+            raise UnsupportedLayerError("it compares tensors with unlike numbers of axes")
+        pair = (a.name, b.name)
+        return site.add(MergeNode(site.name("difference"), pair, MergeKind.SUBTRACT))
+    if not isinstance(a, CallTensor) and not isinstance(b, CallTensor):
+        raise UnsupportedLayerError("it compares no tensor")
+    sign, x, values = (1.0, a, b) if isinstance(a, CallTensor) else (-1.0, b, a)
+    shift = -sign * per_sample(as_constant(values), len(site.shape(x.name)))
+    if sign > 0 and not shift.any():
+        return str(x.name)
+    return _add_affine(site, x.name, np.full(1, sign), shift, site.name("difference"))
+
+
+def _negate(site: Site, truth: str, name: str) -> str:
+    return _add_affine(site, truth, -np.ones(1), np.ones(1), name)
+
+
+def _mask_value(site: Site, mask: str, x: Any, name: str) -> str:
+    """x where a mask is 1, else 0."""
+    if isinstance(x, CallTensor):
+        if len(site.shape(x.name)) != len(site.shape(mask)):
+            raise UnsupportedLayerError("it chooses from tensors with unlike numbers of axes")
+        return site.add(MergeNode(name, (mask, x.name), MergeKind.MULTIPLY))
+    return _add_affine(site, mask, _fill(site, mask, x), np.zeros(1), name)
+
+
+def _fill(site: Site, mask: str, x: Any) -> Floats:
+    values = per_sample(as_constant(x), len(site.shape(mask)))
+    if np.abs(values).max(initial=0.0) > LARGEST_FILL:
+        raise UnsupportedLayerError(
+            f"it fills in {values.flat[np.abs(values).argmax()]:g}, beside which no format holds "
+            f"other numbers; for attention, give the mask to the layer"
+        )
+    return values
+
+
+def _add_affine(site: Site, x: str, scale: Floats, shift: Floats, name: str) -> str:
+    return site.add(AffineNode(name, name, x, scale, shift))
+
+
+def _check_truth(site: Site, tensor: str) -> None:
+    """Refuse numbers where truths are meant."""
+    made = {node.name: node for node in site.builder.nodes}
+    waiting = [tensor]
+    while waiting:
+        node = made[waiting.pop()]
+        match node:
+            case SitesNode():
+                pass
+            case MoveNode():
+                waiting.append(node.x)
+            case MergeNode(kind=MergeKind.MULTIPLY | MergeKind.MAXIMUM):
+                waiting += node.xs
+            case AffineNode() if (node.scale == -1).all() and (node.shift == 1).all():
+                waiting.append(node.x)
+            case _:  # of nothing else it is known
+                raise UnsupportedLayerError(
+                    "it reads numbers, not truths; compare them first, keras.ops.not_equal(x, 0)"
+                )
