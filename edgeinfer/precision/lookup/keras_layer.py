@@ -96,7 +96,7 @@ class LookupDense(keras.layers.Layer):  # type: ignore[misc]
         return ops.cast(place, "int32"), position
 
     def rounded_tables(self) -> Any:
-        """Entries on their grid, of the edges that are kept; the others hold their middle."""
+        """Entries on their grid, of the edges that are kept; the others hold zeros."""
         scale = 2.0**self.frac
         tables = self.tables
         if self.fan_in is not None and self.fan_in < tables.shape[0]:

@@ -19,12 +19,12 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from edgeinfer.base.errors import InputError
+from edgeinfer.base.errors import InputError, ModelError
 from edgeinfer.precision.learned.front import TrainedFile
 from edgeinfer.precision.learned.train import LearnedLesson, Watch, fall
 from edgeinfer.precision.lookup.model import LookupModel
 from edgeinfer.precision.lookup.settings import LOOKUP_PACE, LookupPlan, LookupSettings
-from edgeinfer.precision.qat.aims import yields_logits
+from edgeinfer.precision.qat.aims import Loss, yields_logits
 from edgeinfer.precision.qat.losses import loss_between
 
 SETTLING = 0.35  # share of a point's steps in which no further edge goes
@@ -35,6 +35,12 @@ def learn_tables(
     plan: LookupPlan, lesson: LearnedLesson, settings: LookupSettings, watch: Watch
 ) -> Iterator[TrainedFile]:
     """The networks of the front, one after the other, as files of Keras."""
+    if lesson.aims[0].loss is Loss.SQUARED:
+        raise ModelError(
+            f"{plan.graph.name}: {plan.output} is a quantity; networks of tables are trained for "
+            f"classes and for yes or no.",
+            hint="Train it with --method learned or --method qat.",
+        )
     training, points = lesson.training, lesson.settings.points
     pace = training.pace(LOOKUP_PACE)
     x = lesson.samples.inputs[plan.input.name].astype(np.float32)
