@@ -25,6 +25,7 @@ from edgeinfer.graph.nodes import Graph
 from edgeinfer.ir.program import Program
 from edgeinfer.precision.learned.front import Bounds
 from edgeinfer.precision.learned.settings import LearnedSettings
+from edgeinfer.precision.lookup.settings import LookupSettings
 from edgeinfer.precision.ptq import PtqSettings
 from edgeinfer.precision.qat.settings import QatSettings
 from edgeinfer.readers import load as load_file
@@ -338,29 +339,28 @@ def learn(
     at_most: Mapping[str, float] | None = None,
     at_least: Mapping[str, float] | None = None,
     points: int = LearnedSettings().points,
+    neurons: int | None = None,
     epochs: int | None = None,
     seed: int = 0,
 ) -> Model:
-    """Train widths and weights together: a folder with a front of networks, and the one that was
-    chosen from it, the best within `at_most` (such as `{"lut": 2000}`) or the cheapest with
-    `at_least` (such as `{"auc": 0.93}`). Needs the extra `[train]`."""
+    """Train widths, or with `neurons` a network of tables: a folder with a front of networks, and
+    the best within `at_most` (`{"lut": 2000}`), or cheapest with `at_least`. Needs `[train]`."""
     require_extra("train", "Learning widths")
     from edgeinfer.run.learned import CHOSEN, LearnedOrder, learn_widths
 
-    source = model.source
     order = LearnedOrder(
         model.path,
         Path(folder),
         LearnedSettings(points),
         QatSettings(epochs=epochs, seed=seed),
         Bounds(at_most or {}, at_least or {}),
-        ENTRIES[source.reference] if isinstance(source, Simulation) else None,
+        ENTRIES[source.reference] if isinstance(source := model.source, Simulation) else None,
         source.path if isinstance(source, DataFile) else None,
         batch_axis=model.batch_axis,
+        lookup=None if neurons is None else LookupSettings(neurons),
     )
     learn_widths(order, notebook_progress())
-    chosen = Path(folder) / CHOSEN
-    return Model(chosen, load_file(chosen).graph, source)
+    return Model(chosen := Path(folder) / CHOSEN, load_file(chosen).graph, source)
 
 
 def compile(  # what it is called on the command line

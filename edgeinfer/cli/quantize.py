@@ -27,6 +27,7 @@ from edgeinfer.cli.verbs import (
 )
 from edgeinfer.precision.learned.front import Bounds, read_bounds
 from edgeinfer.precision.learned.settings import LearnedSettings
+from edgeinfer.precision.lookup.settings import LookupSettings
 from edgeinfer.precision.qat.settings import QatSettings
 
 BITS = 8
@@ -39,11 +40,11 @@ Method = Annotated[
     Parameter(help="ptq: formats from data, weights adapted to them; qat: weights trained as well"),
 ]
 QuantizeMethod = Annotated[
-    Literal["ptq", "qat", "learned"],
+    Literal["ptq", "qat", "learned", "lookup"],
     Parameter(
         help="ptq: formats from data, weights adapted to them; qat: weights trained as well; "
         "learned: a width for each weight and activation trained too, a front of networks in a "
-        "folder"
+        "folder; lookup: such a front of small networks whose edges are tables"
     ),
 ]
 ValidationData = Annotated[
@@ -96,13 +97,14 @@ def quantize(
     ] = False,
     training: Annotated[QatSettings | None, Parameter(name="*")] = None,
     learned: Annotated[LearnedSettings | None, Parameter(name="*")] = None,
+    lookup: Annotated[LookupSettings | None, Parameter(name="*")] = None,
     at_most: Annotated[
         list[str] | None,
-        Parameter(negative="", help="of --method learned: choose a network with lut=2000 or fewer"),
+        Parameter(negative="", help="of a front: choose a network with lut=2000 or fewer"),
     ] = None,
     at_least: Annotated[
         list[str] | None,
-        Parameter(negative="", help="of --method learned: choose the cheapest with auc=0.93"),
+        Parameter(negative="", help="of a front: choose the cheapest with auc=0.93"),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -113,11 +115,17 @@ def quantize(
     from quantization.calibrate import Method as Ranged
 
     asked = training or QatSettings()
-    if output is None and method == "learned":
-        output = Path("runs", f"{model.stem}-learned")
+    in_front = method in ("learned", "lookup")
+    if output is None and in_front:
+        output = Path("runs", f"{model.stem}-{method}")
     elif output is None:
         output = unused_path(Path(f"{model.stem}-{BITS if bits is None else bits}bit.keras"))
-    if method == "learned":
+    if lookup is not None and method != "lookup":
+        raise UsageError(
+            "Neurons are those of a network of tables, and none is made.",
+            hint="Add --method lookup.",
+        )
+    if in_front:
         from edgeinfer.run.learned import LearnedOrder, learn_widths
 
         idle = {
@@ -126,7 +134,7 @@ def quantize(
             "--calibration": calibration != "outputs", "--sparsity": asked.sparsity,
             "--prune-filters": asked.prune_filters,
         }  # fmt: skip
-        _refuse_beside_learned(idle)
+        _refuse_beside_learned(method, idle)
         bounds = Bounds(
             read_bounds("--at-most", at_most or ()), read_bounds("--at-least", at_least or ())
         )
@@ -140,8 +148,9 @@ def quantize(
             data,
             validation_data,
             axis_of_word(batch_axis),
+            (lookup or LookupSettings()) if method == "lookup" else None,
         )
-        import_keras_quietly("Learning widths")
+        import_keras_quietly("Learning widths" if method == "learned" else "Learning tables")
         with progress() as watcher:
             document = learn_widths(front, watcher)
         answer(json_text.dumps(document, indent=2), _learned_lines(document), as_json=json)
@@ -149,7 +158,7 @@ def quantize(
     if learned is not None or at_most or at_least:
         raise UsageError(
             "Points, costs and bounds belong to a front of networks, and none is made.",
-            hint="Add --method learned.",
+            hint="Add --method learned or --method lookup.",
         )
     plain = replace(asked, seed=0) == QatSettings()  # a seed is for simulated data as well
     _refuse_idle(None if plain else asked, method)
@@ -291,12 +300,12 @@ def _refuse_idle(training: QatSettings | None, method: str) -> None:
         )
 
 
-def _refuse_beside_learned(given: Mapping[str, object]) -> None:
+def _refuse_beside_learned(method: str, given: Mapping[str, object]) -> None:
     """Formats are what is learned, so none can be asked for."""
     idle = [name for name, value in given.items() if value not in (None, False, 0.0)]
     if idle:
         raise UsageError(
-            f"--method learned finds widths and zeros by itself, and does nothing with "
+            f"--method {method} finds widths and zeros by itself, and does nothing with "
             f"{', '.join(idle)}.",
             hint="Leave that out, or choose another method.",
         )

@@ -5,10 +5,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgeinfer.base import plan
 from edgeinfer.base.errors import ProgramError, UsageError
@@ -24,6 +24,7 @@ from edgeinfer.precision.learned.formats import network_of
 from edgeinfer.precision.learned.front import (
     Bounds,
     FrontPoint,
+    TrainedFile,
     best_points,
     choose_point,
     describe_point,
@@ -31,6 +32,7 @@ from edgeinfer.precision.learned.front import (
 )
 from edgeinfer.precision.learned.network import LearnedPlan, plan_learning
 from edgeinfer.precision.learned.settings import LearnedSettings
+from edgeinfer.precision.lookup.settings import LookupPlan, LookupSettings, plan_tables
 from edgeinfer.precision.qat.aims import aims
 from edgeinfer.precision.qat.fine_tune import refuse_untrainable
 from edgeinfer.precision.qat.settings import QatSettings
@@ -42,6 +44,9 @@ from edgeinfer.run.folder import Progress, watch_step
 from edgeinfer.targets.registry import choose_unrolled
 from edgeinfer.zoo.entry import ZooEntry
 from quantization.recipe import Recipe
+
+if TYPE_CHECKING:
+    from edgeinfer.precision.learned.train import LearnedLesson
 
 VERSION = 1
 ESTIMATED = ("lut", "ff", "additions", "latency_cycles")
@@ -61,6 +66,7 @@ class LearnedOrder:
     data: Path | None = None
     validation: Path | None = None
     batch_axis: int | None = 0
+    lookup: LookupSettings | None = None  # of a network of tables instead
 
     def __post_init__(self) -> None:
         if self.folder.suffix in (".toml", ".keras") or self.folder.is_file():
@@ -78,7 +84,10 @@ def learn_widths(order: LearnedOrder, progress: Progress) -> dict[str, Any]:
         graph = fold_batch_norms(loaded.graph)
         hosts = host_functions(graph)
         ends = {name: hosts[name][0] if name in hosts else name for name in graph.outputs}
-        learned = plan_learning(graph, ends)
+        if order.lookup is None:
+            learned: LearnedPlan | LookupPlan = plan_learning(graph, ends)
+        else:
+            learned = plan_tables(graph, ends)
     with watch_step(progress, "data"):
         samples = deal_samples(
             loaded,
@@ -132,28 +141,48 @@ def learn_widths(order: LearnedOrder, progress: Progress) -> dict[str, Any]:
 
 def _train(
     order: LearnedOrder,
-    learned: LearnedPlan,
+    learned: LearnedPlan | LookupPlan,
     teacher: Graph,
     samples: SampleSplit,
     objective: SearchObjective,
     progress: Progress,
 ) -> list[FrontPoint]:
     """Every network of the run, written, read back, and scored as integers."""
-    from edgeinfer.precision.learned.train import LearnedLesson, learn
+    from edgeinfer.precision.learned.train import LearnedLesson
 
     answers = judge.float_outputs(teacher, samples.teach)
     wanted = aims(teacher, samples.teach, answers, order.training.distillation)
     lesson = LearnedLesson(samples.teach, wanted, order.training, order.settings)
     found: list[FrontPoint] = []
-    for number, state in enumerate(learn(learned, lesson, progress.advance), start=1):
+    for number, file in enumerate(_networks(order, learned, lesson, progress), start=1):
         name = f"{number:02}"
         path = order.folder / "models" / f"{name}.keras"
-        plan.write_file(path, write_model(network_of(learned, state)))
+        plan.write_file(path, file.content)
         lowered = _read(path)
         score = objective.of_program(lowered.program, lowered.recipe)
         costs = _estimate(lowered.program) or {"ebops": float(costs_of(lowered.program).ebops)}
-        found.append(FrontPoint(name, score, costs, state.weight, state.seconds))
+        found.append(FrontPoint(name, score, costs, file.cost_weight, file.seconds))
     return found
+
+
+def _networks(
+    order: LearnedOrder,
+    learned: LearnedPlan | LookupPlan,
+    lesson: LearnedLesson,
+    progress: Progress,
+) -> Iterator[TrainedFile]:
+    """The networks as they come."""
+    if isinstance(learned, LookupPlan):
+        from edgeinfer.precision.lookup.train import learn_tables
+
+        assert order.lookup is not None
+        yield from learn_tables(learned, lesson, order.lookup, progress.advance)
+        return
+    from edgeinfer.precision.learned.train import learn
+
+    for state in learn(learned, lesson, progress.advance):
+        content = write_model(network_of(learned, state))
+        yield TrainedFile(content, state.weight, state.seconds)
 
 
 def _read(path: Path) -> LoweredModel:

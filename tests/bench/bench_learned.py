@@ -7,9 +7,10 @@ for each network of its front the area under the curve on 50,000 others, and wha
 unrolled pipeline without queues for UltraScale+ without DSP blocks, in so many stages. Some frames
 are simulated, and every integer must be that of the Program.
 
-    python -m tests.bench.bench_learned [--seeds 0,1,2] [--stages 10] [--fronts a,b,c]
+    python -m tests.bench.bench_learned [--seeds 0,1,2] [--stages 10] [--fronts a,b,c] [--lookup]
 
-`--fronts`: folders of fronts that are there already, one for each seed.
+`--lookup`: networks of tables (`--method lookup`), which have a bound of their own; `--fronts`:
+folders of fronts that are there already, one for each seed.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from edgeinfer.ir.interpret import interpret
 from edgeinfer.ir.lower import LoweredModel, lower
 from edgeinfer.precision.learned.front import Bounds
 from edgeinfer.precision.learned.settings import LearnedSettings
+from edgeinfer.precision.lookup.settings import LookupSettings
 from edgeinfer.precision.qat.settings import QatSettings
 from edgeinfer.precision.search.objective import objective_on
 from edgeinfer.readers import load
@@ -49,6 +51,8 @@ from reports.make.quantization import CHOOSE_SEED, TEACH_SEED, TEST_SEED
 MODEL = "jet-tagger"
 TEACHING, CHOOSING, TESTING = 100_000, 11_112, 50_000
 SIMULATED = 200  # frames
+LOOKUP_BOUNDS = ((0.9274, 400),)
+LOOKUP_FRONT = LearnedSettings(6, 0.3, 4.0)
 BOUNDS = ((0.9338, 5_000), (0.9312, 1_100), (0.9274, 650))  # least AUC, most LUTs
 MOST_CYCLES = 10
 # HGQ2 0.2.0 with alkaid 0.8.2 on jets of the same simulation, one seed: AUC, LUT, FF, stages.
@@ -86,7 +90,7 @@ def save_samples(path: Path, *parts: Samples) -> Path:
     return path
 
 
-def train_front(seed: int, folder: Path) -> Path:
+def train_front(seed: int, folder: Path, lookup: LookupSettings | None) -> Path:
     """A front of networks in a folder."""
     teach = save_samples(
         folder / "teach.npz", jets(TEACH_SEED, TEACHING), jets(CHOOSE_SEED, CHOOSING)
@@ -95,11 +99,12 @@ def train_front(seed: int, folder: Path) -> Path:
     order = LearnedOrder(
         zoo.resolve(MODEL),
         folder / f"front_{seed}",
-        LearnedSettings(),
+        LearnedSettings() if lookup is None else LOOKUP_FRONT,
         QatSettings(seed=seed),
         Bounds({}, {}),
         data=teach,
         validation=test,
+        lookup=lookup,
     )
     document = learn_widths(order, Silent())
     print(f"seed {seed}: trained in {document['points'][-1]['seconds']:.0f} s")
@@ -164,21 +169,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--stages", type=int, default=MOST_CYCLES)
     parser.add_argument("--fronts", default="")
+    parser.add_argument("--lookup", action="store_true")
     options = parser.parse_args(arguments)
+    lookup = LookupSettings() if options.lookup else None
     fronts: list[list[BenchPoint]] = []
     given = [Path(name) for name in options.fronts.split(",") if name]
     with tempfile.TemporaryDirectory() as folder:
         for number, seed in enumerate(map(int, options.seeds.split(","))):
             if given and number >= len(given):
                 raise InputError(f"No front for seed {seed}.", hint="Name one for each seed.")
-            front = given[number] if given else train_front(seed, Path(folder))
+            front = given[number] if given else train_front(seed, Path(folder), lookup)
             print(f"seed {seed}:")
             fronts.append(measure_front(front, options.stages))
     print("HGQ2 and alkaid, other jets of the same simulation, one seed:")
     for auc, lut, ff, stages in OTHERS:
         print(f"      AUC {auc:.4f}  LUT {lut:6,}  FF {ff:6,}  {stages} stages")
     met = True
-    for least, most in BOUNDS:
+    for least, most in LOOKUP_BOUNDS if options.lookup else BOUNDS:
         each = [fewest_luts(points, least) for points in fronts]
         middle = median(each)
         met &= middle <= most

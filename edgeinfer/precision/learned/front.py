@@ -28,6 +28,15 @@ class FrontPoint:
 
 
 @dataclass(frozen=True, slots=True)
+class TrainedFile:
+    """A network of the front as a file of Keras."""
+
+    content: bytes
+    cost_weight: float  # as in `FrontPoint`
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Bounds:
     """Between which figures a network is wanted."""
 

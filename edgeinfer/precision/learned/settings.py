@@ -22,7 +22,7 @@ class LearnedSettings:
     """
 
     points: int = 10
-    """networks of the front of --method learned, each cheaper than the one before"""
+    """networks of the front of --method learned or lookup, each cheaper than the one before"""
     cost_low: float = 0.02
     """what the cost of the network as it begins adds to the loss, at the first point"""
     cost_high: float = 1.0

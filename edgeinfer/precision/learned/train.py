@@ -103,8 +103,8 @@ class _Run:
                 number = epoch * each + place
                 share = number / self.steps
                 learning = share / (1.0 - SETTLING)
-                rate = pace.learning_rate * _fall(share)
-                width_rate = WIDTH_RATE * pace.learning_rate * _fall(learning)
+                rate = pace.learning_rate * fall(share)
+                width_rate = WIDTH_RATE * pace.learning_rate * fall(learning)
                 if learning >= 1.0:
                     width_rate = 0.0
                 along = (point + min(learning / RISING, 1.0)) / settings.points
@@ -177,7 +177,7 @@ class _Run:
         )
 
 
-def _fall(share: float) -> float:
+def fall(share: float) -> float:
     """From 1 to almost 0 along a cosine."""
     return float(LOWEST_RATE + (1.0 - LOWEST_RATE) * 0.5 * (1.0 + np.cos(np.pi * min(share, 1.0))))
 

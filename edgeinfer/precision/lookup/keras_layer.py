@@ -18,6 +18,28 @@ from quantization.fixed import Quantizer, Rounding
 ops = keras.ops
 
 
+def add_entries(tables: Any, place: Any, position: Any) -> Any:
+    """For each row of places the sums of what tables of (inputs, entries, outputs) hold there.
+
+    A position is a place before it was cut off, and gets the slope of the tables there as its
+    gradient; None where no gradient is wanted.
+    """
+    inputs, entries, units = tables.shape
+    hot = ops.one_hot(place, entries, dtype=tables.dtype)
+
+    def total(rows: Any, held: Any) -> Any:
+        flat = ops.reshape(held, (inputs * entries, units))
+        return ops.matmul(ops.reshape(rows, (-1, inputs * entries)), flat)
+
+    y = total(hot, tables)
+    if position is None:
+        return y
+    after = ops.concatenate([tables[:, 1:], tables[:, -1:]], axis=1)
+    before = ops.concatenate([tables[:, :1], tables[:, :-1]], axis=1)
+    moved = position - ops.stop_gradient(position)  # zero, with a gradient
+    return y + total(hot * moved[:, :, None], ops.stop_gradient((after - before) / 2.0))
+
+
 @keras.saving.register_keras_serializable(package="edgeinfer")
 class LookupDense(keras.layers.Layer):  # type: ignore[misc]
     """y_j = the sum over i of T_ij[x_i], over the last axis.
@@ -56,22 +78,12 @@ class LookupDense(keras.layers.Layer):  # type: ignore[misc]
     def call(self, x: Any) -> Any:
         """The sums."""
         tables = self.rounded_tables()
-        inputs, entries, units = tables.shape
         place, position = self.places_of(x)
-        hot = ops.one_hot(place, entries, dtype=tables.dtype)
-        rows = ops.reshape(hot, (-1, inputs * entries))
-        y = ops.matmul(rows, ops.reshape(tables, (inputs * entries, units)))
-        before, behind = tables[:, :1], tables[:, -1:]
-        next_ = ops.concatenate([tables[:, 1:], behind], axis=1)
-        last = ops.concatenate([before, tables[:, :-1]], axis=1)
-        slopes = ops.stop_gradient((next_ - last) / 2.0)
-        moved = ops.reshape(position - ops.stop_gradient(position), (-1, inputs, 1))
-        along = ops.reshape(hot * 1.0, (-1, inputs, entries)) * moved
-        y = y + ops.matmul(
-            ops.reshape(along, (-1, inputs * entries)),
-            ops.reshape(slopes, (inputs * entries, units)),
+        inputs = tables.shape[0]
+        y = add_entries(
+            tables, ops.reshape(place, (-1, inputs)), ops.reshape(position, (-1, inputs))
         )
-        return ops.reshape(y, (*ops.shape(x)[:-1], units))
+        return ops.reshape(y, (*ops.shape(x)[:-1], self.units))
 
     def places_of(self, x: Any) -> tuple[Any, Any]:
         """Whole numbers from 0, which tell the entries, and the same before they are cut off."""
@@ -84,7 +96,7 @@ class LookupDense(keras.layers.Layer):  # type: ignore[misc]
         return ops.cast(place, "int32"), position
 
     def rounded_tables(self) -> Any:
-        """Entries on their grid, of the edges that are kept; the others hold their middle."""
+        """Entries on their grid, of the edges that are kept; the others hold zeros."""
         scale = 2.0**self.frac
         tables = self.tables
         if self.fan_in is not None and self.fan_in < tables.shape[0]:

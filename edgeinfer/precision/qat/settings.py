@@ -32,11 +32,11 @@ class QatSettings:
     """
 
     epochs: int | None = None
-    """how often training goes through the data: 10 by default; learned: for each point, 40"""
+    """passes through the data: 10 by default; for each point, learned: 40, lookup: 12"""
     batch: int | None = None
-    """samples in a step of training: 128 by default; learned: 1024"""
+    """samples in a step of training: 128 by default; learned: 1024; lookup: 512"""
     learning_rate: float | None = None
-    """rate at the start, which falls almost to zero: 0.002 by default; learned: 0.003"""
+    """rate at the start, which falls almost to zero: 0.002; learned: 0.003; lookup: 0.01"""
     distillation: float = 0.7
     """share of the float network's answers in the aim of training, from 0 to 1"""
     sparsity: float = 0.0

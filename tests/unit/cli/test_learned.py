@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""`quantize --method learned` as a user calls it: folder, choice, options that do nothing."""
+"""`quantize --method learned` and `lookup` as a user calls them: folder, choice, and
+options that do nothing."""
 
 from __future__ import annotations
 
@@ -17,14 +18,15 @@ from edgeinfer.zoo.entry import stage_seed
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("method, epochs, score", [("learned", 8, 0.9), ("lookup", 6, 0.85)])
 def test_a_front_is_written_chosen_from_and_compiled(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    method: str, epochs: int, score: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     samples, _ = simulate_samples(entry_of("jet-tagger"), stage_seed(7, "fresh"), 12_000)
     np.savez(tmp_path / "jets.npz", **samples.inputs, **samples.labels)  # type: ignore[arg-type]
     folder = tmp_path / "front"
     order = [
-        "quantize", "jet-tagger", "--method", "learned", "--points", "3", "--epochs", "8",
+        "quantize", "jet-tagger", "--method", method, "--points", "3", "--epochs", epochs,
         "--batch", "256", "--data", tmp_path / "jets.npz", "--at-most", "lut=1e6", "-o", folder,
         "--json",
     ]  # fmt: skip
@@ -32,7 +34,7 @@ def test_a_front_is_written_chosen_from_and_compiled(
     told = json.loads(capsys.readouterr().out)
     costs = [point["costs"]["additions"] for point in told["points"]]
     assert costs == sorted(costs, reverse=True)
-    assert told["points"][0]["score"] > 0.9
+    assert told["points"][0]["score"] > score
     best = max(told["points"], key=lambda point: point["score"])
     assert told["chosen"] == best["name"]
     assert (folder / "front.svg").read_text(encoding="utf-8").startswith("<svg")
@@ -61,6 +63,9 @@ def test_a_front_is_written_chosen_from_and_compiled(
         (("--method", "learned", "--at-most", "lut"), "NAME=NUMBER"),
         (("--method", "qat", "--points", "3"), "--method learned"),
         (("--at-least", "auc=0.9"), "--method learned"),
+        (("--method", "learned", "--neurons", "4"), "--method lookup"),
+        (("--method", "lookup", "--neurons", "0"), "--neurons"),
+        (("--method", "lookup", "--bits", "6"), "--method lookup"),
     ],
 )
 def test_options_that_do_nothing_are_refused(

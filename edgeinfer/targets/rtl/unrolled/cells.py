@@ -162,7 +162,7 @@ MULTIPLIED = 3
 ROUNDED = 1
 LIMITED = 1
 LOOKED = 2
-LOOKED_BITS = 1  # by bits that one LUT reads
+LOOKED_BITS = 1  # where one LUT reads all bits of the index
 LUT_BITS = 6
 TRUTH_BITS = 8  # of an index whose entries are logic, not a memory
 
@@ -327,16 +327,18 @@ class Circuit:
             half = self.requantise(x, 1, Quantizer(Fixed(True, 62, 62), Rounding.TRN))
             pairs = range(low >> 1, (high >> 1) + 1)
             return self.truth(half, [reached[max(2 * pair, low) - low] for pair in pairs])
+        return self._look(x, tuple(entries))
+
+    def _look(self, x: Wire, entries: tuple[int, ...]) -> Wire:
         cost = LOOKED_BITS if x.bits <= LUT_BITS else LOOKED
-        return self.place(TruthCell(x, tuple(entries)), min(entries), max(entries), cost)
+        return self.place(TruthCell(x, entries), min(entries), max(entries), cost)
 
     def raised(self, x: Wire, offset: int) -> Wire | None:
         """x + offset where x comes from a table, which can hold the sums instead; else None."""
         cell = self.cells[x.number]
         if not isinstance(cell, TruthCell):
             return None
-        entries = tuple(entry + offset for entry in cell.entries)
-        return self.place(TruthCell(cell.x, entries), x.low + offset, x.high + offset, LOOKED_BITS)
+        return self._look(cell.x, tuple(entry + offset for entry in cell.entries))
 
     def _without_offset(self, x: Wire) -> tuple[Wire, int]:
         """What a wire is the sum of, if it is a sum with a number: the rest, and the number."""

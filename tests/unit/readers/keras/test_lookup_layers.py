@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -15,9 +16,14 @@ from edgeinfer.ir.interpret import interpret
 from edgeinfer.ir.lower import lower
 from edgeinfer.ir.program import Program
 from edgeinfer.readers import load
+from edgeinfer.targets.hls.settings import HlsSettings
+from edgeinfer.targets.hls.target import HlsTarget
+from edgeinfer.targets.rtl.settings import RtlSettings
+from edgeinfer.targets.rtl.target import RtlTarget
 from tests.support.lookup_networks import save_lookups, save_random_lookups
 from tests.support.random_programs import random_inputs
 from tests.support.rtl_circuit import computed
+from tests.support.rtl_designs import needs_verilator
 from tests.support.sampling import sample_cases
 
 
@@ -34,6 +40,34 @@ def test_engine_and_circuit_yield_the_interpreters_integers(seed: int, tmp_path:
     wanted = expected[program.outputs[0].value]
     assert np.array_equal(Engine(program).run(raw)[program.outputs[0].name], wanted)
     assert np.array_equal(computed(program, raw)[program.outputs[0].value], wanted)
+
+
+@needs_verilator
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("unroll", ["full", "never"])
+def test_verilog_yields_the_interpreters_integers(
+    seed: int, unroll: Literal["full", "never"], tmp_path: Path
+) -> None:
+    program = program_of(save_random_lookups(tmp_path / "net.keras", seed))
+    target, settings = RtlTarget(), RtlSettings(unroll=unroll)
+    target.emit(program, settings).write(tmp_path / "rtl")
+    raw = random_inputs(program, seed, 40)
+    found = target.simulate(program, tmp_path / "rtl", raw, settings)
+    output = program.outputs[0]
+    assert np.array_equal(found[output.name], interpret(program, raw)[output.value])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_c_simulation_yields_the_interpreters_integers(seed: int, tmp_path: Path) -> None:
+    program = program_of(save_random_lookups(tmp_path / "net.keras", seed))
+    target, settings = HlsTarget(), HlsSettings()
+    target.emit(program, settings).write(tmp_path / "hls")
+    raw = random_inputs(program, seed, 40)
+    found = target.simulate(program, tmp_path / "hls", raw, settings)
+    output = program.outputs[0]
+    assert np.array_equal(found[output.name], interpret(program, raw)[output.value])
 
 
 def test_keras_computes_the_same(tmp_path: Path) -> None:

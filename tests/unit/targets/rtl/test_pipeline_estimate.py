@@ -20,7 +20,7 @@ def test_pipelines_have_costs_of_their_own() -> None:
     for fabric in DEVICES:
         plain = fabric_of(fabric)
         own = pipeline_costs(plain)
-        assert set(plain.pipeline) == {*fitted_work(fabric), Work.REGISTER}
+        assert set(plain.pipeline) == {*fitted_work(fabric), Work.REGISTER, Work.TRUTH}
         assert own.lut[Work.ADD] == plain.pipeline[Work.ADD]
         assert own.ff[Work.REGISTER] == plain.pipeline[Work.REGISTER]
         assert own.lut[Work.FETCH] == plain.lut[Work.FETCH]

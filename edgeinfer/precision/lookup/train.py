@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The training loop of tables: LUTs become dearer from point to point, and each point is a network.
+
+Edges that have become flat when most of a point's steps are over stay away from then on, while the
+others settle.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from edgeinfer.base.errors import InputError, ModelError
+from edgeinfer.precision.learned.front import TrainedFile
+from edgeinfer.precision.learned.train import LearnedLesson, Watch, fall
+from edgeinfer.precision.lookup.model import LookupModel
+from edgeinfer.precision.lookup.settings import LOOKUP_PACE, LookupPlan, LookupSettings
+from edgeinfer.precision.qat.aims import Loss, yields_logits
+from edgeinfer.precision.qat.losses import loss_between
+
+SETTLING = 0.35  # share of a point's steps in which no further edge goes
+AT_ONCE = 4096  # samples, where no gradient is wanted
+
+
+def learn_tables(
+    plan: LookupPlan, lesson: LearnedLesson, settings: LookupSettings, watch: Watch
+) -> Iterator[TrainedFile]:
+    """The networks of the front, one after the other, as files of Keras."""
+    if lesson.aims[0].loss is Loss.SQUARED:
+        raise ModelError(
+            f"{plan.graph.name}: {plan.output} is a quantity; networks of tables are trained for "
+            f"classes and for yes or no.",
+            hint="Train it with --method learned or --method qat.",
+        )
+    training, points = lesson.training, lesson.settings.points
+    pace = training.pace(LOOKUP_PACE)
+    x = lesson.samples.inputs[plan.input.name].astype(np.float32)
+    model = LookupModel(plan, x, settings.neurons, training.seed)
+    place, wanted = model.places(x), lesson.aims[0].values
+    batch = min(pace.batch, len(x))
+    each = len(x) // batch
+    steps = each * pace.epochs
+    step, optimizer = _compile_step(model, lesson)
+    unit = float(model.run(tf.constant(place[:batch]))[1])
+    rng = np.random.default_rng(training.seed)
+    growth = lesson.settings.cost_high / lesson.settings.cost_low
+    began = time.monotonic()
+    for point in range(points):
+        weight = 0.0
+        for number in range(steps):
+            if number % each == 0:
+                order = rng.permutation(len(x))
+            if number == int(steps * (1.0 - SETTLING)):
+                model.bury()
+            share = number / steps
+            optimizer.learning_rate.assign(pace.learning_rate * fall(share))
+            along = (point + min(share / (1.0 - SETTLING), 1.0)) / points
+            weight = lesson.settings.cost_low * growth**along
+            rows = order[number % each * batch :][:batch]
+            loss = float(step(place[rows], wanted[rows], np.float32(weight / unit)))
+            if not np.isfinite(loss):
+                raise InputError(
+                    f"{plan.graph.name}: the loss became {loss}.",
+                    hint="Try a lower --learning-rate, or check the labels.",
+                )
+            watch(point * steps + number + 1, points * steps)
+        model.bury()
+        ends = _ends_of_sums(model, place)
+        yield TrainedFile(_save(model.to_keras(*ends)), weight, round(time.monotonic() - began, 2))
+        if training.minutes is not None and time.monotonic() - began > 60.0 * training.minutes:
+            return
+
+
+def _compile_step(model: LookupModel, lesson: LearnedLesson) -> tuple[Any, Any]:
+    """One step as a compiled function, and what moves the entries in it."""
+    aim, plan = lesson.aims[0], model.plan
+    logits = yields_logits(plan.graph, aim.output)
+    optimizer = keras.optimizers.Adam()
+    optimizer.build(model.tables)
+
+    def step(place: Any, wanted: Any, weight: Any) -> Any:
+        with tf.GradientTape() as tape:
+            y, cost, _ = model.run(place)
+            loss = loss_between(aim.loss, y, wanted, logits=logits, unit=aim.unit)
+            total = loss + weight * cost
+        optimizer.apply(tape.gradient(total, model.tables), model.tables)
+        return loss
+
+    return tf.function(step, jit_compile=True, autograph=False), optimizer
+
+
+def _ends_of_sums(
+    model: LookupModel, place: NDArray[np.int32]
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Between which places all samples leave the sum of each neuron."""
+    look = tf.function(lambda some: model.run(some)[2], jit_compile=True, autograph=False)
+    found = [
+        look(tf.constant(place[start : start + AT_ONCE])).numpy()
+        for start in range(0, len(place), AT_ONCE)
+    ]
+    least = np.min([each.min(axis=0) for each in found], axis=0)
+    return least, np.max([each.max(axis=0) for each in found], axis=0)
+
+
+def _save(model: Any) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.keras")
+        model.save(path)
+        return path.read_bytes()
