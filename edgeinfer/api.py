@@ -117,9 +117,11 @@ class Quantized:
     scores: Mapping[str, Scores]
 
     def __repr__(self) -> str:
-        told = ", ".join(f"{stage} {_score_text(scores)}" for stage, scores in self.scores.items())
+        scores_text = ", ".join(
+            f"{stage} {_score_text(scores)}" for stage, scores in self.scores.items()
+        )
         name, count = printable(self.program.name), len(self.program.ops)
-        return f"<{name} in integers: {count} ops{told and ', '}{told}>"
+        return f"<{name} in integers: {count} ops{scores_text and ', '}{scores_text}>"
 
     def _repr_html_(self) -> str:
         formats = [(name, str(quantizer)) for name, quantizer in self.recipe.activations]
@@ -163,11 +165,11 @@ class Run:
             )
             for metric in self.metrics
         ]  # fmt: skip
-        said = "".join(
+        lines_text = "".join(
             f"<li>{html.escape(line)}</li>" for _, line in verdict_on(self.result).closing
         )
         table = _table(repr(self)[1:-1], ("target", "figure", "value", "origin"), rows)
-        return f"<ul>{said}</ul>{table}"
+        return f"<ul>{lines_text}</ul>{table}"
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
@@ -213,11 +215,11 @@ class Run:
         from edgeinfer.report.papers.files import paper_files
 
         named = labels if isinstance(labels, Mapping) else {"": labels} if labels else {}
-        names = tuple((output, tuple(found)) for output, found in named.items())
+        names = tuple((output, tuple(class_names)) for output, class_names in named.items())
         with open_run(self.folder, Silent(), new=False) as folder:
-            made = write_report(folder, data_file(data), Wishes(latency_us, labels=names))
+            page = write_report(folder, data_file(data), Wishes(latency_us, labels=names))
         if figures is not None:
-            paper_files(made).write(Path(figures))
+            paper_files(page).write(Path(figures))
         return self.folder / "report.html"
 
 
@@ -293,8 +295,8 @@ def quantize(
     source = model.source
     samples = None if source is None else samples_of(source, model.graph)
     loaded = load_file(model.path, batch_axis=model.batch_axis)
-    shown = None if samples is None else lambda: samples
-    _, lowered = lower_as_asked(loaded, None, formats, shown)
+    samples_of_call = None if samples is None else lambda: samples
+    _, lowered = lower_as_asked(loaded, None, formats, samples_of_call)
     scores = {}
     if samples is not None and samples.labels:
         outputs = {
@@ -319,14 +321,14 @@ def fit(
     do. `options`: settings of the targets. No tool runs and nothing is trained."""
     names = [device] if isinstance(device, str) else list(device)
     devices = {name: device_named(name) for name in names}
-    given = dict(options or {})
+    target_options = dict(options or {})
     source = model.source
     order = FitOrder(
         Path(source.reference) if isinstance(source, Simulation) else model.path,
         source.path if isinstance(source, DataFile) else None,
-        plan_fit_targets(list(targets), devices, given),
+        plan_fit_targets(list(targets), devices, target_options),
         tuple(bits),
-        limits=FitLimits(loss, given.get("latency_us")),
+        limits=FitLimits(loss, target_options.get("latency_us")),
         batch_axis=model.batch_axis,
     )
     return Fitting(fit_model(order, notebook_progress()))
@@ -373,13 +375,13 @@ def compile(  # what it is called on the command line
 ) -> Run:
     """Model -> Program -> targets, proved and tried, in a run folder. `options` are settings by the
     target's name, as its settings class has them."""
-    known = model.model if isinstance(model, Quantized) else model
+    unquantized = model.model if isinstance(model, Quantized) else model
     names = [device] if isinstance(device, str) else list(device)
     chosen = [_choose_targets(name, names, (options or {}).get(name, {})) for name in targets]
-    with open_run(Path(folder), notebook_progress(), new=True) as held:
+    with open_run(Path(folder), notebook_progress(), new=True) as run_folder:
         result = compile_model(
-            held, known.path, recipe_path=None, data=known.source, formats=known.formats,
-            targets=chosen, batch_axis=known.batch_axis,
+            run_folder, unquantized.path, recipe_path=None, data=unquantized.source,
+            formats=unquantized.formats, targets=chosen, batch_axis=unquantized.batch_axis,
         )  # fmt: skip
     return Run(Path(folder), result)
 
@@ -391,8 +393,8 @@ def predict(network: Quantized | Run | str | Path, samples: Inputs) -> dict[str,
         program, recipe = network.program, network.recipe
     else:
         folder = network.folder if isinstance(network, Run) else Path(network)
-        with open_run(folder, Silent(), new=False) as held:
-            program, recipe = stored_program(held), read_recipe(held.path / RECIPE)
+        with open_run(folder, Silent(), new=False) as run_folder:
+            program, recipe = stored_program(run_folder), read_recipe(run_folder.path / RECIPE)
     shapes = {op.name: op.shape for op in program.inputs if op.output_before is None}
     return judge.program_outputs(program, recipe, Samples(name_inputs(samples, shapes), "given"))
 
@@ -405,8 +407,8 @@ def tag(
     from edgeinfer.event.checked import tag_arrays
 
     folder = run.folder if isinstance(run, Run) else Path(run)
-    with open_run(folder, Silent(), new=False) as held:
-        program = stored_program(held)
+    with open_run(folder, Silent(), new=False) as run_folder:
+        program = stored_program(run_folder)
     return tag_arrays(program, np.asarray(planes, np.float32), threshold_adc)
 
 
@@ -432,11 +434,11 @@ def tag_files(
 
     source = run.folder if isinstance(run, Run) else Path(run)
     access = choose_access(jobs, cluster, tls)
-    with open_run(source, Silent(), new=False) as held:
-        program = stored_program(held)
-    given = [Path(file) for file in ([files] if isinstance(files, (str, Path)) else files)]
+    with open_run(source, Silent(), new=False) as run_folder:
+        program = stored_program(run_folder)
+    paths = [Path(file) for file in ([files] if isinstance(files, (str, Path)) else files)]
     reading = FileReading(PlaneSettings(threshold_adc), check=check)
-    production = plan_files(source / PROGRAM, program, reading, given, Path(folder))
+    production = plan_files(source / PROGRAM, program, reading, paths, Path(folder))
     return tag_all(production, jobs, access, notebook_progress().advance)
 
 
@@ -448,8 +450,10 @@ def detect(trunk: Run | str | Path, heads: Run | str | Path, images: ArrayLike) 
     from edgeinfer.run.detect import DetectorOrder, run_detector
 
     first, second = (run.folder if isinstance(run, Run) else Path(run) for run in (trunk, heads))
-    given = DetectorImages(np.asarray(images, np.float32))
-    return list_detections(run_detector(DetectorOrder(first, second), given, Silent()).found)
+    detector_images = DetectorImages(np.asarray(images, np.float32))
+    return list_detections(
+        run_detector(DetectorOrder(first, second), detector_images, Silent()).detections
+    )
 
 
 def simulate(
@@ -464,8 +468,10 @@ def simulate(
     `edited`, if that code may be run."""
     folder = run.folder if isinstance(run, Run) else Path(run)
     path = data_file(data)
-    with open_run(folder, notebook_progress(), new=False) as held:
-        result = simulate_run(held, data=path, count=samples, stages=tuple(stages), edited=edited)
+    with open_run(folder, notebook_progress(), new=False) as run_folder:
+        result = simulate_run(
+            run_folder, data=path, count=samples, stages=tuple(stages), edited=edited
+        )
     return Run(folder, result)
 
 
@@ -483,7 +489,9 @@ def compare(*runs: Run | str | Path) -> Comparison:
 
 
 def _choose_targets(name: str, devices: Sequence[str], options: Mapping[str, Any]) -> ChosenTarget:
-    return choose_for(name, {asked: device_named(asked) for asked in devices}, options)
+    return choose_for(
+        name, {device_name: device_named(device_name) for device_name in devices}, options
+    )
 
 
 def _score_text(scores: Scores) -> str:

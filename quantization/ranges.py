@@ -86,8 +86,8 @@ def shift_range(x: Interval, shift: int) -> Interval:
         raise RangeError(
             f"A widened value may need {top.bit_length() + shift + 1} bits; at most 63 are held."
         )
-    held = min(shift, MAX_BITS)  # beyond, only zero is left
-    return Interval(x.low << held, x.high << held)
+    bounded = min(shift, MAX_BITS)  # beyond, only zero is left
+    return Interval(x.low << bounded, x.high << bounded)
 
 
 def add_ranges(a: Interval, b: Interval) -> Interval:

@@ -166,10 +166,10 @@ class Judge:
             ask = self.repair if repaired else self.evaluate
             assert ask is not None
             self._refuse_when_spent()
-            begun = self.clock()
+            start = self.clock()
             outcome = ask(recipe, weights)
             self.journal.add(
-                key, outcome.score, outcome.costs, outcome.weights, self.clock() - begun
+                key, outcome.score, outcome.costs, outcome.weights, self.clock() - start
             )
         else:
             outcome = RecipeOutcome(entry.score, entry.costs, entry.weights)

@@ -117,7 +117,7 @@ def polish(judge: Judge, cost: str, floor: float, seed: int = 0) -> None:
     more, on samples that the search has not seen.
     """
     rng = random.Random(seed)
-    tried: set[tuple[int, ...]] = set()
+    tried_points: set[tuple[int, ...]] = set()
     idle = 0
     while idle < PATIENCE:
         best = [t for t in front(judge.trials.values(), cost) if t.outcome.score >= floor]
@@ -125,24 +125,24 @@ def polish(judge: Judge, cost: str, floor: float, seed: int = 0) -> None:
             (trial, widths)
             for trial in best
             for widths in exchanges(judge.space, trial.widths)
-            if tuple(widths.values()) not in tried
+            if tuple(widths.values()) not in tried_points
         ]
         if not fresh:
             return
         trial, widths = rng.choice(fresh)
-        tried.add(tuple(widths.values()))
+        tried_points.add(tuple(widths.values()))
         try:
-            found = judge.judge(widths, trial.outcome.weights)
+            trial_judged = judge.judge(widths, trial.outcome.weights)
         except LimitReached:
             return
-        idle = 0 if _improves(best, found, cost, floor) else idle + 1
+        idle = 0 if _improves(best, trial_judged, cost, floor) else idle + 1
 
 
-def _improves(best: Sequence[Trial], found: Trial, cost: str, floor: float) -> bool:
+def _improves(best: Sequence[Trial], candidate: Trial, cost: str, floor: float) -> bool:
     """Whether a trial is clearly cheaper than everything that scores as well."""
-    score = found.outcome.score
+    score = candidate.outcome.score
     rivals = [t.outcome.costs[cost] for t in best if t.outcome.score >= score]
-    return score >= floor and found.outcome.costs[cost] < WORTH * min(rivals, default=0.0)
+    return score >= floor and candidate.outcome.costs[cost] < WORTH * min(rivals, default=0.0)
 
 
 def exchanges(space: Space, widths: Widths) -> list[dict[str, int]]:
@@ -151,12 +151,12 @@ def exchanges(space: Space, widths: Widths) -> list[dict[str, int]]:
     up = {knob.name: knob.above(widths[knob.name]) for knob in space.knobs}
     names = [knob.name for knob in space.knobs]
     here = {name: widths[name] for name in names}
-    found = [{**here, name: bits} for name in names if (bits := down[name]) is not None]
-    found += [{**here, name: bits} for name in names if (bits := up[name]) is not None]
-    found += [
+    choices = [{**here, name: bits} for name in names if (bits := down[name]) is not None]
+    choices += [{**here, name: bits} for name in names if (bits := up[name]) is not None]
+    choices += [
         {**here, narrow: less, wide: more}
         for narrow in names
         for wide in names
         if narrow != wide and (less := down[narrow]) is not None and (more := up[wide]) is not None
     ]
-    return found
+    return choices

@@ -52,18 +52,18 @@ def explore(
     if judge.limits.trials is None and judge.limits.minutes is None:
         raise SearchError("A thorough search needs a limit: a number of trials, or minutes.")
     study = _study(judge.space, exploration, study_path)
-    found: list[Trial] = []
+    trials: list[Trial] = []
     idle = 0
     try:
         while idle < IDLE:
-            known = len(judge.trials)
+            trials_before = len(judge.trials)
             trial = _step(judge, exploration, study)
-            if len(judge.trials) > known:
-                found.append(trial)
-            idle = 0 if len(judge.trials) > known else idle + 1
+            if len(judge.trials) > trials_before:
+                trials.append(trial)
+            idle = 0 if len(judge.trials) > trials_before else idle + 1
     except LimitReached:
         pass
-    return tuple(found)
+    return tuple(trials)
 
 
 def _study(space: Space, exploration: Exploration, path: Path | None) -> Study:

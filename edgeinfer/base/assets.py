@@ -22,14 +22,14 @@ def root() -> Path:
 
 def path(name: str) -> Path:
     """A shipped file or folder by its path in the checkout, such as ``firmware/devices``."""
-    found = root() / name
-    if not found.exists():
+    place = root() / name
+    if not place.exists():
         raise EdgeInferError(
-            f"{found}: a file that ships with edgeinfer is missing, so this installation is "
+            f"{place}: a file that ships with edgeinfer is missing, so this installation is "
             f"incomplete.",
             hint="Install edgeinfer again.",
         )
-    return found
+    return place
 
 
 def text(name: str) -> str:

@@ -29,5 +29,5 @@ def cell(value: object) -> object:
     before them, numbers stay numbers."""
     if not isinstance(value, str) or NUMBER.fullmatch(value):
         return value
-    shown = printable(value)
-    return f"'{shown}" if value.lstrip(" ").startswith(FORMULA) else shown
+    text = printable(value)
+    return f"'{text}" if value.lstrip(" ").startswith(FORMULA) else text

@@ -83,51 +83,53 @@ class Device:
 @cache
 def devices() -> tuple[Device, ...]:
     """All of them, by name."""
-    found = [_read(path) for path in sorted(assets.path(FOLDER).glob("*.toml"))]
-    return tuple(sorted(found, key=lambda device: device.name))
+    read_devices = [_read(path) for path in sorted(assets.path(FOLDER).glob("*.toml"))]
+    return tuple(sorted(read_devices, key=lambda device: device.name))
 
 
 @cache
 def listed_parts() -> tuple[Device, ...]:
     """The parts that have a row in place of a file, by name."""
-    found = [row for name, vendor in LISTS.items() for row in _read_list(name, vendor)]
-    return tuple(sorted(found, key=lambda device: device.name))
+    parts = [row for name, vendor in LISTS.items() for row in _read_list(name, vendor)]
+    return tuple(sorted(parts, key=lambda device: device.name))
 
 
 def find(name: str) -> Device | None:
     """A device by its name, its board, or a full part name (of any package and speed grade);
     None where nothing is known of it."""
-    wanted = name.strip().lower()
+    word = name.strip().lower()
     every = (*devices(), *listed_parts())
-    for known in every:
-        if wanted in (known.name, known.part.lower(), *known.boards):
-            return known
-    same_chip = [known for known in every if wanted.startswith(known.name)]
-    return max(same_chip, key=lambda known: len(known.name)) if same_chip else None
+    for candidate in every:
+        if word in (candidate.name, candidate.part.lower(), *candidate.boards):
+            return candidate
+    same_chip = [candidate for candidate in every if word.startswith(candidate.name)]
+    return max(same_chip, key=lambda candidate: len(candidate.name)) if same_chip else None
 
 
 def device(name: str) -> Device:
     """The same, for a device that has to be known."""
-    found = find(name)
-    if found is not None:
-        return found
+    match = find(name)
+    if match is not None:
+        return match
     names = [
-        word for known in (*devices(), *listed_parts()) for word in (known.name, *known.boards)
+        word
+        for candidate in (*devices(), *listed_parts())
+        for word in (candidate.name, *candidate.boards)
     ]
     raise UsageError(
         f"There is no device {name!r}.",
         hint=did_you_mean(name.strip().lower(), names)
-        or f"Known are {', '.join(known.name for known in devices())}, and "
+        or f"Known are {', '.join(candidate.name for candidate in devices())}, and "
         f"{len(listed_parts())} more parts: edgeinfer devices",
     )
 
 
 def part_of(name: str) -> str:
     """The part to give to a vendor's tool: a full part name stays as it was typed."""
-    found = device(name)
-    wanted = name.strip()
-    is_full = wanted.lower().startswith(found.name) and len(wanted) > len(found.name)
-    return wanted if is_full else found.part
+    match = device(name)
+    word = name.strip()
+    is_full = word.lower().startswith(match.name) and len(word) > len(match.name)
+    return word if is_full else match.part
 
 
 def _read_list(name: str, vendor: str) -> Iterator[Device]:

@@ -102,7 +102,7 @@ class UnsupportedModelError(ModelError):
         )
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, choices: Iterable[str]) -> str:
     """A sentence naming the nearest known names, or the empty string."""
-    near = get_close_matches(name, list(known), n=3, cutoff=0.5)
+    near = get_close_matches(name, list(choices), n=3, cutoff=0.5)
     return f"Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""

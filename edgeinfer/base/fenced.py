@@ -20,16 +20,16 @@ def refuse_links(folder: Path) -> None:
     """An error for a link that leads out of a folder, and for pipes, sockets and devices."""
     home = folder.resolve()
     for path, mode in entries(home):
-        shown = folder / path.relative_to(home)
+        link = folder / path.relative_to(home)
         if stat.S_ISLNK(mode):
             if not path.resolve().is_relative_to(home):
                 raise InputError(
-                    f"{shown} is a link to '{path.readlink()}', out of the folder {folder}.",
+                    f"{link} is a link to '{path.readlink()}', out of the folder {folder}.",
                     hint="Remove the link, or put what it leads to in its place.",
                 )
         elif not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
             raise InputError(
-                f"{shown} is neither a file nor a folder.", hint="Remove it from the folder."
+                f"{link} is neither a file nor a folder.", hint="Remove it from the folder."
             )
 
 
@@ -38,8 +38,8 @@ def entries(folder: Path) -> Iterator[tuple[Path, int]]:
     waiting = [folder]
     while waiting:
         try:
-            with os.scandir(waiting.pop()) as found:
-                for entry in found:
+            with os.scandir(waiting.pop()) as listing:
+                for entry in listing:
                     path, mode = Path(entry.path), entry.stat(follow_symlinks=False).st_mode
                     yield path, mode
                     if stat.S_ISDIR(mode):

@@ -28,7 +28,7 @@ class Check:
 
     name: str
     state: Severity
-    found: str
+    finding: str
     mend: str = ""
 
     def as_dict(self) -> dict[str, Any]:
@@ -37,16 +37,16 @@ class Check:
 
 
 def check_tool(
-    wanted: Tool,
+    program: Tool,
     otherwise: Severity,
     environment: Mapping[str, str],
     find: Callable[[], FoundTool] | None = None,
 ) -> Check:
     """One external tool, found on the PATH or as `find` does; `otherwise`: the state without it."""
     try:
-        found = tools.find(wanted, environment) if find is None else find()
+        tool = tools.find(program, environment) if find is None else find()
     except ToolMissingError as error:
-        overridden = bool(environment.get(wanted.override))
-        problem = error.message if overridden else f"not found ({wanted.purpose})"
-        return Check(wanted.name, otherwise, problem, error.hint if overridden else wanted.remedy)
-    return Check(wanted.name, Severity.OK, f"{found.version or 'version unknown'} at {found.path}")
+        overridden = bool(environment.get(program.override))
+        problem = error.message if overridden else f"not found ({program.purpose})"
+        return Check(program.name, otherwise, problem, error.hint if overridden else program.remedy)
+    return Check(program.name, Severity.OK, f"{tool.version or 'version unknown'} at {tool.path}")

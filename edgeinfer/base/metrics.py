@@ -94,8 +94,8 @@ class Scores:
     @property
     def figures(self) -> dict[str, float]:
         """The figures that there are, by name."""
-        known = {"auc": self.auc, "accuracy": self.accuracy, "rms_error": self.rms_error}
-        return {name: value for name, value in known.items() if value is not None}
+        scores = {"auc": self.auc, "accuracy": self.accuracy, "rms_error": self.rms_error}
+        return {name: value for name, value in scores.items() if value is not None}
 
 
 def accuracy(scores: ArrayLike, labels: ArrayLike) -> float:
@@ -141,8 +141,8 @@ def macro_auc(scores: ArrayLike, labels: ArrayLike) -> float | None:
     if values.shape[1] == 1:
         return auc(values[:, 0], truth == 1)
     areas = [auc(values[:, c], truth == c) for c in range(values.shape[1])]
-    known = [area for area in areas if area is not None]
-    return float(np.mean(known)) if known else None
+    defined_areas = [area for area in areas if area is not None]
+    return float(np.mean(defined_areas)) if defined_areas else None
 
 
 def score_head(values: ArrayLike, labels: ArrayLike, task: Task) -> Scores:
@@ -177,10 +177,12 @@ def join_scores(heads: Mapping[str, Scores]) -> Scores:
 
 def rms_error(values: ArrayLike, truth: ArrayLike) -> float:
     """Root of the mean squared difference, in the unit of the values."""
-    got, wanted = np.asarray(values, dtype=np.float64), np.asarray(truth, dtype=np.float64)
-    if got.size != wanted.size:
-        raise InputError(f"Values of shape {got.shape} do not fit labels of shape {wanted.shape}.")
-    return float(np.sqrt(np.mean((got.ravel() - wanted.ravel()) ** 2)))
+    actual, targets = np.asarray(values, dtype=np.float64), np.asarray(truth, dtype=np.float64)
+    if actual.size != targets.size:
+        raise InputError(
+            f"Values of shape {actual.shape} do not fit labels of shape {targets.shape}."
+        )
+    return float(np.sqrt(np.mean((actual.ravel() - targets.ravel()) ** 2)))
 
 
 def _is_one_hot(values: NDArray[Any], truth: NDArray[Any]) -> bool:

@@ -85,12 +85,12 @@ def identifier(name: str, beginning: str = "v") -> Identifier:
     return Identifier(plain)
 
 
-def free_name(wanted: str, *taken: Container[str]) -> str:
+def free_name(name_wanted: str, *used_names: Container[str]) -> str:
     """The name, or the first of name_2, name_3, ... that is in none of the collections."""
-    name, number = wanted, 1
-    while any(name in names for names in taken):
+    name, number = name_wanted, 1
+    while any(name in names for names in used_names):
         number += 1
-        name = f"{wanted}_{number}"
+        name = f"{name_wanted}_{number}"
     return name
 
 

@@ -88,8 +88,8 @@ def _digest_of_code(name: str) -> str:
 
 def _digest_of_text(name: str) -> str:
     place = assets.path(name)
-    found = [place] if place.is_file() else sorted(p for p in place.rglob("*") if p.is_file())
-    return f"{name} {_digest(found)}"
+    files = [place] if place.is_file() else sorted(p for p in place.rglob("*") if p.is_file())
+    return f"{name} {_digest(files)}"
 
 
 def _digest(paths: list[Path]) -> str:

@@ -51,8 +51,8 @@ def cache_home(environment: Mapping[str, str] | None = None) -> Path:
 def sweep_scratch(home: Path) -> None:
     """Remove folders of ours whose owner is gone: the process of that number is another by now, or
     none. Nothing is followed out of them, and nobody else's are touched."""
-    with contextlib.suppress(OSError), os.scandir(home) as found:
-        for entry in found:
+    with contextlib.suppress(OSError), os.scandir(home) as listing:
+        for entry in listing:
             owned = OWNED.fullmatch(entry.name)
             if owned is None or owned["place"] != _place():
                 continue
@@ -68,8 +68,8 @@ def _start_ticks(pid: int) -> int:
     """When a process began, in ticks since the machine did; 0 for one that is gone. Where that is
     not told, 1 for every process that there is."""
     try:
-        told = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-        return int(told.rpartition(")")[2].split()[19])
+        stat_text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        return int(stat_text.rpartition(")")[2].split()[19])
     except (OSError, ValueError, IndexError):
         pass
     if Path("/proc/self/stat").exists():
@@ -87,9 +87,9 @@ def _start_ticks(pid: int) -> int:
 def _place() -> str:
     """Where a process number means what it means here: this machine, since it started, and this
     container."""
-    told = [socket.gethostname()]
+    parts = [socket.gethostname()]
     for path in ("/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"):
         with contextlib.suppress(OSError):
             link = Path(path)
-            told.append(str(link.readlink()) if link.is_symlink() else link.read_text())
-    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:8]
+            parts.append(str(link.readlink()) if link.is_symlink() else link.read_text())
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]

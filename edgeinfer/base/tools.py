@@ -28,7 +28,7 @@ FOLLOW_SECONDS = 0.2  # between two looks at what a running tool prints
 WATCH = 'trap "" TERM INT HUP; read -r over && exit; kill -s KILL -- "-$0"'
 LONGEST_LINE = 4096  # bytes at the end of a log among which its last line is looked for
 
-Said = Callable[[str], None]  # told the last line that a running tool printed
+LineReport = Callable[[str], None]  # told the last line that a running tool printed
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,29 +109,31 @@ def available(tool: Tool, environment: Mapping[str, str] | None = None) -> bool:
 
 
 def _version(tool: Tool, path: Path, environment: Mapping[str, str] | None) -> str:
-    found = FoundTool(tool, path, "")
+    tool_without_version = FoundTool(tool, path, "")
     try:
-        shown = run(found, tool.version_args, seconds=VERSION_SECONDS, variables=environment).output
+        output = run(
+            tool_without_version, tool.version_args, seconds=VERSION_SECONDS, variables=environment
+        ).output
     except ToolFailedError:
         return ""
-    match = re.search(tool.version_pattern, shown)
+    match = re.search(tool.version_pattern, output)
     return match[1] if match else ""
 
 
 def run(
-    found: FoundTool,
+    tool: FoundTool,
     arguments: Sequence[str | Path],
     *,
     seconds: float,
     folder: Path | None = None,
     variables: Mapping[str, str] | None = None,
     log: Path | None = None,
-    said: Said | None = None,
+    report_line: LineReport | None = None,
 ) -> ToolRun:
     """Run a tool to its end. A return code other than 0, or a run past its time, is an error that
     quotes the telling line; `log` keeps everything that was printed, and grows as it is printed;
-    `said` is told each last line while the tool runs."""
-    command = [str(found.path), *(str(argument) for argument in arguments)]
+    `report_line` gets each last line while the tool runs."""
+    command = [str(tool.path), *(str(argument) for argument in arguments)]
     started = time.monotonic()
     with contextlib.ExitStack() as stack:
         if log is not None:
@@ -152,18 +154,18 @@ def run(
             )
         except OSError as error:
             raise ToolFailedError(
-                f"{found.path} does not start: {error.strerror}.",
-                hint=f"Check {found.tool.override}, or get the tool with: {found.tool.remedy}",
+                f"{tool.path} does not start: {error.strerror}.",
+                hint=f"Check {tool.tool.override}, or get the tool with: {tool.tool.remedy}",
             ) from None
         stack.enter_context(_ending_with_us(process.pid))
         try:
-            code = _wait_for_tool(process, sink.fileno(), started + seconds, said)
+            code = _wait_for_tool(process, sink.fileno(), started + seconds, report_line)
         except subprocess.TimeoutExpired:
             _end(process)
             last = _last_line(sink.fileno())
             doing = f" The last it said was: {last[:400]}" if last else ""
             raise ToolFailedError(
-                f"{found.tool.name} was stopped after {seconds:g} s.{doing}{_log_note(log)}",
+                f"{tool.tool.name} was stopped after {seconds:g} s.{doing}{_log_note(log)}",
                 hint="Allow it more time, or make the job smaller.",
             ) from None
         except BaseException:
@@ -173,8 +175,8 @@ def run(
         output = sink.read().decode(errors="replace")
     if code != 0:
         raise ToolFailedError(
-            f"{found.tool.name} {_outcome(code)}: "
-            f"{telling_line(output, found.tool.telling)}{_log_note(log)}"
+            f"{tool.tool.name} {_outcome(code)}: "
+            f"{telling_line(output, tool.tool.telling)}{_log_note(log)}"
         )
     return ToolRun(output, time.monotonic() - started)
 
@@ -191,21 +193,21 @@ def telling_line(output: str, telling: str = "") -> str:
 
 
 def _wait_for_tool(
-    process: subprocess.Popen[bytes], output: int, deadline: float, said: Said | None
+    process: subprocess.Popen[bytes], output: int, deadline: float, report_line: LineReport | None
 ) -> int:
     """The return code of a tool that ends in time; TimeoutExpired otherwise."""
-    told = ""
+    last_line = ""
     while True:
         left = max(deadline - time.monotonic(), 0.0)
         try:
-            return process.wait(timeout=left if said is None else min(FOLLOW_SECONDS, left))
+            return process.wait(timeout=left if report_line is None else min(FOLLOW_SECONDS, left))
         except subprocess.TimeoutExpired:
             if time.monotonic() >= deadline:
                 raise
         line = _last_line(output)
-        if said is not None and line and line != told:
-            told = line
-            said(line)
+        if report_line is not None and line and line != last_line:
+            last_line = line
+            report_line(line)
 
 
 def _last_line(output: int) -> str:

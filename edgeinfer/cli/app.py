@@ -300,8 +300,10 @@ def run_guarded(run: Callable[[], int]) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except MemoryError:
-        said = "The memory of this machine does not suffice. Give fewer samples or a smaller model."
-        return _report_error(said, ToolFailedError.exit_code)
+        message = (
+            "The memory of this machine does not suffice. Give fewer samples or a smaller model."
+        )
+        return _report_error(message, ToolFailedError.exit_code)
     except OSError as error:
         return _report_error(_machine_failed(error), ToolFailedError.exit_code)
     except Exception as error:
@@ -318,18 +320,18 @@ def _machine_failed(error: OSError) -> str:
 
 def _bug(error: Exception) -> str:
     trace = "".join(traceback.format_exception(error))
-    said = f"this is a bug of edgeinfer ({type(error).__name__}: {error})."
+    message = f"this is a bug of edgeinfer ({type(error).__name__}: {error})."
     try:
         descriptor, path = tempfile.mkstemp(prefix="edgeinfer-", suffix=".txt")
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(f"edgeinfer {__version__}, Python {sys.version}, {sys.argv}\n{trace}")
     except OSError:
-        return f"{said} Please report it with this: {trace}"
-    return f"{said} Please report it, with the file {path}."
+        return f"{message} Please report it with this: {trace}"
+    return f"{message} Please report it, with the file {path}."
 
 
-def _report_error(said: Any, code: int) -> int:
-    _say(f"edgeinfer: error: {said}")
+def _report_error(message: Any, code: int) -> int:
+    _say(f"edgeinfer: error: {message}")
     return code
 
 

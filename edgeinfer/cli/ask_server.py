@@ -71,27 +71,27 @@ def infer(
         from edgeinfer.serve import ask
 
         remote = ask.find_model(connected, model, model_version)
-        found = ask.infer(connected, remote, ask.read_inputs(remote, data), batch, datatype)
+        inference = ask.infer(connected, remote, ask.read_inputs(remote, data), batch, datatype)
     if output is not None:
-        write_arrays(found.outputs, output)
+        write_arrays(inference.outputs, output)
     document = {
         "url": url,
         "model": remote.name,
-        "samples": found.samples,
-        "requests": found.requests,
-        "seconds": found.seconds,
-        "outputs": {name: list(values.shape) for name, values in found.outputs.items()},
+        "samples": inference.samples,
+        "requests": inference.requests,
+        "seconds": inference.seconds,
+        "outputs": {name: list(values.shape) for name, values in inference.outputs.items()},
         "output": None if output is None else str(output),
     }
     lines: list[Line] = [
-        f"{remote.name}: {found.samples:,} samples in {found.requests} requests, "
-        f"{found.seconds:.3f} s"
+        f"{remote.name}: {inference.samples:,} samples in {inference.requests} requests, "
+        f"{inference.seconds:.3f} s"
     ]
     if output is None:
-        for name, values in found.outputs.items():
+        for name, values in inference.outputs.items():
             for i, row in enumerate(values[:SHOWN].reshape(len(values[:SHOWN]), -1)):
-                shown = " ".join(f"{value:.5g}" for value in row[:8])
-                lines.append(f"{name}[{i}]  {shown}{' ...' if row.size > 8 else ''}")
+                text = " ".join(f"{value:.5g}" for value in row[:8])
+                lines.append(f"{name}[{i}]  {text}{' ...' if row.size > 8 else ''}")
     else:
         lines.append(f"written   {output}")
     answer(json_text.dumps(document, indent=2), lines, as_json=json)

@@ -39,9 +39,11 @@ def list_boards(*, json: Json = False) -> None:
     """The boards that there are: part, clock, line, and what they need."""
     from edgeinfer.targets.registry import known_targets
 
-    found = [told for entry in known_targets().values() for told in entry.make().boards()]
-    document = {"boards": [told.document for told in found]}
-    lines = [line for told in found for line in told.lines]
+    boards = [
+        description for entry in known_targets().values() for description in entry.make().boards()
+    ]
+    document = {"boards": [description.document for description in boards]}
+    lines = [line for description in boards for line in description.lines]
     answer(json_text.dumps(document, indent=2), lines, as_json=json)
 
 
@@ -81,8 +83,8 @@ def load(run: Run, /, *, json: Json = False) -> None:
     from edgeinfer.run.folder import open_run
 
     with progress() as watcher, open_run(run, watcher, new=False) as folder:
-        said = load_board(folder)
-    answer(json_text.dumps({"loaded": said}, indent=2), [said], as_json=json)
+        answer_text = load_board(folder)
+    answer(json_text.dumps({"loaded": answer_text}, indent=2), [answer_text], as_json=json)
 
 
 @board.command(name="run")
@@ -108,15 +110,15 @@ def run_(
     from edgeinfer.run.board import BoardPort, run_board, sample_count
     from edgeinfer.run.folder import open_run
 
-    reached = BoardPort(_port(port, simulate), simulate)
+    board_port = BoardPort(_port(port, simulate), simulate)
     count = sample_count(samples, drawn=False, simulated=simulate)
     with progress() as watcher, open_run(run, watcher, new=False) as folder:
-        found = run_board(folder, data=data, count=count, port=reached)
+        trial = run_board(folder, data=data, count=count, port=board_port)
     if output is not None:
         from edgeinfer.cli.ask_server import write_arrays
 
-        write_arrays(found.scores, output)
-    _conclude(found, run, output, as_json=json)
+        write_arrays(trial.scores, output)
+    _conclude(trial, run, output, as_json=json)
 
 
 @board.command
@@ -137,11 +139,11 @@ def test(
     from edgeinfer.run.board import BoardPort, run_board, sample_count
     from edgeinfer.run.folder import open_run
 
-    reached = BoardPort(_port(port, simulate), simulate)
+    board_port = BoardPort(_port(port, simulate), simulate)
     count = sample_count(samples, drawn=True, simulated=simulate)
     with progress() as watcher, open_run(run, watcher, new=False) as folder:
-        found = run_board(folder, data=None, count=count, port=reached, drawn=True)
-    _conclude(found, run, None, as_json=json)
+        trial = run_board(folder, data=None, count=count, port=board_port, drawn=True)
+    _conclude(trial, run, None, as_json=json)
 
 
 def _port(port: str | None, simulate: bool) -> str | None:
@@ -157,27 +159,27 @@ def _figure(metric: Metric) -> str:
     return f"{metric.name:<16} {metric.value:>12,.6g} {metric.unit:<8} {metric.origin}{note}"
 
 
-def _conclude(found: BoardTrial, run: Path, output: Path | None, *, as_json: bool) -> None:
+def _conclude(trial: BoardTrial, run: Path, output: Path | None, *, as_json: bool) -> None:
     """Show what a board did; an error where it is not the engine."""
     from edgeinfer.base.errors import DisagreementError
 
-    agreement = found.agreement
+    agreement = trial.agreement
     verdict = "bit-identical" if agreement.bit_identical else "DIFFERENT"
     lines: list[Line] = [
-        f"engine = board: {verdict}, {agreement.samples} samples, on {found.where}"
+        f"engine = board: {verdict}, {agreement.samples} samples, on {trial.where}"
     ]
-    lines += map(_figure, found.metrics)
+    lines += map(_figure, trial.metrics)
     if output is not None:
         lines.append(f"written   {output}")
     document = asdict(agreement) | {
-        "where": found.where,
-        "metrics": [asdict(metric) for metric in found.metrics],
+        "where": trial.where,
+        "metrics": [asdict(metric) for metric in trial.metrics],
         "output": None if output is None else str(output),
     }
     answer(json_text.dumps(document, indent=2), lines, as_json=as_json)
     if not agreement.bit_identical:
         raise DisagreementError(
             f"{run}: the board and the engine do not agree; outputs differ by at most "
-            f"{agreement.max_abs_diff:g}. It was {found.where}.",
+            f"{agreement.max_abs_diff:g}. It was {trial.where}.",
             hint="Build and load the design of this run again; then please report it.",
         )

@@ -28,18 +28,20 @@ def demo(
     from edgeinfer.run.demo import SHOWN, demonstrate
 
     with progress() as watcher:
-        shown = demonstrate(output, watcher)
+        demonstration = demonstrate(output, watcher)
     report = output / f"{SHOWN}-bit" / "report.html"
     page = output / "compare.html"
-    lines = [line for _, line in text.lines_of(shown.report) if not line.startswith("finding")]
-    lines += ["", *compare_page.lines(shown.comparison), ""]
+    lines = [
+        line for _, line in text.lines_of(demonstration.report) if not line.startswith("finding")
+    ]
+    lines += ["", *compare_page.lines(demonstration.comparison), ""]
     lines += [f"the report      {report}", f"the comparison  {page}"]
-    lines += [f"it took         {shown.seconds:.0f} s"]
+    lines += [f"it took         {demonstration.seconds:.0f} s"]
     document = {
-        "verdict": text.document(shown.report),
-        "runs": [str(run) for run in shown.runs],
+        "verdict": text.document(demonstration.report),
+        "runs": [str(run) for run in demonstration.runs],
         "report": str(report),
         "comparison": str(page),
-        "seconds": round(shown.seconds, 1),
+        "seconds": round(demonstration.seconds, 1),
     }
     answer(json_text.dumps(document, indent=2), lines, as_json=json)

@@ -88,12 +88,14 @@ def detect(
     if output is not None:
         from edgeinfer.detection.results import pack_detections
 
-        write_file(output, pack_detections(done.found))
+        write_file(output, pack_detections(done.detections))
         document["output"] = str(output)
     if picture is not None:
         from edgeinfer.detection.picture import detections_figure
 
-        write_file(picture, _render(picture, detections_figure(done.found, done.given, names)))
+        write_file(
+            picture, _render(picture, detections_figure(done.detections, done.images, names))
+        )
         document["picture"] = str(picture)
     answer(json_text.dumps(document, indent=2), _sentences(document), as_json=json)
 

@@ -80,11 +80,16 @@ def estimate(
     if model is None:
         raise UsageError("Name a model, or runs to learn from with --learn RUN...")
     name = _target_for(options) if target is None else target
-    (wanted,) = choose_targets([name], options)
-    found = estimate_model(
-        model, wanted, bits=bits, recipe=recipe, batch_axis=axis_of_word(batch_axis), data=data
+    (chosen_target,) = choose_targets([name], options)
+    answer_of_model = estimate_model(
+        model,
+        chosen_target,
+        bits=bits,
+        recipe=recipe,
+        batch_axis=axis_of_word(batch_axis),
+        data=data,
     )
-    answer(json_text.dumps(found.document, indent=2), found.lines, as_json=json)
+    answer(json_text.dumps(answer_of_model.document, indent=2), answer_of_model.lines, as_json=json)
 
 
 def _target_for(options: TargetOptions) -> str:

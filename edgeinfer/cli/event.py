@@ -135,7 +135,7 @@ def event(
         "--wrapped-wires": wrapped_wires != 0, "--vertices": vertices is not None,
     }  # fmt: skip
     idle = of_planes if files else of_files
-    refuse_idle([name for name, given in idle.items() if given], bool(files))
+    refuse_idle([name for name, simulated_planes in idle.items() if simulated_planes], bool(files))
     if files:
         if output is None:
             raise UsageError("The tags of files need a folder.", hint="Give -o DIR.")
@@ -154,18 +154,22 @@ def event(
             names = [name.strip() for name in classes.split(",")] if classes else []
             pictures = choose_scheme(program, names)
         if data is None:
-            given = event_planes.simulate_planes(seed, planes, wrapped_wires=wrapped_wires)
+            simulated_planes = event_planes.simulate_planes(
+                seed, planes, wrapped_wires=wrapped_wires
+            )
         else:
-            given = event_planes.of_data(data, None if wires is None else read_wires(wires))
+            simulated_planes = event_planes.of_data(
+                data, None if wires is None else read_wires(wires)
+            )
         rows: list[PlaneRow] = []
         panels: list[PlanePanels] = []
         tagged = _Event(program, cut, settings, check, watcher)
-        for tags, tried in tagged.tag(given):
+        for tags, checks in tagged.tag(simulated_planes):
             places = None
             if vertices is not None:
                 outputs, shape = tags.tagged.outputs, tags.plane.adc.shape
                 places = propose_vertices(program, tags.hits, outputs, shape, vertices)
-            rows.append(keep_tags(tags, tried, places))
+            rows.append(keep_tags(tags, checks, places))
             if pictures is not None and len(panels) < MOST_PLANES:
                 panels.append(draw_panels(program, pictures, tags))
     if not rows:
@@ -204,8 +208,8 @@ class _Event:
         """The tags of each plane, and how many of its hits were also evaluated one by one."""
         from edgeinfer.event.checked import build_checked, check_planes, tag_checked
 
-        given = check_planes(self.program, self.cut, planes, self.settings)
-        first = next(given, None)  # what is wrong with it is said before anything is built
+        checked_planes = check_planes(self.program, self.cut, planes, self.settings)
+        first = next(checked_planes, None)  # what is wrong with it is said before anything is built
         if first is None:
             return
         self.watcher.start("build")
@@ -214,7 +218,7 @@ class _Event:
         units = checked.tagger.units
         self.products = None if units is None else units.products.value
         self.watcher.finish("build", time.perf_counter() - start, cached=False)
-        every = itertools.chain([first], given)
-        for tags, tried in tag_checked(checked, every, self.settings, watcher=self.watcher):
+        every = itertools.chain([first], checked_planes)
+        for tags, checks in tag_checked(checked, every, self.settings, watcher=self.watcher):
             self.watcher.finish(tags.plane.name, tags.seconds, cached=False)
-            yield tags, tried
+            yield tags, checks

@@ -81,11 +81,11 @@ def list_lines(document: dict[str, Any], folder: Path) -> list[str]:
     ]
 
 
-def refuse_idle(given: Sequence[str], files: bool) -> None:
+def refuse_idle(options: Sequence[str], files: bool) -> None:
     """An error for options that do nothing with files, or without them."""
-    if not given:
+    if not options:
         return
-    names = ", ".join(given)
+    names = ", ".join(options)
     if files:
         raise UsageError(f"{names}: not for files of planes.", hint="Leave it out.")
     raise UsageError(f"{names}: only for files of planes.", hint="Name the files after the run.")

@@ -44,7 +44,7 @@ def export(
     json: Json = False,
 ) -> None:
     """Write the integer network as ONNX, with what its numbers mean inside the file."""
-    found: ExportResult | RepositoryExport
+    result: ExportResult | RepositoryExport
     in_repository = format in ("triton", "triton-python")
     if output is None:
         name = f"{source.resolve().stem}-{format}"
@@ -53,11 +53,11 @@ def export(
         from edgeinfer.serve.triton_repository import RepositoryFormat, write_repository
 
         axis = axis_of_word(batch_axis)
-        found = write_repository(source, output, RepositoryFormat(format), axis)
+        result = write_repository(source, output, RepositoryFormat(format), axis)
     else:
         from edgeinfer.export.onnx_files import OnnxFormat
         from edgeinfer.run.export import export as exported
 
-        found = exported(source, OnnxFormat(format), output, axis_of_word(batch_axis))
-    lines = [found.sentence(), *(f"finding   {finding}" for finding in found.findings)]
-    answer(json_text.dumps(found.as_dict(), indent=2), lines, as_json=json)
+        result = exported(source, OnnxFormat(format), output, axis_of_word(batch_axis))
+    lines = [result.sentence(), *(f"finding   {finding}" for finding in result.findings)]
+    answer(json_text.dumps(result.as_dict(), indent=2), lines, as_json=json)

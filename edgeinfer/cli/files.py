@@ -49,17 +49,21 @@ def map_(
     asked for, LiteRT."""
     from edgeinfer.targets.registry import choose, known_targets
 
-    asked = {"runtime": runtime, "segments": segments, "time_host": time_host}
-    given = {name: value for name, value in asked.items() if value is not None}
-    wanted = [choose(name, entry.read_options(given)) for name, entry in known_targets().items()]
+    options = {"runtime": runtime, "segments": segments, "time_host": time_host}
+    chosen_options = {name: value for name, value in options.items() if value is not None}
+    chosen_targets = [
+        choose(name, entry.read_options(chosen_options)) for name, entry in known_targets().items()
+    ]
     files = (file, *more)
-    _answer(file, [each.target.map_files(files, each.settings) for each in wanted], json=json)
+    _answer(
+        file, [each.target.map_files(files, each.settings) for each in chosen_targets], json=json
+    )
 
 
 def _answer(file: Path, answers: list[Description | None], *, json: bool) -> None:
     from edgeinfer.base.errors import InputError
 
-    found = next((each for each in answers if each is not None), None)
-    if found is None:
+    reply = next((each for each in answers if each is not None), None)
+    if reply is None:
         raise InputError(f"No target knows files such as {file}.", hint="Check the path.")
-    answer(json_text.dumps(found.document, indent=2), found.lines, as_json=json)
+    answer(json_text.dumps(reply.document, indent=2), reply.lines, as_json=json)

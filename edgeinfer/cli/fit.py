@@ -96,7 +96,7 @@ def _targets(names: list[str] | None, options: TargetOptions) -> tuple[FitTarget
     from edgeinfer.cli.targets import choose_targets
     from edgeinfer.run.fit import plan_fit_targets
 
-    devices = {asked: device(asked) for asked in options.device or []}
+    devices = {device_name: device(device_name) for device_name in options.device or []}
     targets: tuple[FitTarget, ...] = plan_fit_targets(names, devices, options.given_values())
     choose_targets([target.chosen.name for target in targets], options)
     return targets

@@ -114,7 +114,7 @@ def quantize(
     from edgeinfer.zoo import ENTRIES, resolve
     from quantization.calibrate import Method as Ranged
 
-    asked = training or QatSettings()
+    settings = training or QatSettings()
     in_front = method in ("learned", "lookup")
     if output is None and in_front:
         output = Path("runs", f"{model.stem}-{method}")
@@ -131,8 +131,8 @@ def quantize(
         idle = {
             "--bits": bits, "--input-bits": input_bits, "--percentile": percentile,
             "--recipe": recipe, "--per-channel": per_channel, "--sensitivity": sensitivity,
-            "--calibration": calibration != "outputs", "--sparsity": asked.sparsity,
-            "--prune-filters": asked.prune_filters,
+            "--calibration": calibration != "outputs", "--sparsity": settings.sparsity,
+            "--prune-filters": settings.prune_filters,
         }  # fmt: skip
         _refuse_beside_learned(method, idle)
         bounds = Bounds(
@@ -142,7 +142,7 @@ def quantize(
             resolve(model),
             output,
             learned or LearnedSettings(),
-            asked,
+            settings,
             bounds,
             ENTRIES.get(str(model)),
             data,
@@ -160,8 +160,8 @@ def quantize(
             "Points, costs and bounds belong to a front of networks, and none is made.",
             hint="Add --method learned or --method lookup.",
         )
-    plain = replace(asked, seed=0) == QatSettings()  # a seed is for simulated data as well
-    _refuse_idle(None if plain else asked, method)
+    plain = replace(settings, seed=0) == QatSettings()  # a seed is for simulated data as well
+    _refuse_idle(None if plain else settings, method)
     if percentile is not None and calibration != "percentile":
         raise UsageError("--percentile goes with --calibration percentile.", hint="Give both.")
     path = resolve(model)
@@ -179,13 +179,13 @@ def quantize(
             input_bits=input_bits,
             refine=by_outputs,
         ),
-        training=asked if method == "qat" else None,
+        training=settings if method == "qat" else None,
         entry=ENTRIES.get(str(model)),
         recipe=recipe,
         data=data,
         validation=validation_data,
         sensitivity=sensitivity,
-        seed=asked.seed,
+        seed=settings.seed,
         batch_axis=axis_of_word(batch_axis),
     )
     if output.suffix == ".keras" and path.is_file():
@@ -256,13 +256,13 @@ def search(
 
     path = resolve(model)
     output = Path("runs", f"{model.stem}-search") if output is None else output
-    asked = training or QatSettings()
+    settings = training or QatSettings()
     if device is not None and target is None:
         raise UsageError("--device needs --target.", hint="Add --target.")
-    bounded = asked.minutes is not None or trials is not None
-    plain = replace(asked, minutes=None, seed=0) == QatSettings()  # these two are any search's
-    _refuse_idle(None if plain else asked, method)
-    brief = replace(asked, epochs=REPAIR_EPOCHS) if plain else asked
+    bounded = settings.minutes is not None or trials is not None
+    plain = replace(settings, minutes=None, seed=0) == QatSettings()  # these two are any search's
+    _refuse_idle(None if plain else settings, method)
+    brief = replace(settings, epochs=REPAIR_EPOCHS) if plain else settings
     order = SearchOrder(
         model=path,
         folder=output,
@@ -272,8 +272,8 @@ def search(
             cost=cost,
             tolerance=tolerance,
             trials=trials,
-            minutes=asked.minutes if bounded else MINUTES,
-            seed=asked.seed,
+            minutes=settings.minutes if bounded else MINUTES,
+            seed=settings.seed,
             per_channel=per_channel,
         ),
         budget=budget,
@@ -300,9 +300,9 @@ def _refuse_idle(training: QatSettings | None, method: str) -> None:
         )
 
 
-def _refuse_beside_learned(method: str, given: Mapping[str, object]) -> None:
+def _refuse_beside_learned(method: str, options: Mapping[str, object]) -> None:
     """Formats are what is learned, so none can be asked for."""
-    idle = [name for name, value in given.items() if value not in (None, False, 0.0)]
+    idle = [name for name, value in options.items() if value not in (None, False, 0.0)]
     if idle:
         raise UsageError(
             f"--method {method} finds widths and zeros by itself, and does nothing with "
@@ -329,8 +329,8 @@ def _quantized_lines(document: dict[str, Any]) -> list[str]:
         f"{document['model']['name']}: {document['model']['parameters']:,} parameters, "
         f"{document['model']['macs']:,} multiply-accumulates a sample"
     ]
-    for stage, found in document["metrics"].items():
-        lines.append(f"{stage:<9} {figures(found)}")
+    for stage, metrics in document["metrics"].items():
+        lines.append(f"{stage:<9} {figures(metrics)}")
     costs = ", ".join(f"{name} {value:,.0f}" for name, value in document["costs"].items())
     lines.append(f"costs     {costs}")
     if "training" in document:

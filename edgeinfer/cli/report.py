@@ -98,27 +98,27 @@ def report(
                 f"{run} holds only a result, and no network to look into with --data.",
                 hint="Leave it out, or name a run folder.",
             )
-        made = report_of_result(run, wishes)
+        report_page = report_of_result(run, wishes)
     else:
         with progress() as watcher, open_run(run, watcher, new=False) as folder:
-            made = write_report(folder, data, wishes)
+            report_page = write_report(folder, data, wishes)
     if markdown is not None:
-        write_file(markdown, text.markdown(made, event))
+        write_file(markdown, text.markdown(report_page, event))
     if junit is not None:
-        write_file(junit, junit_xml(made.result.model.name, cases_of(made.result)))
-    document = text.document(made) | {"output": str(run / "report.html")}
-    lines = [*text.lines_of(made), (None, f"written   {run / 'report.html'}")]
+        write_file(junit, junit_xml(report_page.result.model.name, cases_of(report_page.result)))
+    document = text.document(report_page) | {"output": str(run / "report.html")}
+    lines = [*text.lines_of(report_page), (None, f"written   {run / 'report.html'}")]
     if figures is not None:
         from edgeinfer.report.papers.files import paper_files
 
-        plan = paper_files(made)
+        plan = paper_files(report_page)
         plan.write(figures)
         lines.append((None, f"written   {len(plan.files)} files in {figures}"))
     if mlflow is not None:
         from edgeinfer.report.tracking.records import track_result
 
-        runs = [track_result(made.result)]
-        lines.append((None, _send(mlflow, made.result.model.name, runs, document)))
+        runs = [track_result(report_page.result)]
+        lines.append((None, _send(mlflow, report_page.result.model.name, runs, document)))
     answer(json_text.dumps(document, indent=2), lines, as_json=json)
 
 
@@ -129,18 +129,18 @@ def _send(
     from edgeinfer.report.tracking.server import TrackingServer, send_runs
 
     sent = document["sent"] = send_runs(TrackingServer(address), experiment, runs)
-    known = f", {len(runs) - sent} were there" if sent < len(runs) else ""
-    return f"sent      {sent} to the experiment {experiment} of {address}{known}"
+    note = f", {len(runs) - sent} were there" if sent < len(runs) else ""
+    return f"sent      {sent} to the experiment {experiment} of {address}{note}"
 
 
 def _labels(words: str | None) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Names of classes by output; an output without a name is every output."""
-    found = []
+    labels = []
     for part in (words or "").split(";"):
         output, _, names = part.rpartition("=")
         if names.strip():
-            found.append((output.strip(), tuple(name.strip() for name in names.split(","))))
-    return tuple(found)
+            labels.append((output.strip(), tuple(name.strip() for name in names.split(","))))
+    return tuple(labels)
 
 
 def _study(
@@ -155,23 +155,25 @@ def _study(
     from edgeinfer.sweep import page
     from edgeinfer.sweep.trackers import track_trials, write_storage
 
-    held = page.read_study_folder(folder)
+    finished = page.read_study_folder(folder)
     if sql is not None:
-        rows = page.query_trials(held, sql)
+        rows = page.query_trials(finished, sql)
         lines = ["  ".join(f"{name} {value}" for name, value in row.items()) for row in rows]
         answer(json_text.dumps(rows, indent=1, default=str), lines, as_json=json)
         return
-    written = page.write_page(held)
+    written = page.write_page(finished)
     if parquet is not None:
-        page.write_parquet(held, parquet)
+        page.write_parquet(finished, parquet)
         written.append(parquet)
     if optuna is not None:
-        write_storage(held, optuna)
+        write_storage(finished, optuna)
         written.append(optuna)
-    document = {"verdict": page.headline(held), "output": str(folder / page.PAGE)}
-    lines = [page.headline(held), *(f"written   {path}" for path in written)]
+    document = {"verdict": page.headline(finished), "output": str(folder / page.PAGE)}
+    lines = [page.headline(finished), *(f"written   {path}" for path in written)]
     if mlflow is not None:
-        lines.append(_send(mlflow, held.folder.absolute().name, track_trials(held), document))
+        lines.append(
+            _send(mlflow, finished.folder.absolute().name, track_trials(finished), document)
+        )
     answer(json_text.dumps(document, indent=2), lines, as_json=json)
 
 
@@ -191,17 +193,17 @@ def compare(
 
     if not runs:
         raise UsageError("There is nothing to compare.", hint="Name two run folders or more.")
-    found = compare_runs(read_runs(runs))
+    comparison = compare_runs(read_runs(runs))
     for path, write in (
         (html, compare_page.html),
         (markdown, compare_page.markdown),
         (csv, compare_page.csv_text),
     ):
         if path is not None:
-            write_file(path, write(found))
+            write_file(path, write(comparison))
     written = [f"written   {path}" for path in (html, markdown, csv) if path is not None]
-    document = json_text.dumps(compare_page.document(found), indent=2) if json else ""
-    lines = [(None, line) for line in (*compare_page.lines(found), *written)]
+    document = json_text.dumps(compare_page.document(comparison), indent=2) if json else ""
+    lines = [(None, line) for line in (*compare_page.lines(comparison), *written)]
     answer(document, lines, as_json=json)
 
 
@@ -229,19 +231,19 @@ def check(
         raise UsageError(
             "There is nothing to check against.", hint="Give --gates, --baseline, or both."
         )
-    found = checked_run(run, gates, baseline)
-    missed = [each for each in found if each.held is GateOutcome.MISSED]
+    results = checked_run(run, gates, baseline)
+    missed = [each for each in results if each.outcome is GateOutcome.MISSED]
     if markdown is not None:
-        write_file(markdown, markdown_of(found))
+        write_file(markdown, markdown_of(results))
     if junit is not None:
-        write_file(junit, junit_xml(str(run), [each.as_case() for each in found]))
-    document = {"passed": not missed, "gates": [each.as_dict() for each in found]}
-    lines = [(each.state, _report_lines(each)) for each in found]
+        write_file(junit, junit_xml(str(run), [each.as_case() for each in results]))
+    document = {"passed": not missed, "gates": [each.as_dict() for each in results]}
+    lines = [(each.state, _report_lines(each)) for each in results]
     answer(json_text.dumps(document, indent=2), lines, as_json=json)
     if missed:
         listed = "; ".join(str(each) for each in missed)
-        raise GateError(f"{len(missed)} of {len(found)} gates missed: {listed}.")
+        raise GateError(f"{len(missed)} of {len(results)} gates missed: {listed}.")
 
 
 def _report_lines(checked: GateResult) -> str:
-    return f"{checked.held:<8} {checked}"
+    return f"{checked.outcome:<8} {checked}"

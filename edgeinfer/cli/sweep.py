@@ -59,20 +59,20 @@ def sweep(
     from edgeinfer.sweep.travel import TRIALS
     from edgeinfer.workers.choice import open_workers
 
-    told = read(study)
+    plan = read(study)
     folder = output if output is not None else Path("runs") / study.stem
     place = store if store is not None else folder.parent / "trials"
     access = scheduler_access(scheduler, jobs)
     text = study.read_text(encoding="utf-8")
     try:
         with open_workers(TRIALS, jobs, access, tell) as workers, _watch_study() as watcher:
-            found = carry_out(told, text, folder, workers, watcher, store=place, resume=resume)
+            summary = carry_out(plan, text, folder, workers, watcher, store=place, resume=resume)
     except KeyboardInterrupt as error:
         kept = "What was finished is kept: add --resume to the same command."
         if isinstance(error, TerminationRequest):
             raise TerminationRequest(error.number, kept) from None
         raise KeyboardInterrupt(kept) from None
-    answer(json_text.dumps(found, indent=1), _summary(told, found, folder), as_json=json)
+    answer(json_text.dumps(summary, indent=1), _summary(plan, summary, folder), as_json=json)
 
 
 class SweepLines:
@@ -82,19 +82,19 @@ class SweepLines:
         self.study: Any = None
         self.count = 0
 
-    def begun(self, study: Study, known: int) -> None:
+    def begun(self, study: Study, finished_trials: int) -> None:
         """Where it begins."""
         self.study = study
-        if known:
-            tell(f"resumed: {known} trials are known")
+        if finished_trials:
+            tell(f"resumed: {finished_trials} trials are known")
 
-    def done(self, carried: TrialOutcome, cached: bool, best: Sequence[TrialOutcome]) -> None:
+    def done(self, outcome: TrialOutcome, cached: bool, best: Sequence[TrialOutcome]) -> None:
         """What came of it."""
-        if not carried.deep:
+        if not outcome.deep:
             self.count += 1
-        what = "compiled" if carried.deep else f"trial {self.count}/{self.study.trials}"
-        how = "as before" if cached else f"{carried.seconds:.1f} s"
-        tell(f"{what}: {_trial_line(self.study, carried)} ({how})")
+        what = "compiled" if outcome.deep else f"trial {self.count}/{self.study.trials}"
+        how = "as before" if cached else f"{outcome.seconds:.1f} s"
+        tell(f"{what}: {_trial_line(self.study, outcome)} ({how})")
 
 
 class SweepTable:
@@ -106,15 +106,15 @@ class SweepTable:
         self.count = self.fresh = 0
         self.began = time.monotonic()
 
-    def begun(self, study: Study, known: int) -> None:
+    def begun(self, study: Study, finished_trials: int) -> None:
         """Where it begins."""
         self.study, self.began = study, time.monotonic()
 
-    def done(self, carried: TrialOutcome, cached: bool, best: Sequence[TrialOutcome]) -> None:
+    def done(self, outcome: TrialOutcome, cached: bool, best: Sequence[TrialOutcome]) -> None:
         """The table is drawn anew."""
         from rich.table import Table as Drawn
 
-        self.count += not carried.deep
+        self.count += not outcome.deep
         self.fresh += not cached
         minutes = max(time.monotonic() - self.began, 1e-9) / 60
         rate = self.fresh / minutes
@@ -146,28 +146,29 @@ def _watch_study() -> Iterator[SweepLines | SweepTable]:
         yield SweepTable(live)
 
 
-def _trial_line(study: Study, carried: TrialOutcome) -> str:
-    if carried.error:
-        return f"failed: {carried.error}"
-    figures = ", ".join(f"{name} {value:.5g}" for name, value in carried.figures.items())
-    beyond = f", beyond {', '.join(carried.over)}" if carried.over else ""
+def _trial_line(study: Study, outcome: TrialOutcome) -> str:
+    if outcome.error:
+        return f"failed: {outcome.error}"
+    figures = ", ".join(f"{name} {value:.5g}" for name, value in outcome.figures.items())
+    beyond = f", beyond {', '.join(outcome.over)}" if outcome.over else ""
     return f"{figures}{beyond}"
 
 
-def _summary(study: Study, found: dict[str, Any], folder: Path) -> list[str]:
-    by_key = {each["key"]: each for each in found["trials"]}
+def _summary(study: Study, summary: dict[str, Any], folder: Path) -> list[str]:
+    by_key = {each["key"]: each for each in summary["trials"]}
     lines = [
-        f"{len(found['trials'])} trials in {found['seconds']:.1f} s, {found['failed']} failed, "
-        f"{found['cut_short']} cut short by a budget, {found['resumed']} known before; "
-        f"{len(found['front'])} on the front:"
+        f"{len(summary['trials'])} trials in {summary['seconds']:.1f} s, "
+        f"{summary['failed']} failed, {summary['cut_short']} cut short by a budget, "
+        f"{summary['resumed']} known before; "
+        f"{len(summary['front'])} on the front:"
     ]
-    for key in found["front"][:SHOWN]:
+    for key in summary["front"][:SHOWN]:
         each = by_key[key]
         figures = ", ".join(f"{o.figure} {each['figures'][o.figure]:.5g}" for o in study.objectives)
         point = ", ".join(f"{name} {value}" for name, value in each["point"].items())
         lines.append(f"front     {figures}: {point}")
-    if found["saving"]:
-        saved = found["saving"]
+    if summary["saving"]:
+        saved = summary["saving"]
         lines.append(
             f"saving    {saved['compiled']:.0f} of {saved['of']:.0f} trials were compiled and "
             f"simulated: {saved['seconds']:.0f} s of work in place of about "

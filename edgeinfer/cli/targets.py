@@ -61,20 +61,20 @@ def options_of_targets(verb: str) -> type[TargetOptions]:
     fields: list[tuple[str, Any, Any]] = []
     for name, option in declared.items():
         (first, *others) = having[name]
-        said = Parameter(
+        parameter = Parameter(
             help=f"{option.help} ({', '.join(having[name])})" if others else option.help,
             group=GENERAL if others else groups[first],
             negative="" if option.kind is bool or not option.is_scalar else None,
         )
-        fields.append((name, Annotated[option.kind | None, said], field(default=None)))
-    made: type[TargetOptions] = make_dataclass(
+        fields.append((name, Annotated[option.kind | None, parameter], field(default=None)))
+    options_type: type[TargetOptions] = make_dataclass(
         "TargetOptions",
         fields,
         bases=(TargetOptions,),
         frozen=True,
         namespace={"__module__": __name__},  # what bears no module of its own is not taken apart
     )
-    return made
+    return options_type
 
 
 @Parameter(name="*")
@@ -112,8 +112,8 @@ class ToolOptions:
 
         for target in targets:
             for option in entry_of(target.name).options.values():
-                asked = option.name in options.given_values()
-                if asked and option.needs is not None and not getattr(self, option.needs):
+                is_asked = option.name in options.given_values()
+                if is_asked and option.needs is not None and not getattr(self, option.needs):
                     raise UsageError(
                         f"--{option.name.replace('_', '-')} changes nothing without "
                         f"--{option.needs}.",
@@ -136,21 +136,24 @@ def choose_targets(names: list[str], options: TargetOptions) -> list[ChosenTarge
     from edgeinfer.base.devices import device
     from edgeinfer.targets.registry import choose_for, entry_of
 
-    wanted = list(dict.fromkeys(name for name in names if name != NONE))
-    entries = {name: entry_of(name) for name in wanted}
-    given = options.given_values()
-    _refuse_idle(given, entries)
-    devices = {asked: device(asked) for asked in options.device or []}
+    target_names = list(dict.fromkeys(name for name in names if name != NONE))
+    entries = {name: entry_of(name) for name in target_names}
+    chosen_options = options.given_values()
+    _refuse_idle(chosen_options, entries)
+    devices = {device_name: device(device_name) for device_name in options.device or []}
     _refuse_foreign(devices, entries)
-    return [choose_for(name, devices, entry.read_options(given)) for name, entry in entries.items()]
+    return [
+        choose_for(name, devices, entry.read_options(chosen_options))
+        for name, entry in entries.items()
+    ]
 
 
-def _refuse_idle(given: dict[str, Any], entries: dict[str, TargetEntry]) -> None:
+def _refuse_idle(options: dict[str, Any], entries: dict[str, TargetEntry]) -> None:
     """An error for an option that no chosen target has."""
     from edgeinfer.base.errors import UsageError
     from edgeinfer.targets.registry import known_targets
 
-    for option in given:
+    for option in options:
         if any(option in entry.options for entry in entries.values()):
             continue
         having = [name for name, entry in known_targets().items() if option in entry.options]
@@ -170,8 +173,8 @@ def _refuse_foreign(devices: dict[str, Device], entries: dict[str, TargetEntry])
     """An error for a device that is nothing for any chosen target."""
     from edgeinfer.base.errors import UsageError
 
-    for asked, part in devices.items():
-        if all(entry.on_device(part, asked) is None for entry in entries.values()):
+    for device_name, part in devices.items():
+        if all(entry.on_device(part, device_name) is None for entry in entries.values()):
             raise UsageError(
                 f"{part.name} ({part.vendor} {part.family}) is not a device for the target "
                 f"{', '.join(entries) or NONE}.",

@@ -36,9 +36,9 @@ def tell(line: str) -> None:
     sys.stderr.write(f"{printable(line)}\n")
 
 
-def style_line(given: Sequence[Line], stream: TextIO) -> str:
+def style_line(text_lines: Sequence[Line], stream: TextIO) -> str:
     """Lines in the colours of how they are to be taken, on a terminal that wants colours."""
-    pairs = [(None, line) if isinstance(line, str) else line for line in given]
+    pairs = [(None, line) if isinstance(line, str) else line for line in text_lines]
     lines = [(state, printable(line)) for state, line in pairs]
     if not stream.isatty() or plain_terminal():
         return "\n".join(line for _, line in lines)
@@ -54,8 +54,8 @@ def style_line(given: Sequence[Line], stream: TextIO) -> str:
 
 def plain_terminal() -> bool:
     """Whether someone asked for no colours and no bars."""
-    asked = any(os.environ.get(name) for name in ("NO_COLOR", "CI"))
-    return asked or os.environ.get("TERM") == "dumb"
+    is_asked = any(os.environ.get(name) for name in ("NO_COLOR", "CI"))
+    return is_asked or os.environ.get("TERM") == "dumb"
 
 
 def import_keras_quietly(doing: str) -> None:
@@ -106,13 +106,13 @@ class ProgressBars:
         from rich.markup import escape
 
         plain = printable(line, " ").strip()
-        shown = plain if len(plain) <= LINE else plain[: LINE - 3] + "..."
-        self.display.update(self.task, description=f"{step}: {escape(shown)}")
+        text = plain if len(plain) <= LINE else plain[: LINE - 3] + "..."
+        self.display.update(self.task, description=f"{step}: {escape(text)}")
 
     def finish(self, step: str, seconds: float, cached: bool) -> None:
         """The bar is full."""
-        said = f"{step}: {'as before' if cached else f'{seconds:.2f} s'}"
-        self.display.update(self.task, description=said, completed=1, total=1)
+        description = f"{step}: {'as before' if cached else f'{seconds:.2f} s'}"
+        self.display.update(self.task, description=description, completed=1, total=1)
 
 
 def wants_bars() -> bool:

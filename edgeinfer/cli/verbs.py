@@ -217,13 +217,13 @@ def explain(run: Run, /, *, json: Json = False) -> None:
     from edgeinfer.run.stored import stored_result
 
     result = stored_result(run)
-    told = [entry for entry in result.findings if EDITED in entry]
+    findings = [entry for entry in result.findings if EDITED in entry]
     document = {
         "agreement": result.model_dump(mode="json")["agreement"],
-        "findings": told,
+        "findings": findings,
     }
     lines = [line for entry in result.agreement for line in _explanation_lines(entry)]
-    lines += [f"finding   {finding}" for finding in told]
+    lines += [f"finding   {finding}" for finding in findings]
     answer(json_text.dumps(document, indent=2), lines, as_json=json)
 
 
@@ -253,14 +253,14 @@ def _stages(text: str) -> tuple[str, ...]:
     from edgeinfer.targets.registry import stages
 
     names = [part.strip() for part in text.split(",")]
-    known = list(dict.fromkeys([*map(str, Stage), *stages().values()]))
+    stage_names = list(dict.fromkeys([*map(str, Stage), *stages().values()]))
     for name in names:
-        if name not in known:
+        if name not in stage_names:
             raise UsageError(
                 f"There is no stage {name!r}.",
-                hint=did_you_mean(name, known) or f"The stages are {', '.join(known)}.",
+                hint=did_you_mean(name, stage_names) or f"The stages are {', '.join(stage_names)}.",
             )
-    return tuple(stage for stage in known if stage in names)
+    return tuple(stage for stage in stage_names if stage in names)
 
 
 def _conclude(result: Result, folder: Path, *, as_json: bool, verbose: bool) -> None:
@@ -305,8 +305,12 @@ def _details(result: Result) -> list[str]:
     for entry in result.agreement:
         lines.append(_agreement_text(entry, must=entry in result.disagreements))
     for stage, scores in result.accuracy.items():
-        shown = {"auc": scores.auc, "accuracy": scores.accuracy, "rms error": scores.rms_error}
-        lines.append(f"{stage:<9} {figures(shown)}, {scores.samples:,} samples")
+        score_values = {
+            "auc": scores.auc,
+            "accuracy": scores.accuracy,
+            "rms error": scores.rms_error,
+        }
+        lines.append(f"{stage:<9} {figures(score_values)}, {scores.samples:,} samples")
     lines += [_figure(metric) for metric in result.metrics if metric.target and not metric.layer]
     return [*lines, *(f"finding   {finding}" for finding in result.findings)]
 
@@ -335,10 +339,10 @@ def _figure(metric: Metric) -> str:
     )
 
 
-def figures(found: dict[str, Any]) -> str:
+def figures(metrics: dict[str, Any]) -> str:
     """Named numbers on one line."""
-    shown = [f"{name} {value:.6g}" for name, value in found.items() if isinstance(value, float)]
-    return ", ".join(shown) or "no labels to judge by"
+    texts = [f"{name} {value:.6g}" for name, value in metrics.items() if isinstance(value, float)]
+    return ", ".join(texts) or "no labels to judge by"
 
 
 def _shape(shape: tuple[int, ...]) -> str:

@@ -176,9 +176,9 @@ def _draw(entry: ZooEntry, path: Path, count: int, seed: int) -> None:
     from edgeinfer.base.plan import write_file
     from edgeinfer.zoo.pictures import preview
 
-    found = preview(entry, seed, count)
-    write_file(path, found.image)
-    tell(f"{path}: rows from the top: {', '.join(found.rows)}")
+    picture = preview(entry, seed, count)
+    write_file(path, picture.image)
+    tell(f"{path}: rows from the top: {', '.join(picture.rows)}")
 
 
 def _save(entry: ZooEntry, path: Path, count: int, seed: int) -> None:
@@ -188,8 +188,8 @@ def _save(entry: ZooEntry, path: Path, count: int, seed: int) -> None:
     from edgeinfer.zoo.entry import LOCATED
 
     samples = entry.data(seed, count)
-    judged = {head.name for head in entry.heads if head.loss not in LOCATED}
-    targets = {name: values for name, values in samples.targets.items() if name in judged}
+    judged_heads = {head.name for head in entry.heads if head.loss not in LOCATED}
+    targets = {name: values for name, values in samples.targets.items() if name in judged_heads}
     arrays = {**samples.inputs, **targets}
     with stage_file(path) as temporary:
         np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]  # no array is allow_pickle

@@ -37,11 +37,11 @@ class Assignment:
     def sentence(self) -> str:
         """What was taken for what, where the names alone do not say it."""
         both = [*self.inputs.items(), *self.labels.items()]
-        taken = [
+        origins = [
             f"{name} from {_list_names(columns)}" for name, columns in both if columns != (name,)
         ]
         rest = f"; left out: {_list_names(self.left_out)}" if self.left_out else ""
-        return ", ".join(taken) + rest if taken else rest.removeprefix("; ")
+        return ", ".join(origins) + rest if origins else rest.removeprefix("; ")
 
 
 def assign_by_name(
@@ -61,16 +61,16 @@ def assign_by_name(
             hint=hint
             or "Call the inputs x and the labels y, or as the network does; leave out the rest.",
         )
-    found = {name: (column,) for column, name in names.items()}
+    columns_read = {name: (column,) for column, name in names.items()}
     for name in inputs:
-        if name not in found:
+        if name not in columns_read:
             raise InputError(
                 f"{place} has no array for the input {name!r}.",
                 hint="Write it with numpy.savez(path, x=inputs, y=labels).",
             )
     return Assignment(
-        {name: found[name] for name in inputs},
-        {name: found[name] for name in outputs if name in found},
+        {name: columns_read[name] for name in inputs},
+        {name: columns_read[name] for name in outputs if name in columns_read},
         beside,
     )
 
@@ -110,20 +110,22 @@ class _Choice:
 
     place: str
     layout: Layout
-    wanted: Mapping[str, Shape]
+    input_shapes: Mapping[str, Shape]
     outputs: Mapping[str, Shape]
     inputs: dict[str, tuple[str, ...]] = field(default_factory=dict)
     labels: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def free(self) -> tuple[str, ...]:
         """Columns that stand for nothing yet."""
-        taken = {name for part in (*self.inputs.values(), *self.labels.values()) for name in part}
-        return tuple(name for name in self.layout if name not in taken)
+        used_columns = {
+            name for part in (*self.inputs.values(), *self.labels.values()) for name in part
+        }
+        return tuple(name for name in self.layout if name not in used_columns)
 
     def by_name(self) -> None:
         """The network's own names, and x and y."""
         columns = tuple(self.layout)
-        for column, name in _aliases(self.place, columns, "x", tuple(self.wanted)).items():
+        for column, name in _aliases(self.place, columns, "x", tuple(self.input_shapes)).items():
             self.inputs[name] = (column,)
         for column, name in _aliases(self.place, columns, "y", tuple(self.outputs)).items():
             self.labels[name] = (column,)
@@ -135,16 +137,16 @@ class _Choice:
 
     def input_by_shape(self, name: str) -> None:
         """The only free column of the input's shape; of its shape but for axes of length 1."""
-        shape = self.wanted[name]
-        same = [other for other in self.wanted if self.wanted[other] == shape]
+        shape = self.input_shapes[name]
+        same = [other for other in self.input_shapes if self.input_shapes[other] == shape]
         for alike in (lambda a, b: a == b, lambda a, b: _bare(a) == _bare(b) != ()):
-            found = [c for c in self.free() if alike(self.layout[c].shape, shape)]
-            if len(found) == 1 and len(same) == 1 and shape:
-                self.inputs[name] = (found[0],)
+            candidates = [c for c in self.free() if alike(self.layout[c].shape, shape)]
+            if len(candidates) == 1 and len(same) == 1 and shape:
+                self.inputs[name] = (candidates[0],)
                 return
-            if found and _bare(shape):
+            if candidates and _bare(shape):
                 raise InputError(
-                    f"{self.place} has the columns {_list_names(found)} of the shape {shape}, "
+                    f"{self.place} has the columns {_list_names(candidates)} of the shape {shape}, "
                     "which "
                     f"could be any of {', '.join(same)}.",
                     hint="Name the columns as the network names its inputs.",
@@ -156,8 +158,8 @@ class _Choice:
             return
         (output, shape) = next(iter(self.outputs.items()))
         most = max(shape[-1] if shape else 1, 2)
-        found = [name for name in self.free() if self.holds_words(name)]
-        few = [name for name in found if len(self.layout[name].classes) <= most]
+        columns = [name for name in self.free() if self.holds_words(name)]
+        few = [name for name in columns if len(self.layout[name].classes) <= most]
         if len(few) == 1 and _fits(self.layout[few[0]].shape, shape):
             self.labels[output] = (few[0],)
 
@@ -167,29 +169,29 @@ class _Choice:
 
     def of_numbers(self) -> None:
         """An only vector of n is n columns of one number each, in their order; so are labels."""
-        missing = [name for name in self.wanted if name not in self.inputs]
-        if len(missing) != 1 or len(self.wanted) != 1:
+        missing = [name for name in self.input_shapes if name not in self.inputs]
+        if len(missing) != 1 or len(self.input_shapes) != 1:
             return
-        count = math.prod(self.wanted[missing[0]])
-        found = [
+        count = math.prod(self.input_shapes[missing[0]])
+        columns = [
             name
             for name in self.free()
             if self.layout[name].shape in ((), (1,)) and not self.holds_words(name)
         ]
         output = next(iter(self.outputs))
-        after = len(found) - count
+        after = len(columns) - count
         follow = after > 0 and after in (1, math.prod(self.outputs[output]))
         if len(self.outputs) == 1 and not self.labels and follow:
-            self.labels[output] = tuple(found[count:])
-            found = found[:count]
-        if len(found) == count and count:
-            self.inputs[missing[0]] = tuple(found)
+            self.labels[output] = tuple(columns[count:])
+            columns = columns[:count]
+        if len(columns) == count and count:
+            self.inputs[missing[0]] = tuple(columns)
 
     def only_column(self) -> None:
         """The only input is the only column, whatever its shape: a check of it says more."""
-        missing = [name for name in self.wanted if name not in self.inputs]
+        missing = [name for name in self.input_shapes if name not in self.inputs]
         free = self.free()
-        if len(missing) == len(self.wanted) == 1 and len(free) == 1:
+        if len(missing) == len(self.input_shapes) == 1 and len(free) == 1:
             self.inputs[missing[0]] = (free[0],)
 
     def labels_by_shape(self) -> None:
@@ -197,24 +199,24 @@ class _Choice:
         for name in [name for name in self.outputs if name not in self.labels]:
             shape = self.outputs[name]
             same = [other for other in self.outputs if self.outputs[other] == shape]
-            found = [column for column in self.free() if self.layout[column].shape == shape]
-            if not found and len(self.outputs) == 1:
-                found = [c for c in self.free() if _fits(self.layout[c].shape, shape)]
-                found = found if len(self.free()) == 1 else []
-            if len(found) == len(same) == 1 and shape:
-                self.labels[name] = (found[0],)
+            columns = [column for column in self.free() if self.layout[column].shape == shape]
+            if not columns and len(self.outputs) == 1:
+                columns = [c for c in self.free() if _fits(self.layout[c].shape, shape)]
+                columns = columns if len(self.free()) == 1 else []
+            if len(columns) == len(same) == 1 and shape:
+                self.labels[name] = (columns[0],)
 
     def nothing_for(self, name: str) -> InputError:
         """No column is the input."""
-        shown = ", ".join(
+        columns_text = ", ".join(
             f"{column} {spec.shape or 'a number'}"
             for column, spec in list(self.layout.items())[:_SHOWN]
         )
         more = len(self.layout) - _SHOWN
         also = f" and {more} more" if more > 0 else ""
         return InputError(
-            f"{self.place} has no column for the input {name!r} of the shape {self.wanted[name]}: "
-            f"it holds {shown}{also}.",
+            f"{self.place} has no column for the input {name!r} of the shape "
+            f"{self.input_shapes[name]}: it holds {columns_text}{also}.",
             hint=did_you_mean(name, self.layout)
             or "Name a column as the input, or leave one column of its shape.",
         )
@@ -224,15 +226,15 @@ def _aliases(
     place: str, columns: Sequence[str], short: str, names: tuple[str, ...]
 ) -> dict[str, str]:
     """Which column stands for which input or output: by name, or ``x`` (``y``) for an only one."""
-    found = {name: name for name in names if name in columns}
+    aliases = {name: name for name in names if name in columns}
     if short in columns and short not in names:
-        if len(names) != 1 or found:
+        if len(names) != 1 or aliases:
             raise InputError(
                 f"{place} holds {short!r}, which could be any of {', '.join(names)}.",
                 hint="Name each array as the network does.",
             )
-        found[short] = names[0]
-    return found
+        aliases[short] = names[0]
+    return aliases
 
 
 def _bare(shape: Sequence[int]) -> tuple[int, ...]:

@@ -89,9 +89,9 @@ def _to_h5(data: DataSet, output: Path, conversion: Conversion) -> int:
 def _standards(source: ShardSource, conversion: Conversion) -> dict[str, FeatureStandard]:
     """What is subtracted and divided by: measured now, or that of another file."""
     if conversion.standards_of is not None:
-        found = read_standards(conversion.standards_of)
-        choose_features(source.layout(), tuple(found))
-        return found
+        standards = read_standards(conversion.standards_of)
+        choose_features(source.layout(), tuple(standards))
+        return standards
     if not conversion.standardize:
         return {}
     layout = source.layout()
@@ -107,7 +107,7 @@ def _standards(source: ShardSource, conversion: Conversion) -> dict[str, Feature
 
 def read_standards(path: Path) -> dict[str, FeatureStandard]:
     """What a file that `convert` has standardised was standardised by."""
-    found = {}
+    standards = {}
     with open_h5(existing(path)) as file:
         for key in keys_of(str(path), ""):
             attributes = file[key].attrs
@@ -117,11 +117,11 @@ def read_standards(path: Path) -> dict[str, FeatureStandard]:
                 )
                 if not (np.isfinite(mean).all() and (deviation > 0).all()):
                     raise DataFileError(path, key, "states a mean or a deviation that cannot be")
-                found[key.rpartition("/")[2]] = FeatureStandard(mean, deviation)
-    if not found:
+                standards[key.rpartition("/")[2]] = FeatureStandard(mean, deviation)
+    if not standards:
         hint = "Write one with edgeinfer convert DATA -o F.h5 --standardize '*'."
         raise UsageError(f"{path} states no means and deviations.", hint=hint)
-    return found
+    return standards
 
 
 def _write(

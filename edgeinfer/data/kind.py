@@ -53,11 +53,11 @@ def kind_of(path: Path) -> str:
     suffix = path.suffix.lower()
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
-    found = next((kind for magic, kind in _MAGIC if head.startswith(magic)), None)
-    if found is None and _is_zlib(head):
-        found = "cvn"
-    if found is not None:
-        return found
+    file_kind = next((kind for magic, kind in _MAGIC if head.startswith(magic)), None)
+    if file_kind is None and _is_zlib(head):
+        file_kind = "cvn"
+    if file_kind is not None:
+        return file_kind
     named = _NAMED.get(suffix)
     if b"\0" in head and _is_hdf5(path):
         return "hdf5"
@@ -119,15 +119,15 @@ def kinds_in(files: tuple[Path, ...]) -> dict[str, str]:
     some: dict[str, list[Path]] = {}
     for file in files:
         some.setdefault(file.suffix.lower(), []).append(file)
-    found: dict[str, str] = {}
+    suffixes: dict[str, str] = {}
     for suffix, alike in some.items():
         kinds = {} if suffix in _BESIDE else dict.fromkeys(map(_kind_or_none, alike[:_LOOKED_AT]))
         for kind in kinds:
             if kind == "csv" and suffix in (".txt", ".dat"):
-                found["track"] = suffix  # its reader says what is wrong with it
+                suffixes["track"] = suffix  # its reader says what is wrong with it
             elif kind is not None and (kind != "csv" or suffix in (".csv", ".tsv")):
-                found[kind] = suffix
-    return found
+                suffixes[kind] = suffix
+    return suffixes
 
 
 def _kind_or_none(file: Path) -> str | None:

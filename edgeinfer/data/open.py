@@ -204,8 +204,8 @@ def _hdf5(path: Path, choice: str, files: tuple[Path, ...]) -> DataSet:
     if not choice and fits == ["LArIAT"]:
         return DataSet(path, "", DataFormat.LARIAT, LariatFiles(names), files)
     if not choice and fits == ["LCD"]:
-        found = LcdFiles(names, target_length_of(names[0]))
-        return DataSet(path, "", DataFormat.LCD, found, files)
+        files_of_lcd = LcdFiles(names, target_length_of(names[0]))
+        return DataSet(path, "", DataFormat.LCD, files_of_lcd, files)
     arrays = H5Arrays(names, keys_of(names[0], choice))
     return DataSet(path, choice, DataFormat.HDF5, arrays, files)
 
@@ -225,8 +225,8 @@ def _root(path: Path, choice: str, files: tuple[Path, ...]) -> DataSet:
     trees, folders = trees_in(names[0])
     dump = DIRECTORY in folders
     if dump and (choice in SCALINGS or not (choice or trees)):
-        found = PlaneDump(names, scaling=_scaling(path, choice))
-        return DataSet(path, choice, DataFormat.PROTODUNE, found, files)
+        plane_dump = PlaneDump(names, scaling=_scaling(path, choice))
+        return DataSet(path, choice, DataFormat.PROTODUNE, plane_dump, files)
     if not choice and dump:
         hint = f"Name one: {path}:signed for patches of the planes, or {path}:{trees[0]}."
         raise DataFileError(path, "", "fits two formats: a ProtoDUNE dump, and trees", hint=hint)

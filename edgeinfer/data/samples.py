@@ -102,31 +102,34 @@ def read(
     what other name an output is known, that of the layer which ends in it."""
     data = _cut_to(open_data(path), inputs)
     try:
-        taken = assign_columns(data, inputs, outputs, layers)
-        rows = _rows(data, taken, most_bytes)
+        assignment = assign_columns(data, inputs, outputs, layers)
+        rows = _rows(data, assignment, most_bytes)
     except DataFileError as error:
         if data.format is DataFormat.NPZ:
             raise
         hint = f"{error.hint} It was read as {data.format}.".strip()
         raise DataFileError(error.path, error.key, error.problem, hint=hint) from None
     place = str(data.place)
-    joined = {name: _join_columns(rows, columns) for name, columns in taken.inputs.items()}
-    given = {name: _checked_input(place, name, joined[name], inputs[name]) for name in inputs}
-    count = len(next(iter(given.values())))
+    joined = {name: _join_columns(rows, columns) for name, columns in assignment.inputs.items()}
+    arrays = {name: _checked_input(place, name, joined[name], inputs[name]) for name in inputs}
+    count = len(next(iter(arrays.values())))
     layout = data.source.layout()
     labels: dict[str, NDArray[np.float64]] = {}
     classes: dict[str, tuple[str, ...]] = {}
-    for name, columns in taken.labels.items():
+    for name, columns in assignment.labels.items():
         values, names = _number_labels(_join_columns(rows, columns), layout[columns[0]].classes)
         labels[name] = _checked_labels(place, name, values, outputs[name], count)
         if names:
             _check_classes(place, name, names, outputs[name])
             classes[name] = names
     return Samples(
-        given,
+        arrays,
         f"{count} samples of {data.name}",
         labels,
-        (*_findings(data, taken, rows, count, most_bytes), *_word_findings(data, taken, classes)),
+        (
+            *_findings(data, assignment, rows, count, most_bytes),
+            *_word_findings(data, assignment, classes),
+        ),
         classes,
     )
 
@@ -159,21 +162,23 @@ def assign_columns(
     else:
         numbers = data.format not in EXPERIMENTS
         taken = assign(str(data.place), layout, inputs, named, numbers=numbers)
-    found = {name: other.get(name, name) for name in outputs}
-    labels = {name: taken.labels[one] for name, one in found.items() if one in taken.labels}
+    columns_of = {name: other.get(name, name) for name in outputs}
+    labels = {name: taken.labels[one] for name, one in columns_of.items() if one in taken.labels}
     return replace(taken, labels=labels)
 
 
-def _rows(data: DataSet, taken: Assignment, most_bytes: int) -> Rows:
+def _rows(data: DataSet, assignment: Assignment, most_bytes: int) -> Rows:
     layout = data.source.layout()
-    words = {name for columns in taken.labels.values() if len(columns) == 1 for name in columns}
-    for name in {name for columns in taken.inputs.values() for name in columns}:
+    words = {
+        name for columns in assignment.labels.values() if len(columns) == 1 for name in columns
+    }
+    for name in {name for columns in assignment.inputs.values() for name in columns}:
         if layout[name].classes:
             raise InputError(
                 f"{data.place}: {name!r} holds words, and the network takes numbers.",
                 hint="Write the features as numbers.",
             )
-    for name in taken.columns:
+    for name in assignment.columns:
         if layout[name].dtype.kind not in ("fiubSU" if name in words else "fiub"):
             raise InputError(
                 f"{data.place}: {name!r} holds {layout[name].dtype}, not numbers.",
@@ -181,11 +186,12 @@ def _rows(data: DataSet, taken: Assignment, most_bytes: int) -> Rows:
             )
     if not data.source.shards(refuse):
         raise InputError(
-            f"{data.place}: {taken.columns[0]!r} is empty, so there is nothing to learn from it.",
+            f"{data.place}: {assignment.columns[0]!r} is empty, so there is nothing to learn "
+            "from it.",
             hint="Give at least one sample, better some hundreds.",
         )
     try:
-        rows = thinned_rows(data.source, taken.columns, most_bytes)
+        rows = thinned_rows(data.source, assignment.columns, most_bytes)
         count = len(next(iter(rows.columns.values())))
         if count < rows.total and any(v.dtype.kind in "SU" for v in rows.columns.values()):
             raise InputError(
@@ -224,49 +230,50 @@ def _number_labels(
 
 def _check_classes(place: str, name: str, names: tuple[str, ...], shape: Shape) -> None:
     """As many words as the output has classes: of fewer, nobody can say which is missing."""
-    wanted = max(shape[-1] if shape else 1, 2)
-    if len(names) != wanted:
+    class_count = max(shape[-1] if shape else 1, 2)
+    if len(names) != class_count:
         raise InputError(
             f"{place}: the labels of {name!r} name {len(names)} classes ({', '.join(names[:8])}), "
-            f"but the output has {wanted}, so it is not known which is which.",
+            f"but the output has {class_count}, so it is not known which is which.",
             hint="Write class numbers counted from 0, or give samples of every class.",
         )
 
 
 def _word_findings(
-    data: DataSet, taken: Assignment, classes: Mapping[str, tuple[str, ...]]
+    data: DataSet, assignment: Assignment, classes: Mapping[str, tuple[str, ...]]
 ) -> tuple[str, ...]:
     """Which number stands for which word, and which columns could not be read as numbers."""
-    found = []
+    findings = []
     for output, names in classes.items():
-        shown = ", ".join(f"{number} {name}" for number, name in enumerate(names))
-        found.append(
-            f"{data.name}: the classes of {output}, from the column {taken.labels[output][0]}, are "
-            f"numbered {shown}; the network's must be in this order."
+        classes_text = ", ".join(f"{number} {name}" for number, name in enumerate(names))
+        findings.append(
+            f"{data.name}: the classes of {output}, from the column "
+            f"{assignment.labels[output][0]}, are numbered {classes_text}; "
+            "the network's must be in this order."
         )
     if isinstance(data.source, OmittingSource):
         for name, reason in data.source.omitted().items():
-            found.append(f"{data.name}: the column {name} is left out: it {reason}.")
-    return tuple(found)
+            findings.append(f"{data.name}: the column {name} is left out: it {reason}.")
+    return tuple(findings)
 
 
 def _findings(
-    data: DataSet, taken: Assignment, rows: Rows, count: int, most_bytes: int
+    data: DataSet, assignment: Assignment, rows: Rows, count: int, most_bytes: int
 ) -> tuple[str, ...]:
-    found = []
-    if taken.sentence and data.format is not DataFormat.NPZ:
-        found.append(f"{data.name}, read as {data.format}: {taken.sentence}.")
-    if taken.left_out and data.format is DataFormat.NPZ:
-        found.append(
-            f"{data.name}: {', '.join(taken.left_out)} are left out: edgeinfer detect judges a "
-            f"whole detector by them."
+    findings = []
+    if assignment.sentence and data.format is not DataFormat.NPZ:
+        findings.append(f"{data.name}, read as {data.format}: {assignment.sentence}.")
+    if assignment.left_out and data.format is DataFormat.NPZ:
+        findings.append(
+            f"{data.name}: {', '.join(assignment.left_out)} are left out: edgeinfer detect judges "
+            "a whole detector by them."
         )
     if count < rows.total:
-        found.append(
+        findings.append(
             f"{data.name}: {count:,} of its {rows.total:,} samples were read, spread evenly; all "
             f"of them would take more than {most_bytes >> 20} MiB."
         )
-    return tuple(found)
+    return tuple(findings)
 
 
 def task_of(labels: NDArray[np.float64], shape: Shape) -> Task:
@@ -296,9 +303,9 @@ def _checked_input(
     if values.shape[1:] == (int(np.prod(shape, dtype=int)),):
         return values.reshape(len(values), *shape)
     if values.shape[1:] != shape:
-        wanted = ", ".join(["samples", *map(str, shape)])
+        shape_text = ", ".join(["samples", *map(str, shape)])
         raise InputError(
-            f"{place}: {name!r} has the shape {values.shape}; the input needs ({wanted}).",
+            f"{place}: {name!r} has the shape {values.shape}; the input needs ({shape_text}).",
             hint="The first axis counts samples; images are channels last.",
         )
     return values

@@ -89,21 +89,21 @@ def build_detector(trunk: Network, heads: Network) -> Detector:
         raise UsageError(
             f"{trunk.name} reads images of {trunk.input_shape}, not of a side that is a power of 2."
         )
-    given, judged = trunk.output_shapes, heads.output_shapes
-    places, kinds = given["place"][0], judged["kind"][-1]
-    pixels, mask = given["features"][0], judged["mask"][0]
-    wanted = {  # what fits, beside what there is
-        "place": ((places, places, given["place"][-1]), given["place"]),
-        "edges": ((places, places, 4), given["edges"]),
-        "features": ((pixels, pixels, heads.input_shape[-1]), given["features"]),
-        "crop": ((CROP_SIDE, CROP_SIDE, given["features"][-1]), heads.input_shape),
-        "kind": ((kinds,), judged["kind"]),
-        "edges of the heads": ((4,), judged["edges"]),
-        "mask": ((mask, mask, 1), judged["mask"]),
+    trunk_shapes, head_shapes = trunk.output_shapes, heads.output_shapes
+    places, kinds = trunk_shapes["place"][0], head_shapes["kind"][-1]
+    pixels, mask = trunk_shapes["features"][0], head_shapes["mask"][0]
+    pairs_to_match = {  # what fits, beside what there is
+        "place": ((places, places, trunk_shapes["place"][-1]), trunk_shapes["place"]),
+        "edges": ((places, places, 4), trunk_shapes["edges"]),
+        "features": ((pixels, pixels, heads.input_shape[-1]), trunk_shapes["features"]),
+        "crop": ((CROP_SIDE, CROP_SIDE, trunk_shapes["features"][-1]), heads.input_shape),
+        "kind": ((kinds,), head_shapes["kind"]),
+        "edges of the heads": ((4,), head_shapes["edges"]),
+        "mask": ((mask, mask, 1), head_shapes["mask"]),
     }
-    wrong = [name for name, (fitting, there) in wanted.items() if fitting != there]
+    wrong = [name for name, (fitting, there) in pairs_to_match.items() if fitting != there]
     if wrong:
-        fitting, there = wanted[wrong[0]]
+        fitting, there = pairs_to_match[wrong[0]]
         raise UsageError(
             f"{trunk.name} and {heads.name} are no detector: {wrong[0]} has the shape {there}, not "
             f"{fitting}.",
@@ -134,13 +134,13 @@ def cut_crops(
     watch = watch or Stopwatch()
     side = trunk.input_shape[0]
     with watch.time("trunk"):
-        found = trunk.run(images)
+        trunk_features = trunk.run(images)
     with watch.time("propose"):
-        edges = found["edges"]
-        proposals = propose(found["place"].values, edges.values, edges.frac, side)
+        edges = trunk_features["edges"]
+        proposals = propose(trunk_features["place"].values, edges.values, edges.frac, side)
     with watch.time("crop"):
         windows = grow_windows(proposals)
-        features = found["features"]
+        features = trunk_features["features"]
         values = crop_features(features.values, windows, side, features.frac - into.frac)
         values = np.clip(values, into.raw_min, into.raw_max)
     return Crops(proposals, windows, values)
@@ -173,17 +173,17 @@ def _detect_batch(detector: Detector, images: NDArray[np.floating], watch: Stopw
     crops = cut_crops(detector.trunk, images, detector.heads.input_type, watch)
     n = len(images)
     with watch.time("heads"):
-        found = detector.heads.run_raw(crops.values.reshape(-1, *detector.heads.input_shape))
+        judged_crops = detector.heads.run_raw(crops.values.reshape(-1, *detector.heads.input_shape))
     with watch.time("decide"):
-        logits = found["kind"].values.reshape(n, PROPOSALS, -1)
-        edges = found["edges"].values.reshape(n, PROPOSALS, 4)
+        logits = judged_crops["kind"].values.reshape(n, PROPOSALS, -1)
+        edges = judged_crops["edges"].values.reshape(n, PROPOSALS, 4)
         kind, margin, box, order = decide(
-            logits, found["kind"].frac, refine_boxes(
-                crops.windows, edges, found["edges"].frac, detector.side
+            logits, judged_crops["kind"].frac, refine_boxes(
+                crops.windows, edges, judged_crops["edges"].frac, detector.side
             ),
         )  # fmt: skip
     with watch.time("paste"):
-        masks = found["mask"].values
+        masks = judged_crops["mask"].values
         masks = masks.reshape(n, PROPOSALS, *masks.shape[1:3])
         rows = np.arange(n)[:, None], order
         kept = kind > 0
@@ -191,7 +191,7 @@ def _detect_batch(detector: Detector, images: NDArray[np.floating], watch: Stopw
         windows = crops.windows[rows]
         pasted[kept] = paste_masks(masks[rows][kept], windows[kept], detector.side)
         pasted &= np.any(images > 0, axis=-1)[:, None]
-    return Detections(kind, margin, box, pasted, found["kind"].frac)
+    return Detections(kind, margin, box, pasted, judged_crops["kind"].frac)
 
 
 def decide(

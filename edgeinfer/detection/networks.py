@@ -119,10 +119,10 @@ class IntegerNetwork:
 
     def run_raw(self, raw: Integers) -> dict[str, RawOutput]:
         """The outputs for integers of the input's type."""
-        found = self.engine.run({self.input_name: raw})
+        outputs = self.engine.run({self.input_name: raw})
         fracs = {out.name: self.program.type(out.value).frac for out in self.program.outputs}
         return {
-            name: RawOutput(found[name] << max(0, -frac), max(0, frac))
+            name: RawOutput(outputs[name] << max(0, -frac), max(0, frac))
             for name, frac in fracs.items()
         }
 
@@ -163,12 +163,13 @@ class FloatNetwork:
         """The outputs for real inputs, before what is left to the host."""
         tensors = {name: name for name in self.graph.outputs}
         tensors |= {name: tensor for name, (tensor, _) in host_functions(self.graph).items()}
-        found = self.engine.run({self.input_name: values}, taps=sorted(set(tensors.values())))
+        outputs = self.engine.run({self.input_name: values}, taps=sorted(set(tensors.values())))
         top = FLOAT_TYPE.raw_max
         scale = 2.0**FLOAT_TYPE.frac
         return {
             name: RawOutput(
-                np.clip(np.rint(found[tensor] * scale), -top, top).astype(np.int64), FLOAT_TYPE.frac
+                np.clip(np.rint(outputs[tensor] * scale), -top, top).astype(np.int64),
+                FLOAT_TYPE.frac,
             )
             for name, tensor in tensors.items()
         }

@@ -85,10 +85,10 @@ def divide_detector(
 
 
 def _hardware_time(band: TimingBand, calls: int) -> HardwareTime | None:
-    found = band.event_seconds(calls)
-    if found is None:
+    seconds = band.event_seconds(calls)
+    if seconds is None:
         return None
-    value, low, high = (None if each is None else each * 1e6 for each in found)
+    value, low, high = (None if each is None else each * 1e6 for each in seconds)
     assert value is not None
     return HardwareTime(band.title, value, low, high, str(band.latency.origin))
 

@@ -29,44 +29,50 @@ _MASK_SHARE = 0.45  # of the kind's colour in a cell of the mask
 _EDGE, _GAP, _TOP, _KEY_WIDE = 16.0, 12.0, 56.0, 150.0
 
 
-def detections_figure(found: Detections, given: DetectorImages, names: Sequence[str]) -> Figure:
+def detections_figure(
+    detections: Detections, images: DetectorImages, names: Sequence[str]
+) -> Figure:
     """The first images, those with a truth in two rows: what is true, what was found."""
-    shown = min(MOST_IMAGES, len(given.images))
-    side = given.images.shape[1]
+    images_shown = min(MOST_IMAGES, len(images.images))
+    side = images.images.shape[1]
     zoom = max(1, _POINTS_WIDE // side)
     wide = float(side * zoom)
     marks: list[Mark] = _key(names)
-    rows = -(-shown // _ACROSS)
-    lines = 2 if given.truth is not None else 1
-    for number in range(shown):
+    rows = -(-images_shown // _ACROSS)
+    lines = 2 if images.truth is not None else 1
+    for number in range(images_shown):
         row, column = divmod(number, _ACROSS)
         left = _EDGE + column * (wide + _GAP)
         top = _TOP + row * (lines * (wide + 34.0) + _GAP)
-        if given.truth is not None:
-            masks = None if given.masks is None else given.masks[number]
-            kinds, boxes = given.truth.kind[number], given.truth.box[number] * UNIT
-            image = _draw(given.images[number, ..., 0], kinds, boxes, masks, zoom)
+        if images.truth is not None:
+            masks = None if images.masks is None else images.masks[number]
+            kinds, boxes = images.truth.kind[number], images.truth.box[number] * UNIT
+            image = _draw(images.images[number, ..., 0], kinds, boxes, masks, zoom)
             about = f"Truth of image {number}"
             marks.append(Raster(left, top, wide, wide, image_address(image), about))
             count = words.count_noun(int((kinds > 0).sum()), "particle")
             marks.append(Label(left, top + wide + 14, f"image {number}, truth: {count}", "muted"))
             top += wide + 22.0
-        scores = found.score[number]
-        sure = np.where(scores >= SURE, found.kind[number], 0)
+        scores = detections.score[number]
+        sure = np.where(scores >= SURE, detections.kind[number], 0)
         image = _draw(
-            given.images[number, ..., 0], sure, found.box[number], found.mask[number], zoom
+            images.images[number, ..., 0],
+            sure,
+            detections.box[number],
+            detections.mask[number],
+            zoom,
         )
         about = f"Detections in image {number}"
         marks.append(Raster(left, top, wide, wide, image_address(image), about))
         listed = " ".join(f"{score:.2f}" for score in scores[sure > 0]) or "none"
         marks.append(Label(left, top + wide + 14, f"found, by score: {listed}", "muted"))
-    drawn = int(((found.kind > 0) & (found.score >= SURE))[:shown].sum())
+    drawn = int(((detections.kind > 0) & (detections.score >= SURE))[:images_shown].sum())
     return Figure(
         "detections",
         "Detections",
         f"{words.count_noun(drawn, 'detection')} with a score of {SURE:g} or more in "
-        f"{words.count_noun(shown, 'image')}.",
-        2 * _EDGE + min(shown, _ACROSS) * (wide + _GAP),
+        f"{words.count_noun(images_shown, 'image')}.",
+        2 * _EDGE + min(images_shown, _ACROSS) * (wide + _GAP),
         _TOP + rows * (lines * (wide + 34.0) + _GAP),
         tuple(marks),
     )

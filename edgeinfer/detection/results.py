@@ -40,8 +40,8 @@ def read_images(
     Labels of the network's own outputs may lie beside them; they are not read."""
     data = open_data(path)
     column = assign_columns(data, {name: shape}, outputs).inputs[name][0]
-    known = [each for each in DETECTOR_TRUTH if each in data.source.layout()]
-    rows = thinned_rows(data.source, [column, *known], HELD_BYTES)
+    truth_columns = [each for each in DETECTOR_TRUTH if each in data.source.layout()]
+    rows = thinned_rows(data.source, [column, *truth_columns], HELD_BYTES)
     if len(rows.columns[column]) < rows.total:
         raise InputError(
             f"{path}: its {rows.total:,} images take more than {HELD_BYTES >> 20} MiB.",
@@ -56,10 +56,10 @@ def read_images(
     images = values.reshape(len(values), *shape).astype(np.float32)
     if not np.isfinite(images).all():
         raise InputError(f"{path}: {column!r} holds values that are NaN or infinite.")
-    if not {"particles", "boxes"} <= set(known):
+    if not {"particles", "boxes"} <= set(truth_columns):
         return DetectorImages(images)
     kind, box = (rows.columns[each].astype(np.int64) for each in DETECTOR_TRUTH[:2])
-    masks = rows.columns["masks"].astype(bool) if "masks" in known else None
+    masks = rows.columns["masks"].astype(bool) if "masks" in truth_columns else None
     most = kind.shape[1] if kind.ndim == 2 else 0
     if box.shape[1:] != (most, 4) or (masks is not None and masks.shape[1:] != (most, *shape[:2])):
         raise InputError(
@@ -70,36 +70,36 @@ def read_images(
     return DetectorImages(images, Truth(kind, box), masks)
 
 
-def judge_detections(found: Detections, given: DetectorImages) -> dict[str, dict[str, Any]]:
+def judge_detections(detections: Detections, images: DetectorImages) -> dict[str, dict[str, Any]]:
     """The figures by boxes, and by masks where these are known; empty without a truth."""
-    if given.truth is None:
+    if images.truth is None:
         return {}
-    shares = {"boxes": box_shares(found.box, given.truth)}
-    if given.masks is not None:
-        shares["masks"] = mask_shares(found.mask, given.masks)
+    shares = {"boxes": box_shares(detections.box, images.truth)}
+    if images.masks is not None:
+        shares["masks"] = mask_shares(detections.mask, images.masks)
     return {
-        what: asdict(score_detections(found.kind, found.score, each, given.truth.kind))
+        what: asdict(score_detections(detections.kind, detections.score, each, images.truth.kind))
         for what, each in shares.items()
     }
 
 
-def list_detections(found: Detections) -> dict[str, NDArray[Any]]:
+def list_detections(detections: Detections) -> dict[str, NDArray[Any]]:
     """Arrays with a row for each detection: image, kind, margin, score, box in cells, mask."""
-    image, place = np.nonzero(found.kind)
+    image, place = np.nonzero(detections.kind)
     return {
         "image": image,
-        "kind": found.kind[image, place],
-        "margin": found.margin[image, place],
-        "score": found.score[image, place],
-        "box": found.box[image, place] / UNIT,
-        "mask": found.mask[image, place],
+        "kind": detections.kind[image, place],
+        "margin": detections.margin[image, place],
+        "score": detections.score[image, place],
+        "box": detections.box[image, place] / UNIT,
+        "mask": detections.mask[image, place],
     }
 
 
-def pack_detections(found: Detections) -> bytes:
+def pack_detections(detections: Detections) -> bytes:
     """The same as an archive."""
     stream = io.BytesIO()
-    members: dict[str, Any] = list_detections(found)
+    members: dict[str, Any] = list_detections(detections)
     np.savez_compressed(stream, **members)
     return stream.getvalue()
 

@@ -44,27 +44,27 @@ def box_shares(boxes: Integers, truth: Truth) -> Floats:
 
 def mask_shares(masks: NDArray[np.bool_], truth: NDArray[np.bool_]) -> Floats:
     """Intersection over union of masks (n, detections, rows, columns) and of the particles'."""
-    found, wanted = (
+    detected, truth_flat = (
         each.reshape(*each.shape[:2], -1).astype(np.float32) for each in (masks, truth)
     )
-    shared = (found @ wanted.transpose(0, 2, 1)).astype(np.float64)
-    union = found.sum(axis=2)[:, :, None] + wanted.sum(axis=2)[:, None, :] - shared
+    shared = (detected @ truth_flat.transpose(0, 2, 1)).astype(np.float64)
+    union = detected.sum(axis=2)[:, :, None] + truth_flat.sum(axis=2)[:, None, :] - shared
     return np.asarray(shared / np.maximum(union, 1.0))
 
 
 def match_detections(
-    kind: Integers, score: Floats, shares: Floats, wanted: Integers, least: Floats
+    kind: Integers, score: Floats, shares: Floats, truth: Integers, least: Floats
 ) -> NDArray[np.bool_]:
     """Whether each detection (n, thresholds, detections) finds a particle of its kind that no
     surer one of the image has found: the one with which it shares most."""
     n, count = kind.shape
-    free = np.ones((n, len(least), wanted.shape[1]), bool)
+    free = np.ones((n, len(least), truth.shape[1]), bool)
     true = np.zeros((n, len(least), count), bool)
-    same = (kind[:, :, None] == wanted[:, None, :]) & (kind > 0)[:, :, None]
+    same = (kind[:, :, None] == truth[:, None, :]) & (kind > 0)[:, :, None]
     shares = np.where(same, shares, -1.0)
     order = np.argsort(-score, axis=1, kind="stable")
     every = np.arange(n)
-    last = wanted.shape[1] - 1
+    last = truth.shape[1] - 1
     for place in range(count):
         number = order[:, place]
         open_shares = np.where(free, shares[every, number][:, None, :], -1.0)
@@ -72,52 +72,52 @@ def match_detections(
         most = np.take_along_axis(open_shares, best[..., None], axis=-1)[..., 0]
         hit = most >= least
         true[every, :, number] = hit
-        taken = np.arange(last + 1) == best[..., None]
-        free &= ~(taken & hit[..., None])
+        at_best = np.arange(last + 1) == best[..., None]
+        free &= ~(at_best & hit[..., None])
     return true
 
 
-def average_precision(true: NDArray[np.bool_], score: Floats, wanted: int) -> float:
+def average_precision(true: NDArray[np.bool_], score: Floats, truth_count: int) -> float:
     """The mean, over 101 recalls, of the highest precision at that recall or above."""
     order = np.argsort(-score, kind="stable")
     hits = np.cumsum(true[order])
-    if not wanted or not hits.size:
+    if not truth_count or not hits.size:
         return 0.0
-    recall = hits / wanted
+    recall = hits / truth_count
     precision = hits / np.arange(1, len(hits) + 1)
     precision = np.maximum.accumulate(precision[::-1])[::-1]
     place = np.searchsorted(recall, _RECALLS, side="left")
-    reached = place < len(recall)
-    return float(np.where(reached, precision[np.minimum(place, len(recall) - 1)], 0.0).mean())
+    is_reached = place < len(recall)
+    return float(np.where(is_reached, precision[np.minimum(place, len(recall) - 1)], 0.0).mean())
 
 
 def precisions(
-    kind: Integers, score: Floats, shares: Floats, wanted: Integers, least: Floats
+    kind: Integers, score: Floats, shares: Floats, truth: Integers, least: Floats
 ) -> Floats:
     """Average precision (kinds that occur, thresholds)."""
-    true = match_detections(kind, score, shares, wanted, least)
-    kinds = [int(each) for each in np.unique(wanted) if each > 0]
-    found = np.zeros((len(kinds), len(least)))
+    true = match_detections(kind, score, shares, truth, least)
+    kinds = [int(each) for each in np.unique(truth) if each > 0]
+    values = np.zeros((len(kinds), len(least)))
     for row, each in enumerate(kinds):
         mine = kind == each
-        total = int((wanted == each).sum())
+        total = int((truth == each).sum())
         for column in range(len(least)):
-            found[row, column] = average_precision(true[:, column][mine], score[mine], total)
-    return found
+            values[row, column] = average_precision(true[:, column][mine], score[mine], total)
+    return values
 
 
 def score_detections(
-    kind: Integers, score: Floats, shares: Floats, wanted: Integers
+    kind: Integers, score: Floats, shares: Floats, truth: Integers
 ) -> DetectionScores:
     """All figures; `shares`: of boxes, or of masks."""
-    found = precisions(kind, score, shares, wanted, THRESHOLDS)
+    table = precisions(kind, score, shares, truth, THRESHOLDS)
     sure = np.where(score >= SURE, kind, 0)
-    true = match_detections(sure, score, shares, wanted, THRESHOLDS[:1])[:, 0]
-    particles, detections = int((wanted > 0).sum()), int((sure > 0).sum())
+    true = match_detections(sure, score, shares, truth, THRESHOLDS[:1])[:, 0]
+    particles, detections = int((truth > 0).sum()), int((sure > 0).sum())
     hits = int(true.sum())
     return DetectionScores(
-        float(found[:, 0].mean()) if found.size else None,
-        float(found.mean()) if found.size else None,
+        float(table[:, 0].mean()) if table.size else None,
+        float(table.mean()) if table.size else None,
         1 - hits / particles if particles else None,
         1 - hits / detections if detections else None,
     )

@@ -239,8 +239,8 @@ def unfold_windows(
     view = sliding_window_view(around, reach, axis=tuple(range(1, rank + 1)))
     every = tuple(slice(None, None, step) for step in strides)
     taps = tuple(slice(None, None, step) for step in dilation)
-    found: Floats = view[(slice(None), *every, slice(None), *taps)]
-    return found
+    taps_view: Floats = view[(slice(None), *every, slice(None), *taps)]
+    return taps_view
 
 
 def finest(a: int | None, b: int | None) -> int | None:

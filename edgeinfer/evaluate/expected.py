@@ -55,10 +55,10 @@ class _Walk:
     def value_of(self, node: g.Node, inputs: Mapping[str, Floats | Enclosure]) -> Enclosure:
         """A node's tensor in its format."""
         if isinstance(node, g.InputNode):
-            given = inputs[node.name]
-            if not isinstance(given, Enclosure):
-                given = Enclosure(np.asarray(given, np.float64))
-            exact = given
+            enclosure = inputs[node.name]
+            if not isinstance(enclosure, Enclosure):
+                enclosure = Enclosure(np.asarray(enclosure, np.float64))
+            exact = enclosure
         else:
             exact = self._exact(node)
         out = self.recipe.activation(node.name)
@@ -132,10 +132,12 @@ class _Walk:
         def columns(values: Floats) -> Floats:
             """(groups, batch, positions, taps x channels)"""
             place = (window, node.strides, node.pads, node.dilation)
-            seen = np.moveaxis(bounded.unfold_windows(values, *place, 0.0), rank + 1, -1)
-            parts = seen.reshape(*seen.shape[:-1], node.groups, -1)
+            windows = np.moveaxis(bounded.unfold_windows(values, *place, 0.0), rank + 1, -1)
+            parts = windows.reshape(*windows.shape[:-1], node.groups, -1)
             parts = np.moveaxis(parts, -2, 0)
-            return parts.reshape(node.groups, len(values), math.prod(seen.shape[1 : rank + 1]), -1)
+            return parts.reshape(
+                node.groups, len(values), math.prod(windows.shape[1 : rank + 1]), -1
+            )
 
         shape = (*kernel.shape[:-1], node.groups, -1)
         weight = np.moveaxis(kernel.reshape(shape), -2, 0)
@@ -257,7 +259,7 @@ class _Walk:
 
     def _scan(self, node: g.ScanNode) -> Enclosure:
         """Step by step; a state is rounded to its format when a step reads it."""
-        names = [given.name for given in node.body.inputs]
+        names = [port.name for port in node.body.inputs]
         states = [self.values[x] for x in node.starts]
         yielded: list[Enclosure] = []
         for step in range(self.graph.shapes[node.xs[0]][0]):
@@ -280,8 +282,8 @@ class _Walk:
         x, value = self.values[node.x], node.value
         op = self._built(node)
         if isinstance(op, ops.Pad):
-            held = math.ldexp(op.value, -op.type.frac)
-            value = held if abs(held - value) <= op.type.lsb else value
+            exact = math.ldexp(op.value, -op.type.frac)
+            value = exact if abs(exact - value) <= op.type.lsb else value
         around = ((0, 0), *node.pads)
         centre = np.pad(x.centre, around, constant_values=value)
         radius = None if x.radius is None else np.pad(x.radius, around)
@@ -304,8 +306,8 @@ def held_weights(values: Floats, fmt: WeightFormat) -> Floats:
 def _move_elements(node: g.MoveNode, x: Floats) -> Floats:
     """Elements of a batch at their new places."""
     shape = x.shape[1:]
-    taken: Floats = x.reshape(len(x), -1)[:, node.sources(shape)]
-    return taken.reshape(-1, *node.shape_of(shape))
+    elements: Floats = x.reshape(len(x), -1)[:, node.sources(shape)]
+    return elements.reshape(-1, *node.shape_of(shape))
 
 
 def _turning(

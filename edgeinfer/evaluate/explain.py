@@ -61,32 +61,32 @@ def explain(lowered: LoweredModel, drawn: g.Graph, samples: Samples) -> Explanat
     """Hold a Program against its float network as its author drew it."""
     count = min(MOST_SAMPLES, len(samples), affordable(lowered))
     if not count:
-        said = "One sample is too much to hold the Program against the float network in float64."
-        return Explanation(0, math.nan, math.nan, (said,))
+        finding = "One sample is too much to hold the Program against the float network in float64."
+        return Explanation(0, math.nan, math.nan, (finding,))
     few = samples.part(0, count)
     raw = raw_inputs(lowered.program, lowered.recipe, few)
-    got = Engine(lowered.program).run(raw)
+    actual = Engine(lowered.program).run(raw)
     program = lowered.program
     states = {name: dequantize(raw[name], program.type(name)) for name in program.states}
-    given = {**few.inputs, **states}  # each sample begins where the Program is
-    allowed = expected_values(lowered, given)
+    inputs = {**few.inputs, **states}  # each sample begins where the Program is
+    allowed = expected_values(lowered, inputs)
     ends = {output.name: end_of(lowered.graph, output) for output in lowered.program.outputs}
-    known = {output.name: end_of(drawn, output) for output in lowered.program.outputs}
-    real = FloatEngine(drawn).run(given, taps=tuple(set(known.values())))
+    end_values = {output.name: end_of(drawn, output) for output in lowered.program.outputs}
+    real = FloatEngine(drawn).run(inputs, taps=tuple(set(end_values.values())))
     difference = explained = 0.0
     findings = []
     for output in lowered.program.outputs:
-        held = dequantize(got[output.name], lowered.program.type(output.value))
-        bounds, exact = allowed[ends[output.name]], real[known[output.name]].astype(np.float64)
+        integer_output = dequantize(actual[output.name], lowered.program.type(output.value))
+        bounds, exact = allowed[ends[output.name]], real[end_values[output.name]].astype(np.float64)
         size = np.maximum(np.abs(bounds.low), np.abs(bounds.high)) * TOLERANCE
         low, high = bounds.low - size, bounds.high + size
         reach = np.maximum(np.abs(low - exact), np.abs(high - exact))
-        difference = max(difference, float(np.abs(held - exact).max(initial=0.0)))
+        difference = max(difference, float(np.abs(integer_output - exact).max(initial=0.0)))
         explained = max(explained, float(reach.max(initial=0.0)))
-        outside = (held < low) | (held > high)
+        outside = (integer_output < low) | (integer_output > high)
         if outside.any():
             place = tuple(int(i) for i in np.argwhere(outside)[0])
-            findings.append(_sentence(output.name, place, held, low, high, exact))
+            findings.append(_sentence(output.name, place, integer_output, low, high, exact))
     return Explanation(count, difference, explained, tuple(findings))
 
 
@@ -118,7 +118,7 @@ def end_of(graph: g.Graph, output: Output) -> str:
 def _sentence(
     name: str,
     place: tuple[int, ...],
-    held: NDArray[np.float64],
+    integers: NDArray[np.float64],
     low: NDArray[np.float64],
     high: NDArray[np.float64],
     exact: NDArray[np.float64],
@@ -126,6 +126,6 @@ def _sentence(
     element = ", ".join(map(str, place[1:]))
     return (
         f"{name}: the Program is wrong. In sample {place[0]}, element [{element}], it yields "
-        f"{held[place]:.9g}; its formats allow {low[place]:.9g} to {high[place]:.9g}, and the "
+        f"{integers[place]:.9g}; its formats allow {low[place]:.9g} to {high[place]:.9g}, and the "
         f"float network yields {exact[place]:.9g}. Do not use it, and please report this model."
     )

@@ -36,7 +36,7 @@ from quantization.fixed import (
 from quantization.recipe import Recipe
 
 Floats = NDArray[np.float64]
-Advanced = Callable[[int, int], None]  # samples done, samples in all
+SampleProgress = Callable[[int, int], None]  # samples done, samples in all
 
 ELEMENTS_HELD = 1 << 23  # of all values of a batch together: what the interpreter keeps at once
 MOST_AT_ONCE = 256
@@ -48,20 +48,20 @@ FEWEST_JUDGED = 8
 def raw_inputs(program: Program, recipe: Recipe, samples: Samples) -> dict[str, Ints]:
     """The samples as the Program reads them: brought to the input types, as the recipe rounds. A
     state is zero, or what the first sample says, and then what the Program makes of it."""
-    found = {}
-    given = begin_with_zeros(
+    raws = {}
+    arrays = begin_with_zeros(
         samples.inputs, {name: program.shapes[name] for name in program.states}
     )
     for op in program.inputs:
         quantizer = recipe.activation(op.name) or Quantizer(
             op.type, Rounding.RND_CONV, Overflow.SAT
         )
-        values = given[op.name]
+        values = arrays[op.name]
         raw = np.empty(values.shape, np.int64)
         for part in _parts(values):
             raw[part] = _quantize_values(values[part], quantizer)
-        found[op.name] = raw
-    return follow_raw_states(program, found)
+        raws[op.name] = raw
+    return follow_raw_states(program, raws)
 
 
 def _quantize_values(values: NDArray[Any], quantizer: Quantizer) -> Ints:
@@ -124,10 +124,10 @@ def inner_saturation(program: Program, raw: Mapping[str, Ints]) -> list[str]:
     one nothing is counted, for there a ReLU was meant."""
     cuts = [op for op in program.ops if isinstance(op, ops.Requant)]
     few = next(batches(raw, batch_size(program)))
-    found = Engine(program).run(few, taps=tuple(dict.fromkeys(op.x for op in cuts)))
+    values_of_taps = Engine(program).run(few, taps=tuple(dict.fromkeys(op.x for op in cuts)))
     findings = []
     for op in cuts:
-        values, half = dequantize(found[op.x], program.type(op.x)), op.type.lsb / 2
+        values, half = dequantize(values_of_taps[op.x], program.type(op.x)), op.type.lsb / 2
         beyond = values > op.type.max + half
         if op.type.signed:
             beyond |= values < op.type.min - half
@@ -146,10 +146,10 @@ def dropped_sites(program: Program, raw: Mapping[str, Ints]) -> list[str]:
     if not limited:
         return []
     few = next(batches(raw, batch_size(program)))
-    found = Engine(program).run(few, taps=tuple(dict.fromkeys(op.x for op in limited)))
+    values_of_taps = Engine(program).run(few, taps=tuple(dict.fromkeys(op.x for op in limited)))
     findings = []
     for op in limited:
-        lit = np.asarray(found[op.x].max(axis=-1) > op.threshold)
+        lit = np.asarray(values_of_taps[op.x].max(axis=-1) > op.threshold)
         counts = lit.reshape(len(lit), -1).sum(axis=1)
         over = int((counts > op.most).sum())
         if over:
@@ -164,20 +164,20 @@ def float_outputs(graph: g.Graph, samples: Samples) -> dict[str, Floats]:
     """What the float network yields, as its author drew it; states are none of its outputs."""
     from edgeinfer.ir.engine.float_engine import FloatEngine
 
-    found = FloatEngine(graph).run(follow_states(graph, samples).inputs)
+    outputs = FloatEngine(graph).run(follow_states(graph, samples).inputs)
     kept = set(graph.states.values())
-    return {name: found[name].astype(np.float64) for name in graph.outputs if name not in kept}
+    return {name: outputs[name].astype(np.float64) for name in graph.outputs if name not in kept}
 
 
 def quantized_outputs(program: Program, raw: Mapping[str, NDArray[Any]]) -> dict[str, Floats]:
     """What the Program yields, in real numbers and after what is left to the host."""
     engine = Engine(program)
-    found: dict[str, list[Floats]] = {output.name: [] for output in program.outputs}
+    pieces: dict[str, list[Floats]] = {output.name: [] for output in program.outputs}
     for rows in _parts(max(raw.values(), key=lambda values: values[:1].size)):
         part = {name: values[rows].astype(np.int64) for name, values in raw.items()}
         for name, values in real_outputs(program, engine.run(part)).items():
-            found[name].append(values)
-    return {name: np.concatenate(parts) for name, parts in found.items()}
+            pieces[name].append(values)
+    return {name: np.concatenate(parts) for name, parts in pieces.items()}
 
 
 def program_outputs(program: Program, recipe: Recipe, samples: Samples) -> dict[str, Floats]:
@@ -187,28 +187,28 @@ def program_outputs(program: Program, recipe: Recipe, samples: Samples) -> dict[
         outputs = quantized_outputs(program, whole)
         return {name: values for name, values in outputs.items() if name not in kept}
     engine = Engine(program)
-    found: dict[str, list[Floats]] = {output.name: [] for output in program.outputs}
+    pieces: dict[str, list[Floats]] = {output.name: [] for output in program.outputs}
     widest = max((samples.inputs[op.name] for op in program.inputs), key=lambda v: v[:1].size)
     for rows in _parts(widest):
         raw = raw_inputs(program, recipe, samples.part(rows.start, rows.stop))
         for name, values in real_outputs(program, engine.run(raw)).items():
-            found[name].append(values)
-    return {name: np.concatenate(parts) for name, parts in found.items()}
+            pieces[name].append(values)
+    return {name: np.concatenate(parts) for name, parts in pieces.items()}
 
 
-def real_outputs(program: Program, held: Mapping[str, Ints]) -> dict[str, Floats]:
+def real_outputs(program: Program, raw: Mapping[str, Ints]) -> dict[str, Floats]:
     """Raw outputs in real numbers, after what is left to the host."""
-    found = dequantize_outputs(program, held)
+    reals = dequantize_outputs(program, raw)
     return {
-        output.name: apply_host_functions(found[output.name], output.host)
+        output.name: apply_host_functions(reals[output.name], output.host)
         for output in program.outputs
     }
 
 
-def dequantize_outputs(program: Program, held: Mapping[str, Ints]) -> dict[str, Floats]:
+def dequantize_outputs(program: Program, raw: Mapping[str, Ints]) -> dict[str, Floats]:
     """Raw outputs in real numbers, before what is left to the host."""
     return {
-        output.name: dequantize(held[output.name], program.type(output.value))
+        output.name: dequantize(raw[output.name], program.type(output.value))
         for output in program.outputs
     }
 
@@ -271,14 +271,16 @@ def _yields_probability(node: g.Node) -> bool:
 
 
 def fidelity(
-    graph: g.Graph, wanted: Mapping[str, Floats], got: Mapping[str, Floats]
+    graph: g.Graph, expected: Mapping[str, Floats], actual: Mapping[str, Floats]
 ) -> list[Metric]:
     """How near the integer network comes to the float one, with or without labels."""
-    away = np.concatenate([(wanted[name] - got[name]).ravel() for name in wanted])
+    away = np.concatenate([(expected[name] - actual[name]).ravel() for name in expected])
     same = []
-    for name in wanted:
+    for name in expected:
         threshold = 0.5 if _yields_probability(graph.node(name)) else 0.0
-        alike = cosim.decisions(wanted[name], threshold) == cosim.decisions(got[name], threshold)
+        alike = cosim.decisions(expected[name], threshold) == cosim.decisions(
+            actual[name], threshold
+        )
         same.append(alike.reshape(len(alike), -1))
     shares = float(np.mean(np.concatenate(same, axis=1).all(axis=1)))
     return [
@@ -305,7 +307,10 @@ class StageComparison:
 
 
 def try_stages(
-    program: Program, raw: Mapping[str, Ints], stages: Collection[Stage], advanced: Advanced
+    program: Program,
+    raw: Mapping[str, Ints],
+    stages: Collection[Stage],
+    report_progress: SampleProgress,
 ) -> StageComparison:
     """Run the interpreter, hold the engine against it bit for bit, and find where they part.
 
@@ -325,7 +330,7 @@ def try_stages(
                 low[op.name] = min(low.get(op.name, 0), int(values[op.name].min()))
                 high[op.name] = max(high.get(op.name, 0), int(values[op.name].max()))
         done += len(next(iter(batch.values())))
-        advanced(done, total)
+        report_progress(done, total)
     agreed = comparison.agreement(_where_they_part(program, engine, raw, comparison))
     observed = []
     for name, bottom in low.items():
@@ -341,8 +346,8 @@ def _where_they_part(
         return None
     sample = comparison.differing[0]
     one = {name: values[sample : sample + 1] for name, values in raw.items()}
-    got = engine.run(one, taps=tuple(op.name for op in program.ops))
-    return cosim.first_divergence(program, interpret(program, one), got, sample)
+    actual_values = engine.run(one, taps=tuple(op.name for op in program.ops))
+    return cosim.first_divergence(program, interpret(program, one), actual_values, sample)
 
 
 def linear_ops(program: Program) -> tuple[Accumulates, ...]:

@@ -61,27 +61,27 @@ class FloatReference:
             return self._fidelity(outputs)
         if self.judged is None:
             return self._error(outputs)
-        found = judge("", self.graph, outputs, self.samples)
-        lost = measure_loss(self.judged, found)
-        assert found is not None
-        before, after = self.judged.score, found.score
-        if before.auc is not None and after.auc is not None and lost.auc is not None:
-            return Merit("auc", after.auc, lost.auc, before.auc.value)
+        judgement = judge("", self.graph, outputs, self.samples)
+        loss = measure_loss(self.judged, judgement)
+        assert judgement is not None
+        before, after = self.judged.score, judgement.score
+        if before.auc is not None and after.auc is not None and loss.auc is not None:
+            return Merit("auc", after.auc, loss.auc, before.auc.value)
         assert before.accuracy is not None and after.accuracy is not None
-        assert lost.accuracy is not None
-        return Merit("accuracy", after.accuracy, lost.accuracy, before.accuracy.value)
+        assert loss.accuracy is not None
+        return Merit("accuracy", after.accuracy, loss.accuracy, before.accuracy.value)
 
     def _fidelity(self, outputs: Mapping[str, Floats]) -> Merit:
-        found = {m.name: m.value for m in fidelity(self.graph, self.outputs, outputs)}
+        metrics = {m.name: m.value for m in fidelity(self.graph, self.outputs, outputs)}
         samples = len(self.samples)
         name = "same_decision_as_float"
-        alike = curves.share(round(found[name] * samples), samples)
-        lost = Uncertain(value=1 - alike.value, low=1 - alike.high, high=1 - alike.low)
-        return Merit(name, alike, lost, 1.0)
+        alike = curves.share(round(metrics[name] * samples), samples)
+        loss = Uncertain(value=1 - alike.value, low=1 - alike.high, high=1 - alike.low)
+        return Merit(name, alike, loss, 1.0)
 
     def _error(self, outputs: Mapping[str, Floats]) -> Merit:
         before, after = (
-            squared_errors(self.graph, held, self.samples) for held in (self.outputs, outputs)
+            squared_errors(self.graph, each, self.samples) for each in (self.outputs, outputs)
         )
         first, second = _root_mean(before), _root_mean(after)
         moved, moved_before = _influence(after, second), _influence(before, first)
@@ -103,25 +103,25 @@ def score_with_intervals(
     network's outputs are known."""
     scores = score(graph, outputs, samples)
     if scores.rms_error is not None:
-        known = reference or FloatReference(graph, samples, outputs, None)
-        merit = known.merit(outputs)
-        lost = {} if reference is None else {merit.name: _ends(merit.lost)}
-        return replace(scores, intervals={merit.name: _ends(merit.value)}, lost=lost)
-    found = judge("", graph, outputs, samples)
-    if found is None:
+        before = reference or FloatReference(graph, samples, outputs, None)
+        merit = before.merit(outputs)
+        score_losses = {} if reference is None else {merit.name: _ends(merit.lost)}
+        return replace(scores, intervals={merit.name: _ends(merit.value)}, lost=score_losses)
+    judgement = judge("", graph, outputs, samples)
+    if judgement is None:
         return scores
-    held = {name: getattr(found.score, name) for name in ("auc", "accuracy")}
+    score_values = {name: getattr(judgement.score, name) for name in ("auc", "accuracy")}
     intervals = {  # heads that are not judged as one have no interval of their mean
         name: _ends(interval)
-        for name, interval in held.items()
+        for name, interval in score_values.items()
         if interval is not None and math.isclose(interval.value, getattr(scores, name))
     }
     if reference is None:
         return replace(scores, intervals=intervals)
-    apart = measure_loss(reference.judged, found)
+    apart = measure_loss(reference.judged, judgement)
     losses = {name: getattr(apart, name) for name in intervals}
-    told = {name: _ends(loss) for name, loss in losses.items() if loss is not None}
-    return replace(scores, intervals=intervals, lost=told)
+    loss_ends = {name: _ends(loss) for name, loss in losses.items() if loss is not None}
+    return replace(scores, intervals=intervals, lost=loss_ends)
 
 
 def _ends(interval: Uncertain) -> tuple[float, float]:
@@ -135,8 +135,8 @@ def squared_errors(graph: g.Graph, outputs: Mapping[str, Floats], samples: Sampl
         task = task_of(labels, graph.shapes[name])
         if task is Task.REGRESSION:
             values = judge_values(graph, name, outputs[name], task).reshape(len(samples), -1)
-            wanted = np.asarray(labels, dtype=np.float64).reshape(len(samples), -1)
-            errors.append(np.square(values - wanted))
+            target_values = np.asarray(labels, dtype=np.float64).reshape(len(samples), -1)
+            errors.append(np.square(values - target_values))
     mean: Floats = np.concatenate(errors, axis=1).mean(axis=1)
     return mean
 

@@ -34,8 +34,8 @@ def follow_states(graph: Graph, samples: Samples) -> Samples:
     from edgeinfer.ir.engine.float_engine import FloatEngine
 
     shapes = {name: graph.shapes[name] for name in graph.states}
-    given = begin_with_zeros(samples.inputs, shapes)
-    inputs = _thread(graph.states, given, FloatEngine(graph).run)
+    inputs_given = begin_with_zeros(samples.inputs, shapes)
+    inputs = _thread(graph.states, inputs_given, FloatEngine(graph).run)
     return replace(samples, inputs=inputs, stream=True)
 
 
@@ -46,20 +46,20 @@ def follow_raw_states(program: Program, raw: Mapping[str, Ints]) -> dict[str, In
     return _thread(program.states, raw, Engine(program, threads=1, batch=1).run)
 
 
-def begin_with_zeros(given: Arrays, states: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+def begin_with_zeros(inputs: Arrays, states: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
     """Inputs with zeros for each state, of these shapes, that is not among them."""
-    count = len(next(iter(given.values())))
+    count = len(next(iter(inputs.values())))
     zeros = {name: np.zeros((count, *shape), np.float32) for name, shape in states.items()}
-    return {**zeros, **given}
+    return {**zeros, **inputs}
 
 
 def _thread(
-    states: Mapping[str, str], given: Arrays, run: Callable[[dict[str, Any]], Arrays]
+    states: Mapping[str, str], inputs: Arrays, run: Callable[[dict[str, Any]], Arrays]
 ) -> dict[str, Any]:
-    found = dict(given) | {name: np.array(given[name]) for name in states}
-    count = len(next(iter(found.values())))
+    threaded = dict(inputs) | {name: np.array(inputs[name]) for name in states}
+    count = len(next(iter(threaded.values())))
     for place in range(count - 1):
-        made = run({name: values[place : place + 1] for name, values in found.items()})
+        outputs = run({name: values[place : place + 1] for name, values in threaded.items()})
         for name, output in states.items():
-            found[name][place + 1] = made[output][0]
-    return found
+            threaded[name][place + 1] = outputs[output][0]
+    return threaded

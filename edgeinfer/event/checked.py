@@ -59,13 +59,13 @@ def tag_checked(
     """The tags of each plane, and how many of its hits were also evaluated one by one. An error
     where the shortcut changes an integer."""
     for tags in tag_planes(checked.tagger, planes, settings, threads=threads, watcher=watcher):
-        wrong, tried = check_hits(checked.plain, tags, settings, checked.checks)
+        wrong, checks = check_hits(checked.plain, tags, settings, checked.checks)
         if wrong:
             raise DisagreementError(
-                f"{tags.plane.name}: {wrong} of {tried} hits differ from their patches "
+                f"{tags.plane.name}: {wrong} of {checks} hits differ from their patches "
                 "evaluated one by one."
             )
-        yield tags, tried
+        yield tags, checks
 
 
 def check_planes(
@@ -89,7 +89,9 @@ def tag_arrays(
     patch_of(program)
     cut, settings = choose_cut(program, Way.AUTO), PlaneSettings(threshold_adc)
     named = (WirePlane(f"plane {number}", adc) for number, adc in enumerate(planes))
-    given = list(check_planes(program, cut, named, settings))
+    checked_planes = list(check_planes(program, cut, named, settings))
     checked = build_checked(program, cut, CHECKS)
-    rows = [keep_tags(tags, tried) for tags, tried in tag_checked(checked, given, settings)]
+    rows = [
+        keep_tags(tags, checks) for tags, checks in tag_checked(checked, checked_planes, settings)
+    ]
     return gather_tags(program, rows)

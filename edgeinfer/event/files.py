@@ -106,8 +106,8 @@ def tag_file(job: FileJob) -> FileOutcome:
         settings = order.settings
         planes = check_planes(program, cut, of_data(job.file, channel_of), settings)
         rows = [
-            keep_tags(tags, tried)
-            for tags, tried in tag_checked(checked, planes, settings, threads=1)
+            keep_tags(tags, checks)
+            for tags, checks in tag_checked(checked, planes, settings, threads=1)
         ]
         if not rows:
             raise InputError(f"{job.file} holds no planes.")
@@ -162,19 +162,19 @@ def _pack(job: FileJob) -> tuple[str, Files]:
 
 def _tag_packed(text: str, files: Files) -> tuple[str, bytes]:
     """On a worker that has no disk in common with us."""
-    given = json.loads(text)
+    job = json.loads(text)
     with scratch_folder("files") as scratch:
         places = {name: scratch / name for name in (PROGRAM, WIRES) if name in files}
         # The ending of the file says what it is; its folder has nothing else in it.
-        data = scratch / DATA / Path(given["file"]).name
+        data = scratch / DATA / Path(job["file"]).name
         for name, place in places.items():
             write_file(place, files[name])
         write_file(data, files[DATA])
         order = TagOrder(
-            places[PROGRAM], given["digest"], PlaneSettings(**given["settings"]),
-            Way(given["way"]), given["check"], places.get(WIRES),
+            places[PROGRAM], job["digest"], PlaneSettings(**job["settings"]),
+            Way(job["way"]), job["check"], places.get(WIRES),
         )  # fmt: skip
-        outcome = tag_file(FileJob(order, given["order_key"], given["name"], data))
+        outcome = tag_file(FileJob(order, job["order_key"], job["name"], data))
     return json.dumps(_encode(outcome)), outcome.tags
 
 

@@ -193,7 +193,7 @@ def _module(vectors: int) -> Any:
 
     block_bytes = vectors * ALIGNMENT_BYTES
     count_place = build.alloca(long)
-    held = [[build.alloca(register) for _ in range(vectors)] for _ in range(PATCHES)]
+    accumulators = [[build.alloca(register) for _ in range(vectors)] for _ in range(PATCHES)]
     row_bytes = build.mul(blocks, number(block_bytes))  # of sums
     steps = build.mul(places, quads)
     channels = build.mul(quads, number(QUAD))
@@ -204,8 +204,8 @@ def _module(vectors: int) -> Any:
             at = build.add(load(begins, patch, 8, long, 8), unit_offset)
             count = build.load(count_place)
             build.store(patch, pointer(chosen, count, 8, long), align=8)
-            wanted = build.zext(load(used, at, 1, byte, 1), long)
-            build.store(build.add(count, wanted), count_place)
+            used_place = build.zext(load(used, at, 1, byte, 1), long)
+            build.store(build.add(count, used_place), count_place)
         count = build.load(count_place)
         for beyond in range(PATCHES - 1):
             place = pointer(chosen, build.add(count, number(beyond)), 8, long)
@@ -223,19 +223,21 @@ def _module(vectors: int) -> Any:
                     origins.append(build.add(load(begins, patch, 8, long, 8), unit_offset))
                     row = build.add(sums, build.mul(patch, row_bytes))
                     rows.append(build.add(row, build.mul(block, number(block_bytes))))
-                for one in held:
+                for one in accumulators:
                     for v, place in enumerate(one):
                         build.store(load(start, number(v), 64, register, 64), place)
                 with _loop(build, places) as at:
                     offset = load(place_offsets, at, 8, long, 8)
-                    seen = []
+                    addresses = []
                     for origin in origins:
                         line = load(row_of, build.add(origin, offset), 4, word, 4)
-                        seen.append(build.add(table, build.mul(build.zext(line, long), channels)))
+                        addresses.append(
+                            build.add(table, build.mul(build.zext(line, long), channels))
+                        )
                     done = build.mul(at, quads)
                     with _loop(build, quads) as quad:
                         spread = []
-                        for line in seen:
+                        for line in addresses:
                             four = load(line, quad, QUAD, word, 1)
                             none = ir.Constant(register, ir.Undefined)
                             one = build.insert_element(none, four, ir.Constant(word, 0))
@@ -245,10 +247,10 @@ def _module(vectors: int) -> Any:
                         step = build.mul(build.add(done, quad), number(vectors))
                         for v in range(vectors):
                             weight = load(weights, build.add(step, number(v)), 64, as_bytes, 64)
-                            for own, one in zip(spread, held, strict=True):
+                            for own, one in zip(spread, accumulators, strict=True):
                                 total = build.call(product, (build.load(one[v]), own, weight))
                                 build.store(total, one[v])
-                for row, one in zip(rows, held, strict=True):
+                for row, one in zip(rows, accumulators, strict=True):
                     for v, place in enumerate(one):
                         before = load(row, number(v), 64, register, 64)
                         after = build.add(before, build.load(place))

@@ -70,12 +70,12 @@ def _page(document: Mapping[str, Any], panels: Sequence[PlanePanels], scheme: Ta
     turn = " The arrow keys, and the buttons, turn to the next plane." if panels[1:] else ""
     note = f" The first {len(panels)} of {len(planes)} planes are drawn." if left_out else ""
     figures = tuple(plane_figure(each, scheme, number) for number, each in enumerate(panels))
-    shown = (
+    text = (
         "Left the signals, right every hit in the colours of its classes, mixed by their scores."
         f"{turn}{note}"
     )
     sections = (
-        Section("planes", "Planes", shown, figures, flip=True),
+        Section("planes", "Planes", text, figures, flip=True),
         Section("figures", "Figures", tables=(_table(planes, panels),)),
     )
     name = words.short(str(document["model"]), 120)

@@ -136,9 +136,9 @@ def draw_panels(program: Program, scheme: TagScheme, tags: PlaneTags) -> PlanePa
     }
     if scheme.michel is not None:
         counts["Michel"] = int(np.count_nonzero(michel >= LIKELY))
-    shown = _shade(largest)
+    panel = _shade(largest)
     return PlanePanels(
-        tags.plane.name, wires, pixels, _upright(shown), _upright(tagged), counts, len(tags.hits)
+        tags.plane.name, wires, pixels, _upright(panel), _upright(tagged), counts, len(tags.hits)
     )
 
 

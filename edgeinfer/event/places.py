@@ -116,8 +116,8 @@ def _run_stage(stage: PlaceStage, engine: Engine | None, field: PlaceField) -> P
     flat = field.row_of.reshape(-1)
     parts = [_window_values(stage, engine, field.table, np.zeros((1, taps.size), np.int32))]
     for here in _chunks(y * width + x):
-        seen = flat.take(here[:, None] + taps)
-        parts.append(_window_values(stage, engine, field.table, seen))
+        window_values = flat.take(here[:, None] + taps)
+        parts.append(_window_values(stage, engine, field.table, window_values))
     table = np.concatenate([part.astype(kind) for part in parts])
     return PlaceField(table, row_of, field.macs + stage.macs * (len(table) - 1))
 
@@ -128,23 +128,26 @@ def _chunks(places: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
 
 
 def _window_values(
-    stage: PlaceStage, engine: Engine | None, table: NDArray[np.integer], seen: NDArray[np.int32]
+    stage: PlaceStage,
+    engine: Engine | None,
+    table: NDArray[np.integer],
+    window_values: NDArray[np.int32],
 ) -> NDArray[np.integer]:
     """What the stage yields for windows of rows of the table: (windows, channels)."""
     if stage.pool is not None:
-        return _pool(stage, table, seen)
+        return _pool(stage, table, window_values)
     assert engine is not None  # a stage pools or has a program
     source = engine.program.inputs[0]
-    windows = table.take(seen, axis=0).reshape(len(seen), *source.shape)
-    return engine.run({source.name: windows})["y"].reshape(len(seen), -1)
+    windows = table.take(window_values, axis=0).reshape(len(window_values), *source.shape)
+    return engine.run({source.name: windows})["y"].reshape(len(window_values), -1)
 
 
 def _pool(
-    stage: PlaceStage, table: NDArray[np.integer], seen: NDArray[np.int32]
+    stage: PlaceStage, table: NDArray[np.integer], window_values: NDArray[np.int32]
 ) -> NDArray[np.integer]:
     combine = np.maximum if stage.pool is PoolKind.MAX else np.add
     kind = narrowest(stage.low, stage.high) if stage.pool is PoolKind.SUM else table.dtype
-    pooled = table.take(seen[:, 0], axis=0).astype(kind)
-    for tap in seen.T[1:]:
+    pooled = table.take(window_values[:, 0], axis=0).astype(kind)
+    for tap in window_values.T[1:]:
         combine(pooled, table.take(tap, axis=0), out=pooled, casting="unsafe")
     return pooled

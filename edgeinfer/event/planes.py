@@ -78,9 +78,9 @@ def _of_file(path: Path) -> Iterator[WirePlane]:
     layout = data.source.layout()
     planes = [name for name in layout if _plane_of(layout[name].shape) is not None]
     if len(planes) != 1:
-        held = ", ".join(f"{name} {column.shape}" for name, column in layout.items())
+        columns_text = ", ".join(f"{name} {column.shape}" for name, column in layout.items())
         raise InputError(
-            f"{path} holds {len(planes) or 'no'} columns of wire planes: {held[:200]}.",
+            f"{path} holds {len(planes) or 'no'} columns of wire planes: {columns_text[:200]}.",
             hint="Give a ProtoDUNE dump, or an array (planes, wires, pixels) of ADC counts.",
         )
     (name,), number = planes, 0

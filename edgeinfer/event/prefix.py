@@ -194,7 +194,7 @@ def _stages_of(op: Op, walk: _Walk) -> list[PlaceStage]:
     """The stages of one op, and of the ops behind it that look at one place only."""
     before, step = walk.last, walk.step
     program, range_ = walk.program, _by_channel(walk.proved[before])
-    held: list[Op] = []
+    op_list: list[Op] = []
     window, strides = (1, 1), (1, 1)
     if isinstance(op, Conv | Pool):
         strides = (op.strides[0], op.strides[1])
@@ -206,38 +206,38 @@ def _stages_of(op: Op, walk: _Walk) -> list[PlaceStage]:
     pools = _pool_stages(op, walk, window, step) if isinstance(op, Pool) else []
     if not pools:
         shape = (*window, program.shapes[before][2])
-        held += _on_one_window(op, shape, program.type(before))
+        op_list += _on_one_window(op, shape, program.type(before))
     else:
         window, before, range_ = (1, 1), op.name, _by_channel(walk.proved[op.name])
     walk.last = op.name
     while (after := _only_reader(walk)) is not None:
         if isinstance(after, Conv | Pool) or _objection(after, walk):
             break
-        held.append(after)
+        op_list.append(after)
         walk.last = after.name
-    if not held:
+    if not op_list:
         return pools
     shape = (*window, program.shapes[before][2])
-    wanted = {x for each in held for x in inputs_of(each)}
+    names = {x for each in op_list for x in inputs_of(each)}
     ops = (
         *_proved_input(before, program.type(before), shape, range_),
-        *(each for each in program.ops if isinstance(each, Constant) and each.name in wanted),
-        *held,
+        *(each for each in program.ops if isinstance(each, Constant) and each.name in names),
+        *op_list,
     )
     name = f"{program.name}_{op.name}"
     stage_program = Program(name, ops, (Output("y", walk.last),))
-    reached = walk.proved[walk.last]
-    seen = PlaceStage(
-        window, step, None, stage_program, reached.bottom, reached.top, stage_program.macs
+    interval = walk.proved[walk.last]
+    stage = PlaceStage(
+        window, step, None, stage_program, interval.bottom, interval.top, stage_program.macs
     )
-    return [*pools, seen]
+    return [*pools, stage]
 
 
 def _pool_stages(
     op: Pool, walk: _Walk, window: tuple[int, int], step: tuple[int, int]
 ) -> list[PlaceStage]:
     """A pool over rows, then over columns: fewer elements to look at."""
-    reached, before = walk.proved[op.name], walk.proved[op.x]
+    after, before = walk.proved[op.name], walk.proved[op.x]
     rows, columns = window
     if op.kind is PoolKind.SUM:  # the sum over rows alone reaches no further than both ends allow
         low = min(before.bottom, before.bottom * rows, 0)
@@ -246,7 +246,7 @@ def _pool_stages(
         low, high = before.bottom, before.top
     return [
         PlaceStage((rows, 1), step, op.kind, None, low, high, 0),
-        PlaceStage((1, columns), step, op.kind, None, reached.bottom, reached.top, 0),
+        PlaceStage((1, columns), step, op.kind, None, after.bottom, after.top, 0),
     ]
 
 
@@ -275,8 +275,8 @@ def _proved_input(name: str, type_: Fixed, shape: Shape, range_: Interval) -> tu
     least = Constant(f"least of {name}", type_, pack_weights(low))
     most = Constant(f"most of {name}", type_, pack_weights(high))
     raised = Pair(f"{name} raised", type_, source.name, least.name, PairKind.MAX)
-    held = Pair(name, type_, raised.name, most.name, PairKind.MIN)
-    return (source, least, most, raised, held)
+    clamped = Pair(name, type_, raised.name, most.name, PairKind.MIN)
+    return (source, least, most, raised, clamped)
 
 
 def _by_channel(range_: Interval) -> Interval:
@@ -330,24 +330,24 @@ def _tail_of_sums(walk: _Walk, first: Conv | Dense) -> Program:
     """What follows the first dense layer, from that layer's raw values."""
     program = walk.program
     shape = program.shapes[first.name]
-    given = _proved_input(first.name, first.type, shape, walk.proved[first.name])
-    return _rest(walk, first.name, given)
+    source_ops = _proved_input(first.name, first.type, shape, walk.proved[first.name])
+    return _rest(walk, first.name, source_ops)
 
 
 def _tail_of_places(walk: _Walk) -> Program:
     """What follows the shared part, from the places of one patch."""
     program, name = walk.program, walk.last
-    given = _proved_input(name, program.type(name), program.shapes[name], walk.proved[name])
-    return _rest(walk, name, given)
+    source_ops = _proved_input(name, program.type(name), program.shapes[name], walk.proved[name])
+    return _rest(walk, name, source_ops)
 
 
-def _rest(walk: _Walk, name: str, given: tuple[Op, ...]) -> Program:
+def _rest(walk: _Walk, name: str, source_ops: tuple[Op, ...]) -> Program:
     """The ops that the outputs need beside a value that is given."""
     program = walk.program
     needed = {output.value for output in program.outputs}
-    held: list[Op] = []
+    ops: list[Op] = []
     for op in reversed(program.ops):
         if op.name in needed and op.name != name:
-            held.append(op)
+            ops.append(op)
             needed.update(inputs_of(op))
-    return Program(f"{program.name}_tail", (*given, *reversed(held)), program.outputs)
+    return Program(f"{program.name}_tail", (*source_ops, *reversed(ops)), program.outputs)

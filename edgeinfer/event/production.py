@@ -61,9 +61,9 @@ class FileReading:
     wires: Path | None = None
 
 
-def plan_production(order: TagOrder, model: str, given: Sequence[Path], folder: Path) -> Production:
+def plan_production(order: TagOrder, model: str, paths: Sequence[Path], folder: Path) -> Production:
     """A job for each file, named by its place below the folder that all have in common."""
-    files = _list_files(given)
+    files = _list_files(paths)
     above = Path(os.path.commonpath([file.parent for file in files]))
     order_key = order.key
     jobs: dict[str, FileJob] = {}
@@ -93,10 +93,10 @@ def plan_files(
     return plan_production(order, program.name, files, folder)
 
 
-def _list_files(given: Sequence[Path]) -> list[Path]:
+def _list_files(paths: Sequence[Path]) -> list[Path]:
     """The files, and those in folders, as absolute paths and each once."""
     files: dict[Path, None] = {}
-    for path in given:
+    for path in paths:
         if path.is_dir():
             inside = sorted(each for each in path.rglob("*") if each.suffix.lower() in ENDINGS)
             if not inside:
@@ -123,11 +123,11 @@ def carry_out_production(
     with open_journal(folder / JOURNAL, LINES) as journal:
         _refuse_other_order(production, journal)
         sweep_partial(folder)
-        known = {each.key: each for each in journal.outcomes}
+        outcomes_by_point = {each.key: each for each in journal.outcomes}
         outcomes: dict[str, FileOutcome] = {}
         left = []
         for job in production.jobs:
-            outcome = known.get(job.key)
+            outcome = outcomes_by_point.get(job.key)
             # Names come from our own jobs: the journal's may lead out of the folder.
             if outcome is not None and _is_whole(folder / f"{job.name}.npz", outcome):
                 outcomes[job.name] = replace(outcome, name=job.name)

@@ -59,14 +59,14 @@ def keep_tags(
 def member_names(program: Program) -> dict[str, str]:
     """What each output is called in the archive: a plain name of its own, whatever the model says.
     A member's name becomes a path where the archive is unpacked."""
-    taken = {*PLACES, *ARGUMENTS}
+    used_names = {*PLACES, *ARGUMENTS}
     names: dict[str, str] = {}
     for output in program.outputs:
         plain = str(identifier(output.name, "output"))
         name, number = plain, 2
-        while name.lower() in taken:
+        while name.lower() in used_names:
             name, number = f"{plain}_{number}", number + 1
-        taken.add(name.lower())
+        used_names.add(name.lower())
         names[output.name] = name
     return names
 
@@ -137,8 +137,8 @@ def list_sentences(document: Mapping[str, Any]) -> list[str]:
         how = "patch by patch"
         if saving > 1:
             how = f"{saving:.1f} times fewer multiply-accumulates than patch by patch"
-        tried = plane["checked_one_by_one"]
-        also = f"; {tried} checked one by one, identical" if tried else ""
+        checks = plane["checked_one_by_one"]
+        also = f"; {checks} checked one by one, identical" if checks else ""
         lines.append(
             f"{plane['name']}: {plane['hits']:,} hits ({plane['occupancy']:.2%} of the pixels), "
             f"{plane['seconds']:.2f} s, {how}{also}"

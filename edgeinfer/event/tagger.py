@@ -111,15 +111,15 @@ def tag_chunk(tagger: Tagger, prepared: PreparedPicture, corners: NDArray[np.int
     spent = len(corners) * tail.program.macs
     if tagger.units is not None and prepared.plane is not None:
         sums, macs = add_up(tagger.units, prepared.plane, corners)
-        given = sums.reshape(-1, *source.shape)
-        return PatchOutputs(tail.run({source.name: given}), spent + macs)
+        patches = sums.reshape(-1, *source.shape)
+        return PatchOutputs(tail.run({source.name: patches}), spent + macs)
     if tagger.shared is not None and prepared.table is not None and prepared.row_of is not None:
         cut = tagger.shared.cut
         rows = patches_of(prepared.row_of, corners, cut.places, cut.step)
-        seen = prepared.table.take(rows, axis=0)
+        table_rows = prepared.table.take(rows, axis=0)
     else:
-        seen = patches_of(prepared.picture, corners, source.shape[:2])
-    return PatchOutputs(tail.run({source.name: seen}), spent)
+        table_rows = patches_of(prepared.picture, corners, source.shape[:2])
+    return PatchOutputs(tail.run({source.name: table_rows}), spent)
 
 
 def chunks_of(tagger: Tagger, corners: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:

@@ -206,8 +206,8 @@ def add_up(units: Units, plane: UnitPlane, corners: NDArray[np.intp]) -> tuple[I
     used = plane.used.take(origins[:, None] + plane.unit_offsets)
     if isinstance(units.matrices, KernelWeights):
         offsets = plane.unit_offsets, plane.place_offsets
-        held = plane.table, plane.row_of, plane.used
-        sums = units.matrices.add_units(*held, origins, *offsets).astype(np.int64)
+        touched_places = plane.table, plane.row_of, plane.used
+        sums = units.matrices.add_units(*touched_places, origins, *offsets).astype(np.int64)
     else:
         sums = _sums(units, units.matrices, plane, origins, used)
     inputs = plane.place_offsets.size * units.order.size
@@ -230,12 +230,12 @@ def _sums(
         here = np.flatnonzero(used[:, number])
         if here.size:
             rows = plane.row_of.take((origins[here] + offset)[:, None] + plane.place_offsets)
-            seen = plane.table.take(rows, axis=0).reshape(here.size, -1)
+            looked_up = plane.table.take(rows, axis=0).reshape(here.size, -1)
             matrix = matrices[number]
             if isinstance(matrix, ByteMatrix):
-                sums[here] += matrix.multiply(seen)
+                sums[here] += matrix.multiply(looked_up)
             else:
-                sums[here] += seen @ matrix
+                sums[here] += looked_up @ matrix
     whole = starts.astype(np.int64)
     if units.in_bytes:  # what it adds up to in the end is proved to fit, whatever wraps around
         return (sums + whole.astype(np.int32)).astype(np.int64)

@@ -69,8 +69,8 @@ def find_places(votes: NDArray[np.float64], shape: tuple[int, int]) -> tuple[Pro
     nearest = np.rint(votes).astype(np.intp)
     inside = np.all((nearest >= 0) & (nearest < np.array(shape)), axis=1)
     votes, nearest = votes[inside], nearest[inside]
-    found: list[ProposedVertex] = []
-    while len(found) < MOST and len(votes):
+    vertices: list[ProposedVertex] = []
+    while len(vertices) < MOST and len(votes):
         sums = _votes_around(nearest, shape)
         place = np.array(np.unravel_index(int(sums.argmax()), shape))
         near = np.all(np.abs(nearest - place) <= REACH, axis=1)
@@ -78,10 +78,10 @@ def find_places(votes: NDArray[np.float64], shape: tuple[int, int]) -> tuple[Pro
             break
         wire, pixel = votes[near].mean(axis=0)
         total = int(near.sum())
-        found.append(ProposedVertex(float(wire), float(pixel), total, total / count))
+        vertices.append(ProposedVertex(float(wire), float(pixel), total, total / count))
         far = ~np.all(np.abs(nearest - place) <= 2 * REACH, axis=1)
         votes, nearest = votes[far], nearest[far]
-    return tuple(found)
+    return tuple(vertices)
 
 
 def _votes_around(nearest: NDArray[np.intp], shape: tuple[int, int]) -> NDArray[np.int64]:

@@ -27,14 +27,14 @@ def read_wires(path: Path) -> Channels:
     if file_bytes(path) > 16 * MOST_WIRES:
         raise InputError(f"{path} is too large for a map of wires.", hint=how_to)
     try:
-        held = np.load(path, allow_pickle=False)
+        numbers = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError):
         raise InputError(f"{path} is not a NumPy array.", hint=how_to) from None
-    if not isinstance(held, np.ndarray) or held.ndim != 1 or held.dtype.kind not in "iu":
+    if not isinstance(numbers, np.ndarray) or numbers.ndim != 1 or numbers.dtype.kind not in "iu":
         raise InputError(f"{path} does not hold one row of whole numbers.", hint=how_to)
-    if not held.size or int(held.min()) < 0 or int(held.max()) >= MOST_WIRES:
+    if not numbers.size or int(numbers.min()) < 0 or int(numbers.max()) >= MOST_WIRES:
         raise InputError(f"{path} holds no channels, or numbers that are none.", hint=how_to)
-    return held.astype(np.int64)
+    return numbers.astype(np.int64)
 
 
 def lay_wires(adc: NDArray[np.float32], channel_of: Channels, name: str) -> NDArray[np.float32]:

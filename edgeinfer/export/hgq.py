@@ -131,9 +131,9 @@ class _Writer:
             for x, shape in zip(xs, shapes, strict=True)
         ]
         if tensors:
-            given = tensors if len(tensors) == 1 else [tensors]
+            arguments = tensors if len(tensors) == 1 else [tensors]
             entry["build_config"] = {"input_shape": [None, *shapes[0]]}
-            entry["inbound_nodes"] = [{"args": given, "kwargs": {}}]
+            entry["inbound_nodes"] = [{"args": arguments, "kwargs": {}}]
         self.layers.append(entry)
 
     def _group(self, kind: str, name: str) -> str:
@@ -250,10 +250,10 @@ def widths_of_values(values: Floats) -> tuple[Ints, Ints]:
 
 
 def _exact_float32(name: str, values: Floats) -> NDArray[np.float32]:
-    held = values.astype(np.float32)
-    if (held.astype(np.float64) != values).any():
+    rounded = values.astype(np.float32)
+    if (rounded.astype(np.float64) != values).any():
         raise InputError(
             f"{name} has weights of more bits than a float32 holds.",
             hint="Give its formats fewer bits.",
         )
-    return held
+    return rounded

@@ -93,10 +93,10 @@ def _describe_conv(node: ConvNode, graph: Graph) -> list[LayerText]:
     rank, x = len(node.strides), graph.shapes[node.x]
     window = node.kernel.shape[:rank]
     padded = any(map(any, node.pads))
-    found = []
+    nodes = []
     if explicit(node.pads, x[:-1], window, node.strides, node.dilation):
         sizes = (size + sum(pad) for size, pad in zip(x[:-1], node.pads, strict=True))
-        found.append(_zeros(node.pads, (*sizes, x[-1])))
+        nodes.append(_zeros(node.pads, (*sizes, x[-1])))
         padded = False
     config = {
         "filters": node.kernel.shape[-1],
@@ -109,7 +109,7 @@ def _describe_conv(node: ConvNode, graph: Graph) -> list[LayerText]:
         "activation": "linear",
         "use_bias": node.bias is not None,
     }
-    return [*found, LayerText(f"QConv{rank}D", CONV, config, graph.shapes[node.name])]
+    return [*nodes, LayerText(f"QConv{rank}D", CONV, config, graph.shapes[node.name])]
 
 
 def _describe_pool(node: PoolNode, graph: Graph) -> list[LayerText]:

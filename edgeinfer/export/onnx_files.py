@@ -61,6 +61,6 @@ def check_name(path: Path) -> None:
 def write(program: Program, format_: OnnxFormat, path: Path) -> OnnxFile:
     """Write a `.onnx` file, complete or not at all."""
     check_name(path)
-    made = contents(program, format_)
-    plan.write_file(path, made.content)
-    return made
+    file = contents(program, format_)
+    plan.write_file(path, file.content)
+    return file

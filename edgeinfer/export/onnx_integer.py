@@ -31,8 +31,10 @@ def write_model(program: Program) -> bytes:
     """The file's bytes."""
     folded = fold_constants(program)
     refuse(program, NAME, bare_outputs(folded))
-    wanted = {output.value for output in folded.outputs}
-    computed = [op.name for op in folded.ops if op.name in wanted and not isinstance(op, Input)]
+    output_values = {output.value for output in folded.outputs}
+    computed = [
+        op.name for op in folded.ops if op.name in output_values and not isinstance(op, Input)
+    ]
     graph = emit_model(folded, bounds_of(folded), computed, only_integers=True)
     model = onnx.load_from_string(graph.model)
     narrow_constants(model)

@@ -60,10 +60,10 @@ class OnnxPort:
 
     def sentence(self) -> str:
         """For a reader of the file."""
-        frac, held = self.type.frac, "raw integers" if self.raw else "values"
+        frac, kind = self.type.frac, "raw integers" if self.raw else "values"
         turned = f"value = raw x 2^{-frac}" if self.raw else f"raw = value x 2^{frac}"
         after = "" if self.host is HostFunction.NONE else f"; the host applies {self.host}"
-        return f"{self.type}: {held}, {turned}{after}."
+        return f"{self.type}: {kind}, {turned}{after}."
 
 
 def refuse(program: Program, format_: str, offences: Sequence[Offence]) -> None:
@@ -81,13 +81,13 @@ def refuse(program: Program, format_: str, offences: Sequence[Offence]) -> None:
 
 def bare_outputs(program: Program) -> list[Offence]:
     """Outputs that a file of no format has: without a batch, or called like an input."""
-    found = []
+    offences = []
     for output in program.outputs:
         if isinstance(program[output.value], Constant):
-            found.append(Offence(output.name, OUTPUT, "it depends on no input"))
+            offences.append(Offence(output.name, OUTPUT, "it depends on no input"))
         if any(op.name == output.name for op in program.inputs):
-            found.append(Offence(output.name, OUTPUT, "an input has the same name"))
-    return found
+            offences.append(Offence(output.name, OUTPUT, "an input has the same name"))
+    return offences
 
 
 def finish_model(
@@ -151,20 +151,20 @@ def name_tensors(
     from onnx import helper
 
     names = dict(inputs)
-    taken = {*inputs.values(), *(name for name, _ in outputs)}
+    used_names = {*inputs.values(), *(name for name, _ in outputs)}
     for name, tensor in outputs:
         if tensor not in names:
             names[tensor] = name
         else:
             model.graph.node.append(helper.make_node("Identity", [tensor], [f"handed out {name}"]))
             names[f"handed out {name}"] = name
-    made = [tensor for node in model.graph.node for tensor in node.output if tensor]
-    for tensor in (*made, *(stored.name for stored in model.graph.initializer)):
-        wanted = values.get(tensor, tensor)
-        while tensor not in names and wanted in taken:
-            wanted += "_inner"
-        names.setdefault(tensor, wanted)
-        taken.add(names[tensor])
+    tensor_list = [tensor for node in model.graph.node for tensor in node.output if tensor]
+    for tensor in (*tensor_list, *(stored.name for stored in model.graph.initializer)):
+        tensor_name = values.get(tensor, tensor)
+        while tensor not in names and tensor_name in used_names:
+            tensor_name += "_inner"
+        names.setdefault(tensor, tensor_name)
+        used_names.add(names[tensor])
     for node in model.graph.node:
         for tensors in (node.input, node.output):
             for place, tensor in enumerate(tensors):

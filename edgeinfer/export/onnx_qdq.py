@@ -80,9 +80,9 @@ class QdqEmitter(ValueEmitter):
         """QuantizeLinear and DequantizeLinear, limits before them where the type is narrower."""
         dtype = self._stored_type(type_)
         low = -type_.raw_max if symmetric and type_.signed else type_.raw_min
-        limits, held = np.iinfo(dtype), (low, type_.raw_max)
-        if held != (limits.min, limits.max):
-            x = clip(self.builder, x, *held)
+        limits, ends = np.iinfo(dtype), (low, type_.raw_max)
+        if ends != (limits.min, limits.max):
+            x = clip(self.builder, x, *ends)
         scale, zero = self.builder.constant(type_.lsb, np.float32), self.builder.constant(0, dtype)
         whole = self.builder.node("QuantizeLinear", x.tensor, scale, zero)
         return replace(x, tensor=self.builder.node("DequantizeLinear", whole, scale, zero))

@@ -127,17 +127,17 @@ class ValueEmitter(Emitter, ABC):
         if name not in self.constants:
             return Emitter.read(self, name, carrier)
         op = self.constants[name]
-        held = self.exactly(op.value, op.type.frac, carrier)[None]
+        constant = self.exactly(op.value, op.type.frac, carrier)[None]
         return CarriedTensor(
-            self.builder.constant(held), carrier, op.value.shape, False, op.type.frac
+            self.builder.constant(constant), carrier, op.value.shape, False, op.type.frac
         )
 
     def exactly(self, raw: NDArray[Any], frac: int, carrier: Carrier) -> NDArray[Any]:
         """raw x 2^-frac in a float type, refused unless that holds it."""
-        held = integers_in(raw, -frac, carrier)
-        if not np.array_equal(np.ldexp(held.astype(np.float64), frac), raw.astype(np.float64)):
+        integers = integers_in(raw, -frac, carrier)
+        if not np.array_equal(np.ldexp(integers.astype(np.float64), frac), raw.astype(np.float64)):
             raise NotCarriedError(f"a {carrier} does not hold its constants")
-        return held
+        return integers
 
     def result(self, name: str) -> str:
         """A tensor of the value under its own shape, in float32 where that holds it."""
@@ -174,21 +174,23 @@ def file_of(
     from onnx import helper
 
     hosts = hosts or {}
-    held = {output.name: emitter.result(output.value) for output in program.outputs}
-    handed = [(o.name, hosts.get(o.name, held[o.name])) for o in program.outputs]
+    results = {output.name: emitter.result(output.value) for output in program.outputs}
+    handed = [(o.name, hosts.get(o.name, results[o.name])) for o in program.outputs]
     tensors = sorted({tensor for _, tensor in handed})
     model = onnx.load_from_string(emitter.builder.model(tensors))
     model.opset_import[0].version = opset
     domains = sorted({node.domain for node in model.graph.node if node.domain})
     model.opset_import.extend(helper.make_opsetid(domain, 1) for domain in domains)
-    wanted = {value.tensor: name.replace(".", "_") for name, value in emitter.values.items()}
-    names = name_tensors(model, emitter.inputs, handed, wanted)
+    names_of_tensors = {
+        value.tensor: name.replace(".", "_") for name, value in emitter.values.items()
+    }
+    names = name_tensors(model, emitter.inputs, handed, names_of_tensors)
     inputs = [OnnxPort(op.name, op.name, op.type, op.shape, False) for op in program.inputs]
     outputs = []
     for output in program.outputs:
         range_ = emitter.state.ranges[output.value]
         wide = max(abs(range_.bottom), abs(range_.top)) > 1 << FLOAT32_BITS
-        tensor = output.name if output.name not in hosts else names[held[output.name]]
+        tensor = output.name if output.name not in hosts else names[results[output.name]]
         type_, shape = program.type(output.value), program.shapes[output.value]
         outputs.append(OnnxPort(output.name, tensor, type_, shape, False, output.host, wide=wide))
     return finish_model(

@@ -39,8 +39,8 @@ class KerasTensors:
 
         from edgeinfer.export.qkeras_layers import keras_name
 
-        wanted = [self.tensors[name] for name in outputs]
-        return keras.Model(list(self.inputs), wanted, name=keras_name(self.graph.name))
+        output_tensors = [self.tensors[name] for name in outputs]
+        return keras.Model(list(self.inputs), output_tensors, name=keras_name(self.graph.name))
 
 
 def draw(graph: Graph, recipe: Recipe) -> KerasTensors:

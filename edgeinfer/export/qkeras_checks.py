@@ -73,7 +73,7 @@ def _layer_offences(graph: Graph, recipe: Recipe) -> Iterator[Offence]:
 
 
 def _format_offences(graph: Graph, recipe: Recipe) -> Iterator[Offence]:
-    seen: set[str] = set()
+    keys: set[str] = set()
     for node in graph.nodes:
         quantizer = recipe.activation(node.name)
         reason = None if quantizer is None else obstacle(quantizer)
@@ -81,9 +81,9 @@ def _format_offences(graph: Graph, recipe: Recipe) -> Iterator[Offence]:
             yield Offence(node.name, "format", reason)
         for key, values in weights_of(node).items():
             fmt = recipe.weight(key)
-            if fmt is None or key in seen:
+            if fmt is None or key in keys:
                 continue
-            seen.add(key)
+            keys.add(key)
             reason = weight_obstacle(values, fmt)
             if reason is not None:
                 yield Offence(key, "format", reason)

@@ -64,9 +64,9 @@ def obstacle(quantizer: Quantizer) -> str | None:
 def weight_obstacle(values: NDArray[np.float64], fmt: WeightFormat) -> str | None:
     """Why QKeras cannot hold these weights in this format; None where it can."""
     for quantizer in dict.fromkeys(fmt.quantizers):
-        found = obstacle(quantizer)
-        if found is not None:
-            return found
+        reason = obstacle(quantizer)
+        if reason is not None:
+            return reason
     try:
         prepare_weights(values, fmt)
     except FormatError as error:

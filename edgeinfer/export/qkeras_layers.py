@@ -105,9 +105,9 @@ class Layers:
     def _x(self, tensor: str) -> Any:
         return self.tensors[tensor]
 
-    def _fresh(self, wanted: str) -> str:
+    def _fresh(self, name_wanted: str) -> str:
         """A Keras name that no node and no layer has."""
-        name = keras_name(wanted)
+        name = keras_name(name_wanted)
         while name in self._taken:
             name += "_"
         self._taken.add(name)
@@ -162,8 +162,8 @@ class Layers:
         """The Keras layer of a Conv or Dense, one for all nodes that share it."""
         key = (node.layer, padding)
         if key not in self._shared:
-            wanted = self._fresh(node.layer) if self._is_shared(node) else name
-            self._shared[key] = make(node, wanted, padding)
+            layer_name = self._fresh(node.layer) if self._is_shared(node) else name
+            self._shared[key] = make(node, layer_name, padding)
             self.linear.setdefault(node.layer, []).append(self._shared[key])
         return self._shared[key]
 
@@ -227,22 +227,26 @@ class Layers:
     def _affine(self, node: BatchNormNode | AffineNode, name: str) -> Any:
         """scale x + shift as a batch norm of mean 0 and variance 1: exact, with an epsilon of 0."""
         channels = self.graph.shapes[node.x][-1]
-        held = [
+        weights = [
             self._held(f"{node.layer}/{part}", values, channels)
             for part, values in (("scale", node.scale), ("shift", node.shift))
         ]
         layer = kl.BatchNormalization(epsilon=0.0, name=name)
         statistics = [np.zeros(channels, np.float32), np.ones(channels, np.float32)]
-        return _fill_layer(layer, self.graph.shapes[node.x], held + statistics)(self._x(node.x))
+        return _fill_layer(layer, self.graph.shapes[node.x], weights + statistics)(self._x(node.x))
 
     def _held(self, key: str, values: Any, channels: int) -> Any:
-        found = self._stored(key, values)
-        exact = found.values * np.asarray(1.0 if found.alpha is None else found.alpha, np.float32)
+        stored = self._stored(key, values)
+        exact = stored.values * np.asarray(
+            1.0 if stored.alpha is None else stored.alpha, np.float32
+        )
         return np.broadcast_to(exact.reshape(-1), (channels,))
 
     def _prelu(self, node: PReluNode, name: str) -> Any:
-        found = self._stored(f"{node.layer}/slope", node.slope)
-        exact = found.values * np.asarray(1.0 if found.alpha is None else found.alpha, np.float32)
+        stored = self._stored(f"{node.layer}/slope", node.slope)
+        exact = stored.values * np.asarray(
+            1.0 if stored.alpha is None else stored.alpha, np.float32
+        )
         x = self.graph.shapes[node.x]
         slope = exact.reshape((1,) * (len(x) - exact.ndim) + exact.shape)
         shared = [a + 1 for a, (s, size) in enumerate(zip(slope.shape, x, strict=True)) if s < size]

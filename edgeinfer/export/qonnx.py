@@ -68,8 +68,8 @@ class QonnxEmitter(ValueEmitter):
 
     def stated_input(self, op: Input, tensor: str) -> CarriedTensor:
         """An input with its type."""
-        held = self.quant(tensor, Quantizer(op.type))
-        return CarriedTensor(held, Carrier.FLOAT32, op.shape, False, op.type.frac)
+        source = self.quant(tensor, Quantizer(op.type))
+        return CarriedTensor(source, Carrier.FLOAT32, op.shape, False, op.type.frac)
 
     def quant(self, tensor: str, quantizer: Quantizer) -> str:
         """A Quant node."""
@@ -118,15 +118,15 @@ class QonnxEmitter(ValueEmitter):
             case Pair() | Concat():
                 for name in inputs_of(op):  # side by side as they are
                     if name in self.values:
-                        held, shape = self.values[name], self.state.shapes[name]
-                        self.values[name] = lay_out(self.builder, held, shape, False)
+                        source, shape = self.values[name], self.state.shapes[name]
+                        self.values[name] = lay_out(self.builder, source, shape, False)
                 return ValueEmitter.emit_op(self, op, arithmetic)
             case Upsample():
                 return self._upsample(op, carrier)
             case Reshape():
                 x = lay_out(self.builder, self.read(op.x, carrier), self.state.shapes[op.x], False)
                 tensor = self.builder.reshape(x.tensor, op.shape)
-                return replace(x, tensor=tensor, held=op.shape)
+                return replace(x, tensor=tensor, layout=op.shape)
             case _:  # `ValueEmitter` knows every op
                 return ValueEmitter.emit_op(self, op, arithmetic)
 
@@ -156,7 +156,7 @@ class QonnxEmitter(ValueEmitter):
             pads=onnx_pads(op.pads),
             group=shape[-1],
         )
-        return replace(x, tensor=tensor, held=self.state.shapes[op.name])
+        return replace(x, tensor=tensor, layout=self.state.shapes[op.name])
 
     def _floats(self, op: Conv | Pool, arithmetic: OpArithmetic) -> None:
         """ONNX Runtime sums windows in float32 only: what that may do is said."""
@@ -170,8 +170,8 @@ class QonnxEmitter(ValueEmitter):
 
     def _weight(self, raw: NDArray[Any], type_: Fixed, carrier: Carrier) -> str:
         """A constant through Quant; in float64 where it is needed there."""
-        held = self.builder.constant(self.exactly(raw, type_.frac, Carrier.FLOAT32))
-        tensor = self.quant(held, Quantizer(type_))
+        constant = self.builder.constant(self.exactly(raw, type_.frac, Carrier.FLOAT32))
+        tensor = self.quant(constant, Quantizer(type_))
         return tensor if carrier is Carrier.FLOAT32 else self.builder.cast(tensor, carrier.dtype)
 
     def _bias(self, raw: NDArray[Any], frac: int, carrier: Carrier) -> str:
@@ -205,7 +205,7 @@ class QonnxEmitter(ValueEmitter):
     def _scale(self, op: Scale, carrier: Carrier) -> CarriedTensor:
         """Mul and Add, both even where one does nothing: a reader takes them as one multiplier."""
         x, shape = self.read(op.x, carrier), self.state.shapes[op.name]
-        like = replace(lay_out(self.builder, x, self.state.shapes[op.x], x.first), held=shape)
+        like = replace(lay_out(self.builder, x, self.state.shapes[op.x], x.first), layout=shape)
         self.exactly(op.factor, op.factor_type.frac, carrier)
         self.exactly(op.bias, op.type.frac, carrier)
         factor = parameter(self.builder, op.factor, like, shift=-op.factor_type.frac)
@@ -225,11 +225,11 @@ class QonnxEmitter(ValueEmitter):
     def _table(self, op: Table) -> CarriedTensor:
         """The function that the table holds, and its rounding."""
         x = self.read(op.x, Carrier.FLOAT32)
-        found = function_of(op, self.state.ranges[op.x], self.state.types[op.x].frac)
-        if found is None:
+        function = function_of(op, self.state.ranges[op.x], self.state.types[op.x].frac)
+        if function is None:
             raise NotCarriedError("its table holds no function of ONNX as float32 computes it")
-        tensor = self.builder.node(found.operator, x.tensor, **found.attributes)
-        tensor = self.quant(tensor, found.quantizer)
+        tensor = self.builder.node(function.operator, x.tensor, **function.attributes)
+        tensor = self.quant(tensor, function.quantizer)
         return replace(x, tensor=tensor, exponent=op.type.frac)
 
     def _upsample(self, op: Upsample, carrier: Carrier) -> CarriedTensor:
@@ -245,7 +245,7 @@ class QonnxEmitter(ValueEmitter):
             coordinate_transformation_mode="asymmetric",
             nearest_mode="floor",
         )
-        return replace(x, tensor=tensor, held=self.state.shapes[op.name])
+        return replace(x, tensor=tensor, layout=self.state.shapes[op.name])
 
 
 def write_model(program: Program) -> tuple[bytes, list[str]]:

@@ -78,5 +78,5 @@ def _compute_function(
     x = builder.input(np.dtype(np.float32), ())
     model = builder.model([builder.node(operator, x, **attributes)])
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    (found,) = session.run(None, {x: points})
-    return np.asarray(found, dtype=np.float64)
+    (results,) = session.run(None, {x: points})
+    return np.asarray(results, dtype=np.float64)

@@ -147,7 +147,7 @@ def attend(
     key_heads: heads of keys and values; each serves as many heads of the query as there are for it.
     The factor of the products is part of the query's projection.
     """
-    asked, known, told = (
+    queries, keys, values = (
         _split_heads(site, x, projection, count, label)
         for x, projection, count, label in zip(
             (query, key, value),
@@ -157,7 +157,7 @@ def attend(
             strict=True,
         )
     )
-    mixed = weigh_values(site, asked, known, told, mask)
+    mixed = weigh_values(site, queries, keys, values, mask)
     heads, places, size = site.shape(mixed)
     joined = transpose(site, mixed, (1, 0, 2), "by_place")
     return reshape(site, joined, (places, heads * size), "joined")
@@ -165,31 +165,31 @@ def attend(
 
 def weigh_values(
     site: LayerSite,
-    asked: str,
-    known: str,
-    told: str,
+    queries: str,
+    keys: str,
+    values: str,
     mask: str | None = None,
     bias: str | None = None,
 ) -> str:
-    """softmax(asked known) told for every head: (heads, places, size of a value).
+    """softmax(queries keys) values for every head: (heads, places, size of a value).
 
-    asked: (heads, places, size); known and told: (key heads, other places, size), each of whose
-    heads serves as many of the asked. mask, and bias, which is added to the scores: (places, other
-    places), for each head or for all.
+    queries: (heads, places, size); keys and values: (key heads, other places, size), each of whose
+    heads serves as many of the queries. mask, and bias, which is added to the scores: (places,
+    other places), for each head or for all.
     """
-    heads, places, _ = site.shape(asked)
-    key_heads = site.shape(known)[0]
+    heads, places, _ = site.shape(queries)
+    key_heads = site.shape(keys)[0]
     if key_heads != heads:  # the heads that share a key are further rows of one product
-        asked = _share_heads(site, asked, key_heads)
+        queries = _share_heads(site, queries, key_heads)
         mask, bias = (
             None if each is None else _share_mask(site, each, heads, key_heads)
             for each in (mask, bias)
         )
-    scores = multiply_rows(site, asked, known, "scores")
+    scores = multiply_rows(site, queries, keys, "scores")
     if bias is not None:
         scores = site.add(MergeNode(site.name("biased"), (scores, bias), MergeKind.ADD))
     weights = weigh_rows(site, scores, mask)
-    columns = transpose(site, told, (0, 2, 1), "value_columns")
+    columns = transpose(site, values, (0, 2, 1), "value_columns")
     mixed = multiply_rows(site, weights, columns, "mixed")
     return reshape(site, mixed, (heads, places, site.shape(mixed)[-1]), "mixed_heads")
 
@@ -208,9 +208,9 @@ def _split_heads(site: LayerSite, x: str, projection: Projection, heads: int, la
     return transpose(site, parted, (1, 0, 2), f"{label}_heads")
 
 
-def _share_heads(site: LayerSite, asked: str, key_heads: int) -> str:
-    heads, places, size = site.shape(asked)
-    return reshape(site, asked, (key_heads, heads // key_heads * places, size), "query_groups")
+def _share_heads(site: LayerSite, queries: str, key_heads: int) -> str:
+    heads, places, size = site.shape(queries)
+    return reshape(site, queries, (key_heads, heads // key_heads * places, size), "query_groups")
 
 
 def _share_mask(site: LayerSite, mask: str, heads: int, key_heads: int) -> str:

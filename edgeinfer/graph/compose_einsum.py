@@ -72,13 +72,13 @@ def multiply_along(site: LayerSite, a: str, b: str, axes: tuple[str, str, str]) 
 
 
 def _without_lone_axes(
-    site: LayerSite, x: str, names: str, wanted: set[str], label: str
+    site: LayerSite, x: str, names: str, kept_names: set[str], label: str
 ) -> tuple[str, str]:
     """The tensor summed over the axes that nothing else has."""
-    lone = [c for c in names if c not in wanted]
+    lone = [c for c in names if c not in kept_names]
     if not lone:
         return x, names
-    kept = [c for c in names if c in wanted]
+    kept = [c for c in names if c in kept_names]
     sizes = dict(zip(names, site.shape(x), strict=True))
     turned = transpose(site, x, tuple(names.index(c) for c in (*lone, *kept)), f"{label}_turned")
     count = prod(sizes[c] for c in lone)
@@ -96,8 +96,8 @@ def multiply_by_constant(
     common = [c for c in right if c in left and c in y]
     lone = [c for c in right if c not in left and c not in y]
     if common or lone:
-        held = site.add(ConstantNode(site.name("constant"), kernel))
-        return multiply_along(site, x, held, axes)
+        constant = site.add(ConstantNode(site.name("constant"), kernel))
+        return multiply_along(site, x, constant, axes)
     x, left = _without_lone_axes(site, x, left, {*right, *y}, "left")
     sizes = dict(zip(left, site.shape(x), strict=True)) | dict(
         zip(right, kernel.shape, strict=True)

@@ -16,8 +16,8 @@ def look_up_rows(site: LayerSite, x: str, index: str, axis: int) -> str:
     shape, places = site.shape(x), site.shape(index)
     table, rest = _rows(site, x, axis, "entries")
     column = reshape(site, index, (prod(places), 1), "index")
-    found = site.add(LookNode(site.name("found"), table, column))
-    return _back(site, found, places, rest, axis, len(shape))
+    rows_node = site.add(LookNode(site.name("found"), table, column))
+    return _back(site, rows_node, places, rest, axis, len(shape))
 
 
 def look_up_elements(site: LayerSite, x: str, index: str, axis: int) -> str:
@@ -26,8 +26,8 @@ def look_up_elements(site: LayerSite, x: str, index: str, axis: int) -> str:
     shape = site.shape(x)
     table, rest = _rows(site, x, axis, "entries")
     rows = _index_rows(site, index, axis, rest)
-    found = site.add(LookNode(site.name("found"), table, rows))
-    return _back(site, found, site.shape(index)[axis : axis + 1], rest, axis, len(shape))
+    rows_node = site.add(LookNode(site.name("found"), table, rows))
+    return _back(site, rows_node, site.shape(index)[axis : axis + 1], rest, axis, len(shape))
 
 
 def add_up_elements(site: LayerSite, x: str, index: str, axis: int, count: int) -> str:
@@ -49,8 +49,8 @@ def rank_elements(
     turned = transpose(site, x, order, "rows")
     rest = (*shape[:axis], *shape[axis + 1 :])
     rows = reshape(site, turned, (prod(rest), shape[axis]), "row")
-    found = site.add(RankNode(site.name("places"), rows, count, smallest, last))
-    parted = reshape(site, found, (*rest, count), "parted")
+    ranks = site.add(RankNode(site.name("places"), rows, count, smallest, last))
+    parted = reshape(site, ranks, (*rest, count), "parted")
     return transpose(site, parted, _inverse(order), "ranked")
 
 

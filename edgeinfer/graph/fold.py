@@ -40,11 +40,13 @@ def fold_batch_norms(
     """
     readers = Counter(x for node in graph.nodes for x in inputs_of(node))
     uses = Counter(node.layer for node in graph.nodes if isinstance(node, ConvNode | DenseNode))
-    made: dict[str, Node] = {}
+    folded_nodes: dict[str, Node] = {}
     renamed: dict[str, str] = {}
     for node in graph.nodes:
         current = rewire_node(node, renamed)
-        before = made.get(current.x) if isinstance(current, BatchNormNode | AffineNode) else None
+        before = (
+            folded_nodes.get(current.x) if isinstance(current, BatchNormNode | AffineNode) else None
+        )
         if (
             isinstance(current, BatchNormNode | AffineNode)
             and current.name not in keep
@@ -55,12 +57,12 @@ def fold_batch_norms(
             and _per_channel(current, before.kernel.shape[-1])
         ):
             name = node.name if node.name in {*graph.outputs, *named} else before.name
-            del made[before.name]
-            made[name] = replace(merge_linear(before, current), name=name)
+            del folded_nodes[before.name]
+            folded_nodes[name] = replace(merge_linear(before, current), name=name)
             renamed[node.name] = name
         else:
-            made[current.name] = current
-    return Graph(graph.name, tuple(made.values()), graph.outputs)
+            folded_nodes[current.name] = current
+    return Graph(graph.name, tuple(folded_nodes.values()), graph.outputs)
 
 
 def _original(name: str, renamed: dict[str, str]) -> str:

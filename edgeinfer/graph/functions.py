@@ -252,11 +252,11 @@ PARAMETER_COUNTS = {
 
 def evaluate(function: Function, parameters: tuple[float, ...], x: Floats) -> Floats:
     """The function of every element of x; ValueError where the parameters are not its own."""
-    wanted = PARAMETER_COUNTS.get(function, 0)
+    count = PARAMETER_COUNTS.get(function, 0)
     if function is Function.LOOKUP:  # which has as many entries as it likes, but two
-        wanted = max(len(parameters), LEAST_LOOKUP)
-    if len(parameters) != wanted:
-        raise ValueError(f"{function} takes {wanted} parameters, not {len(parameters)}")
+        count = max(len(parameters), LEAST_LOOKUP)
+    if len(parameters) != count:
+        raise ValueError(f"{function} takes {count} parameters, not {len(parameters)}")
     y: Floats = _evaluate(function, parameters, np.asarray(x, dtype=np.float64))
     return y
 

@@ -99,10 +99,10 @@ class ScatterNode(IndexedNode):
     def values(self, *tensors: Floats) -> Floats:
         x, index = tensors
         places = np.broadcast_to(entry_of(index, self.count), x.shape)
-        found = np.zeros((len(x), self.count + 1, x.shape[2]))
+        sums = np.zeros((len(x), self.count + 1, x.shape[2]))
         sample, _, column = np.indices(x.shape)
-        np.add.at(found, (sample, places, column), x)
-        return found[:, :-1]
+        np.add.at(sums, (sample, places, column), x)
+        return sums[:, :-1]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

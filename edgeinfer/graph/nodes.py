@@ -280,8 +280,8 @@ def weights_of(node: Node) -> dict[str, Floats]:
     """A node's parameters by recipe key, ``<layer>/<parameter>``."""
     match node:
         case ConvNode() | DenseNode():
-            found = {f"{node.layer}/kernel": node.kernel}
-            return found if node.bias is None else found | {f"{node.layer}/bias": node.bias}
+            weights = {f"{node.layer}/kernel": node.kernel}
+            return weights if node.bias is None else weights | {f"{node.layer}/bias": node.bias}
         case BatchNormNode():
             return {f"{node.layer}/scale": node.scale, f"{node.layer}/shift": node.shift}
         case AffineNode():
@@ -357,11 +357,11 @@ class Graph:
 
     def weights(self) -> Iterator[tuple[str, Floats]]:
         """Every parameter once, shared ones too, by recipe key."""
-        seen: set[str] = set()
+        keys: set[str] = set()
         for node in self.nodes:
             for key, value in weights_of(node).items():
-                if key not in seen:
-                    seen.add(key)
+                if key not in keys:
+                    keys.add(key)
                     yield key, value
 
     @property
@@ -463,8 +463,8 @@ def _conv_shape(node: ConvNode, x: Shape) -> Shape:
 
 def whole_inputs(graph: Graph) -> dict[str, tuple[int, int]]:
     """Inputs that are read as indices or masks, and the whole numbers that each must hold."""
-    made = {node.name: node for node in graph.nodes}
-    found: dict[str, tuple[int, int]] = {}
+    nodes = {node.name: node for node in graph.nodes}
+    ranges: dict[str, tuple[int, int]] = {}
     for node in graph.nodes:
         match node:
             case ScatterNode():
@@ -477,15 +477,15 @@ def whole_inputs(graph: Graph) -> dict[str, tuple[int, int]]:
             case _:  # no other node reads whole numbers
                 continue
         while waiting:
-            source = made[waiting.pop()]
+            source = nodes[waiting.pop()]
             joins = isinstance(source, MergeNode) and source.kind is MergeKind.MULTIPLY
-            masks = [x for x in inputs_of(source) if isinstance(made[x], ConstantNode)]
+            masks = [x for x in inputs_of(source) if isinstance(nodes[x], ConstantNode)]
             if isinstance(source, MoveNode | ConcatNode) or (joins and masks):
                 waiting += inputs_of(source)
             elif isinstance(source, InputNode):
-                before = found.get(source.name, (low, high))
-                found[source.name] = min(low, before[0]), max(high, before[1])
-    return found
+                before = ranges.get(source.name, (low, high))
+                ranges[source.name] = min(low, before[0]), max(high, before[1])
+    return ranges
 
 
 def macs(graph: Graph) -> int:

@@ -87,8 +87,8 @@ def lstm_step(site: CellSite, x: str, h: str, c: str, order: Sequence[str]) -> S
     kept = add_pair(site, f, c, MergeKind.MULTIPLY, "kept")
     new = add_pair(site, i, g, MergeKind.MULTIPLY, "new")
     after = add_pair(site, kept, new, MergeKind.ADD, "cell")
-    seen = site.activate(after, OUTPUT, "cell_function")
-    y = add_pair(site, o, seen, MergeKind.MULTIPLY, "output")
+    activated = site.activate(after, OUTPUT, "cell_function")
+    y = add_pair(site, o, activated, MergeKind.MULTIPLY, "output")
     return StepResult(y, (y, after))
 
 
@@ -114,23 +114,23 @@ def gru_step(site: CellSite, x: str, h: str, *, reset_after: bool) -> StepResult
 
 
 def mask_step(
-    site: CellSite, seen: str, made: StepResult, held: Sequence[str], before: str | None
+    site: CellSite, mask: str, result: StepResult, old_states: Sequence[str], before: str | None
 ) -> StepResult:
     """A step that counts only where something in an entry is not zero: else all states stay as they
     are, and the step yields what the one before it has yielded, which is the state `before` (zeros
     where that is None)."""
-    taken, left = _whether_any(site, seen)
+    taken, left = _whether_any(site, mask)
     chosen: dict[tuple[str, str | None], str] = {}
-    for new, old in (*zip(made.states, held, strict=True), (made.y, before)):
+    for new, old in (*zip(result.states, old_states, strict=True), (result.y, before)):
         if (new, old) in chosen:
             continue
-        found = add_pair(site, new, taken, MergeKind.MULTIPLY, "taken")
+        masked = add_pair(site, new, taken, MergeKind.MULTIPLY, "taken")
         if old is not None:
             other = add_pair(site, old, left, MergeKind.MULTIPLY, "left")
-            found = add_pair(site, found, other, MergeKind.ADD, "chosen")
-        chosen[new, old] = found
-    states = tuple(chosen[pair] for pair in zip(made.states, held, strict=True))
-    return StepResult(chosen[made.y, before], states)
+            masked = add_pair(site, masked, other, MergeKind.ADD, "chosen")
+        chosen[new, old] = masked
+    states = tuple(chosen[pair] for pair in zip(result.states, old_states, strict=True))
+    return StepResult(chosen[result.y, before], states)
 
 
 def _whether_any(site: CellSite, x: str) -> tuple[str, str]:
@@ -197,45 +197,45 @@ class RecurrenceResult:
 
 
 def add_recurrence(
-    site: OuterSite, label: str, x: str, made: Recurrence, *, stacked: bool, with_states: bool
+    site: OuterSite, label: str, x: str, recurrence: Recurrence, *, stacked: bool, with_states: bool
 ) -> RecurrenceResult:
     """Append a recurrence. `label`: what it is called beside the layer's name ('' where it is the
     layer). A node makes one tensor: with the states, a step yields all of them side by side, and
     they are told apart behind the last."""
-    shapes = _shapes_of(made)
+    shapes = _shapes_of(recurrence)
     starts = tuple(
         _zeros(site, f"{label}_{state.rpartition('/')[2]}".lstrip("_"), shapes[state])
         if start is None
         else start
-        for state, start in zip(made.states, made.starts, strict=True)
+        for state, start in zip(recurrence.states, recurrence.starts, strict=True)
     )
-    y, states = made.result.y, made.result.states
+    y, states = recurrence.result.y, recurrence.result.states
     if not with_states:
-        body = Graph(f"{site.name(label)}.body", made.nodes, (y, *states))
-        node = ScanNode(site.name(label), (x, *made.beside), starts, body, stacked)
+        body = Graph(f"{site.name(label)}.body", recurrence.nodes, (y, *states))
+        node = ScanNode(site.name(label), (x, *recurrence.beside), starts, body, stacked)
         return RecurrenceResult(site.add(node), ())
     parts = dict.fromkeys((y, *states))
-    joined, nodes = y, made.nodes
+    joined, nodes = y, recurrence.nodes
     if len(parts) > 1:
         joined = f"{y}_and_states"
         nodes = (*nodes, ConcatNode(joined, tuple(parts), -1))
     body = Graph(f"{site.name(label)}.body", nodes, (joined, *states))
-    name, xs = site.name(f"{label}_states".lstrip("_")), (x, *made.beside)
+    name, xs = site.name(f"{label}_states".lstrip("_")), (x, *recurrence.beside)
     everything = site.add(ScanNode(name, xs, starts, body, stacked))
     places: dict[str, tuple[int, int]] = {}
     for part in parts:
         begin = max((stop for _, stop in places.values()), default=0)
         places[part] = (begin, begin + shapes[part][-1])
     last = _last_step(site, everything, label) if stacked else everything
-    found = [
+    state_columns = [
         _columns(site, last, *places[state], f"{label}_state{number}".lstrip("_"))
         for number, state in enumerate(states)
     ]
-    return RecurrenceResult(_columns(site, everything, *places[y], label), tuple(found))
+    return RecurrenceResult(_columns(site, everything, *places[y], label), tuple(state_columns))
 
 
-def _shapes_of(made: Recurrence) -> dict[str, Shape]:
-    return Graph("step", made.nodes, (made.result.y,)).shapes
+def _shapes_of(recurrence: Recurrence) -> dict[str, Shape]:
+    return Graph("step", recurrence.nodes, (recurrence.result.y,)).shapes
 
 
 def _zeros(site: OuterSite, label: str, shape: Shape) -> str:

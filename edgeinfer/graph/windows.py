@@ -17,10 +17,12 @@ def count_windows(sizes: Shape, window: Shape, strides: Shape, pads: Pads) -> Sh
     if math.prod(padded) > MOST_ELEMENTS:
         raise ValueError(f"padding of {pads} makes {math.prod(padded):,} elements of {sizes}")
     axes = zip(sizes, window, strides, pads, strict=True)
-    found = tuple((size + sum(pad) - width) // step + 1 for size, width, step, pad in axes)
-    if any(count < 1 for count in found):
+    counts_of_windows = tuple(
+        (size + sum(pad) - width) // step + 1 for size, width, step, pad in axes
+    )
+    if any(count < 1 for count in counts_of_windows):
         raise ValueError(f"a window of {window} does not fit into {sizes} padded by {pads}")
-    return found
+    return counts_of_windows
 
 
 def dilate_window(window: Shape, dilation: Shape) -> Shape:

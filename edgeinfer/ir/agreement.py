@@ -60,13 +60,13 @@ class AgreementTally:
     decision_flips: int = 0
     differing: list[int] = field(default_factory=list)  # numbers of the samples that differ
 
-    def add(self, expected: Mapping[str, Ints], got: Mapping[str, Ints]) -> None:
+    def add(self, expected: Mapping[str, Ints], actual: Mapping[str, Ints]) -> None:
         """Compare a batch of outputs, by the names users know."""
         count = len(next(iter(expected.values())))
         differs = np.zeros(count, dtype=bool)
         flipped = np.zeros(count, dtype=bool)
         for output in self.program.outputs:
-            a, b = expected[output.name], got[output.name]
+            a, b = expected[output.name], actual[output.name]
             distance = np.abs(a - b)
             differs |= distance.reshape(count, -1).any(axis=1)
             flipped |= (decisions(a) != decisions(b)).reshape(count, -1).any(axis=1)
@@ -97,13 +97,13 @@ def decisions(values: NDArray[Any], threshold: float = 0.0) -> NDArray[Any]:
 
 
 def first_divergence(
-    program: Program, expected: Mapping[str, Ints], got: Mapping[str, Ints], sample: int
+    program: Program, expected: Mapping[str, Ints], actual: Mapping[str, Ints], sample: int
 ) -> Divergence | None:
     """Walk all values of one sample (a batch of one) in order, to the first that differs."""
     for op in program.ops:
-        if op.name not in expected or op.name not in got:
+        if op.name not in expected or op.name not in actual:
             continue
-        differs = expected[op.name][0] != got[op.name][0]
+        differs = expected[op.name][0] != actual[op.name][0]
         if differs.any():
             index = tuple(int(i) for i in np.argwhere(differs)[0])
             return Divergence(
@@ -112,7 +112,7 @@ def first_divergence(
                 sample,
                 index,
                 int(expected[op.name][0][index]),
-                int(got[op.name][0][index]),
+                int(actual[op.name][0][index]),
                 str(op.type),
             )
     return None

@@ -60,7 +60,7 @@ class NamedValue:
     @property
     def parameters(self) -> int:
         """Number of weights and biases."""
-        return sum(held.size for held in parameters_of(self))
+        return sum(parameter.size for parameter in parameters_of(self))
 
     def macs(self, shape: Shape, *reads: Shape) -> int:
         """Multiply-accumulates with weights, for values of these shapes: its own, then operands."""
@@ -160,12 +160,12 @@ class Moves(Move, NamedValue):
 
 def inputs_of(op: NamedValue) -> tuple[str, ...]:
     """Names of the values that an op reads."""
-    found: list[str] = []
+    names: list[str] = []
     for each in fields(op):
         if "operand" in each.metadata:
-            held = getattr(op, each.name)
-            found += [held] if isinstance(held, str) else held
-    return tuple(found)
+            value = getattr(op, each.name)
+            names += [value] if isinstance(value, str) else value
+    return tuple(names)
 
 
 def parameters_of(op: NamedValue) -> list[Weights]:

@@ -53,11 +53,11 @@ ZERO = ranges.of_values(np.zeros((), np.int64))
 
 def bounds_of(program: Program) -> dict[str, Interval]:
     """The proved range of every value, raw on the value's own grid."""
-    found: dict[str, Interval] = {}
+    intervals: dict[str, Interval] = {}
     types = {op.name: op.type for op in program.ops}
     for op in program.ops:
-        found[op.name] = bound_op(op, found, types, program.shapes)
-    return found
+        intervals[op.name] = bound_op(op, intervals, types, program.shapes)
+    return intervals
 
 
 def bound_op(
@@ -100,8 +100,8 @@ def bound_op(
             return hull(kept, scaled)
         case Table():
             first, last = x[op.x].bottom - op.first, x[op.x].top - op.first
-            reached = wide(op.entries[max(first, 0) : last + 1])
-            return Interval(np.asarray(reached.min()), np.asarray(reached.max()))
+            entries = wide(op.entries[max(first, 0) : last + 1])
+            return Interval(np.asarray(entries.min()), np.asarray(entries.max()))
         case Softmax():
             return _softmax(op, shapes[op.x][op.axis])
         case Pool():
@@ -172,11 +172,11 @@ def join_pixels(x: Interval, shape: Shape) -> Interval:
 def _conv(op: Conv, x: Interval, shape: Shape) -> Interval:
     inside, outside = op.weight.shape[-2], op.weight.shape[-1] // op.groups
     taps = int(np.prod(op.window))
-    seen = join_pixels(x, shape)
+    joined = join_pixels(x, shape)
     if any(pad != (0, 0) for pad in op.pads):
-        seen = hull(seen, ZERO)
-    low = np.broadcast_to(seen.low, (inside * op.groups,))
-    high = np.broadcast_to(seen.high, (inside * op.groups,))
+        joined = hull(joined, ZERO)
+    low = np.broadcast_to(joined.low, (inside * op.groups,))
+    high = np.broadcast_to(joined.high, (inside * op.groups,))
     weight = wide(op.weight).reshape(taps * inside, op.groups * outside)
     parts = []
     for group in range(op.groups):

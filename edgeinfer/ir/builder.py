@@ -72,8 +72,8 @@ class ProgramBuilder:
                 hint="Give the tensors before it narrower formats in the recipe.",
             ) from None
         except ValueError as error:
-            said = str(error).rstrip(".")
-            raise ProgramError(f"{self.name}: {op.name}: {said}.") from None
+            message = str(error).rstrip(".")
+            raise ProgramError(f"{self.name}: {op.name}: {message}.") from None
         self.types[op.name] = op.type
         self.ops.append(op)
         return op.name

@@ -68,30 +68,31 @@ def complete_recipe(graph: Graph, recipe: Recipe) -> CompletedRecipe:
     findings: list[str] = []
     activations: dict[str, Quantizer] = {}
     whole = whole_inputs(graph)
-    for given in graph.inputs:
-        if recipe.activation(given.name) is not None or given.output_before is not None:
+    for input_node in graph.inputs:
+        if recipe.activation(input_node.name) is not None or input_node.output_before is not None:
             continue
-        if given.name in whole:
-            activations[given.name] = Quantizer(
-                fixed_of_range(*whole[given.name], 0), Rounding.TRN, Overflow.SAT
+        if input_node.name in whole:
+            activations[input_node.name] = Quantizer(
+                fixed_of_range(*whole[input_node.name], 0), Rounding.TRN, Overflow.SAT
             )
         else:
-            activations[given.name], why = input_format(graph, recipe, given.name)
+            activations[input_node.name], why = input_format(graph, recipe, input_node.name)
             findings.append(
-                f"{given.name}: the input has no format; taken as {activations[given.name]}{why}."
+                f"{input_node.name}: the input has no format; taken as "
+                f"{activations[input_node.name]}{why}."
             )
     for network in _networks(graph):
         for node in network.nodes:
             if _is_curve(node) and recipe.activation(node.name) is None:
-                found = first_rounding(network, recipe, node.name)
-                if found is not None:
-                    activations[node.name] = found
+                rounding = first_rounding(network, recipe, node.name)
+                if rounding is not None:
+                    activations[node.name] = rounding
             if isinstance(node, ScanNode):
                 _complete_states(node, recipe, activations, findings)
     for outer, inner in state_ports(graph):
         if recipe.activation(outer) is None:
-            found = recipe.activation(inner) or activations.get(inner)
-            activations[outer] = found or STATE
+            rounding = recipe.activation(inner) or activations.get(inner)
+            activations[outer] = rounding or STATE
     weights: dict[str, WeightFormat] = {}
     for node in graph.all_nodes():
         if isinstance(node, ScanNode):
@@ -132,15 +133,15 @@ def _complete_states(
     """A state has one format in every step. What becomes the state is brought to it at once, and
     whatever else reads that sees it so, unless the recipe gives it a format of its own."""
     for state, after in zip(node.states, node.body.outputs[1:], strict=True):
-        found = recipe.activation(state.name)
-        if found is None:
-            found = recipe.activation(after) or activations.get(after) or STATE
-            activations[state.name] = found
-            if found is STATE:
-                findings.append(f"{state.name}: the state has no format; taken as {found}.")
+        state_format = recipe.activation(state.name)
+        if state_format is None:
+            state_format = recipe.activation(after) or activations.get(after) or STATE
+            activations[state.name] = state_format
+            if state_format is STATE:
+                findings.append(f"{state.name}: the state has no format; taken as {state_format}.")
         own = isinstance(node.body.node(after), InputNode) or recipe.activation(after)
         if not own:
-            activations.setdefault(after, found)
+            activations.setdefault(after, state_format)
 
 
 def _is_curve(node: Node) -> bool:
@@ -152,14 +153,14 @@ def _is_curve(node: Node) -> bool:
 
 def first_rounding(graph: Graph, recipe: Recipe, tensor: str) -> Quantizer | None:
     """The one quantizer through which everything that reads a tensor sees it, if there is one."""
-    seen = {
+    formats = {
         recipe.activation(node.name)
         if isinstance(node, ActivationNode) and node.function is Function.LINEAR
         else None
         for node in graph.nodes
         if tensor in inputs_of(node)
     }
-    return seen.pop() if len(seen) == 1 and tensor not in graph.outputs else None
+    return formats.pop() if len(formats) == 1 and tensor not in graph.outputs else None
 
 
 def input_format(graph: Graph, recipe: Recipe, tensor: str) -> tuple[Quantizer, str]:

@@ -121,7 +121,7 @@ class Costs:
 
 def costs_of(program: Program, estimate: Estimate | None = None) -> Costs:
     """Count a Program's costs; `estimate` adds a target's own figures."""
-    layers = tuple(found for op in program.ops if (found := cost_of(op, program)) is not None)
+    layers = tuple(cost for op in program.ops if (cost := cost_of(op, program)) is not None)
     return Costs(layers, dict(estimate(program)) if estimate else {})
 
 
@@ -211,7 +211,7 @@ def _elementwise(
     count, bits = math.prod(shape), width_of(factor)
     nonzero = int(np.count_nonzero(np.broadcast_to(factor, shape)))
     kept = bias if bias is not None and np.any(bias) else None
-    held = factor.size * bits + (kept.size * width_of(kept) if kept is not None else 0)
+    memory_bits = factor.size * bits + (kept.size * width_of(kept) if kept is not None else 0)
     weights = factor.size + (kept.size if kept is not None else 0)
     product = width * bits
-    return LayerCost(name, count, nonzero, nonzero * product, count * product, weights, held)
+    return LayerCost(name, count, nonzero, nonzero * product, count * product, weights, memory_bits)

@@ -94,16 +94,16 @@ class _Walk:
     ranges: Mapping[str, Interval]
     errors: dict[str, RoundingError]
 
-    def run(self, given: Mapping[str, RoundingError]) -> None:
+    def run(self, start_errors: Mapping[str, RoundingError]) -> None:
         """The errors of all values, where some inputs have errors of their own."""
         for op in self.program.ops:
-            self.errors[op.name] = given.get(op.name) or self.error_of(op)
+            self.errors[op.name] = start_errors.get(op.name) or self.error_of(op)
 
     def error_of(self, op: Op) -> RoundingError:
         """The error of an op's value, in its unit, counting what its rounded copy may be off by."""
-        lost = [x for x in inputs_of(op) if math.isinf(self.errors[x].size)]
-        if lost:
-            return RoundingError(math.inf, f"it reads %{lost[0]}, about which nothing is known")
+        infinite = [x for x in inputs_of(op) if math.isinf(self.errors[x].size)]
+        if infinite:
+            return RoundingError(math.inf, f"it reads %{infinite[0]}, about which nothing is known")
         size, reason = self._raw_error(op)
         lsb, top = op.type.lsb, self._magnitude(op.name)
         if top and not (-op.type.frac >= SMALLEST_EXPONENT and top < 2.0**LARGEST_EXPONENT):
@@ -148,17 +148,17 @@ class _Walk:
     def _scan(self, op: Scan) -> RoundingError:
         """Step by step: what a state is off by goes into the next step."""
         body, worst = body_of(op), RoundingError(0.0, "")
-        given = {one.name: self.errors[x] for x, one in inputs_given(op)}
+        body_errors = {one.name: self.errors[x] for x, one in inputs_given(op)}
         ranges = verify(body)
         for _ in range(self.program.shapes[op.xs[0]][0]):
             walk = _Walk(body, ranges, {})
-            walk.run({name: error for name, error in given.items() if error.size})
-            found = walk.errors[body.outputs[0].value]
-            worst = max(worst, found, key=_size)
+            walk.run({name: error for name, error in body_errors.items() if error.size})
+            scan_error = walk.errors[body.outputs[0].value]
+            worst = max(worst, scan_error, key=_size)
             after = {state.name: walk.errors[value] for value, state in states_of(op)}
-            if all(after[name].size <= given[name].size for name in after):
+            if all(after[name].size <= body_errors[name].size for name in after):
                 break  # every later step is like this one
-            given |= {name: max(given[name], after[name], key=_size) for name in after}
+            body_errors |= {name: max(body_errors[name], after[name], key=_size) for name in after}
         return worst
 
     def _of(self, op: Op) -> RoundingError:

@@ -60,13 +60,13 @@ def steps_of(rounded: RoundedFunction, range_: Interval) -> Ints | None:
         last = math.floor(math.ldexp(turn, rounded.frac))
         if range_.bottom <= last < range_.top:
             ends[-1:] = [last, last + 1, range_.top]
-    found = []
+    steps_of_functions = []
     for low, high in pairwise(ends):
         steps = _between(rounded, low, high)
         if steps is None:
             return None
-        found.append(steps)
-    return np.unique(np.concatenate(found))
+        steps_of_functions.append(steps)
+    return np.unique(np.concatenate(steps_of_functions))
 
 
 def _between(rounded: RoundedFunction, low: int, high: int) -> Ints | None:
@@ -76,10 +76,10 @@ def _between(rounded: RoundedFunction, low: int, high: int) -> Ints | None:
         return None
     sign = 1 if last >= first else -1
     levels = np.arange(1, abs(last - first) + 1, dtype=np.int64) * sign + first
-    below, reached = np.full(levels.shape, low), np.full(levels.shape, high)
-    while (open_ := reached - below > 1).any():
-        middle = np.where(open_, below + (reached - below) // 2, reached)
+    below, upper = np.full(levels.shape, low), np.full(levels.shape, high)
+    while (open_ := upper - below > 1).any():
+        middle = np.where(open_, below + (upper - below) // 2, upper)
         there = sign * rounded(middle) >= sign * levels
-        reached = np.where(there, middle, reached)
+        upper = np.where(there, middle, upper)
         below = np.where(there, below, middle)
-    return np.unique(reached)
+    return np.unique(upper)

@@ -18,18 +18,18 @@ def host_functions(
     """Outputs whose last function the host applies: the tensor before it, and the function. An
     output that has a number format is computed with the rest."""
     readers = Counter(x for node in graph.nodes for x in g.inputs_of(node))
-    found: dict[str, tuple[str, HostFunction]] = {}
+    functions: dict[str, tuple[str, HostFunction]] = {}
     for node in graph.nodes:
         if node.name not in graph.outputs or readers[node.name] or is_formatted(node.name):
             continue
         match node:
             case g.SoftmaxNode(mask=None) if node.axis in (-1, len(graph.shapes[node.x]) - 1):
-                found[node.name] = (node.x, HostFunction.SOFTMAX)
+                functions[node.name] = (node.x, HostFunction.SOFTMAX)
             case g.ActivationNode(function=g.Function.SIGMOID):
-                found[node.name] = (node.x, HostFunction.SIGMOID)
+                functions[node.name] = (node.x, HostFunction.SIGMOID)
             case _:  # the host applies no other function
                 pass
-    return found
+    return functions
 
 
 def without_host_functions(graph: g.Graph) -> g.Graph:

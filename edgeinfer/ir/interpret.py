@@ -69,16 +69,16 @@ def checked_inputs(program: Program, inputs: Mapping[str, Ints]) -> Values:
 
 def fitting_inputs(program: Program, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """Raw inputs as they are, refused unless names, shapes, batches and ranges fit the Program."""
-    wanted = {op.name: op for op in program.inputs}
-    if not wanted:
+    ops_by_name = {op.name: op for op in program.inputs}
+    if not ops_by_name:
         raise ProgramError(f"{program.name} has no inputs, and so no number of samples.")
-    if set(inputs) != set(wanted):
+    if set(inputs) != set(ops_by_name):
         raise InputError(
-            f"{program.name} reads the inputs {', '.join(sorted(wanted))}, "
+            f"{program.name} reads the inputs {', '.join(sorted(ops_by_name))}, "
             f"but {', '.join(sorted(inputs)) or 'nothing'} was given."
         )
-    found: dict[str, NDArray[Any]] = {}
-    for name, op in wanted.items():
+    raws: dict[str, NDArray[Any]] = {}
+    for name, op in ops_by_name.items():
         raw = np.asarray(inputs[name])
         if raw.dtype.kind not in "iu":
             raise InputError(f"The input {name} must be raw integers, not {raw.dtype}.")
@@ -87,16 +87,16 @@ def fitting_inputs(program: Program, inputs: Mapping[str, NDArray[Any]]) -> dict
         low, high = (int(raw.min()), int(raw.max())) if raw.size else (0, 0)
         if low < op.type.raw_min or high > op.type.raw_max:
             raise InputError(f"The input {name} spans {low}..{high}, beyond its type {op.type}.")
-        found[name] = raw
-    if len({len(raw) for raw in found.values()}) != 1:
+        raws[name] = raw
+    if len({len(raw) for raw in raws.values()}) != 1:
         raise InputError("The inputs differ in their number of samples.")
-    return found
+    return raws
 
 
-def interpret_constant(op: Op, known: Mapping[str, Constant]) -> Ints:
+def interpret_constant(op: Op, constants: Mapping[str, Constant]) -> Ints:
     """The one value of an op that reads nothing but constants."""
-    values = {name: constant.value.astype(np.int64)[None] for name, constant in known.items()}
-    types = {name: constant.type for name, constant in known.items()}
+    values = {name: constant.value.astype(np.int64)[None] for name, constant in constants.items()}
+    types = {name: constant.type for name, constant in constants.items()}
     value: Ints = _evaluate(op, values, types)[0]
     return value
 
@@ -149,13 +149,13 @@ def _evaluate(op: Op, values: Mapping[str, Ints], types: Mapping[str, Fixed]) ->
 
 def _scan(op: Scan, values: Mapping[str, Ints]) -> Ints:
     """The body, step by step, each with the states that the one before it has left."""
-    names = [given.name for given in body_of(op).inputs]
+    names = [port.name for port in body_of(op).inputs]
     states = [values[start] for start in op.starts]
     yielded: list[Ints] = []
     for step in range(values[op.xs[0]].shape[1]):
         read = [*(values[x][:, step] for x in op.xs), *states]
-        found = interpret(body_of(op), dict(zip(names, read, strict=True)))
-        y, *states = [found[output.value] for output in body_of(op).outputs]
+        values_by_name = interpret(body_of(op), dict(zip(names, read, strict=True)))
+        y, *states = [values_by_name[output.value] for output in body_of(op).outputs]
         yielded.append(y)
     return np.stack(yielded, axis=1) if op.stacked else yielded[-1]
 
@@ -187,13 +187,13 @@ def windows(x: Ints, window: Shape, strides: Shape, pads: Pads, dilation: Shape,
 def _conv(x: Ints, op: Conv) -> Ints:
     rank = len(op.strides)
     window = op.window
-    seen = windows(x, window, op.strides, op.pads, op.dilation, fill=0)
-    seen = np.moveaxis(seen, rank + 1, -1)  # (batch, *positions, *window, channels)
+    windows_of_x = windows(x, window, op.strides, op.pads, op.dilation, fill=0)
+    windows_of_x = np.moveaxis(windows_of_x, rank + 1, -1)  # (batch, *positions, *window, channels)
     weight = op.weight.astype(np.int64)
     per_group_in, per_group_out = weight.shape[-2], weight.shape[-1] // op.groups
     parts = []
     for group in range(op.groups):
-        taps = seen[..., group * per_group_in : (group + 1) * per_group_in]
+        taps = windows_of_x[..., group * per_group_in : (group + 1) * per_group_in]
         columns = weight[..., group * per_group_out : (group + 1) * per_group_out]
         flat = taps.reshape(*taps.shape[: rank + 1], -1)
         parts.append(flat @ columns.reshape(-1, per_group_out))
@@ -210,8 +210,8 @@ def _pool(x: Ints, op: Pool) -> Ints:
             fill, reduce = 0, np.sum
         case _:
             assert_never(op.kind)
-    seen = windows(x, op.window, op.strides, op.pads, (1,) * rank, fill)
-    pooled: Ints = reduce(seen, axis=tuple(range(-rank, 0)))
+    windows_of_x = windows(x, op.window, op.strides, op.pads, (1,) * rank, fill)
+    pooled: Ints = reduce(windows_of_x, axis=tuple(range(-rank, 0)))
     return pooled
 
 

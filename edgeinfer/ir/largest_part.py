@@ -34,13 +34,13 @@ class LargestPart:
 def largest_part(program: Program, memory_bits: float) -> LargestPart:
     """Layers in the Program's order, as long as their weights, shared ones once, fit."""
     layers = [op for op in program.ops if isinstance(op, Accumulates)]
-    seen: set[int] = set()
+    weight_ids: set[int] = set()
     bits = macs = count = 0
     for op in layers:
-        more = 0 if id(op.weight) in seen else op.weight.size * op.weight_type.bits
+        more = 0 if id(op.weight) in weight_ids else op.weight.size * op.weight_type.bits
         if bits + more > memory_bits:
             break
-        seen.add(id(op.weight))
+        weight_ids.add(id(op.weight))
         bits, count, macs = bits + more, count + 1, macs + macs_of(op, program.shapes)
     last = layers[count - 1].name.removesuffix(".exact") if count else ""
     return LargestPart(count, len(layers), last, bits, macs / max(program.macs, 1))

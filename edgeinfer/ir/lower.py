@@ -263,14 +263,16 @@ class _Walk:
 
     def _scan(self, node: g.ScanNode, name: str) -> str:
         """A recurrence, whose body is a Program of its own. States begin in their format."""
-        given = []
+        body_inputs = []
         for x, each in zip(g.inputs_of(node), node.body.inputs, strict=True):
             out = self.recipe.activation(each.name)
             value = self._x(x)
-            given.append(value if out is None else self.b.requant(f"{each.name}.0", value, out))
+            body_inputs.append(
+                value if out is None else self.b.requant(f"{each.name}.0", value, out)
+            )
         formats = {
             each.name: self.recipe.activation(each.name) or Quantizer(self.b.types[value])
-            for value, each in zip(given, node.body.inputs, strict=True)
+            for value, each in zip(body_inputs, node.body.inputs, strict=True)
         }
         builder = ProgramBuilder(f"{node.name}.body")
         walk = _Walk(builder, node.body, self.recipe.updated(Recipe.of(formats)), self.findings, {})
@@ -284,7 +286,7 @@ class _Walk:
                 value = builder.requant(f"{state.name}.next", value, out)
             outputs.append(Output(tensor, value))
         body, split = builder.program(tuple(outputs)), len(node.xs)
-        xs, starts = tuple(given[:split]), tuple(given[split:])
+        xs, starts = tuple(body_inputs[:split]), tuple(body_inputs[split:])
         grid = provisional(builder.frac(walk.values[y]))
         return self.b.exact(ops.Scan(name, grid, xs, starts, body, node.stacked))
 
@@ -325,10 +327,10 @@ class _Walk:
             case _:
                 assert_never(node)
 
-    def _once(self, key: str, held: ops.Weights) -> ops.Weights:
+    def _once(self, key: str, weights: ops.Weights) -> ops.Weights:
         """The integers of a layer that is called again are those of its first call."""
-        first = self.weights.setdefault(key, held)
-        return first if first.dtype == held.dtype and np.array_equal(first, held) else held
+        first = self.weights.setdefault(key, weights)
+        return first if first.dtype == weights.dtype and np.array_equal(first, weights) else weights
 
     def _prelu(self, node: g.PReluNode, name: str) -> str:
         rank = max(node.slope.ndim, len(self.graph.shapes[node.x]))

@@ -87,9 +87,11 @@ def _leaky(b: ProgramBuilder, name: str, x: str, slope: float, findings: list[st
             raise ProgramError(f"{b.name}: {name}: the slope {slope:g}: {error}") from None
     while raw and not raw & 1 and frac > 0:
         raw, frac = raw >> 1, frac - 1
-    held = float(raw) * 2.0**-frac
-    if held != slope:
-        findings.append(f"{name}: the slope {slope:g} is held as {held:.9g} ({SLOPE_BITS} bits).")
+    exact_slope = float(raw) * 2.0**-frac
+    if exact_slope != slope:
+        findings.append(
+            f"{name}: the slope {slope:g} is held as {exact_slope:.9g} ({SLOPE_BITS} bits)."
+        )
     type_ = fixed_of_range(min(int(raw), 0), max(int(raw), 1), frac)
     op = PRelu(name, provisional(b.frac(x) + frac), x, pack_weights(np.asarray(raw)), type_)
     return b.exact(op)

@@ -52,8 +52,8 @@ def look_in_table(b: ProgramBuilder, name: str, table: Ints, type_: Fixed, index
     low, high = b.ranges[index].bottom, b.ranges[index].top
     numbers = np.arange(low, high + 1)
     means = np.where(numbers < 0, numbers + entries, numbers)
-    known = (means >= 0) & (means < entries)
-    rows = np.where(known[:, None], table[np.where(known, means, 0)], 0)
+    inside = (means >= 0) & (means < entries)
+    rows = np.where(inside[:, None], table[np.where(inside, means, 0)], 0)
     if rows.size > MOST_ENTRIES:
         raise ProgramError(
             f"{b.name}: {name}: a table of {len(rows)} rows of {columns} is too large; at most "
@@ -106,9 +106,9 @@ def rank_rows(b: ProgramBuilder, node: RankNode, name: str, x: str) -> str:
     above = b.shifted(f"{name}.is_above", above, frac, 0, 0)
     turned = b.exact(Transpose(f"{name}.below", provisional(0), above, (0, 2, 1)))
     order = _sum_last_axis(b, f"{name}.order", turned)  # of each element: how many are larger
-    asked = _reshape(b, f"{name}.asked", order, (rows, 1, size))
-    wanted = np.arange(node.count).reshape(1, -1, 1)
-    hits = _hits(b, name, asked, wanted, None)
+    asked_ranks = _reshape(b, f"{name}.asked", order, (rows, 1, size))
+    ranks = np.arange(node.count).reshape(1, -1, 1)
+    hits = _hits(b, name, asked_ranks, ranks, None)
     places = _constant(b, f"{name}.places", behind.reshape(1, 1, -1))
     return _sum_of_hits(b, name, hits, places, name)
 

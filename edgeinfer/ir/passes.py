@@ -74,17 +74,17 @@ def without(program: Program, renamed: dict[str, str]) -> Program:
 
 def fold_constants(program: Program) -> Program:
     """Ops that read nothing but constants become constants."""
-    known: dict[str, Constant] = {}
+    constants: dict[str, Constant] = {}
     ops: list[Op] = []
     for op in program.ops:
         reads = inputs_of(op)
         if isinstance(op, Constant):
-            known[op.name] = op
-        elif reads and all(x in known for x in reads):
-            value = interpret_constant(op, known)
+            constants[op.name] = op
+        elif reads and all(x in constants for x in reads):
+            value = interpret_constant(op, constants)
             type_ = fixed_of_range(int(value.min()), int(value.max()), op.type.frac)
-            known[op.name] = Constant(op.name, type_, pack_weights(value))
-            op = known[op.name]
+            constants[op.name] = Constant(op.name, type_, pack_weights(value))
+            op = constants[op.name]
         ops.append(op)
     return replace(program, ops=tuple(ops))
 
@@ -104,17 +104,17 @@ def drop_exact_requants(program: Program) -> Program:
 
 def merge_clips(program: Program) -> Program:
     """Two limits in a row become one op, if some number is within both."""
-    made: dict[str, Op] = {}
+    ops_by_name: dict[str, Op] = {}
     for op in program.ops:
-        before = made[op.x] if isinstance(op, Clip) else None
+        before = ops_by_name[op.x] if isinstance(op, Clip) else None
         if isinstance(op, Clip) and isinstance(before, Clip):
             lows = [limit for limit in (op.low, before.low) if limit is not None]
             highs = [limit for limit in (op.high, before.high) if limit is not None]
             low, high = max(lows, default=None), min(highs, default=None)
             if low is None or high is None or low <= high:
                 op = replace(op, x=before.x, low=low, high=high)
-        made[op.name] = op
-    return replace(program, ops=tuple(made.values()))
+        ops_by_name[op.name] = op
+    return replace(program, ops=tuple(ops_by_name.values()))
 
 
 def drop_clips_before_requants(program: Program) -> Program:
@@ -139,18 +139,18 @@ def mask_late(program: Program) -> Program:
     readers = Counter(x for op in program.ops for x in inputs_of(op))
     kept = {output.value for output in program.outputs}
     proved = bounds_of(program)
-    made: dict[str, Op] = {}
+    ops_by_name: dict[str, Op] = {}
     for op in program.ops:
-        made[op.name] = op
+        ops_by_name[op.name] = op
         if not isinstance(op, Requant | Clip) or not _keeps_zero(op):
             continue
-        masked = _masking_of(made[op.x], program, proved)
+        masked = _masking_of(ops_by_name[op.x], program, proved)
         if masked is not None and readers[op.x] == 1 and op.x not in kept:
-            del made[op.x], made[op.name]
+            del ops_by_name[op.x], ops_by_name[op.name]
             everywhere = replace(op, name=f"{op.name}.everywhere", x=masked[0])
-            made[everywhere.name] = everywhere
-            made[op.name] = Pair(op.name, op.type, everywhere.name, masked[1], PairKind.MUL)
-    return replace(program, ops=tuple(made.values()))
+            ops_by_name[everywhere.name] = everywhere
+            ops_by_name[op.name] = Pair(op.name, op.type, everywhere.name, masked[1], PairKind.MUL)
+    return replace(program, ops=tuple(ops_by_name.values()))
 
 
 def _masking_of(op: Op, program: Program, proved: Mapping[str, Interval]) -> tuple[str, str] | None:
@@ -174,10 +174,14 @@ def _keeps_zero(op: Requant | Clip) -> bool:
 def drop_idle_moves(program: Program) -> Program:
     """Reshapes, transposes and slices that move nothing go; two in a row become one."""
     renamed: dict[str, str] = {}
-    made: dict[str, Op] = {}
+    ops_by_name: dict[str, Op] = {}
     for original in program.ops:
         op = rewire_op(original, renamed)
-        before = made.get(inputs_of(op)[0]) if isinstance(op, Reshape | Transpose | Slice) else None
+        before = (
+            ops_by_name.get(inputs_of(op)[0])
+            if isinstance(op, Reshape | Transpose | Slice)
+            else None
+        )
         if isinstance(op, Reshape) and isinstance(before, Reshape):
             op = replace(op, x=before.x)
         elif isinstance(op, Transpose) and isinstance(before, Transpose):
@@ -196,9 +200,9 @@ def drop_idle_moves(program: Program) -> Program:
             case Slice() if program.shapes[op.name] == program.shapes[op.x]:
                 renamed[op.name] = op.x
             case _:  # the op stays
-                made[op.name] = op
+                ops_by_name[op.name] = op
     outputs = tuple(replace(o, value=renamed.get(o.value, o.value)) for o in program.outputs)
-    return Program(program.name, tuple(made.values()), outputs)
+    return Program(program.name, tuple(ops_by_name.values()), outputs)
 
 
 def _in_order(op: Transpose, x: Shape) -> bool:
@@ -232,30 +236,30 @@ def _without_slack(op: Slice) -> Slice:
 def drop_repeats(program: Program) -> Program:
     """Two ops that are alike become one."""
     renamed: dict[str, str] = {}
-    seen: dict[tuple[object, ...], str] = {}
+    names: dict[tuple[object, ...], str] = {}
     for original in program.ops:
         op = rewire_op(original, renamed)
         if not isinstance(op, Input):
             key = _identity(op)
-            if key in seen:
-                renamed[op.name] = seen[key]
+            if key in names:
+                renamed[op.name] = names[key]
             else:
-                seen[key] = op.name
+                names[key] = op.name
     return without(program, renamed)
 
 
 def _identity(op: Op) -> tuple[object, ...]:
     """All that an op is but its name."""
-    held = (getattr(op, spec.name) for spec in fields(op) if spec.name != "name")
+    values = (getattr(op, spec.name) for spec in fields(op) if spec.name != "name")
     return (
         type(op).__name__,
-        *((x.shape, x.astype("<i8").tobytes()) if isinstance(x, np.ndarray) else x for x in held),
+        *((x.shape, x.astype("<i8").tobytes()) if isinstance(x, np.ndarray) else x for x in values),
     )
 
 
 def merge_pads(program: Program) -> Program:
     """Zeros around a tensor that a convolution or a sum reads become its own padding."""
-    made: list[Op] = []
+    padded_ops: list[Op] = []
     for op in program.ops:
         if isinstance(op, Conv) or (isinstance(op, Pool) and op.kind is PoolKind.SUM):
             before = program[op.x]
@@ -263,8 +267,8 @@ def merge_pads(program: Program) -> Program:
                 both = zip(op.pads, before.pads, strict=False)
                 pads = tuple((a[0] + b[0], a[1] + b[1]) for a, b in both)
                 op = replace(op, x=before.x, pads=pads)
-        made.append(op)
-    return replace(program, ops=tuple(made))
+        padded_ops.append(op)
+    return replace(program, ops=tuple(padded_ops))
 
 
 def drop_dead(program: Program) -> Program:

@@ -30,7 +30,7 @@ def is_limited(op: Op, program: Program) -> bool:
 
 def limited_sites(program: Program, what: str) -> tuple[Offence, ...]:
     """The sites with a limit, for a target that counts no pixels."""
-    found = [
+    offences = [
         Offence(
             op.name,
             "Sites",
@@ -42,8 +42,8 @@ def limited_sites(program: Program, what: str) -> tuple[Offence, ...]:
     ]
     for op in program.ops:
         if isinstance(op, Scan):
-            found += limited_sites(body_of(op), what)
-    return tuple(found)
+            offences += limited_sites(body_of(op), what)
+    return tuple(offences)
 
 
 def spell_sites(program: Program) -> Program:

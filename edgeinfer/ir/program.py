@@ -100,12 +100,12 @@ class Program(Repeatable):
     @property
     def parameters(self) -> int:
         """Number of weights and biases; those of a layer that is called twice are one set."""
-        seen: set[int] = set()
+        weight_ids: set[int] = set()
         total = 0
         for op in self.ops:
-            held = parameters_of(op) if isinstance(op, Accumulates) else []
-            again = sum(weights.size for weights in held if id(weights) in seen)
-            seen.update(map(id, held))
+            parameters = parameters_of(op) if isinstance(op, Accumulates) else []
+            again = sum(weights.size for weights in parameters if id(weights) in weight_ids)
+            weight_ids.update(map(id, parameters))
             total += op.parameters - again
         return total
 
@@ -128,10 +128,10 @@ class Program(Repeatable):
 
     def shape_of_step(self, entries: Sequence[Shape], starts: Sequence[Shape]) -> Shape:
         """The shape of what a step yields; ValueError where the body does not fit its operands."""
-        given = (*entries, *starts)
-        if len(self.inputs) != len(given) or len(self.outputs) != 1 + len(starts):
-            raise ValueError(f"a body of {len(self.inputs)} inputs does not fit {len(given)}")
-        for read, shape in zip(self.inputs, given, strict=True):
+        sources = (*entries, *starts)
+        if len(self.inputs) != len(sources) or len(self.outputs) != 1 + len(starts):
+            raise ValueError(f"a body of {len(self.inputs)} inputs does not fit {len(sources)}")
+        for read, shape in zip(self.inputs, sources, strict=True):
             if read.shape != shape:
                 raise ValueError(f"{shape} does not fit the body's %{read.name} of {read.shape}")
         for output, start in zip(self.outputs[1:], starts, strict=True):

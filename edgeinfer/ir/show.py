@@ -34,15 +34,15 @@ def _lines(program: Program) -> Iterator[str]:
 
 def show_op(op: Op, program: Program) -> str:
     """One value: its name, the op with its fields, its type and shape."""
-    shown = [type(op).__name__.lower()]
+    words = [type(op).__name__.lower()]
     for spec in stated_fields(op):
         item = getattr(op, spec.name)
         if "operand" in spec.metadata:
-            shown += [f"%{x}" for x in ((item,) if isinstance(item, str) else item)]
+            words += [f"%{x}" for x in ((item,) if isinstance(item, str) else item)]
         elif spec.name not in ("name", "type"):
-            shown.append(f"{spec.name}={_field(item)}")
+            words.append(f"{spec.name}={_field(item)}")
     shape = "x".join(map(str, program.shapes[op.name])) or "scalar"
-    return f"(%{op.name} ({' '.join(shown)}) {op.type} {shape})"
+    return f"(%{op.name} ({' '.join(words)}) {op.type} {shape})"
 
 
 def _field(item: object) -> str:

@@ -105,12 +105,14 @@ def _decode_program(structure: dict[str, Any], read: ReadArray) -> Program:
 
 def _decode_op(item: dict[str, Any], read: ReadArray) -> Op:
     kind = BY_NAME[item.pop("op")]
-    known = {spec.name for spec in fields(kind)}
+    field_names = {spec.name for spec in fields(kind)}
     optional = {spec.name for spec in fields(kind) if spec.default is None}
-    if set(item) | optional != known:
-        raise ValueError(f"a {kind.__name__} has the fields {sorted(known)}, not {sorted(item)}")
-    held = {name: _field(kind.__name__, name, value, read) for name, value in item.items()}
-    decoded: Op = kind(**held)
+    if set(item) | optional != field_names:
+        raise ValueError(
+            f"a {kind.__name__} has the fields {sorted(field_names)}, not {sorted(item)}"
+        )
+    arguments = {name: _field(kind.__name__, name, value, read) for name, value in item.items()}
+    decoded: Op = kind(**arguments)
     return decoded
 
 

@@ -30,18 +30,18 @@ def unroll_recurrences(program: Program) -> Program:
     from the sequence."""
     if not recurrences_of(program):
         return program
-    made: list[Op] = []
+    steps: list[Op] = []
     for op in program.ops:
         if isinstance(op, Scan):
-            made += _steps_of(op, program)
+            steps += _steps_of(op, program)
         else:
-            made.append(op)
-    return Program(program.name, tuple(made), program.outputs)
+            steps.append(op)
+    return Program(program.name, tuple(steps), program.outputs)
 
 
 def _steps_of(op: Scan, program: Program) -> list[Op]:
     """The steps, and last an op of the recurrence's own name."""
-    body, made = unroll_recurrences(body_of(op)), list[Op]()
+    body, unrolled = unroll_recurrences(body_of(op)), list[Op]()
     states, rows = list(op.starts), []
     steps = program.shapes[op.xs[0]][0]
     for step in range(steps):
@@ -49,22 +49,22 @@ def _steps_of(op: Scan, program: Program) -> list[Op]:
         for x, one in zip(op.xs, body.inputs, strict=False):
             type_, name = program.type(x), f"{one.name}@{step}"
             row = _row(f"{name}.row", type_, x, step, one.shape)
-            made += [row, Reshape(name, type_, row.name, one.shape)]
+            unrolled += [row, Reshape(name, type_, row.name, one.shape)]
             names[one.name] = name
         for inner in body.ops:
             if not isinstance(inner, Input):
                 names[inner.name] = f"{inner.name}@{step}"
-                made.append(replace(rewire_op(inner, names), name=names[inner.name]))
+                unrolled.append(replace(rewire_op(inner, names), name=names[inner.name]))
         states = [names[value] for value, _ in states_of(op)]
         y = body.outputs[0].value
         if op.stacked or step == steps - 1:
             shape = body.shapes[y]
             last = Reshape(f"{op.name}@{step}", op.type, names[y], (1, *shape))
-            made.append(last if op.stacked else replace(last, name=op.name, shape=shape))
+            unrolled.append(last if op.stacked else replace(last, name=op.name, shape=shape))
             rows.append(last.name)
     if op.stacked:
-        made.append(Concat(op.name, op.type, tuple(rows), 0))
-    return made
+        unrolled.append(Concat(op.name, op.type, tuple(rows), 0))
+    return unrolled
 
 
 def _row(name: str, type_: Fixed, x: str, step: int, entry: Shape) -> Slice:

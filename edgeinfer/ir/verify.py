@@ -39,18 +39,18 @@ def verify(program: Program) -> dict[str, Interval]:
 
 def _check_states(program: Program, proved: Mapping[str, Interval]) -> None:
     """What a sample leaves is a state that the next one can read."""
-    made = {output.name: output.value for output in program.outputs}
+    outputs = {output.name: output.value for output in program.outputs}
     for name, output in program.states.items():
         where = f"{program.name}: the state %{name}"
-        if output not in made:
+        if output not in outputs:
             raise ProgramError(f"{where} is the output {output!r} before, which there is not.")
-        value, given = made[output], program[name]
+        value, source = outputs[output], program[name]
         if program.shapes[value] != program.shapes[name]:
             raise ProgramError(
                 f"{where} of {program.shapes[name]} becomes {program.shapes[value]}."
             )
-        assert isinstance(given, Input)
-        _check_given(f"{where}, %{value}", program.type(value), proved[value], given)
+        assert isinstance(source, Input)
+        _check_given(f"{where}, %{value}", program.type(value), proved[value], source)
 
 
 def _check_width(op: Op, range_: Interval, where: str) -> None:
@@ -67,10 +67,10 @@ def _check_width(op: Op, range_: Interval, where: str) -> None:
 def _check_grid(op: Op, types: Mapping[str, Fixed], where: str) -> None:
     least, most = op.grid(*(types[x].frac for x in inputs_of(op)))
     if op.type.frac < least or (most is not None and op.type.frac > most):
-        wanted = f"exactly {least}" if least == most else f"at least {least}"
+        positions = f"exactly {least}" if least == most else f"at least {least}"
         raise ProgramError(
             f"{where}: {op.type} has {op.type.frac} fractional bits, but the operands' grids ask "
-            f"for {wanted}."
+            f"for {positions}."
         )
 
 
@@ -91,11 +91,11 @@ def _check_body(op: Scan, where: str) -> None:
         _check_given(f"{where}: %{value}", body_of(op).type(value), proved[value], state)
 
 
-def _check_given(where: str, type_: Fixed, range_: Interval, given: Input) -> None:
+def _check_given(where: str, type_: Fixed, range_: Interval, source: Input) -> None:
     low, high = range_.bottom, range_.top
-    if type_.frac != given.type.frac or low < given.type.raw_min or high > given.type.raw_max:
+    if type_.frac != source.type.frac or low < source.type.raw_min or high > source.type.raw_max:
         raise ProgramError(
-            f"{where} of {type_} spans {low}..{high}, but it is read as {given.type}."
+            f"{where} of {type_} spans {low}..{high}, but it is read as {source.type}."
         )
 
 
@@ -130,7 +130,7 @@ def _check_indices(
         case Clip(low=int() as low, high=int() as high) if low > high:
             raise ProgramError(f"{where}: nothing lies between {low} and {high}.")
         case Scan():
-            for x, given in inputs_given(op):
-                _check_given(f"{where}: %{x}", types[x], proved[x], given)
+            for x, source in inputs_given(op):
+                _check_given(f"{where}: %{x}", types[x], proved[x], source)
         case _:  # the others have neither tables nor limits
             pass

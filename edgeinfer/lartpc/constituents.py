@@ -63,9 +63,9 @@ def generate_constituents(seed: Seed, n: int, settings: ConstituentSettings) -> 
     order = np.argsort(-share, axis=1)[:, :PARTICLES, None]
     hardest = np.take_along_axis(share, order[..., 0], axis=1)
     around = np.take_along_axis(angles - centre, order, axis=1)
-    seen = hardest > 1e-4
-    momentum = np.where(seen, 1.0 + np.log10(np.maximum(hardest, 1e-4)) / 4.0, 0.0)
-    x = np.concatenate([momentum[..., None], 4.0 * around * seen[..., None]], axis=2)
+    is_seen = hardest > 1e-4
+    momentum = np.where(is_seen, 1.0 + np.log10(np.maximum(hardest, 1e-4)) / 4.0, 0.0)
+    x = np.concatenate([momentum[..., None], 4.0 * around * is_seen[..., None]], axis=2)
     label = np.eye(len(CLASSES), dtype=np.float32)[kind]
     return JetConstituents(x.astype(np.float32), label, np.arange(n) // settings.jets_per_event)
 

@@ -77,9 +77,9 @@ def daughters(rng: np.random.Generator, kind: Ints, fate: Fate) -> Tallies:
     positive = rng.random(n) < 0.5
     decays = np.where(kind == MUON, rng.random(n) > c.MUON_CAPTURE_FRACTION, positive)
     michel = stops & ~fate.broken & decays & (kind != PROTON)
-    seen = rng.random(n)
-    showers += michel & (seen < _MICHEL_FOUND)
-    tracks += michel & (seen > 1 - _MICHEL_AS_TRACK)
+    chance = rng.random(n)
+    showers += michel & (chance < _MICHEL_FOUND)
+    tracks += michel & (chance > 1 - _MICHEL_AS_TRACK)
     # A pi+ decays through a muon too short to see; now and then it is seen, and the electron is its
     # child.
     chain = michel & (kind == PION) & (rng.random(n) < 0.08)

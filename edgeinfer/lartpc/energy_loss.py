@@ -145,10 +145,10 @@ def _vavilov_sample(rng: np.random.Generator, kappa: Floats, beta2: Floats) -> F
     j = beta2 * (_BETA2S.size - 1) + rng.random(kappa.shape)
     row = np.minimum(i.astype(np.intp), _KAPPAS.size - 1)
     column = np.minimum(j.astype(np.intp), _BETA2S.size - 1)
-    found = table[row, column, rng.integers(0, _QUANTILES, kappa.shape)]
+    quantiles = table[row, column, rng.integers(0, _QUANTILES, kappa.shape)]
     # Thin steps: the bulk moves with beta2 + ln(kappa); a draw from a neighbour moves too.
     aside = beta2 - _BETA2S[column] + np.log(kappa / _KAPPAS[row])
-    return found + np.exp(-3 * kappa) * aside
+    return quantiles + np.exp(-3 * kappa) * aside
 
 
 def straggle_mev(

@@ -75,21 +75,21 @@ def deposits(rng: np.random.Generator, start: Particles, settings: EventSettings
 
 
 def truth_images(
-    found: Deposits, shape: tuple[int, int, int]
+    deposits_made: Deposits, shape: tuple[int, int, int]
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """Energy in GeV in each pixel, and the packed pdg of the largest deposit in it."""
     _, wires, pixels = shape
-    middle = (found.start_cm + found.end_cm) / 2
+    middle = (deposits_made.start_cm + deposits_made.end_cm) / 2
     wire = np.clip((middle[:, 2] / c.WIRE_PITCH_CM).astype(np.intp), 0, wires - 1)
     time = np.clip((middle[:, 0] / c.PIXEL_CM).astype(np.intp), 0, pixels - 1)
-    place = (found.event.astype(np.intp) * wires + wire) * pixels + time
+    place = (deposits_made.event.astype(np.intp) * wires + wire) * pixels + time
     size = int(np.prod(shape))
-    energy = np.bincount(place, found.energy_mev * 1e-3, minlength=size).astype(np.float32)
+    energy = np.bincount(place, deposits_made.energy_mev * 1e-3, minlength=size).astype(np.float32)
     energy[energy < c.DEPOSIT_FLOOR_GEV] = 0.0
-    order = np.argsort(found.energy_mev, kind="stable")
+    order = np.argsort(deposits_made.energy_mev, kind="stable")
     pdg = np.zeros(size, np.int32)
     # Of repeated places the last assignment stays: the largest deposit.
-    pdg[place[order]] = (np.abs(found.pdg) | found.flags << _CODE_BITS)[order]
+    pdg[place[order]] = (np.abs(deposits_made.pdg) | deposits_made.flags << _CODE_BITS)[order]
     pdg[energy == 0.0] = 0
     return energy.reshape(shape), pdg.reshape(shape)
 
@@ -98,12 +98,12 @@ def simulate(seed: Seed, n: int, settings: EventSettings, first_event: int = 0) 
     """n events, each with its own vertex, cosmics and distance from the wires."""
     rng = generator(seed)
     shape = (n, settings.wires, settings.pixels)
-    found = deposits(rng, primaries(rng, n, settings.box(), settings.primaries), settings)
+    deposits_made = deposits(rng, primaries(rng, n, settings.box(), settings.primaries), settings)
     deepest = max(c.MAX_DRIFT_CM - settings.pixels * c.PIXEL_CM, 0.0)
     offset: Floats = rng.uniform(0.0, deepest, n)
-    adc = charge_image(found, offset, settings.wires, settings.pixels, settings.readout)
+    adc = charge_image(deposits_made, offset, settings.wires, settings.pixels, settings.readout)
     adc += noise_image(rng, shape, settings.readout)
-    energy, pdg = truth_images(found, shape)
+    energy, pdg = truth_images(deposits_made, shape)
     return Planes(np.arange(first_event, first_event + n), adc, energy, pdg)
 
 

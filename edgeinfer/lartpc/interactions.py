@@ -124,7 +124,7 @@ def generate_interactions(seed: Seed, n: int, settings: InteractionSettings) -> 
     views = settings.views
     x = np.empty((n, len(views.angles_deg), *views.shape), np.float32)
     vertex = np.empty((n, 3), np.float32)
-    found = {name: np.empty(n, np.int64) for name in ("flavour", "protons", "pions")}
+    counts = {name: np.empty(n, np.int64) for name in ("flavour", "protons", "pions")}
     event_settings = EventSettings(views.wires, views.pixels, views.depth_cm)
     done = 0
     for rng in batches(seed):
@@ -136,7 +136,7 @@ def generate_interactions(seed: Seed, n: int, settings: InteractionSettings) -> 
         x[here] = view_images(rng, deposits(rng, particles, event_settings), count, views)
         vertex[here] = at
         for name, values in classes.items():
-            found[name][here] = values
+            counts[name][here] = values
         done += count
-    one_hot = {name: np.eye(3, dtype=np.float32)[values] for name, values in found.items()}
+    one_hot = {name: np.eye(3, dtype=np.float32)[values] for name, values in counts.items()}
     return Interactions(x, **one_hot, vertex_cm=vertex, event=np.arange(n))

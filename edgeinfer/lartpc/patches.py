@@ -113,7 +113,7 @@ def _choose(
     hit = np.zeros(label.shape, bool)
     inner = np.s_[:, half : label.shape[1] - half + 1, half : label.shape[2] - half + 1]
     hit[inner] = planes.adc[inner] > settings.hit_adc
-    wanted = settings.patches_per_event * planes.event.size
+    patch_count = settings.patches_per_event * planes.event.size
     parts: list[tuple[NDArray[np.intp], ...]] = []
     total = settings.track + settings.em + settings.michel + settings.none
     for code, marked, weight in (
@@ -122,11 +122,11 @@ def _choose(
         (LABEL_EM, True, settings.michel),
     ):
         where = np.flatnonzero((label == code) & (michel == marked) & hit)
-        take = min(where.size, round(wanted * weight / total))
+        take = min(where.size, round(patch_count * weight / total))
         where = rng.choice(where, take, replace=False, shuffle=False)
         place = np.unravel_index(where, label.shape)
         parts.append((*place, np.full(take, code), np.full(take, int(marked))))
-    take = round(wanted * settings.none / total)
+    take = round(patch_count * settings.none / total)
     place = none_pixels(rng, label != LABEL_NONE, 8 * take)
     parts.append((*place, np.full(place[0].size, LABEL_NONE), np.zeros(place[0].size, int)))
     parts[-1] = tuple(column[:take] for column in parts[-1])
@@ -138,7 +138,7 @@ def _choose(
 def generate_patches(seed: Seed, n: int, settings: PatchSettings) -> Patches:
     """n patches from as many events as they need; `event` says which patches share one."""
     x = np.empty((n, SIDE, SIDE), np.float32)
-    found = np.empty((5, n), np.int64)
+    rows = np.empty((5, n), np.int64)
     done = first_event = 0
     for rng in batches(seed):
         if done == n:
@@ -149,10 +149,10 @@ def generate_patches(seed: Seed, n: int, settings: PatchSettings) -> Patches:
             raise ValueError("these settings give events without a single patch")
         here = slice(done, done + row.size)
         x[here] = scale(cut(planes.adc, row, wire, pixel), settings.scaling)
-        found[:, here] = planes.event[row], wire, pixel, label, michel
+        rows[:, here] = planes.event[row], wire, pixel, label, michel
         done += row.size
         first_event += settings.events_per_batch
-    one_hot = np.eye(3, dtype=np.float32)[found[3]]
-    michel_column = found[4].astype(np.float32)[:, None]
-    place = found[1].astype(np.int32), found[2].astype(np.int32)
-    return Patches(x[..., None], one_hot, michel_column, found[0], *place)
+    one_hot = np.eye(3, dtype=np.float32)[rows[3]]
+    michel_column = rows[4].astype(np.float32)[:, None]
+    place = rows[1].astype(np.int32), rows[2].astype(np.int32)
+    return Patches(x[..., None], one_hot, michel_column, rows[0], *place)

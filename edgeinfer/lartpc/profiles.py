@@ -90,9 +90,9 @@ def generate_profiles(seed: Seed, n: int, settings: ProfileSettings) -> Profiles
     left = fate.unseen_cm + settings.missed_end_cm * rng.standard_exponential(n)
     energy = _energies(kind, left, pitch)
     dedx = _measure_dedx(rng, kind, energy, pitch, event, settings)
-    seen = np.minimum(hits, POINTS)
-    dedx, mean, sigma = prepare(dedx, seen)
-    deflection = _deflection(rng, kind, energy, pitch, seen, settings)
+    hits_seen = np.minimum(hits, POINTS)
+    dedx, mean, sigma = prepare(dedx, hits_seen)
+    deflection = _deflection(rng, kind, energy, pitch, hits_seen, settings)
     tallies: Tallies = daughters(rng, kind, fate)
     raw = np.stack(
         [tallies.tracks, tallies.showers, tallies.grandchildren, mean, sigma, *deflection], axis=1
@@ -167,10 +167,10 @@ def _measure_dedx(
     xi = xi_mev(pitch_cm[:, None], beta2)
     w_max = largest_transfer_mev(middle, mass)
     top = np.minimum(w_max, settings.delta_cut_mev)
-    lost = loss + straggle_mev(rng, xi, top, beta2 * top / w_max)
-    lost = np.maximum(lost, 0.2 * loss)
-    shape = lost.shape
-    charge = electrons(lost, pitch_cm[:, None])
+    loss_mev = loss + straggle_mev(rng, xi, top, beta2 * top / w_max)
+    loss_mev = np.maximum(loss_mev, 0.2 * loss)
+    shape = loss_mev.shape
+    charge = electrons(loss_mev, pitch_cm[:, None])
     scale = 1 + settings.calibration_spread * rng.standard_normal(int(event[-1]) + 1)
     charge *= scale[event][:, None] * (1 + settings.charge_spread * rng.standard_normal(shape))
     charge += settings.charge_noise_electrons * rng.standard_normal(shape)
@@ -184,7 +184,7 @@ def _deflection(
     kind: Ints,
     energy_mev: Floats,
     pitch_cm: Floats,
-    seen: Ints,
+    hits_seen: Ints,
     settings: ProfileSettings,
 ) -> tuple[Floats, Floats]:
     """Mean and spread of the angle between neighbouring trajectory points, in rad."""
@@ -197,7 +197,7 @@ def _deflection(
     hadron = (kind != CLASSES.index(c.MUON))[:, None]
     kinks = hadron & (rng.random(width.shape) < pitch_cm[:, None] / settings.elastic_cm)
     angle[kinks] += settings.elastic_rad * rng.standard_exponential(int(kinks.sum()))
-    measured = np.arange(POINTS) >= POINTS - seen[:, None]
-    mean = np.einsum("ij,ij->i", angle, measured) / seen
-    variance = np.einsum("ij,ij->i", (angle - mean[:, None]) ** 2, measured) / seen
+    measured = np.arange(POINTS) >= POINTS - hits_seen[:, None]
+    mean = np.einsum("ij,ij->i", angle, measured) / hits_seen
+    variance = np.einsum("ij,ij->i", (angle - mean[:, None]) ** 2, measured) / hits_seen
     return mean, np.sqrt(variance)

@@ -83,13 +83,13 @@ def label_pixels(packed: NDArray[np.int32]) -> NDArray[np.int8]:
 def spread_labels(kind: NDArray[np.int8], energy: NDArray[np.float32]) -> NDArray[np.int8]:
     """Labels of pixels without one: that of the largest deposit near them, if there is any."""
     reach = DIFFUSION_PIXELS
-    found, best = kind.copy(), np.zeros_like(energy)
+    labels, best = kind.copy(), np.zeros_like(energy)
     _, rows, columns = kind.shape
     around = ((0, 0), (reach, reach), (reach, reach))
     kinds, energies = np.pad(kind, around), np.pad(energy, around)
     for down, right in np.ndindex(2 * reach + 1, 2 * reach + 1):
         near = np.s_[:, down : down + rows, right : right + columns]
         larger = (kind == UNLABELLED) & (energies[near] > best)
-        found[larger] = kinds[near][larger]
+        labels[larger] = kinds[near][larger]
         best[larger] = energies[near][larger]
-    return found
+    return labels

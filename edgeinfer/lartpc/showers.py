@@ -156,13 +156,13 @@ def _step(
     beta2, _ = beta2_gamma(energy, c.ELECTRON_MASS_MEV)
     fluctuation = straggle_mev(rng, xi_mev(path, beta2), energy / 2, beta2)
     soft = np.minimum(settings.brems_floor_mev, energy) * 4 / 3 / c.RADIATION_LENGTH_CM
-    lost = np.clip((dedx + soft) * path + fluctuation, 0.2 * dedx * path, energy)
+    loss_mev = np.clip((dedx + soft) * path + fluctuation, 0.2 * dedx * path, energy)
     end = now.position_cm + now.direction * path[:, None]
-    left = energy - lost
+    left = energy - loss_mev
     slow = left < settings.electron_floor_mev
-    lost, left = np.where(slow, energy, lost), np.where(slow, 0.0, left)
+    loss_mev, left = np.where(slow, energy, loss_mev), np.where(slow, 0.0, left)
     pdg = np.full(len(now), c.ELECTRON_PDG, np.int32)
-    deposits = Deposits(now.event, pdg, now.flags, lost, path, now.position_cm, end)
+    deposits = Deposits(now.event, pdg, now.flags, loss_mev, path, now.position_cm, end)
 
     chance = brems_per_cm(np.maximum(left, 1e-3), settings.brems_floor_mev) * path
     radiates = rng.random(len(now)) < chance
@@ -178,7 +178,7 @@ def _step(
     going = now[stays]
     width = step_rad(path[stays], left[stays], c.ELECTRON_MASS_MEV)
     heading = scatter(rng, going.direction, width)
-    return _electrons(going, left[stays], end[stays], heading), born, deposits[lost > 0]
+    return _electrons(going, left[stays], end[stays], heading), born, deposits[loss_mev > 0]
 
 
 def _interact(

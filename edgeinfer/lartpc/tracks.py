@@ -114,13 +114,13 @@ def follow(
     restricted = steps.loss_mev[at] - delta_ray_loss_mev(xi, cut, w_max, beta2)
     # Above the cut the spectrum is handed out; below it, beta2 scales with the share of w_max that
     # is left.
-    lost = restricted + straggle_mev(rng, xi, top, beta2 * top / w_max)
-    lost = np.maximum(lost, 0.2 * restricted)
+    loss_mev = restricted + straggle_mev(rng, xi, top, beta2 * top / w_max)
+    loss_mev = np.maximum(loss_mev, 0.2 * restricted)
     deposits = Deposits(
         particles.event[row],
         particles.pdg[row],
         particles.flags[row],
-        lost,
+        loss_mev,
         steps.path_cm[at],
         begin[at],
         end[at],

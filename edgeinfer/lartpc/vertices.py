@@ -43,9 +43,9 @@ def generate_vertices(seed: Seed, n: int) -> VertexPieces:
         if done == n:
             break
         count = min(_EVENTS_PER_BATCH, n - done)
-        found = generate_interactions(rng, count, settings)
+        interactions = generate_interactions(rng, count, settings)
         here = slice(done, done + count)
-        x[here], offset[here] = cut_pieces(rng, found.x[:, 0], found.vertex_cm)
+        x[here], offset[here] = cut_pieces(rng, interactions.x[:, 0], interactions.vertex_cm)
         done += count
     return VertexPieces(x, offset, np.arange(n))
 

@@ -51,7 +51,7 @@ def across_wires(points_cm: Floats, angle_deg: float, box: DetectorVolume) -> Fl
 
 
 def view_images(
-    rng: np.random.Generator, found: Deposits, events: int, settings: ViewSettings
+    rng: np.random.Generator, deposits: Deposits, events: int, settings: ViewSettings
 ) -> NDArray[np.float32]:
     """Pictures (events, views, wires, pixels), each with noise of its own, as network inputs."""
     box = settings.box()
@@ -60,10 +60,12 @@ def view_images(
     size = (events, settings.wires, settings.pixels)
     views = []
     for angle in settings.angles_deg:
-        ends = (across_wires(end, angle, box) for end in (found.start_cm, found.end_cm))
+        ends = (across_wires(end, angle, box) for end in (deposits.start_cm, deposits.end_cm))
         start, end = ends
-        seen = replace(found, start_cm=start, end_cm=end)
-        adc = charge_image(seen, offset, settings.wires, settings.pixels, settings.readout)
+        turned_deposits = replace(deposits, start_cm=start, end_cm=end)
+        adc = charge_image(
+            turned_deposits, offset, settings.wires, settings.pixels, settings.readout
+        )
         adc += noise_image(rng, size, settings.readout)
         views.append(average_squares(adc, settings.pooled))
     return scale_patches(np.stack(views, axis=1), PatchScaling.UNIT)

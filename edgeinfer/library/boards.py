@@ -18,24 +18,24 @@ from edgeinfer.targets.registry import known_targets
 
 def list_boards() -> LibraryAnswer:
     """The boards that there are: part, clock, line, and what they need."""
-    found = [told for entry in known_targets().values() for told in entry.make().boards()]
+    boards = [board for entry in known_targets().values() for board in entry.make().boards()]
     return LibraryAnswer(
-        {"boards": [told.document for told in found]},
-        tuple(line for told in found for line in told.lines),
+        {"boards": [board.document for board in boards]},
+        tuple(line for board in boards for line in board.lines),
     )
 
 
 def build_board(run: Run | str | Path, *, minutes: float = 60.0) -> BoardBuild:
     """The bitstream of a run's design with its shell, pins and clock; `minutes` that all tools
     together may take."""
-    with open_run(_folder(run), notebook_progress(), new=False) as held:
-        return room.build_board(held, minutes)
+    with open_run(_folder(run), notebook_progress(), new=False) as run_folder:
+        return room.build_board(run_folder, minutes)
 
 
 def load_board(run: Run | str | Path) -> str:
     """Put the bitstream of a run onto the board, with openFPGALoader; what that says."""
-    with open_run(_folder(run), notebook_progress(), new=False) as held:
-        return room.load_board(held)
+    with open_run(_folder(run), notebook_progress(), new=False) as run_folder:
+        return room.load_board(run_folder)
 
 
 def run_board(
@@ -51,9 +51,13 @@ def run_board(
     every bit is the engine's. With `drawn`, as `board test` does, the samples are drawn from all
     that the inputs can hold. Without `samples`, what a simulation does in seconds, or all."""
     count = room.sample_count(samples, drawn=drawn, simulated=simulate)
-    with open_run(_folder(run), notebook_progress(), new=False) as held:
+    with open_run(_folder(run), notebook_progress(), new=False) as run_folder:
         return room.run_board(
-            held, data=data_file(data), count=count, port=BoardPort(port, simulate), drawn=drawn
+            run_folder,
+            data=data_file(data),
+            count=count,
+            port=BoardPort(port, simulate),
+            drawn=drawn,
         )
 
 

@@ -35,7 +35,7 @@ def estimate(
     devices_by_name = {} if device is None else {device: room.device(device)}
     name = target or first_target_on(devices_by_name.get(device or ""))
     path = Path(model.source.reference) if isinstance(model.source, Simulation) else model.path
-    found = estimate_model(
+    answer = estimate_model(
         path,
         choose_for(name, devices_by_name, options or {}),
         bits=bits,
@@ -43,14 +43,14 @@ def estimate(
         batch_axis=model.batch_axis,
         data=data_path(model),
     )
-    return LibraryAnswer(found.document, found.lines)
+    return LibraryAnswer(answer.document, answer.lines)
 
 
 def teach_estimates(*runs: Run | str | Path) -> LibraryAnswer:
     """Learn from runs whose tools have left reports how far off the estimates of their designs
     were: later bands are narrower. The same as `estimate --learn`."""
-    found = learn_runs([_folder_of(run) for run in runs])
-    return LibraryAnswer(found.document, found.lines)
+    answer = learn_runs([_folder_of(run) for run in runs])
+    return LibraryAnswer(answer.document, answer.lines)
 
 
 def devices() -> list[dict[str, Any]]:

@@ -42,11 +42,15 @@ def map_files(
 ) -> LibraryAnswer:
     """What a vendor's compiler would make of int8 files that share a chip: operators, memory, time.
     `runtime`: the version that the rules are for; `segments`: chips in a pipeline."""
-    asked = {"runtime": runtime, "segments": segments}
-    given = {name: value for name, value in asked.items() if value is not None}
-    wanted = [choose(name, entry.read_options(given)) for name, entry in known_targets().items()]
+    options = {"runtime": runtime, "segments": segments}
+    chosen_options = {name: value for name, value in options.items() if value is not None}
+    chosen_targets = [
+        choose(name, entry.read_options(chosen_options)) for name, entry in known_targets().items()
+    ]
     paths = tuple(map(Path, files))
-    return _first_answer(paths, [each.target.map_files(paths, each.settings) for each in wanted])
+    return _first_answer(
+        paths, [each.target.map_files(paths, each.settings) for each in chosen_targets]
+    )
 
 
 def inspect_file(file: str | Path) -> LibraryAnswer:
@@ -72,18 +76,18 @@ def convert(
     """Data of any format as HDF5, in bounded memory; how many rows there are. `events`: the share
     of the events to take, such as (0, 0.8); `standardize`: columns to bring to mean 0 and deviation
     1, `standardize_as`: a file whose means and deviations are taken."""
-    given = None if standardize_as is None else Path(standardize_as)
+    standards_path = None if standardize_as is None else Path(standardize_as)
     conversion = room.Conversion(
-        shuffle, seed, workers, memory_mib << 20, events, tuple(standardize), given
+        shuffle, seed, workers, memory_mib << 20, events, tuple(standardize), standards_path
     )
     return room.convert(open_data(source), Path(output), conversion)
 
 
 def _first_answer(files: tuple[Path, ...], answers: list[Description | None]) -> LibraryAnswer:
-    found = next((each for each in answers if each is not None), None)
-    if found is None:
+    answer = next((each for each in answers if each is not None), None)
+    if answer is None:
         raise InputError(
             f"No target knows files such as {', '.join(map(str, files))}.", hint="Check the path."
         )
-    document: Mapping[str, Any] = found.document
-    return LibraryAnswer(document, found.lines)
+    document: Mapping[str, Any] = answer.document
+    return LibraryAnswer(document, answer.lines)

@@ -43,7 +43,7 @@ def run_checks(
     variables = os.environ if environment is None else environment
     return [
         python(),
-        *(library(wanted) for wanted in wanted_libraries("")),
+        *(library(requirement) for requirement in wanted_libraries("")),
         *(check for extra in known_extras() for check in check_extra(extra)),
         *(
             check
@@ -61,7 +61,7 @@ def format_checks(checks: list[Check]) -> list[str]:
     """The checks as lines, and a verdict."""
     lines = []
     for check in checks:
-        lines.append(f"{check.state:<9} {check.name:<18} {check.found}")
+        lines.append(f"{check.state:<9} {check.name:<18} {check.finding}")
         if check.mend:
             lines.append(f"{'':<9} {'':<18} mend it with: {check.mend}")
     problems = sum(check.state is Severity.PROBLEM for check in checks)
@@ -71,10 +71,10 @@ def format_checks(checks: list[Check]) -> list[str]:
 
 def python(version: tuple[int, ...] = sys.version_info[:2]) -> Check:
     """The interpreter: one that the pinned libraries are built for."""
-    found = f"{platform.python_version()} at {sys.executable}"
+    text = f"{platform.python_version()} at {sys.executable}"
     if OLDEST_PYTHON <= version <= NEWEST_PYTHON:
-        return Check("Python", Severity.OK, found)
-    return Check("Python", Severity.PROBLEM, found, "make clean setup PYTHON=/path/to/python3.11")
+        return Check("Python", Severity.OK, text)
+    return Check("Python", Severity.PROBLEM, text, "make clean setup PYTHON=/path/to/python3.11")
 
 
 def read_pinned_versions() -> dict[str, str]:
@@ -92,30 +92,30 @@ def wanted_libraries(
     from packaging.requirements import Requirement
 
     pinned = read_pinned_versions()
-    given = metadata.requires(PACKAGE) or [] if declared is None else declared
-    found = []
-    for requirement in map(Requirement, given):
+    required = metadata.requires(PACKAGE) or [] if declared is None else declared
+    requirements = []
+    for requirement in map(Requirement, required):
         always = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
         named = requirement.marker is None or requirement.marker.evaluate({"extra": extra})
         if requirement.name != PACKAGE and (named and not always if extra else always):
-            found.append((requirement, pinned.get(requirement.name, "")))
-    return found
+            requirements.append((requirement, pinned.get(requirement.name, "")))
+    return requirements
 
 
-def library(wanted: tuple[Requirement, str]) -> Check:
+def library(pair: tuple[Requirement, str]) -> Check:
     """One library: there, and of a version that edgeinfer takes. One that is newer than the version
     that the tests ran with is said to be."""
-    requirement, tested = wanted
+    requirement, tested = pair
     remedy = f"pip install '{requirement.name}{requirement.specifier}'"
     try:
-        found = metadata.version(requirement.name)
+        version = metadata.version(requirement.name)
     except metadata.PackageNotFoundError:
         return Check(requirement.name, Severity.PROBLEM, "is not installed", remedy)
-    if not requirement.specifier.contains(found, prereleases=True):
-        said = f"{found}; edgeinfer needs {requirement.specifier}"
-        return Check(requirement.name, Severity.PROBLEM, said, remedy)
-    note = f" (tested with {tested})" if tested and found != tested else ""
-    return Check(requirement.name, Severity.OK, f"{found}{note}")
+    if not requirement.specifier.contains(version, prereleases=True):
+        text = f"{version}; edgeinfer needs {requirement.specifier}"
+        return Check(requirement.name, Severity.PROBLEM, text, remedy)
+    note = f" (tested with {tested})" if tested and version != tested else ""
+    return Check(requirement.name, Severity.OK, f"{version}{note}")
 
 
 def known_extras() -> list[Extra]:
@@ -127,17 +127,17 @@ def known_extras() -> list[Extra]:
 def check_extra(extra: Extra) -> list[Check]:
     """What an extra is for, and whether its libraries are here; those that are must be of versions
     that edgeinfer takes."""
-    checks = [library(wanted) for wanted in wanted_libraries(extra.name)]
-    lacking = [check.name for check in checks if check.found == "is not installed"]
+    checks = [library(pair) for pair in wanted_libraries(extra.name)]
+    lacking = [check.name for check in checks if check.finding == "is not installed"]
     if lacking:
-        said = f"for {extra.purpose}; without {', '.join(lacking)}"
-        shown = Check(f"[{extra.name}]", Severity.OPTIONAL, said, extra.command)
+        text = f"for {extra.purpose}; without {', '.join(lacking)}"
+        outcome = Check(f"[{extra.name}]", Severity.OPTIONAL, text, extra.command)
     else:
-        shown = Check(f"[{extra.name}]", Severity.OK, f"for {extra.purpose}")
+        outcome = Check(f"[{extra.name}]", Severity.OK, f"for {extra.purpose}")
     wrong = [check for check in checks if check.mend and check.name not in lacking]
     if "qkeras" in extra.modules and not lacking:
         wrong += [check for check in [qkeras_owner()] if check.mend]
-    return [shown, *wrong]
+    return [outcome, *wrong]
 
 
 def qkeras_owner() -> Check:
@@ -160,30 +160,32 @@ def fast_events(obstacle: str) -> Check:
     """The extra [fast]: `event` multiplies bytes by the processor's own instruction, AVX-512 VNNI,
     instead of through ONNX Runtime."""
     if not obstacle:
-        found = f"AVX-512 VNNI through llvmlite {metadata.version('llvmlite')}: events are tagged "
-        return Check("fast", Severity.OK, f"{found}in half the time")
+        message = (
+            f"AVX-512 VNNI through llvmlite {metadata.version('llvmlite')}: events are tagged "
+        )
+        return Check("fast", Severity.OK, f"{message}in half the time")
     missing = "installed" in obstacle
-    said = f"{obstacle} (events are tagged in half the time with it)"
+    text = f"{obstacle} (events are tagged in half the time with it)"
     if not missing:
-        said = f"{obstacle}, so the extra [fast] changes nothing"
+        text = f"{obstacle}, so the extra [fast] changes nothing"
     mend = "pip install 'edgeinfer[fast]'" if missing else ""
-    return Check("fast", Severity.OPTIONAL, said, mend)
+    return Check("fast", Severity.OPTIONAL, text, mend)
 
 
 def disk(folder: Path) -> Check:
     """Room for builds."""
     free = shutil.disk_usage(folder).free / GIB
-    said = f"{free:.1f} GiB free at {folder}"
+    text = f"{free:.1f} GiB free at {folder}"
     if free >= LEAST_DISK_GIB:
-        return Check("disk", Severity.OK, said)
-    return Check("disk", Severity.PROBLEM, said, f"free some: builds want {LEAST_DISK_GIB} GiB")
+        return Check("disk", Severity.OK, text)
+    return Check("disk", Severity.PROBLEM, text, f"free some: builds want {LEAST_DISK_GIB} GiB")
 
 
 def memory() -> Check:
     """Memory of the machine."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
-    said = f"{total:.1f} GiB"
+    text = f"{total:.1f} GiB"
     if total >= LEAST_MEMORY_GIB:
-        return Check("memory", Severity.OK, said)
+        return Check("memory", Severity.OK, text)
     advice = f"use a machine with {LEAST_MEMORY_GIB} GiB: training and C++ builds want it"
-    return Check("memory", Severity.PROBLEM, said, advice)
+    return Check("memory", Severity.PROBLEM, text, advice)

@@ -58,7 +58,8 @@ def draw_data(name: str, count: int = 10_000, *, seed: int = 0) -> dict[str, NDA
             f"{count} samples of the seed {seed} cannot be drawn.",
             hint="Ask for 1 or more, and a seed from 0.",
         )
-    found = entry_of(name).data(seed, count)
+    samples = entry_of(name).data(seed, count)
     return {
-        key: np.asarray(values) for key, values in (*found.inputs.items(), *found.targets.items())
+        key: np.asarray(values)
+        for key, values in (*samples.inputs.items(), *samples.targets.items())
     }

@@ -37,15 +37,15 @@ from edgeinfer.workers.pool import fitting_jobs, pool
 class StudyResult:
     """A study that is done: a row for each trial, and those that nothing beats."""
 
-    held: FinishedStudy = field(repr=False)
+    finished: FinishedStudy = field(repr=False)
 
     def __repr__(self) -> str:
-        return f"<study {self.held.folder}: {page.headline(self.held)}>"
+        return f"<study {self.finished.folder}: {page.headline(self.finished)}>"
 
     @property
     def trials(self) -> list[dict[str, Any]]:
         """All trials, as rows that `pandas.DataFrame` takes."""
-        return page.records(self.held)
+        return page.records(self.finished)
 
     @property
     def front(self) -> list[dict[str, Any]]:
@@ -54,8 +54,8 @@ class StudyResult:
 
     def report(self) -> Path:
         """Write the study's page; where it is."""
-        page.write_page(self.held)
-        return self.held.folder / page.PAGE
+        page.write_page(self.finished)
+        return self.finished.folder / page.PAGE
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,10 @@ class WidthSearch:
     document: Mapping[str, Any] = field(repr=False)
 
     def __repr__(self) -> str:
-        tried = len(self.document["front"]) + len(self.document["others"])
+        trials = len(self.document["front"]) + len(self.document["others"])
         name = self.document["chosen"]
         searched = printable(self.model.graph.name)
-        return f"<search of {searched}: {tried} recipes, {name or 'none'} chosen>"
+        return f"<search of {searched}: {trials} recipes, {name or 'none'} chosen>"
 
     @property
     def front(self) -> list[dict[str, Any]]:
@@ -94,13 +94,13 @@ class _StudyTeller:
     total: int = 0
     count: int = 0
 
-    def begun(self, study: sweep_study.Study, known: int) -> None:
+    def begun(self, study: sweep_study.Study, finished_trials: int) -> None:
         """So many trials there will be."""
         self.total = study.trials
 
-    def done(self, carried: TrialOutcome, cached: bool, best: Sequence[TrialOutcome]) -> None:
+    def done(self, outcome: TrialOutcome, cached: bool, best: Sequence[TrialOutcome]) -> None:
         """One of them is done."""
-        self.count += not carried.deep
+        self.count += not outcome.deep
         self.progress.advance(self.count, max(self.total, self.count))
 
 
@@ -118,13 +118,13 @@ def run_study(
     `scheduler`: a Dask cluster in place of processes here. In a script, call it below `if __name__
     == "__main__":`, as its processes import the script."""
     path = Path(study)
-    wanted = sweep_study.read(path)
+    study_read = sweep_study.read(path)
     place = Path("runs", path.stem) if folder is None else Path(folder)
     shared = place.parent / "trials" if store is None else Path(store)
     progress = notebook_progress()
     with _open_workers(jobs, scheduler) as workers, watch_step(progress, "sweep"):
         carry_out(
-            wanted, path.read_text(encoding="utf-8"), place, workers, _StudyTeller(progress),
+            study_read, path.read_text(encoding="utf-8"), place, workers, _StudyTeller(progress),
             store=shared, resume=resume,
         )  # fmt: skip
     return opened_study(place)

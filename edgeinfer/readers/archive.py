@@ -23,8 +23,8 @@ def read_members(path: Path, names: tuple[str, ...]) -> dict[str, bytes]:
             infos = archive.infolist()
             for info in infos:
                 _refuse_escapes(path, info.filename)
-            found = {info.filename: info for info in infos if info.filename in names}
-            return {name: _read(path, archive, info) for name, info in found.items()}
+            members = {info.filename: info for info in infos if info.filename in names}
+            return {name: _read(path, archive, info) for name, info in members.items()}
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
         raise ModelError(
             f"{path} is a damaged zip archive: {error}.",

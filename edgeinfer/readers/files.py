@@ -25,13 +25,13 @@ def files_of(path: Path) -> dict[str, Path]:
             beside = _external_data(path)
         case _:  # the other formats are one file
             pass
-    found = {path.name: path}
+    files = {path.name: path}
     folder = path.parent.resolve()
     for place in beside:
         other = path.parent / place
         if other.is_file() and other.resolve().is_relative_to(folder):
-            found[str(place)] = other
-    return found
+            files[str(place)] = other
+    return files
 
 
 def _external_data(path: Path) -> list[PurePosixPath]:

@@ -68,12 +68,12 @@ def _raw(content: Path | bytes) -> Iterator[Raw]:
 def _inspect(source: str, file: h5py.File, raw: Raw) -> None:
     """Walk the whole file once and refuse what no Keras file has."""
     total, size = 0, len(raw)
-    seen: set[int] = set()
+    addresses: set[int] = set()
     check_attributes(raw, h5py.h5o.get_info(file.id).addr)
     todo: list[tuple[str, h5py.Group, int]] = [("", file, 0)]
     while todo:
         path, group, depth = todo.pop()
-        if depth > MAX_DEPTH or len(seen) > MAX_OBJECTS:
+        if depth > MAX_DEPTH or len(addresses) > MAX_OBJECTS:
             raise _refusal(source, path or "/", "is nested or split beyond reason")
         for name in group:
             link = group.get(name, getlink=True)
@@ -82,9 +82,9 @@ def _inspect(source: str, file: h5py.File, raw: Raw) -> None:
                 raise _refusal(source, here, "is a link to somewhere else")
             item = group[name]
             address = h5py.h5o.get_info(item.id).addr
-            if address in seen:
+            if address in addresses:
                 raise _refusal(source, here, "is a second name of something else in the file")
-            seen.add(address)
+            addresses.add(address)
             check_attributes(raw, address)
             if isinstance(item, h5py.Group):
                 todo.append((here, item, depth + 1))
@@ -140,12 +140,12 @@ def names_attribute(group: h5py.Group, name: str) -> list[str] | None:
     """A list of names; long ones are split over `name0`, `name1`, ... as Keras does."""
     if name in group.attrs:
         return _strings(group.attrs[name])
-    found: list[str] = []
+    names: list[str] = []
     part = 0
     while f"{name}{part}" in group.attrs:
-        found += _strings(group.attrs[f"{name}{part}"])
+        names += _strings(group.attrs[f"{name}{part}"])
         part += 1
-    return found if part else None
+    return names if part else None
 
 
 def _strings(value: object) -> list[str]:

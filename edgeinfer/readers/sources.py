@@ -105,8 +105,8 @@ def parse_json(data: bytes, source: str) -> Any:
                 hint="No Keras model is; the file is damaged or hostile.",
             )
     try:
-        found = json.loads(data.decode("utf-8-sig"))
-        return json.loads(found) if isinstance(found, str) else found
+        document = json.loads(data.decode("utf-8-sig"))
+        return json.loads(document) if isinstance(document, str) else document
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
         raise ModelError(
             f"{source} is not valid JSON: {error}.",

@@ -33,11 +33,11 @@ class Advice:
 
 def points_of(result: Result, profile: Profile | None) -> tuple[Advice, ...]:
     """What is wrong first, then what could be better, then what the run said."""
-    found = [*_apart(result), *_too_large(result)]
+    advice_points = [*_apart(result), *_too_large(result)]
     if profile is not None:
-        found += [*_clipping(result, profile), *_idle(result, profile)]
-    said = [Advice(each) for each in dict.fromkeys(result.findings)]
-    return (*sorted(found, key=lambda point: point.state is not AnswerState.BAD), *said)
+        advice_points += [*_clipping(result, profile), *_idle(result, profile)]
+    advice = [Advice(each) for each in dict.fromkeys(result.findings)]
+    return (*sorted(advice_points, key=lambda point: point.state is not AnswerState.BAD), *advice)
 
 
 def _apart(result: Result) -> Iterator[Advice]:
@@ -64,8 +64,8 @@ def _too_large(result: Result) -> Iterator[Advice]:
 
 
 def _clipping(result: Result, profile: Profile) -> Iterator[Advice]:
-    told = [e for e in profile.layers if _share(e) > MUCH or _wraps(e) or _dominates(e)]
-    for layer in sorted(told, key=lambda each: -_share(each))[:MOST]:
+    clipping_layers = [e for e in profile.layers if _share(e) > MUCH or _wraps(e) or _dominates(e)]
+    for layer in sorted(clipping_layers, key=lambda each: -_share(each))[:MOST]:
         assert layer.clipped is not None
         count = count_saturated(layer.clipped)
         how = "wrap around" if layer.clipped.wraps else "saturate"

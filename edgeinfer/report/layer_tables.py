@@ -155,9 +155,11 @@ def target_tables(result: Result, profile: Profile | None) -> list[ReportTable]:
     order = {} if profile is None else {layer.name: n for n, layer in enumerate(profile.layers)}
     tables = []
     for target in targets_of(result.metrics):
-        held = [m for m in result.metrics if m.target == target and m.layer is not None]
-        if held:
-            tables.append(_of_target(result, target, held, order, _reuse(result, target, profile)))
+        metrics = [m for m in result.metrics if m.target == target and m.layer is not None]
+        if metrics:
+            tables.append(
+                _of_target(result, target, metrics, order, _reuse(result, target, profile))
+            )
     return tables
 
 
@@ -206,8 +208,8 @@ def _of_target(
 
 
 def _figures(names: set[str]) -> list[str]:
-    known = [name for name in FIRST if name in names]
-    return [*known, *sorted(names - set(FIRST))]
+    first_names = [name for name in FIRST if name in names]
+    return [*first_names, *sorted(names - set(FIRST))]
 
 
 def _unit(name: str, rows: Iterable[dict[str, Metric]]) -> str:

@@ -48,10 +48,10 @@ def interval_of(result: Result, profile: Profile | None, drop: Drop) -> Uncertai
         return Uncertain(value=drop.lost, low=low, high=high)
     if profile is None:
         return None
-    known = {"auc": profile.lost.auc, "accuracy": profile.lost.accuracy}.get(drop.name)
-    if known is None or not math.isclose(known.value, drop.lost, abs_tol=1e-9):
+    areas = {"auc": profile.lost.auc, "accuracy": profile.lost.accuracy}.get(drop.name)
+    if areas is None or not math.isclose(areas.value, drop.lost, abs_tol=1e-9):
         return None
-    return known
+    return areas
 
 
 def drop_of(result: Result, stages: Sequence[str] = ()) -> Drop | None:

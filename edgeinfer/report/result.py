@@ -20,20 +20,20 @@ from edgeinfer.report.result_versions import NEWEST, upgrade_document
 SCHEMA_VERSION: Literal[2] = NEWEST
 
 
-def _not_a_number(told: Any) -> Any:
+def _not_a_number(value: Any) -> Any:
     """JSON has neither NaN nor infinity: a metric's value that is none is null there, and so is an
     end of a band that has none."""
-    if not isinstance(told, dict):
-        return told
-    found = dict(told)
-    if "value" in found and found["value"] is None:
-        found["value"] = math.nan
-    low, high = found.get("low"), found.get("high")
+    if not isinstance(value, dict):
+        return value
+    document = dict(value)
+    if "value" in document and document["value"] is None:
+        document["value"] = math.nan
+    low, high = document.get("low"), document.get("high")
     if low is None and high is not None:
-        found["low"] = -math.inf
+        document["low"] = -math.inf
     elif high is None and low is not None:
-        found["high"] = math.inf
-    return found
+        document["high"] = math.inf
+    return document
 
 
 Figure = Annotated[Metric, BeforeValidator(_not_a_number)]
@@ -179,14 +179,14 @@ def from_json(text: str, source: str) -> Result:
     """Read ``result.json`` of this or an older version; an InputError names the file and the entry
     that does not fit."""
     try:
-        told = json.loads(text)
+        document = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(
             f"{source} is not a result: it is not JSON ({error}).",
             hint="Run the compile command again.",
         ) from None
     try:
-        return Result.model_validate(upgrade_document(told))
+        return Result.model_validate(upgrade_document(document))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the document"

@@ -19,8 +19,8 @@ BASE = ("float", "quantized", "interpret", "engine")  # stages that need no targ
 def stages_of(result: Result) -> list[str]:
     """The stages that were judged, in the order in which a network passes them."""
     order = (*BASE, *(part.stage for part in result.targets.values()))
-    known = [stage for stage in order if stage in result.accuracy]
-    return [*known, *(stage for stage in result.accuracy if stage not in order)]
+    stages = [stage for stage in order if stage in result.accuracy]
+    return [*stages, *(stage for stage in result.accuracy if stage not in order)]
 
 
 def _shares_integers(result: Result, stage: str) -> bool:
@@ -111,7 +111,7 @@ def agreement_table(result: Result) -> ReportTable | None:
         if not entry.bit_identical:
             must = entry in result.disagreements
             verdict = Cell("DIFFERENT", state="bad") if must else Cell("near", state="unsure")
-        parted = "" if entry.first_divergence is None else str(entry.first_divergence)
+        divergence = "" if entry.first_divergence is None else str(entry.first_divergence)
         rows.append(
             (
                 text(words.join_words([stage_title(name, result) for name in entry.pair])),
@@ -119,7 +119,7 @@ def agreement_table(result: Result) -> ReportTable | None:
                 figure(entry.samples),
                 figure(entry.max_abs_diff),
                 figure(entry.decision_flips),
-                Cell(words.short(parted, 240)),
+                Cell(words.short(divergence, 240)),
             )
         )
     columns = (
@@ -268,11 +268,11 @@ def steps_table(result: Result) -> ReportTable | None:
 
 def artefacts_table(result: Result, most: int = 200) -> ReportTable | None:
     """The files of the run."""
-    shown = result.artefacts[:most]
-    if not shown:
+    artefacts = result.artefacts[:most]
+    if not artefacts:
         return None
-    rows = [(text(each.path), Cell(each.sha256, about=each.sha256)) for each in shown]
-    left = len(result.artefacts) - len(shown)
+    rows = [(text(each.path), Cell(each.sha256, about=each.sha256)) for each in artefacts]
+    left = len(result.artefacts) - len(artefacts)
     note = f"{left:,} more are in result.json." if left else ""
     columns = (Column("file"), Column("SHA-256"))
     return ReportTable("artefacts", "Files and their hashes", columns, tuple(rows), note)

@@ -13,16 +13,16 @@ NEWEST: Literal[2] = 2
 Document = dict[str, Any]
 
 
-def upgrade_document(told: Any) -> Any:
+def upgrade_document(document: Any) -> Any:
     """A document as the newest version would have written it. What is no document of a known
     version stays as it is, for the schema to refuse."""
-    if not isinstance(told, dict):
-        return told
-    version = told.get("schema_version", NEWEST)
+    if not isinstance(document, dict):
+        return document
+    version = document.get("schema_version", NEWEST)
     while type(version) is int and version in STEPS:
-        told = STEPS[version](told)
-        version = told["schema_version"]
-    return told
+        document = STEPS[version](document)
+        version = document["schema_version"]
+    return document
 
 
 def version_of(text: str) -> int:
@@ -30,9 +30,9 @@ def version_of(text: str) -> int:
     return int(json.loads(text).get("schema_version", NEWEST))
 
 
-def _from_1(told: Document) -> Document:
+def _from_1(document: Document) -> Document:
     """Version 2 tells which samples accuracy was judged on; before, nobody wrote them down."""
-    return told | {"schema_version": 2, "data": None}
+    return document | {"schema_version": 2, "data": None}
 
 
 STEPS: dict[int, Callable[[Document], Document]] = {1: _from_1}

@@ -50,14 +50,14 @@ def figure(
     state: str = "",
 ) -> Cell:
     """A number as a cell; what is unknown sorts last."""
-    known = value is not None and not math.isnan(value)
-    return Cell(show(value), value if known else None, state)
+    is_number = value is not None and not math.isnan(value)
+    return Cell(show(value), value if is_number else None, state)
 
 
-def text(shown: str, *, about: str = "", state: str = "") -> Cell:
+def text(value: str, *, about: str = "", state: str = "") -> Cell:
     """Words as a cell; a name too long is cut, and told in full by `about`."""
-    cut = words.short(shown)
-    longer = "" if cut == shown else words.short(shown, 400)
+    cut = words.short(value)
+    longer = "" if cut == value else words.short(value, 400)
     return Cell(cut, state=state, about=about or longer)
 
 
@@ -65,13 +65,13 @@ def drop_empty_columns(
     columns: Sequence[Column], rows: Iterable[Sequence[Cell]]
 ) -> tuple[tuple[Column, ...], tuple[tuple[Cell, ...], ...]]:
     """Columns and rows without the columns in which no row says anything."""
-    held = [tuple(row) for row in rows]
+    kept_rows = [tuple(row) for row in rows]
     kept = [
         number
         for number in range(len(columns))
-        if not number or any(row[number].text not in ("", "–") for row in held)
+        if not number or any(row[number].text not in ("", "–") for row in kept_rows)
     ]
     return (
         tuple(columns[number] for number in kept),
-        tuple(tuple(row[number] for number in kept) for row in held),
+        tuple(tuple(row[number] for number in kept) for row in kept_rows),
     )

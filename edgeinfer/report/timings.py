@@ -68,13 +68,13 @@ class TimingBand:
 
 def timings_of(result: Result) -> tuple[TimingBand, ...]:
     """Every target that says how long it takes."""
-    found = []
+    timings = []
     for target in targets_of(result.metrics):
         part = result.targets.get(target)
         pipelined = part is None or part.pipelined
         own = whole(result.metrics, target)
-        found.append(timing_among(own, target, target_title(target, result), pipelined))
-    return tuple(timing for timing in found if timing is not None)
+        timings.append(timing_among(own, target, target_title(target, result), pipelined))
+    return tuple(timing for timing in timings if timing is not None)
 
 
 def timing_among(
@@ -91,8 +91,8 @@ def timing_among(
 
 
 def _first(metrics: Sequence[Metric], names: Sequence[str]) -> Metric | None:
-    known = [strongest(each for each in metrics if each.name == name) for name in names]
-    return next((each for each in known if each is not None), None)
+    strongest_of_each = [strongest(each for each in metrics if each.name == name) for name in names]
+    return next((each for each in strongest_of_each if each is not None), None)
 
 
 def _timing(
@@ -108,11 +108,11 @@ def _timing(
     if interval is not None and cycles is not None and cycles.value:
         clock_us = latency.value / cycles.value
         ends = [None if end is None else end * clock_us for end in (interval.low, interval.high)]
-        said = f"{interval.origin} interval of {interval.value:,.0f} cycles"
-        return TimingBand(target, title, latency, interval.value * clock_us, ends[0], ends[1], said)
+        text = f"{interval.origin} interval of {interval.value:,.0f} cycles"
+        return TimingBand(target, title, latency, interval.value * clock_us, ends[0], ends[1], text)
     if not pipelined:
-        said = "one inference after the other"
-        return TimingBand(target, title, latency, latency.value, latency.low, latency.high, said)
+        text = "one inference after the other"
+        return TimingBand(target, title, latency, latency.value, latency.low, latency.high, text)
     return TimingBand(target, title, latency, None)
 
 

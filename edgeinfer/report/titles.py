@@ -12,15 +12,15 @@ STAGES = {"interpret": "interpreter"}  # ours whose name is not what people call
 
 def target_title(name: str | None, *results: Result) -> str:
     """A target as it is written; nothing for no target. The first result that has it says how."""
-    found = [result.targets[name].title for result in results if name in result.targets]
-    return words.short(next((title for title in found if title), name or ""))
+    titles = [result.targets[name].title for result in results if name in result.targets]
+    return words.short(next((title for title in titles if title), name or ""))
 
 
 def stage_title(name: str, *results: Result) -> str:
     """A stage as it is written."""
     parts = [part for result in results for part in result.targets.values()]
-    found = [part.stage_title for part in parts if part.stage == name]
-    return words.short(next((title for title in found if title), STAGES.get(name, name)))
+    titles = [part.stage_title for part in parts if part.stage == name]
+    return words.short(next((title for title in titles if title), STAGES.get(name, name)))
 
 
 def stage_of(result: Result, target: str | None) -> str | None:

@@ -67,7 +67,7 @@ class Use:
 
 def uses_of(result: Result) -> tuple[Use, ...]:
     """Every resource of every target that has any."""
-    found: list[Use] = []
+    uses: list[Use] = []
     for target in targets_of(result.metrics):
         own = whole(result.metrics, target)
 
@@ -76,8 +76,8 @@ def uses_of(result: Result) -> tuple[Use, ...]:
         ) -> float | None:
             return _device_capacity(result, target, kind, own, best)
 
-        found += uses_among(own, target, target_title(target, result), capacity)
-    return tuple(found)
+        uses += uses_among(own, target, target_title(target, result), capacity)
+    return tuple(uses)
 
 
 def uses_among(
@@ -87,20 +87,20 @@ def uses_among(
     capacity: Callable[[str, Metric], float | None],
 ) -> list[Use]:
     """Every resource that a design takes; `capacity`: what its device offers of a kind."""
-    found = []
+    uses = []
     for kind in (*RESOURCES, *OFFERED_AS):
         best = best_count(metrics, kind)
         offered = None if best is None else capacity(kind, best)
         if best is not None and (best.value or offered):
-            found.append(Use(target, title, kind, best, quantity_of(best).state, offered))
-    return found
+            uses.append(Use(target, title, kind, best, quantity_of(best).state, offered))
+    return uses
 
 
 def best_count(metrics: Iterable[Metric], kind: str) -> Metric | None:
     """The count that is nearest to the finished design: routed before logic synthesis before C
     synthesis, and what a tool reports before an estimate."""
-    known = [each for each in metrics if quantity_of(each).name == kind]
-    return max(known, key=lambda m: (_is_reported(m), _late(m), strength(m)), default=None)
+    counts = [each for each in metrics if quantity_of(each).name == kind]
+    return max(counts, key=lambda m: (_is_reported(m), _late(m), strength(m)), default=None)
 
 
 def _is_reported(metric: Metric) -> bool:
@@ -119,9 +119,9 @@ def _device_capacity(
     if part is not None and part.budget:
         return part.budget.get(name)
     shares = [m for m in metrics if m.name == f"{kind}_share" and m.origin is best.origin]
-    told = shares[-1] if shares else None
-    if told is not None and told.value:
-        return round(best.value / (told.value / 100.0))
+    device_share = shares[-1] if shares else None
+    if device_share is not None and device_share.value:
+        return round(best.value / (device_share.value / 100.0))
     if result.device is None:
         return None
     try:

@@ -60,8 +60,8 @@ class Verdict:
     @property
     def line(self) -> str:
         """All in one line."""
-        said = "; ".join(answer.words for answer in self.answers)
-        return f"{said[:1].upper()}{said[1:]}."
+        text = "; ".join(answer.words for answer in self.answers)
+        return f"{text[:1].upper()}{text[1:]}."
 
     @property
     def closing(self) -> tuple[tuple[AnswerState, str], ...]:
@@ -101,30 +101,30 @@ def _agrees(result: Result) -> Answer:
     question = "Do the stages agree?"
     pairs = result.agreement
     if not pairs:
-        said = "No two stages were held against each other."
-        return Answer(question, AnswerState.UNKNOWN, "agreement not tried", said)
+        text = "No two stages were held against each other."
+        return Answer(question, AnswerState.UNKNOWN, "agreement not tried", text)
     apart, near = result.disagreements, near_pairs(result)
     if apart:
         first = apart[0]
         names = words.join_words([stage_title(name, result) for name in first.pair])
         more = f", and {len(apart) - 1} more" if len(apart) > 1 else ""
-        said = (
+        text = (
             f"{names} differ{more}: {words.count_noun(first.decision_flips, 'decision')} of "
             f"{words.count_noun(first.samples, 'sample')} flip."
         )
-        return Answer(question, AnswerState.BAD, f"{names} differ", said)
+        return Answer(question, AnswerState.BAD, f"{names} differ", text)
     pairs = tuple(entry for entry in pairs if entry not in near)
     if not pairs:
-        said = f"No two stages that must agree were held against each other. {_near(result, near)}"
-        return Answer(question, AnswerState.UNKNOWN, "agreement not tried", said.strip())
+        text = f"No two stages that must agree were held against each other. {_near(result, near)}"
+        return Answer(question, AnswerState.UNKNOWN, "agreement not tried", text.strip())
     if not min(entry.samples for entry in pairs):
         return Answer(
             question, AnswerState.UNKNOWN, "agreement not tried", "No sample was compared."
         )
     short = f"bit-identical in {'all ' if len(pairs) > 1 else ''}"
     short += words.count_noun(len(pairs), "pair") + " of stages"
-    said = " ".join(_alike(result, group, pairs) for group in _groups(pairs))
-    return Answer(question, AnswerState.GOOD, short, f"{said} {_near(result, near)}".strip())
+    text = " ".join(_alike(result, group, pairs) for group in _groups(pairs))
+    return Answer(question, AnswerState.GOOD, short, f"{text} {_near(result, near)}".strip())
 
 
 def _groups(pairs: Sequence[Agreement]) -> list[list[str]]:
@@ -154,41 +154,41 @@ def near_pairs(result: Result) -> tuple[Agreement, ...]:
 
 def _near(result: Result, pairs: Sequence[Agreement]) -> str:
     """What may differ, and by how much it does."""
-    told = [
+    sentences = [
         f"{stage_title(entry.pair[1], result)} has numbers of its own: "
         f"{words.count_noun(entry.decision_flips, 'decision')} of "
         f"{words.count_noun(entry.samples, 'sample')} differ from the "
         f"{stage_title(entry.pair[0], result)}'s."
         for entry in pairs
     ]
-    return " ".join(told)
+    return " ".join(sentences)
 
 
 def _fits(uses: Sequence[Use]) -> Answer:
     question = "Does it fit?"
-    judged = [use for use in uses if use.fits is not None]
-    if not judged:
-        said = "No resources are known." if not uses else "No device is named, so no budget."
-        return Answer(question, AnswerState.UNKNOWN, "fit not known", said)
-    worst = max(judged, key=lambda use: use.share or 0.0)
+    limited_uses = [use for use in uses if use.fits is not None]
+    if not limited_uses:
+        detail = "No resources are known." if not uses else "No device is named, so no budget."
+        return Answer(question, AnswerState.UNKNOWN, "fit not known", detail)
+    worst = max(limited_uses, key=lambda use: use.share or 0.0)
     kind, target = words.kind_name(worst.kind), worst.title
-    told = f"{kind} {words.percent(worst.share, 0)}, {worst.metric.origin}"
-    over = [use for use in judged if not use.fits]
+    text = f"{kind} {words.percent(worst.share, 0)}, {worst.metric.origin}"
+    over = [use for use in limited_uses if not use.fits]
     if over:
         names = [f"{u.title} {words.kind_name(u.kind)}" for u in over]
         sure = any(use.surely or use.metric.low is None for use in over)
         state = AnswerState.BAD if sure else AnswerState.UNSURE
-        said = f"{words.join_words(names)} {_goes(names)} beyond the device; most of all {told}."
+        detail = f"{words.join_words(names)} {_goes(names)} beyond the device; most of all {text}."
         if not sure:
-            said += _open_question(over)
+            detail += _open_question(over)
         head = "does not fit" if state is AnswerState.BAD else "probably does not fit"
-        return Answer(question, state, f"{head} ({target} {told})", said)
-    sure = all(use.surely for use in judged)
-    said = f"The most that is taken of any kind is {told}, for the target {target}."
+        return Answer(question, state, f"{head} ({target} {text})", detail)
+    sure = all(use.surely for use in limited_uses)
+    detail = f"The most that is taken of any kind is {text}, for the target {target}."
     if not sure:
-        said += _open_question([use for use in judged if not use.surely])
+        detail += _open_question([use for use in limited_uses if not use.surely])
     state = AnswerState.GOOD if sure else AnswerState.UNSURE
-    return Answer(question, state, f"{'' if sure else 'probably '}fits ({told})", said)
+    return Answer(question, state, f"{'' if sure else 'probably '}fits ({text})", detail)
 
 
 def _open_question(uses: Sequence[Use]) -> str:
@@ -213,29 +213,31 @@ def _fast(result: Result, limit_us: float | None) -> Answer:
     question = "Is it fast enough?"
     timings = timings_of(result)
     if not timings:
-        said = "No latency is known."
-        return Answer(question, AnswerState.UNKNOWN, "latency not known", said)
-    shown = [
+        detail = "No latency is known."
+        return Answer(question, AnswerState.UNKNOWN, "latency not known", detail)
+    latencies = [
         f"{t.title} {words.seconds(t.latency.value * 1e-6)} ({t.latency.origin})" for t in timings
     ]
-    more = f" and {len(shown) - MOST_LATENCIES} more" if len(shown) > MOST_LATENCIES else ""
-    told = ", ".join(shown[:MOST_LATENCIES]) + more
+    more = f" and {len(latencies) - MOST_LATENCIES} more" if len(latencies) > MOST_LATENCIES else ""
+    text = ", ".join(latencies[:MOST_LATENCIES]) + more
     if limit_us is None:
-        said = f"One inference takes {words.join_words(shown)}. No limit was given."
-        return Answer(question, AnswerState.UNKNOWN, told, said)
+        detail = f"One inference takes {words.join_words(latencies)}. No limit was given."
+        return Answer(question, AnswerState.UNKNOWN, text, detail)
     limit = words.seconds(limit_us * 1e-6)
     late = [t for t in timings if not t.latency.value <= limit_us]
     unsure = [t for t in timings if _straddles(t.latency, limit_us)]
-    said = f"One inference takes {words.join_words(shown)}; {limit} would do."
+    detail = f"One inference takes {words.join_words(latencies)}; {limit} would do."
     if not late:
         state = AnswerState.UNSURE if unsure else AnswerState.GOOD
-        return Answer(question, state, f"{told}, within {limit}", said)
+        return Answer(question, state, f"{text}, within {limit}", detail)
     slow = words.join_words([t.title for t in late])
     if len(late) < len(timings):
         quick = words.join_words([t.title for t in timings if t not in late])
-        return Answer(question, AnswerState.UNSURE, f"{quick} within {limit}, {slow} slower", said)
+        return Answer(
+            question, AnswerState.UNSURE, f"{quick} within {limit}, {slow} slower", detail
+        )
     state = AnswerState.UNSURE if all(t in unsure for t in late) else AnswerState.BAD
-    return Answer(question, state, f"slower than {limit} ({told})", said)
+    return Answer(question, state, f"slower than {limit} ({text})", detail)
 
 
 def _straddles(metric: Metric, limit: float) -> bool:
@@ -246,32 +248,32 @@ def _straddles(metric: Metric, limit: float) -> bool:
 
 def _loss_answer(result: Result, profile: Profile | None) -> Answer:
     question = "What does quantization cost?"
-    found = drop_of(result)
-    if found is None:
+    drop = drop_of(result)
+    if drop is None:
         same = next((m for m in result.metrics if m.name == "same_decision_as_float"), None)
         if same is None:
-            said = "There were no labels to judge by."
-            return Answer(question, AnswerState.UNKNOWN, "accuracy not known", said)
+            detail = "There were no labels to judge by."
+            return Answer(question, AnswerState.UNKNOWN, "accuracy not known", detail)
         share = words.percent(same.value)
-        said = f"{share} of the samples are decided as the float network does; no labels."
-        return Answer(question, AnswerState.UNKNOWN, f"decides as the float in {share}", said)
-    own = drop_of(result, ("quantized",)) or found
+        detail = f"{share} of the samples are decided as the float network does; no labels."
+        return Answer(question, AnswerState.UNKNOWN, f"decides as the float in {share}", detail)
+    own = drop_of(result, ("quantized",)) or drop
     interval = interval_of(result, profile, own)
     within = "" if interval is None else f" ± {words.number(_half(interval), 2)}"
     short = f"{own.label} {own.change}{within}"
     where = "" if own.stage == "quantized" else f" ({stage_title(own.stage, result)})"
-    said = (
+    detail = (
         f"{own.label}: {words.number(own.before)} as floats, {words.number(own.after)} as "
         f"integers{where}."
     )
     if interval is not None:
         low, high = words.number(interval.low, 2), words.number(interval.high, 2)
-        said += f" The loss lies between {low} and {high} with 95 % confidence."
-    if found.lost > own.lost:
-        short += f", {stage_title(found.stage, result)} {found.change}"
-        said += f" {stage_title(found.stage, result)}: {words.number(found.after)}."
-    state = AnswerState.GOOD if found.lost <= _tolerable(found) else AnswerState.UNSURE
-    return Answer(question, state, short, said)
+        detail += f" The loss lies between {low} and {high} with 95 % confidence."
+    if drop.lost > own.lost:
+        short += f", {stage_title(drop.stage, result)} {drop.change}"
+        detail += f" {stage_title(drop.stage, result)}: {words.number(drop.after)}."
+    state = AnswerState.GOOD if drop.lost <= _tolerable(drop) else AnswerState.UNSURE
+    return Answer(question, state, short, detail)
 
 
 def _tolerable(drop: Drop) -> float:

@@ -65,8 +65,8 @@ def score(value: float | None) -> str:
 
 def format_signed(value: float, digits: int = 2) -> str:
     """A difference, with its sign."""
-    shown = number(value, digits)
-    return shown if value <= 0 or math.isnan(value) else f"+{shown}"
+    text = number(value, digits)
+    return text if value <= 0 or math.isnan(value) else f"+{text}"
 
 
 def percent(share: float | None, digits: int = 1) -> str:
@@ -84,8 +84,8 @@ def percent(share: float | None, digits: int = 1) -> str:
 
 def with_unit(value: float | None, unit: str) -> str:
     """A figure with its unit, which is left out where the figure's name says it."""
-    shown = UNITS.get(unit, unit)
-    return number(value) if not shown or value is None else f"{number(value)} {shown}"
+    unit_text = UNITS.get(unit, unit)
+    return number(value) if not unit_text or value is None else f"{number(value)} {unit_text}"
 
 
 def seconds(value: float) -> str:
@@ -117,11 +117,11 @@ def kind_name(name: str) -> str:
 
 def short(name: str, longest: int = LONGEST) -> str:
     """A name that fits; the middle of a long one is left out."""
-    shown = printable(name)
-    if len(shown) <= longest:
-        return shown
+    text = printable(name)
+    if len(text) <= longest:
+        return text
     half = (longest - 1) // 2
-    return f"{shown[: longest - 1 - half]}…{shown[-half:]}"
+    return f"{text[: longest - 1 - half]}…{text[-half:]}"
 
 
 def join_words(names: Sequence[str]) -> str:

@@ -104,10 +104,12 @@ def _build(
     run_tools.synthesise(folder, trial.program, chosen, order, raw)
     steps.write_result(folder, targets)
     facts = folder.records[run_tools.step_of(chosen)].facts
-    metrics = (Metric(**{**told, "origin": Origin(told["origin"])}) for told in facts["metrics"])
-    made = facts["bitstream"]
+    metrics = (
+        Metric(**{**fields, "origin": Origin(fields["origin"])}) for fields in facts["metrics"]
+    )
+    bitstream_name = facts["bitstream"]
     return BoardBuild(
-        inside(folder.path / chosen.name, made) if made else None,
+        inside(folder.path / chosen.name, bitstream_name) if bitstream_name else None,
         tuple(metric for metric in metrics if metric.layer is None),
         tuple(facts["findings"]),
     )
@@ -117,10 +119,10 @@ def _emit_anew(
     trial: ProgramTrial, targets: list[ChosenTarget], chosen: ChosenTarget, settings: Any
 ) -> tuple[ChosenTarget, list[ChosenTarget]]:
     """A target's project with other settings in the place of what is there, and tried again."""
-    made = emit(trial, replace(chosen, settings=settings))
-    others = [made if other.name == made.name else other for other in targets]
-    steps.exercise(trial, (made.target.stage,), others)
-    return made, others
+    emission = emit(trial, replace(chosen, settings=settings))
+    others = [emission if other.name == emission.name else other for other in targets]
+    steps.exercise(trial, (emission.target.stage,), others)
+    return emission, others
 
 
 def load_board(folder: RunFolder) -> str:
@@ -132,10 +134,10 @@ def load_board(folder: RunFolder) -> str:
         )
 
 
-def sample_count(asked: int | None, *, drawn: bool, simulated: bool) -> int | None:
+def sample_count(count: int | None, *, drawn: bool, simulated: bool) -> int | None:
     """How many samples to send where nobody says: None for all that there are."""
-    if asked is not None:
-        return asked
+    if count is not None:
+        return count
     if drawn:
         return SIMULATED_TEST_SAMPLES if simulated else TEST_SAMPLES
     return SIMULATED_SAMPLES if simulated else None
@@ -171,17 +173,17 @@ def _try_board(
     with watch_step(folder.progress, "board"):
         reply = chosen.target.ask_board(
             folder.path / chosen.name, raw, chosen.settings, port=port.name,
-            simulated=port.simulated, advanced=folder.progress.advance,
+            simulated=port.simulated, report_progress=folder.progress.advance,
         )  # fmt: skip
     comparison = AgreementTally(program, ("engine", "board"))
     comparison.add(Engine(program).run(raw), reply.outputs)
     scores = _scores(program, reply)
-    found = BoardTrial(
+    trial_of_board = BoardTrial(
         comparison.agreement(), scores, _metrics(reply, chosen, len(samples), port), reply.where
     )
     if not port.simulated:
-        _keep(trial, targets, chosen, samples, found)
-    return found
+        _keep(trial, targets, chosen, samples, trial_of_board)
+    return trial_of_board
 
 
 def _scores(program: Program, reply: BoardReply) -> dict[str, Floats]:
@@ -215,7 +217,7 @@ def _keep(
     targets: list[ChosenTarget],
     chosen: ChosenTarget,
     samples: Samples,
-    found: BoardTrial,
+    board_trial: BoardTrial,
 ) -> None:
     """The measurement into the run's records and its result."""
     folder, step = trial.folder, steps.board_step(chosen)
@@ -223,15 +225,18 @@ def _keep(
     facts: dict[str, Any] = {
         "program": trial.digest,
         "about": made_of,
-        "agreement": [asdict(found.agreement)],
-        "metrics": [asdict(metric) for metric in found.metrics],
+        "agreement": [asdict(board_trial.agreement)],
+        "metrics": [asdict(metric) for metric in board_trial.metrics],
         "findings": [
-            f"board: {len(samples)} samples ({samples.origin}) were computed on {found.where}."
+            f"board: {len(samples)} samples ({samples.origin}) were computed on "
+            f"{board_trial.where}."
         ],
     }
     if samples.labels:
         graph = trial.model.loaded.graph
-        facts["accuracy"] = {"board": asdict(score_with_intervals(graph, found.scores, samples))}
+        facts["accuracy"] = {
+            "board": asdict(score_with_intervals(graph, board_trial.scores, samples))
+        }
     steps.recall_trials(trial, targets)
     folder.forget(step)  # a board is measured anew each time
     folder.step(step, reads_of(chosen, Act.TOOLS), made_of, lambda: StepOutcome(facts))

@@ -38,7 +38,7 @@ class SampleSplit:
 
 def deal_samples(
     loaded: LoadedModel,
-    given: Recipe,
+    recipe: Recipe,
     *,
     entry: ZooEntry | None,
     data: Path | None,
@@ -62,7 +62,7 @@ def deal_samples(
                 f"{loaded.graph.name}: there is nothing to learn from.",
                 hint="Give samples with --data d.npz; labels help, but are not needed.",
             )
-        drawn = draw_samples_for(loaded, given)
+        drawn = draw_samples_for(loaded, recipe)
         return SampleSplit(drawn, drawn, drawn)
     whole = read_samples(data, loaded.graph)
     judge = None if validation is None else read_samples(validation, loaded.graph)
@@ -77,18 +77,18 @@ def share_samples(whole: Samples, judge: Samples | None = None) -> SampleSplit:
     ends = np.rint(np.cumsum(shares) * len(whole)).astype(int)
     parts = [whole.part(start, end) for start, end in zip((0, *ends), ends, strict=False)]
     if min(map(len, parts)) < FEWEST:
-        said = (
+        finding = (
             f"{len(whole)} samples are too few to be shared out: the same ones teach, choose and "
             f"judge, so the figures flatter."
         )
-        return SampleSplit(whole, whole, judge or whole, (said,))
+        return SampleSplit(whole, whole, judge or whole, (finding,))
     return SampleSplit(parts[0], parts[1], judge or parts[2])
 
 
 def _simulate_samples(entry: ZooEntry, seed: int) -> SampleSplit:
     few = entry.data(stage_seed(seed, "fresh"), 1)
-    held = (*few.inputs.values(), *few.targets.values())
-    values = sum(int(np.prod(array.shape[1:], dtype=int)) for array in held)
+    arrays = (*few.inputs.values(), *few.targets.values())
+    values = sum(int(np.prod(array.shape[1:], dtype=int)) for array in arrays)
     room = min(1.0, MOST_VALUES / (values * (TEACHING + CHOOSING + JUDGING)))
     if room * CHOOSING < FEWEST:
         raise InputError(
@@ -99,5 +99,7 @@ def _simulate_samples(entry: ZooEntry, seed: int) -> SampleSplit:
     for stage, count in ((TEACH_SEED, TEACHING), (CHOOSE_SEED, CHOOSING), (JUDGE_SEED, JUDGING)):
         drawn, _ = simulate_samples(entry, stage_seed(stage + 3 * seed, "fresh"), int(room * count))
         parts.append(drawn)
-    said = f"No data given: {', '.join(str(len(part)) for part in parts)} samples were simulated."
-    return SampleSplit(parts[0], parts[1], parts[2], (said,))
+    finding = (
+        f"No data given: {', '.join(str(len(part)) for part in parts)} samples were simulated."
+    )
+    return SampleSplit(parts[0], parts[1], parts[2], (finding,))

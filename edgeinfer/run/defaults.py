@@ -20,11 +20,11 @@ BITS = 16  # of a float model that is compiled as it is
 DRAWN = 256  # samples where no data are given, or fewer where the inputs are large
 
 
-def draw_samples_for(loaded: LoadedModel, given: Recipe) -> Samples:
+def draw_samples_for(loaded: LoadedModel, full_recipe: Recipe) -> Samples:
     """Inputs of the type that the model, the recipe, or else the house rule states."""
     graph = loaded.graph
     named = {node.name for node in graph.inputs}
-    stated = [item for item in given.activations if item[0] in named]
+    stated = [item for item in full_recipe.activations if item[0] in named]
     recipe = complete_recipe(graph, loaded.recipe.updated(Recipe(tuple(stated)))).recipe
     formats = dict(recipe.activations)
     types = {
@@ -42,18 +42,18 @@ def plain(bits: int) -> PtqSettings:
 
 
 def add_formats(
-    loaded: LoadedModel, settings: PtqSettings, tried: Samples, *, drawn: bool = False
+    loaded: LoadedModel, settings: PtqSettings, drawn_samples: Samples, *, drawn: bool = False
 ) -> LoadedModel:
     """The model with formats that these settings give it, and a finding that says so. Samples that
     were `drawn` here say nothing about the network, such as which channels are never used."""
-    chosen = choose(loaded.graph, tried.inputs, settings)
+    chosen = choose(loaded.graph, drawn_samples.inputs, settings)
     widths = f"{settings.bits} bits were taken for every tensor"
     if settings.bits_of:
         listed = ", ".join(f"{pattern} {bits}" for pattern, bits in settings.bits_of)
         widths += f" (but {listed})"
-    said = (
+    finding = (
         f"{loaded.graph.name} states no number formats: {widths}, "
-        f"their ranges drawn from {tried.origin}. Choose them with edgeinfer quantize."
+        f"their ranges drawn from {drawn_samples.origin}. Choose them with edgeinfer quantize."
     )
-    findings = (*loaded.findings, said, *(() if drawn else chosen.findings))
+    findings = (*loaded.findings, finding, *(() if drawn else chosen.findings))
     return replace(loaded, graph=chosen.graph, recipe=chosen.recipe, findings=findings)

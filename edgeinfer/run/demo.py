@@ -44,8 +44,8 @@ def demonstrate(folder: Path, progress: Progress) -> DemoResult:
     runs = tuple(folder / f"{width}-bit" for width in WIDTHS)
     report = None
     for width, run in zip(WIDTHS, runs, strict=True):
-        made = _compile_recipe(run, width, _targets(), progress, whole=width == SHOWN)
-        report = made or report
+        first_page = _compile_recipe(run, width, _targets(), progress, whole=width == SHOWN)
+        report = first_page or report
     assert report is not None
     comparison = compare_runs(read_runs(runs))
     write_file(folder / "compare.html", page.html(comparison))

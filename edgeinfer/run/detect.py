@@ -64,8 +64,8 @@ class DetectorOrder:
 class FinishedDetection:
     """What was found in which images, what the kinds are called, and the figures."""
 
-    found: Detections
-    given: DetectorImages
+    detections: Detections
+    images: DetectorImages
     kinds: tuple[str, ...]
     document: dict[str, Any]
 
@@ -87,26 +87,26 @@ def run_detector(
     trunk = _open(order.trunk, order, order.batch, watcher)
     heads = _open(order.heads, order, None, watcher)
     detector = build_detector(trunk.network, heads.network)
-    given = _images(source, trunk.network)
-    _start(detector, given)
+    detector_images = _images(source, trunk.network)
+    _start(detector, detector_images)
     watch = Stopwatch()
     watcher.start("detect")
     began = time.perf_counter()
-    found = detect(detector, given.images, batch=order.batch, watch=watch)
+    detections = detect(detector, detector_images.images, batch=order.batch, watch=watch)
     watcher.finish("detect", time.perf_counter() - began, cached=False)
-    scores = {"integers": judge_detections(found, given)}
+    scores = {"integers": judge_detections(detections, detector_images)}
     if trunk.float_twin is not None and heads.float_twin is not None:
         floats = build_detector(trunk.float_twin, heads.float_twin)
-        again = detect(floats, given.images, batch=order.batch)
-        scores = {"float": judge_detections(again, given), **scores}
-    images = len(given.images)
+        again = detect(floats, detector_images.images, batch=order.batch)
+        scores = {"float": judge_detections(again, detector_images), **scores}
+    images = len(detector_images.images)
     parts = divide_detector(
         trunk.network, heads.network, watch.seconds, images, (trunk.timings, heads.timings)
     )
     document = {
         "networks": [trunk.network.program.summary, heads.network.program.summary],
         "images": images,
-        "detections": int(((found.kind > 0) & (found.score >= SURE)).sum()),
+        "detections": int(((detections.kind > 0) & (detections.score >= SURE)).sum()),
         "scores": scores,
         "threads": trunk.network.engine.threads,
         "batch": order.batch,
@@ -116,12 +116,12 @@ def run_detector(
     }
     kinds = detector.heads.output_shapes["kind"][-1] - 1
     own = ENTRIES[SIMULATED].heads[0].labels[1:]
-    return FinishedDetection(found, given, name_kinds(own, kinds), document)
+    return FinishedDetection(detections, detector_images, name_kinds(own, kinds), document)
 
 
-def _start(detector: Detector, given: DetectorImages) -> None:
+def _start(detector: Detector, images: DetectorImages) -> None:
     """What happens once, such as to fill caches, is not counted."""
-    detect(detector, given.images[:1])
+    detect(detector, images.images[:1])
 
 
 def _open(path: Path, order: DetectorOrder, batch: int | None, watcher: Progress) -> _OpenedRun:

@@ -36,11 +36,11 @@ def emit(trial: ProgramTrial, chosen: ChosenTarget) -> ChosenTarget:
         emitted = _emit_project(trial, replace(chosen, settings=settings))
         if before is not None and before.facts.get("project") != emitted.plan.digest:
             _set_aside(folder, chosen.name, before)
-        said = [*emitted.plan.findings, *emitted.findings, *target.advise(program, settings)]
+        findings = [*emitted.plan.findings, *emitted.findings, *target.advise(program, settings)]
         facts = {
             **_target_facts(trial, replace(chosen, settings=settings)),
             "project": emitted.plan.digest,
-            "findings": [f"{chosen.name}: {finding}" for finding in said],
+            "findings": [f"{chosen.name}: {finding}" for finding in findings],
             "metrics": [asdict(metric) for metric in emitted.metrics],
         }
         files = {f"{chosen.name}/{path}": c for path, c in emitted.plan.files.items()}
@@ -78,11 +78,11 @@ def estimate_target(trial: ProgramTrial, chosen: ChosenTarget) -> None:
         refuse_ops(trial.program, chosen)
         program = trial.program
         settings = target.settle(program, chosen.settings)
-        said = target.advise(program, settings)
+        findings = target.advise(program, settings)
         return StepOutcome(
             {
                 **_target_facts(trial, replace(chosen, settings=settings)),
-                "findings": [f"{chosen.name}: {finding}" for finding in said],
+                "findings": [f"{chosen.name}: {finding}" for finding in findings],
                 "metrics": [asdict(metric) for metric in target.estimate(program, settings)],
             }
         )
@@ -95,10 +95,8 @@ def estimate_target(trial: ProgramTrial, chosen: ChosenTarget) -> None:
 def _emit_project(trial: ProgramTrial, chosen: ChosenTarget) -> EmittedProject:
     program, settings, target = trial.program, chosen.settings, chosen.target
     if target.learns:
-        shown = trial.samples.part(
-            0, min(SHOWN, judge.affordable(op.shape for op in program.inputs))
-        )
-        raw = judge.raw_inputs(program, trial.recipe, shown)
+        few = trial.samples.part(0, min(SHOWN, judge.affordable(op.shape for op in program.inputs)))
+        raw = judge.raw_inputs(program, trial.recipe, few)
         return target.emit_from(program, trial.model.loaded.graph, raw, settings)
     refuse_ops(program, chosen)
     return EmittedProject(target.emit(program, settings), target.estimate(program, settings))
@@ -120,11 +118,11 @@ def _part_facts(chosen: ChosenTarget) -> dict[str, Any]:
     place = chosen.target.place_of(chosen.settings)
     if place is None:
         return {}
-    known = place.device
+    device = place.device
     return {
         "part": place.part,
-        "device": known.name if known else None,
-        "budget": dict(known.budget) if known else {},
+        "device": device.name if device else None,
+        "budget": dict(device.budget) if device else {},
     }
 
 

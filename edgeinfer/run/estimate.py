@@ -55,15 +55,15 @@ def _lower_model(
     decide on formats."""
     if is_name(model) and ENTRIES[str(model)].reference is None:
         return _fresh_program(str(model), bits, recipe, targets)
-    found = load(resolve(model), batch_axis=batch_axis)
+    model_read = load(resolve(model), batch_axis=batch_axis)
     source: Source | None = None if data is None else DataFile(data)
     if source is None and is_name(model):
         source = Simulation(str(model))
-    shown = None if source is None else partial(samples_of, source, found.graph)
+    samples = None if source is None else partial(samples_of, source, model_read.graph)
     loaded, lowered = lower_as_asked(
-        found, recipe, None if bits is None else plain(bits), shown, targets
+        model_read, recipe, None if bits is None else plain(bits), samples, targets
     )
-    return found.graph, lowered.program, [*loaded.findings, *lowered.findings]
+    return model_read.graph, lowered.program, [*loaded.findings, *lowered.findings]
 
 
 def _fresh_program(
@@ -85,13 +85,13 @@ def _program_of_project(
     """A project's network in the formats that the project states, or a recipe on top."""
     if bits is not None:
         raise UsageError("--bits is for models without formats; the project has them.")
-    found = load(project.model, batch_axis=batch_axis)
-    given = project.recipe(found.graph)
+    loaded = load(project.model, batch_axis=batch_axis)
+    project_recipe = project.recipe(loaded.graph)
     if recipe is not None:
-        given = given.updated(read_recipe(recipe))
-    lowered = lower_with(found, given, recipe)
-    said = f"The network, its formats and its settings are those of {project.model}'s project."
-    return found.graph, lowered.program, [said, *found.findings, *lowered.findings]
+        project_recipe = project_recipe.updated(read_recipe(recipe))
+    lowered = lower_with(loaded, project_recipe, recipe)
+    finding = f"The network, its formats and its settings are those of {project.model}'s project."
+    return loaded.graph, lowered.program, [finding, *loaded.findings, *lowered.findings]
 
 
 def estimate(
@@ -125,8 +125,8 @@ def estimate(
     place = target.place_of(settings)
     device = None if place is None else place.device
     if learned:
-        made = _learn_project(program, graph, target, settings)
-        metrics, findings = made.metrics, (*findings, *made.findings)
+        estimated = _learn_project(program, graph, target, settings)
+        metrics, findings = estimated.metrics, (*findings, *estimated.findings)
     else:
         metrics = target.estimate(program, settings)
         metrics = metrics if toggles is None else at_activity(metrics, toggles)

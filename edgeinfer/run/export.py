@@ -50,9 +50,9 @@ class ExportResult:
                         "fractional_bits": type_.frac,
                         "shape": list(shape),
                     }
-                    for name, type_, shape in found
+                    for name, type_, shape in port_list
                 ]
-                for side, found in ports.items()
+                for side, port_list in ports.items()
             },
             "findings": list(self.findings),
         }
@@ -71,9 +71,11 @@ def export(
 ) -> ExportResult:
     """Write the Program of a run folder, or that of a model as compile would make it."""
     check_name(path)
-    program, said = program_of(source, batch_axis)
-    made = write(program, format_, path)
-    return ExportResult(program, format_, path, len(made.content), (*said, *made.findings))
+    program, findings = program_of(source, batch_axis)
+    encoded = write(program, format_, path)
+    return ExportResult(
+        program, format_, path, len(encoded.content), (*findings, *encoded.findings)
+    )
 
 
 def program_of(source: Path, batch_axis: int | None = 0) -> tuple[Program, list[str]]:

@@ -71,11 +71,11 @@ class _Candidate:
 
     def arguments(self, order: FitOrder) -> list[str]:
         """How `compile` is asked for it."""
-        shown = str(order.model) if self.path == resolve(order.model) else str(self.path)
+        model_name = str(order.model) if self.path == resolve(order.model) else str(self.path)
         bits = [] if self.formats is None else ["--bits", str(self.formats.bits)]
         data = [] if order.data is None else ["--data", str(order.data)]
         axis = "none" if order.batch_axis is None else str(order.batch_axis)
-        return [shown, *bits, *data, *([] if axis == "0" else ["--batch-axis", axis])]
+        return [model_name, *bits, *data, *([] if axis == "0" else ["--batch-axis", axis])]
 
 
 @dataclass(slots=True)
@@ -83,37 +83,39 @@ class _Judge:
     """The samples, and each Program's figure of merit once."""
 
     reference: FloatReference
-    known: dict[str, Merit] = field(default_factory=dict)
+    merits: dict[str, Merit] = field(default_factory=dict)
 
     def of(self, lowered: LoweredModel) -> Merit:
         """Of a Program."""
         digest = lowered.program.digest
-        if digest not in self.known:
+        if digest not in self.merits:
             samples = self.reference.samples
             outputs = judge.program_outputs(lowered.program, lowered.recipe, samples)
-            self.known[digest] = self.reference.merit(outputs)
-        return self.known[digest]
+            self.merits[digest] = self.reference.merit(outputs)
+        return self.merits[digest]
 
 
 def plan_fit_targets(
-    names: Sequence[str] | None, devices: Mapping[str, Device], given: Mapping[str, Any]
+    names: Sequence[str] | None, devices: Mapping[str, Device], options: Mapping[str, Any]
 ) -> tuple[FitTarget, ...]:
     """The targets to try: those that are named, or all without a device; with some, those that they
-    are for, and those that go onto one known device only. `given` are settings of any of them."""
-    wanted = list(names or _names_for(devices))
-    if not wanted:
+    are for, and those that go onto one known device only. `options` are settings of any of them."""
+    chosen_names = list(names or _names_for(devices))
+    if not chosen_names:
         raise UsageError(
             f"No target makes anything for {', '.join(devices)}.",
             hint="edgeinfer devices lists the parts, and which targets each is for.",
         )
-    return tuple(_plan_target(name, devices, given) for name in wanted)
+    return tuple(_plan_target(name, devices, options) for name in chosen_names)
 
 
 def _names_for(devices: Mapping[str, Device]) -> list[str]:
     names = []
     for name, entry in known_targets().items():
         fitting = [part for part in all_devices() if entry.on_device(part, part.name) is not None]
-        named = any(entry.on_device(part, asked) is not None for asked, part in devices.items())
+        named = any(
+            entry.on_device(part, device_name) is not None for device_name, part in devices.items()
+        )
         if named or not devices or len(fitting) == 1:
             names.append(name)
     return names
@@ -122,17 +124,21 @@ def _names_for(devices: Mapping[str, Device]) -> list[str]:
 def _plan_target(name: str, devices: Mapping[str, Device], every: Mapping[str, Any]) -> FitTarget:
     """A target with its settings, folded until it fits where nothing else was asked for."""
     entry = entry_of(name)
-    given = {option: value for option, value in every.items() if option in entry.options}
-    if FILL in entry.options and not set(given) & {FILL, *GOALS}:
-        given[FILL] = True
-    chosen = choose_for(name, devices, entry.read_options(given))
-    mine = [asked for asked, part in devices.items() if entry.on_device(part, asked) is not None]
+    chosen_options = {option: value for option, value in every.items() if option in entry.options}
+    if FILL in entry.options and not set(chosen_options) & {FILL, *GOALS}:
+        chosen_options[FILL] = True
+    chosen = choose_for(name, devices, entry.read_options(chosen_options))
+    mine = [
+        device_name
+        for device_name, part in devices.items()
+        if entry.on_device(part, device_name) is not None
+    ]
     place = chosen.target.place_of(chosen.settings)
-    shown = "" if place is None else place.device.name if place.device else place.part
-    words = [word for asked in mine[:1] for word in ("--device", asked)]
-    for option, value in given.items():
+    part_name = "" if place is None else place.device.name if place.device else place.part
+    words = [word for device_name in mine[:1] for word in ("--device", device_name)]
+    for option, value in chosen_options.items():
         words += _option_words(option, value)
-    return FitTarget(chosen, mine[0] if mine else shown, tuple(words))
+    return FitTarget(chosen, mine[0] if mine else part_name, tuple(words))
 
 
 def _option_words(option: str, value: Any) -> list[str]:
@@ -153,7 +159,7 @@ def fit_model(order: FitOrder, progress: Progress) -> FitTable:
     path = resolve(order.model)
     loaded = load(path, batch_axis=order.batch_axis)
     samples = samples_of(_source_of(order), loaded.graph)
-    judged = _Judge(
+    fit_judge = _Judge(
         FloatReference.of(loaded.graph, samples, judge.float_outputs(loaded.graph, samples))
     )
     candidates = list(_candidates(order, path, loaded))
@@ -161,7 +167,7 @@ def fit_model(order: FitOrder, progress: Progress) -> FitTable:
     total = len(candidates) * len(order.targets)
     for candidate in candidates:
         for target in order.targets:
-            rows.append(_row(order, candidate, target, judged))
+            rows.append(_row(order, candidate, target, fit_judge))
             progress.advance(len(rows), total)
     findings = [*loaded.findings, *samples.findings]
     if any(candidate.formats is not None for candidate in candidates):
@@ -189,34 +195,34 @@ def _source_of(order: FitOrder) -> Source:
 def _candidates(order: FitOrder, path: Path, loaded: LoadedModel) -> list[_Candidate]:
     """The model in each width, or in the formats that it states; and the recipes of a search."""
     if loaded.recipe != Recipe():
-        found = [_Candidate("own formats", path, loaded, None)]
+        candidates = [_Candidate("own formats", path, loaded, None)]
     else:
-        found = [
+        candidates = [
             _Candidate(f"{bits} bits", path, loaded, plain(bits)) for bits in sorted(order.widths)
         ]
     if order.search is None:
-        return found
+        return candidates
     models = sorted((order.search / "models").glob("*.keras"))
     if not models:
         raise UsageError(
             f"{order.search} holds no models that a search has written.",
             hint="Name the folder of: edgeinfer search MODEL -o FOLDER",
         )
-    return [*found, *(_Candidate(each.stem, each, load(each), None) for each in models)]
+    return [*candidates, *(_Candidate(each.stem, each, load(each), None) for each in models)]
 
 
-def _row(order: FitOrder, candidate: _Candidate, target: FitTarget, judged: _Judge) -> FitRow:
+def _row(order: FitOrder, candidate: _Candidate, target: FitTarget, fit_judge: _Judge) -> FitRow:
     chosen = target.chosen
     row = FitRow(chosen.name, chosen.target.title, candidate.name, target.device)
     best, formats = chosen.target.best_bits, candidate.formats
     if best is not None and formats is not None and formats.bits > best:
         return _refuse_row(row, f"computes with {best} bits")
     try:
-        samples = judged.reference.samples
+        samples = fit_judge.reference.samples
         _, lowered = lower_as_asked(
             candidate.loaded, None, formats, lambda: samples, [chosen.target]
         )
-        merit, metrics, settings = _try_target(lowered, candidate, chosen, judged)
+        merit, metrics, settings = _try_target(lowered, candidate, chosen, fit_judge)
     except EdgeInferError as error:
         return _refuse_row(row, error.message)
     place = chosen.target.place_of(settings)
@@ -236,7 +242,7 @@ def _refuse_row(row: FitRow, why: str) -> FitRow:
 
 
 def _try_target(
-    lowered: LoweredModel, candidate: _Candidate, chosen: ChosenTarget, judged: _Judge
+    lowered: LoweredModel, candidate: _Candidate, chosen: ChosenTarget, fit_judge: _Judge
 ) -> tuple[Merit, list[Metric], Any]:
     """Accuracy on a target, what is estimated of the design, and the settings as they were
     settled."""
@@ -246,29 +252,31 @@ def _try_target(
     settings = target.settle(program, chosen.settings)
     metrics: Sequence[Metric] = ()
     if target.exact:
-        metrics, merit = target.estimate(program, settings), judged.of(lowered)
+        metrics, merit = target.estimate(program, settings), fit_judge.of(lowered)
     else:
-        metrics, merit = _try_files(lowered, candidate, replace(chosen, settings=settings), judged)
+        metrics, merit = _try_files(
+            lowered, candidate, replace(chosen, settings=settings), fit_judge
+        )
     return merit, [metric for metric in metrics if metric.layer is None], settings
 
 
 def _try_files(
-    lowered: LoweredModel, candidate: _Candidate, chosen: ChosenTarget, judged: _Judge
+    lowered: LoweredModel, candidate: _Candidate, chosen: ChosenTarget, fit_judge: _Judge
 ) -> tuple[Sequence[Metric], Merit]:
     """A target with numbers of its own is judged by the simulation of its files."""
-    program, target, samples = lowered.program, chosen.target, judged.reference.samples
+    program, target, samples = lowered.program, chosen.target, fit_judge.reference.samples
     graph = candidate.loaded.graph
     raw = judge.raw_inputs(program, lowered.recipe, samples)
     few = min(SHOWN, judge.affordable(op.shape for op in program.inputs))
-    shown = {name: values[:few] for name, values in raw.items()}
+    few_inputs = {name: values[:few] for name, values in raw.items()}
     with scratch_folder("fit") as folder:
-        made = target.emit_from(program, graph, shown, chosen.settings)
-        made.plan.write(folder)
-        found = target.judge(program, graph, folder, raw, chosen.settings)
-    if found is None:
-        return made.metrics, judged.of(lowered)
+        emitted = target.emit_from(program, graph, few_inputs, chosen.settings)
+        emitted.plan.write(folder)
+        judgement = target.judge(program, graph, folder, raw, chosen.settings)
+    if judgement is None:
+        return emitted.metrics, fit_judge.of(lowered)
     outputs = {
-        name: judge.apply_host_functions(values, found.hosts[name])
-        for name, values in found.outputs.items()
+        name: judge.apply_host_functions(values, judgement.hosts[name])
+        for name, values in judgement.outputs.items()
     }
-    return made.metrics, judged.reference.merit(outputs)
+    return emitted.metrics, fit_judge.reference.merit(outputs)

@@ -99,12 +99,12 @@ class RunFolder:
         `reads`: code, text, libraries and programs; `depends_on`: options and inputs."""
         key = key_of(name, reads, depends_on)
         self.progress.start(name)
-        known = self.read_record(name)
-        if known is not None and known.key == key and self._intact(known):
-            record = replace(known, cached=True)
+        old_record = self.read_record(name)
+        if old_record is not None and old_record.key == key and self._intact(old_record):
+            record = replace(old_record, cached=True)
             LOG.info("%s: as before", name)
         else:
-            record = self._made(name, key, make, known)
+            record = self._made(name, key, make, old_record)
             LOG.info("%s: done in %.2f s", name, record.seconds)
         self.records[name] = record
         self.progress.finish(name, record.seconds, record.cached)
@@ -121,10 +121,10 @@ class RunFolder:
     def recall_step(self, name: str) -> bool:
         """Take up a step that depends on what its record and the steps before it say, not redone:
         whether there is one, and its files are as it left them."""
-        known = self.read_record(name)
-        if known is None or not self._intact(known):
+        record = self.read_record(name)
+        if record is None or not self._intact(record):
             return False
-        self.records[name] = replace(known, cached=True)
+        self.records[name] = replace(record, cached=True)
         return True
 
     def read_record(self, name: str) -> StepRecord | None:
@@ -136,7 +136,7 @@ class RunFolder:
         return inside(self.path, name)
 
     def _made(
-        self, name: str, key: str, make: Callable[[], StepOutcome], known: StepRecord | None
+        self, name: str, key: str, make: Callable[[], StepOutcome], old_record: StepRecord | None
     ) -> StepRecord:
         self._record_path(name).unlink(missing_ok=True)
         began = time.monotonic()
@@ -148,7 +148,7 @@ class RunFolder:
                 plan.write_file(self.path / path, content)
         seconds = round(time.monotonic() - began, 3)
         files = {path: plan.sha256_of(self.path / path) for path in outcome.files}
-        for stale in set(known.files if known else ()) - set(files):
+        for stale in set(old_record.files if old_record else ()) - set(files):
             self.file(stale).unlink(missing_ok=True)
         facts = json.loads(json.dumps(outcome.facts))  # the same whether made now or remembered
         record = StepRecord(name, key, seconds, files, facts)
@@ -192,8 +192,8 @@ def open_run(path: Path, progress: Progress, *, new: bool) -> Iterator[RunFolder
 
 def key_of(name: str, reads: Reads, depends_on: Mapping[str, Any]) -> str:
     """The content hash of a step's name, its options and inputs, and of what it reads."""
-    told = json.dumps({"step": name, "reads": reads.digest, **depends_on}, sort_keys=True)
-    return hashlib.sha256(told.encode()).hexdigest()
+    text = json.dumps({"step": name, "reads": reads.digest, **depends_on}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _refuse_foreign(path: Path) -> None:

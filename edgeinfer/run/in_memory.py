@@ -73,14 +73,14 @@ def _write_onnx(model: Any, samples: Mapping[str, NDArray[Any]] | None) -> Path:
         for name, parameter in inspect.signature(model.forward).parameters.items()
         if parameter.default is parameter.empty
     ]
-    held = {"x": samples["x"]} if len(names) == 1 and "x" in samples else samples
-    missing = [name for name in names if name not in held] if len(names) > 1 else []
-    if missing or not held:
+    named = {"x": samples["x"]} if len(names) == 1 and "x" in samples else samples
+    missing = [name for name in names if name not in named] if len(names) > 1 else []
+    if missing or not named:
         raise InputError(
             f"The samples have no array for {', '.join(missing or names)}.",
             hint="Name arrays as the arguments of the model's forward.",
         )
-    arrays = [held[name] for name in names] if len(names) > 1 else [next(iter(held.values()))]
+    arrays = [named[name] for name in names] if len(names) > 1 else [next(iter(named.values()))]
     path = session_folder() / f"{_file_name(model)}.onnx"
     inputs = names if len(names) > 1 else ["x"]
     trained = model.training
@@ -115,10 +115,10 @@ def arrays_of(data: object, labels: str = LABELS) -> dict[str, NDArray[Any]]:
     frame: Any = data
     marked = [name for name in columns if str(name) == labels]
     features = [name for name in columns if name not in marked]
-    found = {"x": np.stack([np.asarray(frame[name]) for name in features], axis=1)}
+    arrays = {"x": np.stack([np.asarray(frame[name]) for name in features], axis=1)}
     if marked:
-        found[LABELS] = _plain_array(frame[marked[0]])
-    return found
+        arrays[LABELS] = _plain_array(frame[marked[0]])
+    return arrays
 
 
 def _plain_array(values: Any) -> NDArray[Any]:
@@ -140,21 +140,21 @@ def name_inputs(samples: object, shapes: Mapping[str, tuple[int, ...]]) -> dict[
     """Samples as arrays by the names of a network's inputs: by name, or one array where the network
     has one input. An error where their shapes are not the network's."""
     if isinstance(samples, Mapping):
-        given = {str(name): np.asarray(values) for name, values in samples.items()}
+        arrays = {str(name): np.asarray(values) for name, values in samples.items()}
     else:
-        given = dict.fromkeys(shapes, np.asarray(samples))
+        arrays = dict.fromkeys(shapes, np.asarray(samples))
         if len(shapes) > 1:
             raise UsageError(
                 f"The network has the inputs {', '.join(shapes)}.",
                 hint="Give an array for each, by its name.",
             )
-    if set(given) != set(shapes):
+    if set(arrays) != set(shapes):
         raise UsageError(
             f"The network has the inputs {', '.join(shapes)}, and there are arrays for "
-            f"{', '.join(given) or 'none'}.",
+            f"{', '.join(arrays) or 'none'}.",
             hint="Give an array for each, by its name.",
         )
-    for name, values in given.items():
+    for name, values in arrays.items():
         if values.shape[1:] != shapes[name] or values.dtype.kind not in "fiub":
             raise InputError(
                 f"The samples of {name} are {values.dtype} of shape {values.shape}; the network "
@@ -162,9 +162,11 @@ def name_inputs(samples: object, shapes: Mapping[str, tuple[int, ...]]) -> dict[
             )
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise InputError(f"The samples of {name} hold NaN or infinity.")
-    if len({len(values) for values in given.values()}) != 1 or not len(next(iter(given.values()))):
+    if len({len(values) for values in arrays.values()}) != 1 or not len(
+        next(iter(arrays.values()))
+    ):
         raise InputError("There are no samples, or not as many of each input.")
-    return given
+    return arrays
 
 
 def write_arrays(arrays: Mapping[str, NDArray[Any]]) -> Path:

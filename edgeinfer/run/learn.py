@@ -21,16 +21,16 @@ def learn_runs(runs: Sequence[Path]) -> Description:
     """Keep what the runs teach, and say what is known now."""
     new = [lesson for path in runs for lesson in _lessons_of(path)]
     every = keep_lessons(new)
-    taught, known = {each.run for each in new}, {each.run for each in every}
+    taught, every_run = {each.run for each in new}, {each.run for each in every}
     document: dict[str, Any] = {
         "file": str(lessons_file()),
-        "runs": len(known),
+        "runs": len(every_run),
         "new_runs": len(taught),
         "figures": len(every),
     }
     lines = (
-        f"{len(new)} figures of {len(taught)} designs were learned; {len(every)} of {len(known)} "
-        f"are known, in {lessons_file()}.",
+        f"{len(new)} figures of {len(taught)} designs were learned; {len(every)} of "
+        f"{len(every_run)} are known, in {lessons_file()}.",
     )
     return Description(document, lines)
 
@@ -38,14 +38,14 @@ def learn_runs(runs: Sequence[Path]) -> Description:
 def _lessons_of(path: Path) -> list[RunLesson]:
     with open_run(path, Silent(), new=False) as folder:
         program = stored_program(folder)
-        found = [
+        lessons = [
             lesson
             for chosen in recall_targets(folder, program.digest)
             for lesson in chosen.target.lessons(program, path / chosen.name, chosen.settings)
         ]
-    if not found:
+    if not lessons:
         raise UsageError(
             f"{path} holds no report of a tool that an estimate could learn from.",
             hint="Compile the model with --target hls --synth, or run the project's own scripts.",
         )
-    return found
+    return lessons

@@ -122,10 +122,10 @@ def learn_widths(order: LearnedOrder, progress: Progress) -> dict[str, Any]:
     with watch_step(progress, "evaluate"):
         source = order.folder / "models" / f"{chosen.name}.keras"
         plan.write_file(order.folder / CHOSEN, source.read_bytes())
-        judged = _judge(loaded.graph, _read(source), samples)
+        judgement = _judge(loaded.graph, _read(source), samples)
     document |= {
         "chosen": chosen.name,
-        "judged": judged,
+        "judged": judgement,
         "findings": [
             *samples.findings,
             *samples.teach.findings,
@@ -151,9 +151,9 @@ def _train(
     from edgeinfer.precision.learned.train import LearnedLesson
 
     answers = judge.float_outputs(teacher, samples.teach)
-    wanted = aims(teacher, samples.teach, answers, order.training.distillation)
-    lesson = LearnedLesson(samples.teach, wanted, order.training, order.settings)
-    found: list[FrontPoint] = []
+    lesson_aims = aims(teacher, samples.teach, answers, order.training.distillation)
+    lesson = LearnedLesson(samples.teach, lesson_aims, order.training, order.settings)
+    points: list[FrontPoint] = []
     for number, file in enumerate(_networks(order, learned, lesson, progress), start=1):
         name = f"{number:02}"
         path = order.folder / "models" / f"{name}.keras"
@@ -161,8 +161,8 @@ def _train(
         lowered = _read(path)
         score = objective.of_program(lowered.program, lowered.recipe)
         costs = _estimate(lowered.program) or {"ebops": float(costs_of(lowered.program).ebops)}
-        found.append(FrontPoint(name, score, costs, file.cost_weight, file.seconds))
-    return found
+        points.append(FrontPoint(name, score, costs, file.cost_weight, file.seconds))
+    return points
 
 
 def _networks(

@@ -31,26 +31,26 @@ def lower_as_asked(
     """Lower a model under the formats that it, or the recipe, states; where neither states any,
     under `formats` or one width for every tensor, as the targets would have them.
     The model comes back as it was lowered."""
-    given = Recipe() if recipe_path is None else read_recipe(recipe_path)
-    stated = loaded.recipe != Recipe() or given != Recipe()
+    recipe = Recipe() if recipe_path is None else read_recipe(recipe_path)
+    stated = loaded.recipe != Recipe() or recipe != Recipe()
     if stated and formats is not None:
         raise UsageError(
             f"--bits is for models without formats; {loaded.graph.name} has them.",
             hint="Leave it out, or choose new formats with edgeinfer quantize.",
         )
     if not stated:
-        tried = draw_samples_for(loaded, given) if data is None else data()
+        samples = draw_samples_for(loaded, recipe) if data is None else data()
         widths = [target.best_bits for target in targets if target.best_bits is not None]
         width = min(widths, default=BITS)
-        loaded = add_formats(loaded, formats or plain(width), tried, drawn=data is None)
+        loaded = add_formats(loaded, formats or plain(width), samples, drawn=data is None)
         for target in targets:
             loaded = replace(loaded, recipe=target.suit(loaded.recipe))
-    return loaded, lower_with(loaded, given, recipe_path)
+    return loaded, lower_with(loaded, recipe, recipe_path)
 
 
-def lower_with(loaded: LoadedModel, given: Recipe, source: Path | None) -> LoweredModel:
+def lower_with(loaded: LoadedModel, full_recipe: Recipe, source: Path | None) -> LoweredModel:
     """Lower a model under its own recipe with another on top; errors name the recipe's file."""
-    recipe = loaded.recipe.updated(given)
+    recipe = loaded.recipe.updated(full_recipe)
     name = loaded.graph.name
     try:
         return lower(loaded.graph, recipe)
@@ -59,8 +59,8 @@ def lower_with(loaded: LoadedModel, given: Recipe, source: Path | None) -> Lower
             raise
         raise RecipeError(f"{source}: {error.message}", hint=error.hint) from None
     except (ProgramError, FormatError) as error:
-        said = error.message if isinstance(error, ProgramError) else f"{name}: {error}"
-        where = said if source is None else f"{source}: {said}"
+        message = error.message if isinstance(error, ProgramError) else f"{name}: {error}"
+        where = message if source is None else f"{source}: {message}"
         raise RecipeError(
             where, hint="Give narrower formats, in a recipe or with edgeinfer quantize."
         ) from None

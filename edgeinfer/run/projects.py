@@ -28,7 +28,7 @@ EDITED = "not as emitted"  # said of files that someone has changed; `explain` r
 def recall_targets(folder: RunFolder, program: str) -> list[ChosenTarget]:
     """The targets that a run was compiled for. A project that someone has edited since counts: it
     is what will be simulated, and a finding says so."""
-    found = []
+    targets = []
     for name in known_targets():
         record = folder.read_record(emission(name))
         if record is None or record.facts.get("program") != program:
@@ -41,8 +41,8 @@ def recall_targets(folder: RunFolder, program: str) -> list[ChosenTarget]:
                 f"{name}: {_list_files(changed)} {EDITED}; what is there was simulated.",
             ]
         folder.records[emission(name)] = replace(record, cached=True, facts=facts)
-        found.append(restore_target(name, record.facts["settings"]))
-    return found
+        targets.append(restore_target(name, record.facts["settings"]))
+    return targets
 
 
 def changed_files(folder: RunFolder, files: Mapping[str, str]) -> list[str]:
@@ -66,13 +66,15 @@ def refuse_foreign_code(
     if target.learns or (record is not None and not record.cached):
         return  # its files are no programs, or we have just written them
     place = folder.path / chosen.name
-    wanted = target.emit(program, chosen.settings).files
-    foreign = [name for name, content in wanted.items() if not _holds(place / name, content)]
-    homes = {PurePosixPath(name).parts[0] for name in wanted if "/" in name} - {*MADE_ANEW}
+    expected_files = target.emit(program, chosen.settings).files
+    foreign = [
+        name for name, content in expected_files.items() if not _holds(place / name, content)
+    ]
+    homes = {PurePosixPath(name).parts[0] for name in expected_files if "/" in name} - {*MADE_ANEW}
     for home in sorted(homes):
         for path, mode in entries(place / home):
             name = path.relative_to(place).as_posix()
-            if not stat.S_ISDIR(mode) and path.suffix not in OBJECTS and name not in wanted:
+            if not stat.S_ISDIR(mode) and path.suffix not in OBJECTS and name not in expected_files:
                 foreign.append(name)
     if foreign:
         raise UsageError(
@@ -98,8 +100,8 @@ def content_of(folder: RunFolder, name: str) -> str:
     simulations have left beside it is no part of it."""
     state = hashlib.sha256()
     for path in sorted(folder.records[emission(name)].files):
-        found = folder.file(path)
-        state.update(f"{path} {plan.sha256_of(found) if found.is_file() else 'gone'} ".encode())
+        file = folder.file(path)
+        state.update(f"{path} {plan.sha256_of(file) if file.is_file() else 'gone'} ".encode())
     return state.hexdigest()
 
 
@@ -119,7 +121,7 @@ def as_before(folder: RunFolder, chosen: ChosenTarget, step: str) -> None:
 
 
 def _list_files(changed: list[str]) -> str:
-    shown = ", ".join(changed[:3])
+    names_text = ", ".join(changed[:3])
     more = f" and {len(changed) - 3} more are" if len(changed) > 3 else ""
     verb = " is" if len(changed) == 1 else "" if more else " are"
-    return f"{shown}{more}{verb}"
+    return f"{names_text}{more}{verb}"

@@ -52,11 +52,11 @@ class QuantizeOrder:
 
     def __post_init__(self) -> None:
         if self.output.suffix not in WRITTEN:
-            known = " or ".join(f"*{suffix} ({what})" for suffix, what in WRITTEN.items())
+            endings = " or ".join(f"*{suffix} ({what})" for suffix, what in WRITTEN.items())
             raise UsageError(
                 f"{self.output}: the suffix says what to write, and {self.output.suffix!r} is not "
                 f"known.",
-                hint=f"Name it {known}.",
+                hint=f"Name it {endings}.",
             )
         if self.training is not None and self.output.suffix == ".toml":
             raise UsageError(
@@ -82,11 +82,11 @@ def quantize_model(order: QuantizeOrder, progress: Progress) -> dict[str, Any]:
         require_extra("train", f"Writing {order.output.name}")
     with watch_step(progress, "load"):
         loaded = load(order.model, batch_axis=order.batch_axis)
-        given = Recipe() if order.recipe is None else read_recipe(order.recipe)
+        recipe = Recipe() if order.recipe is None else read_recipe(order.recipe)
     with watch_step(progress, "data"):
         samples = deal_samples(
             loaded,
-            given,
+            recipe,
             entry=order.entry,
             data=order.data,
             validation=order.validation,
@@ -94,29 +94,29 @@ def quantize_model(order: QuantizeOrder, progress: Progress) -> dict[str, Any]:
             seed=order.seed,
         )
     with watch_step(progress, "quantize"):
-        made = _choose_formats(order, loaded, given, samples)
+        quantized = _choose_formats(order, loaded, recipe, samples)
     if order.training is not None:
         with watch_step(progress, "train"):
-            made = _train_weights(order.training, loaded.graph, made, samples, progress)
+            quantized = _train_weights(order.training, loaded.graph, quantized, samples, progress)
     with watch_step(progress, "evaluate"):
-        tried = samples.judge.spread(judge.judgeable(made.lowered.program.macs))
-        judged = _judge_networks(loaded, made.lowered, tried)
-        rows = sensitivity_table(made.quantized, tried) if order.sensitivity else ()
+        judged_samples = samples.judge.spread(judge.judgeable(quantized.lowered.program.macs))
+        metrics = _judge_networks(loaded, quantized.lowered, judged_samples)
+        rows = sensitivity_table(quantized.quantized, judged_samples) if order.sensitivity else ()
     with watch_step(progress, "write"):
-        write(order.output, made.loaded.graph, made.lowered.recipe)
+        write(order.output, quantized.loaded.graph, quantized.lowered.recipe)
     findings = [
         *samples.findings,
         *samples.teach.findings,
         f"Ranges were drawn from {samples.teach.origin}.",
         *loaded.findings,
-        *made.findings,
-        *judge.judged_share(len(tried), len(samples.judge)),
+        *quantized.findings,
+        *judge.judged_share(len(judged_samples), len(samples.judge)),
     ]
     if loaded.recipe != Recipe():
         findings.append(f"The formats that {order.model.name} states were replaced.")
-    program = made.lowered.program
+    program = quantized.lowered.program
     few = samples.judge.part(0, judge.batch_size(program))
-    raw = judge.raw_inputs(program, made.lowered.recipe, few)
+    raw = judge.raw_inputs(program, quantized.lowered.recipe, few)
     document: dict[str, Any] = {
         "model": {
             "name": loaded.graph.name,
@@ -125,9 +125,9 @@ def quantize_model(order: QuantizeOrder, progress: Progress) -> dict[str, Any]:
             "layers": len(loaded.graph.nodes) - len(loaded.graph.inputs),
             "macs": macs(loaded.graph),
         },
-        "recipe": recipe_part(made.lowered.recipe).model_dump(mode="json"),
-        "metrics": judged,
-        "costs": costs_of(made.lowered.program).figures(),
+        "recipe": recipe_part(quantized.lowered.recipe).model_dump(mode="json"),
+        "metrics": metrics,
+        "costs": costs_of(quantized.lowered.program).figures(),
         "findings": [
             *findings,
             *judge.saturation(program, samples.judge),
@@ -136,27 +136,27 @@ def quantize_model(order: QuantizeOrder, progress: Progress) -> dict[str, Any]:
         ],
         "output": str(order.output),
     }
-    if made.training is not None:
-        document["training"] = made.training
+    if quantized.training is not None:
+        document["training"] = quantized.training
     if order.sensitivity:
         document["sensitivity"] = [asdict(row) for row in rows]
     return document
 
 
 def _choose_formats(
-    order: QuantizeOrder, loaded: LoadedModel, given: Recipe, samples: SampleSplit
+    order: QuantizeOrder, loaded: LoadedModel, recipe: Recipe, samples: SampleSplit
 ) -> QuantizedModel:
     """Formats for every tensor, drawn from the samples that teach; the given recipe's on top."""
     settings, graph = order.ptq, loaded.graph
-    said: list[str] = []
+    findings: list[str] = []
     if order.output.suffix == ".toml":  # a recipe holds formats, and no weights but the author's
         settings = replace(settings, adapt=False, equalize=False)
     if order.training is not None and order.training.prune_filters:
-        graph, said = _fewer_filters(graph, samples.teach, order.training.prune_filters)
+        graph, findings = _fewer_filters(graph, samples.teach, order.training.prune_filters)
     chosen = choose(graph, samples.teach.inputs, settings)
     unformatted = replace(loaded, graph=chosen.graph, recipe=Recipe())
-    lowered = lower_with(unformatted, chosen.recipe.updated(given), order.recipe)
-    return QuantizedModel(unformatted, chosen, lowered, (*said, *chosen.findings))
+    lowered = lower_with(unformatted, chosen.recipe.updated(recipe), order.recipe)
+    return QuantizedModel(unformatted, chosen, lowered, (*findings, *chosen.findings))
 
 
 def _fewer_filters(graph: Graph, teach: Samples, share: float) -> tuple[Graph, list[str]]:
@@ -173,34 +173,36 @@ def _fewer_filters(graph: Graph, teach: Samples, share: float) -> tuple[Graph, l
 def _train_weights(
     settings: QatSettings,
     teacher: Graph,
-    made: QuantizedModel,
+    quantized: QuantizedModel,
     samples: SampleSplit,
     progress: Progress,
 ) -> QuantizedModel:
     """The weights trained under the recipe that the network was lowered with."""
     from edgeinfer.precision.qat.fine_tune import Tutor, refuse_untrainable
 
-    refuse_untrainable(made.lowered.graph)
+    refuse_untrainable(quantized.lowered.graph)
     tutor = Tutor.of(teacher, samples.teach, samples.choose, settings)
-    found = tutor.train(made.lowered.graph, made.lowered.recipe, progress.advance)
-    loaded = replace(made.loaded, graph=found.graph)
-    lowered = lower_with(loaded, found.recipe, None)
-    history = [asdict(epoch) for epoch in found.history]
-    said = []
-    if found.best == 0:
-        said.append("No epoch of training was better than the weights it began with.")
-    zeros = found.history[found.best].zero_weights
+    tutored = tutor.train(quantized.lowered.graph, quantized.lowered.recipe, progress.advance)
+    loaded = replace(quantized.loaded, graph=tutored.graph)
+    lowered = lower_with(loaded, tutored.recipe, None)
+    history = [asdict(epoch) for epoch in tutored.history]
+    findings = []
+    if tutored.best == 0:
+        findings.append("No epoch of training was better than the weights it began with.")
+    zeros = tutored.history[tutored.best].zero_weights
     if zeros < settings.sparsity - SHORT:
-        said.append(f"{zeros:.0%} of the weights are zero; {settings.sparsity:.0%} were asked for.")
+        findings.append(
+            f"{zeros:.0%} of the weights are zero; {settings.sparsity:.0%} were asked for."
+        )
     return replace(
-        made,
+        quantized,
         loaded=replace(loaded, graph=lowered.graph),
         lowered=lowered,
-        findings=(*made.findings, *said),
+        findings=(*quantized.findings, *findings),
         training={
             "objective": tutor.objective.name,
             "float_score": tutor.objective.exact_score,
-            "best_epoch": found.best,
+            "best_epoch": tutored.best,
             "samples": len(samples.teach),
             "epochs": history,
         },
@@ -208,18 +210,18 @@ def _train_weights(
 
 
 def _judge_networks(
-    loaded: LoadedModel, lowered: LoweredModel, tried: Samples
+    loaded: LoadedModel, lowered: LoweredModel, samples: Samples
 ) -> dict[str, dict[str, Any]]:
     """Scores of the float and of the integer network; the latter's distance from the former."""
-    wanted = judge.float_outputs(loaded.graph, tried)
-    got = judge.program_outputs(lowered.program, lowered.recipe, tried)
-    fidelity = judge.fidelity(loaded.graph, wanted, got)
-    judged: dict[str, dict[str, Any]] = {"float": {}, "quantized": {}}
-    if tried.labels:
-        judged["float"] = asdict(judge.score(loaded.graph, wanted, tried))
-        judged["quantized"] = asdict(judge.score(loaded.graph, got, tried))
-    judged["quantized"] |= {metric.name: metric.value for metric in fidelity}
-    return judged
+    exact_outputs = judge.float_outputs(loaded.graph, samples)
+    actual = judge.program_outputs(lowered.program, lowered.recipe, samples)
+    fidelity = judge.fidelity(loaded.graph, exact_outputs, actual)
+    metrics: dict[str, dict[str, Any]] = {"float": {}, "quantized": {}}
+    if samples.labels:
+        metrics["float"] = asdict(judge.score(loaded.graph, exact_outputs, samples))
+        metrics["quantized"] = asdict(judge.score(loaded.graph, actual, samples))
+    metrics["quantized"] |= {metric.name: metric.value for metric in fidelity}
+    return metrics
 
 
 def write(output: Path, graph: Graph, recipe: Recipe) -> None:

@@ -51,8 +51,8 @@ def read_record(path: Path, name: str) -> StepRecord | None:
 
 def _wrong(record: StepRecord, name: str) -> str:
     """What keeps a record from being one that a step has left."""
-    given = (record.name, record.key, record.cached)
-    if not all(map(isinstance, given, (str, str, bool))) or record.name != name:
+    fields = (record.name, record.key, record.cached)
+    if not all(map(isinstance, fields, (str, str, bool))) or record.name != name:
         return "it is of another step"
     seconds: Any = record.seconds
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):

@@ -47,14 +47,14 @@ class ProfileResult:
 def write_report(folder: RunFolder, data: Path | None, wishes: Wishes) -> Report:
     """The report of a run folder, written into it."""
     result = stored_result(folder.path)
-    found = profile_run(folder, data)
+    profile = profile_run(folder, data)
     wishes = replace(
         wishes,
-        reason=found.reason,
+        reason=profile.reason,
         labels=(*_own_labels(folder), *_data_labels(result), *wishes.labels),
         program=_listing(folder, list(result.targets)),
     )
-    report = report_on(result, found.profile, wishes)
+    report = report_on(result, profile.profile, wishes)
     with watch_step(folder.progress, "report"):
         write_report_files(report).write(folder.path)
     return report
@@ -102,8 +102,8 @@ def report_of_result(run: Path, wishes: Wishes) -> Report:
     reason = f"{run} holds a result alone, so nothing can be looked into."
     profile = None
     if path.is_file():
-        found = from_json(read_text(path), str(path))
-        profile = found if found.program == result.program.digest else None
+        profile_read = from_json(read_text(path), str(path))
+        profile = profile_read if profile_read.program == result.program.digest else None
         reason = f"{path} is of another Program than the result."
     labels = (*_data_labels(result), *wishes.labels)
     report = report_on(result, profile, replace(wishes, reason=reason, labels=labels))
@@ -147,11 +147,11 @@ def _profile(folder: RunFolder, model: ModelFiles, source: Source | None) -> Ste
     graph = model.loaded.graph
     if source is None:
         inputs = {op.name: (op.shape, op.type) for op in program.inputs}
-        tried = samples.draw_samples(inputs, DRAWN)
+        profile_samples = samples.draw_samples(inputs, DRAWN)
     else:
-        tried = samples_of(source, graph)
-    made = profile_of(program, graph, _fold_graph(graph, recipe), recipe, tried)
-    return StepOutcome({"program": program.digest}, {PROFILE: made.to_json().encode()})
+        profile_samples = samples_of(source, graph)
+    profile = profile_of(program, graph, _fold_graph(graph, recipe), recipe, profile_samples)
+    return StepOutcome({"program": program.digest}, {PROFILE: profile.to_json().encode()})
 
 
 def _fold_graph(graph: Graph, recipe: Recipe) -> Graph:
@@ -165,10 +165,10 @@ def _fold_graph(graph: Graph, recipe: Recipe) -> Graph:
 def _source_of(folder: RunFolder) -> Source | None:
     """The samples that the run was evaluated on, if they are where and as they were."""
     load, record = folder.read_record("load"), folder.read_record("evaluate")
-    told = None if record is None else record.facts.get("data")
-    if told is not None and "path" in told:
-        source = DataFile(Path(told["path"]))
-        return source if _is_as_before(source, told["sha256"]) else None
+    data_record = None if record is None else record.facts.get("data")
+    if data_record is not None and "path" in data_record:
+        source = DataFile(Path(data_record["path"]))
+        return source if _is_as_before(source, data_record["sha256"]) else None
     reference = None if load is None else load.facts.get("reference")
     return Simulation(reference) if reference else None
 

@@ -23,14 +23,14 @@ def assemble_result(folder: RunFolder) -> Result:
     records = folder.records
     load, lower = records["load"].facts, records["lower"].facts
     trials = [record.facts for name, record in records.items() if name not in ("load", "lower")]
-    found = [load, lower, *trials]
+    facts_of_steps = [load, lower, *trials]
     content: dict[str, Any] = {
         "edgeinfer": __version__,
         "model": load["model"],
         "recipe": lower["recipe"],
         "program": lower["program"],
-        "findings": [said for facts in found for said in facts.get("findings", ())],
-        "metrics": [metric for facts in found for metric in facts.get("metrics", ())],
+        "findings": [finding for facts in facts_of_steps for finding in facts.get("findings", ())],
+        "metrics": [metric for facts in facts_of_steps for metric in facts.get("metrics", ())],
         "agreement": [entry for facts in trials for entry in facts.get("agreement", ())],
         "artefacts": [
             {"path": path, "sha256": digest}
@@ -63,14 +63,16 @@ def assemble_result(folder: RunFolder) -> Result:
         evaluated = records["evaluate"].facts
         content |= {"task": evaluated["task"], "data": _data_part(evaluated.get("data"))}
     content["accuracy"] = {
-        stage: scores for facts in found for stage, scores in facts.get("accuracy", {}).items()
+        stage: scores
+        for facts in facts_of_steps
+        for stage, scores in facts.get("accuracy", {}).items()
     }
     return Result.model_validate(content)
 
 
-def _data_part(told: dict[str, Any] | None) -> dict[str, Any] | None:
+def _data_part(facts: dict[str, Any] | None) -> dict[str, Any] | None:
     """Without the place, which is this machine's."""
-    return told and {name: value for name, value in told.items() if name != "path"}
+    return facts and {name: value for name, value in facts.items() if name != "path"}
 
 
 def recipe_part(recipe: Recipe) -> RecipePart:

@@ -74,9 +74,9 @@ def _digest_of_simulation(entry: ZooEntry) -> str:
     return f"{(SIMULATING | RUNNING_TRUNK).digest} {hashlib.sha256(weights).hexdigest()}"
 
 
-def describe_samples(source: Source | None, judged: Samples) -> dict[str, Any] | None:
+def describe_samples(source: Source | None, judged_samples: Samples) -> dict[str, Any] | None:
     """The samples as a result names them, and where a report finds them again."""
-    count = len(judged)
+    count = len(judged_samples)
     match source:
         case None:
             return None
@@ -88,7 +88,7 @@ def describe_samples(source: Source | None, judged: Samples) -> dict[str, Any] |
                 "path": str(path.absolute()),
                 "sha256": data.sha256,
                 "samples": count,
-                "classes": {name: list(words) for name, words in judged.classes.items()},
+                "classes": {name: list(words) for name, words in judged_samples.classes.items()},
             }
         case Simulation(reference):
             digest = hashlib.sha256(str(digest_of(source)).encode()).hexdigest()

@@ -81,7 +81,7 @@ def search_model(
         )
     train = _train(order, graph, samples) if order.training is not None else None
     with watch_step(progress, "search"):
-        found = search(
+        result = search(
             graph,
             samples.teach.part(0, 4096),
             samples.choose,
@@ -89,31 +89,31 @@ def search_model(
             order.folder,
             train=train,
             estimate=estimate,
-            advanced=progress.advance,
+            report_progress=progress.advance,
         )
-    chosen = _choose_trial(found, order)
+    chosen = _choose_trial(result, order)
     with watch_step(progress, "evaluate"):
-        judged = _judge_choice(found, chosen, order, samples.judge)
-    told = document(found) | {
+        judgement = _judge_choice(result, chosen, order, samples.judge)
+    answer = document(result) | {
         "findings": [
             *samples.findings,
             *samples.teach.findings,
             f"Formats were drawn from {samples.teach.origin}.",
         ],
         "chosen": None if chosen is None else name_of(chosen),
-        "judged": judged,
+        "judged": judgement,
         "output": str(order.folder),
     }
     with watch_step(progress, "write"):
-        report(found).write(order.folder)
-        told["findings"] += _write_models(found, order.folder)
-    return told
+        report(result).write(order.folder)
+        answer["findings"] += _write_models(result, order.folder)
+    return answer
 
 
-def estimate_on(name: str, asked: str | None) -> Estimate:
+def estimate_on(name: str, device_name: str | None) -> Estimate:
     """What a target estimates of a Program on a device: resources and latency."""
-    found = {} if asked is None else {asked: devices.device(asked)}
-    chosen = choose_for(name, found, {})
+    device_settings = {} if device_name is None else {device_name: devices.device(device_name)}
+    chosen = choose_for(name, device_settings, {})
 
     def figures(program: Program) -> dict[str, float]:
         metrics = chosen.target.estimate(program, chosen.settings)
@@ -148,34 +148,34 @@ def _train(
     return train
 
 
-def _choose_trial(found: SearchResult, order: SearchOrder) -> Trial | None:
+def _choose_trial(result: SearchResult, order: SearchOrder) -> Trial | None:
     """The best within the budget; without one, the cheapest as good as uniform widths."""
-    six = found.uniform.get(order.uniform)
+    six = result.uniform.get(order.uniform)
     if order.budget is not None and six is not None:
-        return found.best(order.budget * six.outcome.costs[found.settings.cost])
-    return found.cheapest(six.outcome.score) if six is not None else None
+        return result.best(order.budget * six.outcome.costs[result.settings.cost])
+    return result.cheapest(six.outcome.score) if six is not None else None
 
 
 def _judge_choice(
-    found: SearchResult, chosen: Trial | None, order: SearchOrder, samples: Samples
+    result: SearchResult, chosen: Trial | None, order: SearchOrder, samples: Samples
 ) -> dict[str, float]:
     """What was chosen, once more, on samples that the search has not seen: among many recipes that
     were tried the best one's score is partly luck."""
-    objective = objective_on(found.objective.graph, samples)
-    judged = {"float": objective.exact_score}
-    named = {"chosen": chosen, f"uniform_{order.uniform}": found.uniform.get(order.uniform)}
+    objective = objective_on(result.objective.graph, samples)
+    scores = {"float": objective.exact_score}
+    named = {"chosen": chosen, f"uniform_{order.uniform}": result.uniform.get(order.uniform)}
     for name, trial in named.items():
         if trial is not None:
-            lowered = found.network.ready(trial.recipe, trial.outcome.weights).lowered
-            judged[name] = objective.of_program(lowered.program, lowered.recipe)
-    return judged
+            lowered = result.network.ready(trial.recipe, trial.outcome.weights).lowered
+            scores[name] = objective.of_program(lowered.program, lowered.recipe)
+    return scores
 
 
-def _write_models(found: SearchResult, folder: Path) -> list[str]:
+def _write_models(result: SearchResult, folder: Path) -> list[str]:
     """The weights that go with each recipe of the front, as QKeras models; a remark where QKeras
     has no equal for them."""
-    for trial in found.front:
-        ready = found.network.ready(trial.recipe, trial.outcome.weights)
+    for trial in result.front:
+        ready = result.network.ready(trial.recipe, trial.outcome.weights)
         path = folder / "models" / f"{name_of(trial)}.keras"
         try:
             if not path.exists():

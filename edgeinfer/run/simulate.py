@@ -51,32 +51,37 @@ def simulate(
     def take_step() -> StepOutcome:
         if not edited:
             refuse_foreign_code(folder, program, chosen)
-        judged = None
+        judgement = None
         if not target.exact:
-            judged = target.judge(
-                program, graph(), place, raw, chosen.settings, advanced=folder.progress.advance
+            judgement = target.judge(
+                program,
+                graph(),
+                place,
+                raw,
+                chosen.settings,
+                report_progress=folder.progress.advance,
             )
-        if judged is None:
+        if judgement is None:
             agreement, outputs = _compare_stage(program, chosen, place, raw, folder)
             hosts = {output.name: output.host for output in program.outputs}
-            judged = SimulationJudgement(
+            judgement = SimulationJudgement(
                 (agreement,),
                 judge.dequantize_outputs(program, outputs),
                 hosts,
                 target.time_simulation(program, place, chosen.settings),
             )
-        tried = f"{stage}: simulated on {samples.about}."
+        sentence = f"{stage}: simulated on {samples.about}."
         facts: dict[str, Any] = {
             "program": program.digest,
             "about": made_of,
-            "agreement": [asdict(agreement) for agreement in judged.agreement],
-            "metrics": [asdict(metric) for metric in judged.metrics],
-            "findings": [tried, *(f"{stage}: {said}" for said in judged.findings)],
+            "agreement": [asdict(agreement) for agreement in judgement.agreement],
+            "metrics": [asdict(metric) for metric in judgement.metrics],
+            "findings": [sentence, *(f"{stage}: {finding}" for finding in judgement.findings)],
         }
         if samples.labels:
             real = {
-                name: judge.apply_host_functions(values, judged.hosts[name])
-                for name, values in judged.outputs.items()
+                name: judge.apply_host_functions(values, judgement.hosts[name])
+                for name, values in judgement.outputs.items()
             }
             network = graph()
             floats = judge.float_outputs(network, samples)
@@ -119,16 +124,16 @@ def _compare_stage(
         def advanced(so_far: int, _: int, before: int = before) -> None:
             folder.progress.advance(before + so_far, total)
 
-        got = target.simulate(program, place, batch, chosen.settings, advanced=advanced)
-        comparison.add(engine.run(batch), got)
+        actual = target.simulate(program, place, batch, chosen.settings, report_progress=advanced)
+        comparison.add(engine.run(batch), actual)
         for name, values in parts.items():
-            values.append(got[name])
+            values.append(actual[name])
         done += len(next(iter(batch.values())))
     outputs = {name: np.concatenate(values) for name, values in parts.items()}
-    parted = None
+    divergence = None
     if comparison.differing:
-        parted = _where_they_part(program, chosen, place, raw, engine, comparison.differing[0])
-    return comparison.agreement(parted), outputs
+        divergence = _where_they_part(program, chosen, place, raw, engine, comparison.differing[0])
+    return comparison.agreement(divergence), outputs
 
 
 def _where_they_part(
@@ -143,13 +148,13 @@ def _where_they_part(
     target = chosen.target
     one = {name: values[sample : sample + 1] for name, values in raw.items()}
     taps = target.tappable(program, place, chosen.settings)
-    got = target.simulate(program, place, one, chosen.settings, taps=taps)
-    got |= {output.value: got[output.name] for output in program.outputs}
+    actual = target.simulate(program, place, one, chosen.settings, taps=taps)
+    actual |= {output.value: actual[output.name] for output in program.outputs}
     expected = engine.run(one, taps=tuple(op.name for op in program.ops))
-    parted = cosim.first_divergence(program, expected, got, sample)
-    if parted is None:
+    divergence = cosim.first_divergence(program, expected, actual, sample)
+    if divergence is None:
         return None
-    suspicion = target.suspect(program, place, chosen.settings, parted.value, expected, got)
+    suspicion = target.suspect(program, place, chosen.settings, divergence.value, expected, actual)
     if suspicion is None:
-        return parted
-    return replace(parted, got_type=suspicion.type, cause=suspicion.cause)
+        return divergence
+    return replace(divergence, got_type=suspicion.type, cause=suspicion.cause)

@@ -92,8 +92,8 @@ def compile_model(
     if not projects:
         for chosen in targets:
             estimate_target(trial, chosen)
-        told = assemble_result(folder)
-        return exercise(trial, (Stage.ENGINE,)) if worth(told) else told
+        assembled = assemble_result(folder)
+        return exercise(trial, (Stage.ENGINE,)) if worth(assembled) else assembled
     settled = [emit(trial, chosen) for chosen in targets]
     tools.check_steps(settled)
     stages = (Stage.ENGINE, *(chosen.target.stage for chosen in settled if chosen.is_simulated))
@@ -132,10 +132,10 @@ def simulate_run(
     targets = run_projects.recall_targets(
         folder, folder.records["lower"].facts["program"]["digest"]
     )
-    lost = set(stages) - {*BASE, *(chosen.target.stage for chosen in targets)}
-    if lost:
+    unknown = set(stages) - {*BASE, *(chosen.target.stage for chosen in targets)}
+    if unknown:
         raise UsageError(
-            f"{folder.path} was not compiled for a target that has the stage {sorted(lost)[0]}.",
+            f"{folder.path} was not compiled for a target that has the stage {sorted(unknown)[0]}.",
             hint=f"Compile it with: edgeinfer compile MODEL --target hls -o {folder.path}",
         )
     base = tuple(stage for stage in BASE if stage in stages)
@@ -150,8 +150,8 @@ def exercise(
     """Try the folder's Program on samples, and write ``result.json``."""
     folder, program = trial.folder, trial.digest
     if trial.stages:
-        tried = {**trial.depends_on, "samples": trial.tried, "stages": trial.stages}
-        folder.step("simulate", SIMULATE, tried, trial.simulate)
+        facts = {**trial.depends_on, "samples": trial.tried, "stages": trial.stages}
+        folder.step("simulate", SIMULATE, facts, trial.simulate)
     else:
         _as_before(folder, "simulate", program)
     if trial.data is not None:
@@ -215,9 +215,9 @@ def _simulate_target(trial: ProgramTrial, chosen: ChosenTarget) -> None:
 def samples_of_trial(trial: ProgramTrial, chosen: ChosenTarget) -> tuple[Samples, dict[str, Ints]]:
     """The samples that a target is tried on, and what they are as the Program's inputs."""
     available = None if trial.data is None else len(trial.samples)
-    tried = simulate.samples_for(trial.program, available, trial.count)
-    given = trial.samples if trial.data is not None else replace(trial, count=tried).samples
-    part = given.part(0, tried)
+    count = simulate.samples_for(trial.program, available, trial.count)
+    samples = trial.samples if trial.data is not None else replace(trial, count=count).samples
+    part = samples.part(0, count)
     return part, judge.raw_inputs(trial.program, trial.recipe, part)
 
 
@@ -245,14 +245,16 @@ def _lower(
     data: Source | None,
     targets: Sequence[ChosenTarget],
 ) -> StepOutcome:
-    said, graph = model.loaded.findings, model.loaded.graph
-    shown = None if data is None else cache(lambda: samples_of(data, graph))
+    findings, graph = model.loaded.findings, model.loaded.graph
+    samples_of_data = None if data is None else cache(lambda: samples_of(data, graph))
     wished = [chosen.target for chosen in targets]
-    loaded, lowered = lower_as_asked(model.loaded, recipe_path, formats, shown, wished)
+    loaded, lowered = lower_as_asked(model.loaded, recipe_path, formats, samples_of_data, wished)
     program = lowered.program
     part = program_part(program)
-    explained = explain(lowered, graph, _draw_samples(program) if shown is None else shown())
-    chosen = [finding for finding in loaded.findings if finding not in said]
+    explained = explain(
+        lowered, graph, _draw_samples(program) if samples_of_data is None else samples_of_data()
+    )
+    chosen = [finding for finding in loaded.findings if finding not in findings]
     facts = {
         "recipe": recipe_part(lowered.recipe).model_dump(mode="json"),
         "program": part.model_dump(mode="json"),

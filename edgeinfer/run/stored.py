@@ -31,30 +31,30 @@ def stored_result(run: Path) -> Result:
 
 def read_runs(paths: Sequence[Path]) -> list[ComparedRun]:
     """Results of several runs, called as they were named."""
-    found = []
+    runs_read = []
     for path in paths:
         file, text = _result_text(path)
         result = from_json(text, str(file))
-        found.append((_label(path), result, version_of(text)))
-    return label_runs(found)
+        runs_read.append((_label(path), result, version_of(text)))
+    return label_runs(runs_read)
 
 
 def _label(path: Path) -> str:
     """A run folder by its path; a result in one by its folder's."""
-    shown = path.parent if path.name == RESULT and path.parent != Path() else path
-    return shown.as_posix() or str(path)
+    path_shown = path.parent if path.name == RESULT and path.parent != Path() else path
+    return path_shown.as_posix() or str(path)
 
 
 def checked_run(run: Path, gates: Path | None, baseline: Path | None) -> list[GateResult]:
     """A result held against gates and against an earlier result."""
     result = stored_result(run)
-    told = GateFile((), {})
+    gate_file = GateFile((), {})
     if gates is not None:
-        told = read_gates(read_text(existing(gates)), str(gates))
-    found = check(result, told.gates, str(gates), Vocabulary(figures(), stages()))
+        gate_file = read_gates(read_text(existing(gates)), str(gates))
+    results = check(result, gate_file.gates, str(gates), Vocabulary(figures(), stages()))
     if baseline is not None:
-        found += regressions(result, stored_result(baseline), told.tolerances)
-    return found
+        results += regressions(result, stored_result(baseline), gate_file.tolerances)
+    return results
 
 
 def _result_text(run: Path) -> tuple[Path, str]:

@@ -30,12 +30,12 @@ def toggle_share(program: Program, samples: Samples) -> float:
     if len(next(iter(raw.values()))) < 2:
         raise InputError("Two samples or more are needed to see which bits change.")
     read = list(dict.fromkeys(op.x for op in program.ops if isinstance(op, Accumulates)))
-    seen = interpret(program, raw)
-    changed = held = 0
+    values_read = interpret(program, raw)
+    changed = bits_seen = 0
     for name in read:
         bits = program.type(name).bits
-        integers = seen[name].reshape(len(seen[name]), -1)
+        integers = values_read[name].reshape(len(values_read[name]), -1)
         mask = np.int64((1 << min(bits, 62)) - 1)
         changed += int(np.bitwise_count((integers[1:] ^ integers[:-1]) & mask).sum())
-        held += bits * integers[1:].size
-    return changed / held if held else 0.0
+        bits_seen += bits * integers[1:].size
+    return changed / bits_seen if bits_seen else 0.0

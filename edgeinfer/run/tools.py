@@ -36,8 +36,8 @@ class ToolOrder:
     def of(self, chosen: ChosenTarget) -> tuple[ToolStep, ...]:
         """The steps that a target's projects can be taken through."""
         target = chosen.target
-        wanted = {*self.steps, *target.unasked_steps(chosen.settings)}
-        return tuple(step for step in target.tool_steps(chosen.settings) if step in wanted)
+        asked_steps = {*self.steps, *target.unasked_steps(chosen.settings)}
+        return tuple(step for step in target.tool_steps(chosen.settings) if step in asked_steps)
 
     def check_steps(self, targets: Sequence[ChosenTarget]) -> None:
         """An error where a step is asked for that no target has."""
@@ -82,11 +82,11 @@ def synthesise(
         refuse_foreign_code(folder, program, chosen, may_be_edited=False)
         done = target.synthesise(
             program, place, chosen.settings, steps,
-            seconds=order.minutes * 60, raw=raw, said=folder.progress.say,
+            seconds=order.minutes * 60, raw=raw, report=folder.progress.say,
         )  # fmt: skip
         facts = {
             "about": made_of,
-            "findings": [f"{chosen.name}: {said}" for said in done.said],
+            "findings": [f"{chosen.name}: {line}" for line in done.lines],
             "metrics": [asdict(metric) for metric in done.metrics],
             "bitstream": done.bitstream and str(done.bitstream.relative_to(place)),
         }
@@ -94,17 +94,17 @@ def synthesise(
 
     before = folder.read_record(name)
     bitstream = before and before.facts.get("bitstream")
-    gone = bool(bitstream) and not inside(place, str(bitstream)).is_file()
+    is_gone = bool(bitstream) and not inside(place, str(bitstream)).is_file()
     bare = target.leaves_reports and not target.reports(place, chosen.settings)
-    if before and (gone or bare):
+    if before and (is_gone or bare):
         folder.forget(name)  # someone has removed what the tools left
     folder.step(name, reads_of(chosen, Act.TOOLS), {"steps": steps, **made_of}, take_step)
 
 
 def reports(folder: RunFolder, chosen: ChosenTarget) -> None:
     """Whatever reports of tools are in the target's folder, read anew each time."""
-    found = chosen.target.reports(folder.path / chosen.name, chosen.settings)
-    if found:
+    metrics = chosen.target.reports(folder.path / chosen.name, chosen.settings)
+    if metrics:
         folder.note_facts(
-            f"{chosen.name}-reports", {"metrics": [asdict(metric) for metric in found]}
+            f"{chosen.name}-reports", {"metrics": [asdict(metric) for metric in metrics]}
         )

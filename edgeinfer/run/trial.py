@@ -83,9 +83,9 @@ class ProgramTrial:
         if self.count is not None:
             return self.count
         lowered: dict[str, Any] = self.folder.records["lower"].facts["program"]
-        held = evaluate.affordable(part["shape"] for part in lowered["inputs"])
+        affordable = evaluate.affordable(part["shape"] for part in lowered["inputs"])
         macs: int = lowered["macs"]
-        return max(1, min(MOST_SAMPLES, MOST_MACS // max(macs, 1), held))
+        return max(1, min(MOST_SAMPLES, MOST_MACS // max(macs, 1), affordable))
 
     @cached_property
     def most_judged(self) -> int:
@@ -123,49 +123,51 @@ class ProgramTrial:
 
     def simulate(self) -> StepOutcome:
         """The engine against the interpreter."""
-        tried = self.samples.part(0, self.tried)
-        raw = evaluate.raw_inputs(self.program, self.recipe, tried)
-        found = evaluate.try_stages(self.program, raw, self.stages, self.folder.progress.advance)
-        findings = [f"The stages were tried on {tried.about}."]
-        findings += evaluate.saturation(self.program, tried)
+        tried_samples = self.samples.part(0, self.tried)
+        raw = evaluate.raw_inputs(self.program, self.recipe, tried_samples)
+        evaluation = evaluate.try_stages(
+            self.program, raw, self.stages, self.folder.progress.advance
+        )
+        findings = [f"The stages were tried on {tried_samples.about}."]
+        findings += evaluate.saturation(self.program, tried_samples)
         findings += evaluate.inner_saturation(self.program, raw)
         findings += evaluate.dropped_sites(self.program, raw)
         return StepOutcome(
             {
                 "program": self.program.digest,
-                "agreement": [asdict(found.agreement)],
-                "metrics": [asdict(metric) for metric in found.observed],
+                "agreement": [asdict(evaluation.agreement)],
+                "metrics": [asdict(metric) for metric in evaluation.observed],
                 "findings": findings,
             }
         )
 
     def evaluate(self) -> StepOutcome:
         """Float network and Program against the labels, and against each other."""
-        graph, judged = self.model.loaded.graph, self.samples.spread(self.most_judged)
+        graph, judged_samples = self.model.loaded.graph, self.samples.spread(self.most_judged)
         stages = {
-            "float": evaluate.float_outputs(graph, judged),
-            "quantized": evaluate.program_outputs(self.program, self.recipe, judged),
+            "float": evaluate.float_outputs(graph, judged_samples),
+            "quantized": evaluate.program_outputs(self.program, self.recipe, judged_samples),
         }
         accuracy = {}
-        if judged.labels:
-            reference = FloatReference.of(graph, judged, stages["float"])
+        if judged_samples.labels:
+            reference = FloatReference.of(graph, judged_samples, stages["float"])
             own = {"float": None, "quantized": reference}
             accuracy = {
-                stage: asdict(score_with_intervals(graph, outputs, judged, own[stage]))
+                stage: asdict(score_with_intervals(graph, outputs, judged_samples, own[stage]))
                 for stage, outputs in stages.items()
             }
-        tasks = evaluate.tasks(graph, judged)
+        tasks = evaluate.tasks(graph, judged_samples)
         fidelity = evaluate.fidelity(graph, stages["float"], stages["quantized"])
         return StepOutcome(
             {
                 "program": self.program.digest,
-                "data": describe_samples(self.data, judged),
+                "data": describe_samples(self.data, judged_samples),
                 "task": tasks.pop() if len(tasks) == 1 else None,
                 "accuracy": accuracy,
                 "metrics": [asdict(metric) for metric in fidelity],
                 "findings": [
                     *self.samples.findings,
-                    *evaluate.judged_share(len(judged), len(self.samples)),
+                    *evaluate.judged_share(len(judged_samples), len(self.samples)),
                 ],
             }
         )

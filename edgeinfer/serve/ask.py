@@ -88,14 +88,14 @@ def _find_model(client: Client, name: str | None, version: str) -> RemoteModel:
 
 
 def _quantizers(config: Mapping[str, Any]) -> dict[str, Quantizer]:
-    found = {}
+    quantizers = {}
     for key, value in config.get("parameters", {}).items():
         if key.startswith("input."):
             try:
-                found[key.removeprefix("input.")] = Quantizer.parse(value["string_value"])
+                quantizers[key.removeprefix("input.")] = Quantizer.parse(value["string_value"])
             except (FormatError, KeyError):
                 continue  # another server's own parameter
-    return found
+    return quantizers
 
 
 def read_inputs(model: RemoteModel, data: Path) -> dict[str, NDArray[Any]]:
@@ -106,12 +106,12 @@ def read_inputs(model: RemoteModel, data: Path) -> dict[str, NDArray[Any]]:
 def draw_inputs(model: RemoteModel, count: int) -> dict[str, NDArray[Any]]:
     """Numbers drawn evenly over what the inputs hold; from 0 to 1 where the server says nothing."""
     random = np.random.default_rng(SEED)
-    found: dict[str, NDArray[Any]] = {}
+    arrays: dict[str, NDArray[Any]] = {}
     for name, shape in model.inputs.items():
         quantizer = model.quantizers.get(name)
         low, high = (quantizer.type.min, quantizer.type.max) if quantizer else (0.0, 1.0)
-        found[name] = random.uniform(low, high, (count, *shape)).astype(np.float32)
-    return found
+        arrays[name] = random.uniform(low, high, (count, *shape)).astype(np.float32)
+    return arrays
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,9 +76,9 @@ def open_backend(run: Path, name: str, instances: int) -> Iterator[RunnableProgr
 
 def _target_runner(folder: RunFolder, program: Program, name: str) -> Runner:
     kind, _, port = name.partition(":")
-    found = projects.recall_targets(folder, program.digest)
+    recalled = projects.recall_targets(folder, program.digest)
     if kind == BOARD:
-        for chosen in found:
+        for chosen in recalled:
             if chosen.target.has_board(chosen.settings):
                 projects.refuse_foreign_code(folder, program, chosen)
                 return _board_runner(folder.path / chosen.name, chosen, port or None)
@@ -86,11 +86,11 @@ def _target_runner(folder: RunFolder, program: Program, name: str) -> Runner:
             f"{folder.path} holds no design for a board.",
             hint="Compile the model with --target rtl --board ulx3s.",
         )
-    for chosen in found:
+    for chosen in recalled:
         if name in (chosen.name, chosen.target.stage) and chosen.is_simulated:
             projects.refuse_foreign_code(folder, program, chosen)
             return _simulation_runner(folder.path / chosen.name, program, chosen)
-    there = [chosen.target.stage for chosen in found if chosen.is_simulated]
+    there = [chosen.target.stage for chosen in recalled if chosen.is_simulated]
     raise UsageError(
         f"{folder.path} holds nothing that {name!r} could compute with.",
         hint=f"It can be served by {', '.join([ENGINE, *there])}; compile adds targets.",

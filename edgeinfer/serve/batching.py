@@ -43,20 +43,20 @@ class QueueBudget:
     limit_bytes: int
     held_bytes: int = 0
 
-    def take(self, wanted: int) -> None:
+    def take(self, byte_count: int) -> None:
         """Set some aside; an error where none is left."""
-        if self.held_bytes + wanted > self.limit_bytes:
+        if self.held_bytes + byte_count > self.limit_bytes:
             raise RequestError(
                 RequestFault.OVERLOAD,
                 f"The server holds {self.held_bytes / 1e6:.1f} MB of requests and takes "
                 f"{self.limit_bytes / 1e6:.1f} MB at most.",
                 hint="Ask again later.",
             )
-        self.held_bytes += wanted
+        self.held_bytes += byte_count
 
-    def give_back(self, taken: int) -> None:
+    def give_back(self, byte_count: int) -> None:
         """It is free again."""
-        self.held_bytes -= taken
+        self.held_bytes -= byte_count
 
 
 class Batcher:
@@ -86,11 +86,13 @@ class Batcher:
         self, inputs: Mapping[str, WireTensor], outputs: Sequence[OutputPort]
     ) -> Answer:
         """The outputs of one request; it fits the model."""
-        held = max(SMALLEST_HELD_BYTES, sum(tensor.values.nbytes for tensor in inputs.values()))
+        request_bytes = max(
+            SMALLEST_HELD_BYTES, sum(tensor.values.nbytes for tensor in inputs.values())
+        )
         samples = len(next(iter(inputs.values())).values)
         answer: asyncio.Future[Answer] = self._loop.create_future()
         job = Job(inputs, outputs, samples, time.monotonic_ns(), answer)
-        self._budget.take(held)
+        self._budget.take(request_bytes)
         try:
             if self._is_closed:
                 raise self._unloading()
@@ -104,7 +106,7 @@ class Batcher:
                 self._count(-1, job)
             raise
         finally:
-            self._budget.give_back(held)
+            self._budget.give_back(request_bytes)
             del job, answer  # or an error that the one holds would hold them by its traceback
 
     def _count(self, sign: int, job: Job) -> None:
@@ -196,16 +198,16 @@ class Batcher:
 
     def _take(self, most: int, samples: int | None) -> list[Job]:
         """Jobs from the front that make a batch together."""
-        taken: list[Job] = []
+        jobs: list[Job] = []
         total = 0
         for _ in range(most):
             job = self._waiting[0]
-            if taken and samples is not None and total + job.samples > samples:
+            if jobs and samples is not None and total + job.samples > samples:
                 break
-            taken.append(self._waiting.popleft())
+            jobs.append(self._waiting.popleft())
             self._count(-1, job)
             total += job.samples
-        return taken
+        return jobs
 
     def _settle(self, jobs: Sequence[Job], batch: ComputedBatch) -> None:
         waits = []

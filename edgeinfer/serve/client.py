@@ -83,9 +83,9 @@ class Client(ABC):
                 hint="Is it a server of the open inference protocol?",
             ) from None
 
-    def fail(self, status: object, said: str) -> ToolFailedError:
+    def fail(self, status: object, text: str) -> ToolFailedError:
         """The error of an answer that is none."""
-        return ToolFailedError(f"{self.url} answered {status}: {said}")
+        return ToolFailedError(f"{self.url} answered {status}: {text}")
 
 
 class GrpcClient(Client):
@@ -115,8 +115,10 @@ class GrpcClient(Client):
         call = self._channel.unary_unary(f"/{SERVICE}/{procedure}")
         content = self._call(call, request.SerializeToString())
         answer = message_class(f"{procedure}Response").FromString(content)
-        found: dict[str, Any] = json_format.MessageToDict(answer, preserving_proto_field_name=True)
-        return found
+        document: dict[str, Any] = json_format.MessageToDict(
+            answer, preserving_proto_field_name=True
+        )
+        return document
 
     def prepare(self, name: str, version: str, inputs: Sequence[WireTensor]) -> bytes:
         """The request's bytes."""
@@ -188,8 +190,8 @@ class HttpClient(Client):
             return {"models": json.loads(content)}
         path = _model_path(name, version) + ENDS[what]
         _, content = self._exchange(_HttpRequest(path, {}, b""))
-        found: dict[str, Any] = json.loads(content)
-        return {"config": found} if what == "Config" else found
+        document: dict[str, Any] = json.loads(content)
+        return {"config": document} if what == "Config" else document
 
     def prepare(self, name: str, version: str, inputs: Sequence[WireTensor]) -> _HttpRequest:
         """The request's path, headers and body."""

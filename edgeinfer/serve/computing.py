@@ -125,7 +125,7 @@ def cut_samples(samples: Sequence[int], most: int) -> list[tuple[Piece, ...]]:
 def compute_parts(batch: Batch) -> ComputedParts:
     """What one thread does: parts of the batch, until none is left. A job that cannot be computed
     fails alone; an error of what computes, or of the machine, is everyone's and ends nothing."""
-    begun = time.monotonic_ns()
+    begin_ns = time.monotonic_ns()
     computed: list[ComputedPiece] = []
     spent = [0, 0, 0]
     for part in batch.parts:
@@ -137,7 +137,7 @@ def compute_parts(batch: Batch) -> ComputedParts:
                 f"The model {batch.model.name!r} could not be computed: {error}",
             )
             computed += [ComputedPiece(piece, failure) for piece in part]
-    return ComputedParts(tuple(computed), begun, BatchTimes(*spent))
+    return ComputedParts(tuple(computed), begin_ns, BatchTimes(*spent))
 
 
 def _compute_part(batch: Batch, part: Sequence[Piece], spent_ns: list[int]) -> list[ComputedPiece]:
@@ -159,7 +159,7 @@ def _compute_part(batch: Batch, part: Sequence[Piece], spent_ns: list[int]) -> l
         outputs = batch.runner(raw)
         done = time.monotonic_ns()
         values = values_of(batch.model, outputs)
-    found = [
+    pieces = [
         ComputedPiece(piece, errors[i])
         if i in errors
         else ComputedPiece(piece, {name: whole[place] for name, whole in values.items()})
@@ -167,7 +167,7 @@ def _compute_part(batch: Batch, part: Sequence[Piece], spent_ns: list[int]) -> l
     ]
     for i, ns in enumerate((read - start, done - read, time.monotonic_ns() - done)):
         spent_ns[i] += ns
-    return found
+    return pieces
 
 
 def _rows_of(tensor: WireTensor, rows: slice) -> WireTensor:
@@ -208,10 +208,10 @@ def _read_tensors(
 
 def values_of(model: ServedModel, outputs: Mapping[str, Ints]) -> Values:
     """Outputs as they are handed out, by the Program's names."""
-    made = {output.name: output for output in model.program.outputs}
+    outputs_by_name = {output.name: output for output in model.program.outputs}
     values: dict[str, NDArray[Any]] = {}
     for port in model.outputs:
-        raw, output = outputs[port.inside], made[port.inside]
+        raw, output = outputs[port.inside], outputs_by_name[port.inside]
         values[port.inside] = raw
         if port.datatype == REAL:
             real = dequantize(raw, model.program.type(output.value))
@@ -221,10 +221,10 @@ def values_of(model: ServedModel, outputs: Mapping[str, Ints]) -> Values:
 
 def join_parts(jobs: Sequence[Job], threads: Sequence[ComputedParts]) -> ComputedBatch:
     """What all threads together computed."""
-    found: list[list[ComputedPiece]] = [[] for _ in jobs]
+    pieces_by_job: list[list[ComputedPiece]] = [[] for _ in jobs]
     for computed in (piece for parts in threads for piece in parts.pieces):
-        found[computed.piece.job].append(computed)
-    answers = tuple(_join_pieces(job, of) for job, of in zip(jobs, found, strict=True))
+        pieces_by_job[computed.piece.job].append(computed)
+    answers = tuple(_join_pieces(job, of) for job, of in zip(jobs, pieces_by_job, strict=True))
     samples = sum(
         job.samples
         for job, answer in zip(jobs, answers, strict=True)
@@ -247,7 +247,9 @@ def _join_pieces(job: Job, pieces: list[ComputedPiece]) -> Answer | EdgeInferErr
             return computed.result
         results.append(computed.result)
     return tuple(
-        WireTensor(port.name, port.datatype, _join_rows([found[port.inside] for found in results]))
+        WireTensor(
+            port.name, port.datatype, _join_rows([result[port.inside] for result in results])
+        )
         for port in job.outputs
     )
 

@@ -62,10 +62,10 @@ def fault_of(error: BaseException) -> RequestFault:
 
 def message_of(error: BaseException) -> str:
     """What a client is told of an error."""
-    told = str(error)
+    message = str(error)
     if not isinstance(error, EdgeInferError):
-        told = f"This is a bug of edgeinfer ({type(error).__name__}: {error})."
-    return printable(told[:LONGEST_MESSAGE])
+        message = f"This is a bug of edgeinfer ({type(error).__name__}: {error})."
+    return printable(message[:LONGEST_MESSAGE])
 
 
 def without_frames(error: EdgeInferError) -> EdgeInferError:

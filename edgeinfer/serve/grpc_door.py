@@ -210,11 +210,11 @@ def refusal_for(error: BaseException) -> CallRefusal:
     return CallRefusal(grpc.StatusCode[fault_of(error).grpc_name], message_of(error))
 
 
-async def _answer_or_abort(context: grpc.aio.ServicerContext, found: bytes | CallRefusal) -> bytes:
-    if isinstance(found, CallRefusal):
-        await _abort(context, found)
+async def _answer_or_abort(context: grpc.aio.ServicerContext, reply: bytes | CallRefusal) -> bytes:
+    if isinstance(reply, CallRefusal):
+        await _abort(context, reply)
         raise AssertionError("A call goes on after its end.")
-    return found
+    return reply
 
 
 async def _abort(context: grpc.aio.ServicerContext, refusal: CallRefusal) -> None:

@@ -70,13 +70,13 @@ class ProtocolHandler(RequestHandler):
         length = self.request.headers.get("Content-Length", "")
         if not length and "Transfer-Encoding" not in self.request.headers:
             return  # no body
-        wanted = self.state.message_bytes
+        message_bytes = self.state.message_bytes
         if length.isascii() and length.isdecimal():
-            wanted = int(length[:LENGTH_DIGITS])
-        if wanted > self.state.message_bytes:
+            message_bytes = int(length[:LENGTH_DIGITS])
+        if message_bytes > self.state.message_bytes:
             return  # the library refuses it
         try:
-            self.share = await self.state.admission.enter(wanted, self._end_connection)
+            self.share = await self.state.admission.enter(message_bytes, self._end_connection)
         except RequestError as error:
             await self._say(error)
 
@@ -256,18 +256,18 @@ class ProtocolHandler(RequestHandler):
     def _json(self) -> Mapping[str, Any]:
         """The body as a JSON object; an empty one is an empty object."""
         try:
-            found = json.loads(self._body() or b"{}")
+            document = json.loads(self._body() or b"{}")
         except (ValueError, RecursionError):
             raise invalid("The body is not JSON.") from None
-        if not isinstance(found, dict):
+        if not isinstance(document, dict):
             raise invalid("The body is not a JSON object.")
-        return found
+        return document
 
     def _parameters(self) -> Mapping[str, Any]:
-        found = self._json().get("parameters") or {}
-        if not isinstance(found, dict):
+        parameters = self._json().get("parameters") or {}
+        if not isinstance(parameters, dict):
             raise invalid("The body's parameters are not a JSON object.")
-        return found
+        return parameters
 
     def _compress(self, content: bytes) -> bytes:
         """The answer packed, if the client asked for that and for nothing else."""

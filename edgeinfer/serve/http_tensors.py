@@ -81,12 +81,14 @@ def call_of_body(
     if len(rest):
         raise invalid(f"The body goes on for {len(rest)} bytes that belong to no input.")
     as_bytes = request.parameters.get("binary_data_output") is True
-    wanted = {o.name: o.parameters.get("binary_data", as_bytes) is True for o in request.outputs}
+    binary_by_output = {
+        o.name: o.parameters.get("binary_data", as_bytes) is True for o in request.outputs
+    }
     for output in request.outputs:
         _refuse_unsupported(output.parameters)
     names = tuple(output.name for output in request.outputs)
     call = InferCall(model, version, request.id, tuple(tensors), names)
-    return call, lambda name: wanted.get(name, as_bytes)
+    return call, lambda name: binary_by_output.get(name, as_bytes)
 
 
 def _parse(content: bytes) -> HttpInfer:

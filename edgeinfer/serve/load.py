@@ -88,16 +88,16 @@ def load_server(
     latencies = np.array([seconds for log in logs for seconds in log.latencies])
     errors = sum((log.errors for log in logs), Counter[str]())
     if not latencies.size:
-        said = next(iter(errors), "nothing")
-        raise ToolFailedError(f"{url} answered no request in {settings.seconds:g} s: {said}")
-    found = np.percentile(latencies, PERCENTILES) * 1e3
+        reason = next(iter(errors), "nothing")
+        raise ToolFailedError(f"{url} answered no request in {settings.seconds:g} s: {reason}")
+    percentiles_ms = np.percentile(latencies, PERCENTILES) * 1e3
     names = [f"p{percentile}" for percentile in PERCENTILES]
     return LoadResult(
         settings.clients,
         samples,
         latencies.size,
         settings.seconds,
-        dict(zip(names, found.tolist(), strict=True)),
+        dict(zip(names, percentiles_ms.tolist(), strict=True)),
         dict(errors),
     )
 

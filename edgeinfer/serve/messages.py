@@ -244,19 +244,19 @@ def _classes() -> dict[str, Any]:
     file = descriptor_pb2.FileDescriptorProto(
         name="open_inference.proto", package=PACKAGE, syntax="proto3"
     )
-    made: dict[str, Any] = {"": file}
+    message_types: dict[str, Any] = {"": file}
     for name in MESSAGES:  # a message stands after the one that it is inside of
         outer, _, own = name.rpartition(".")
-        inner = made[""].message_type if not outer else made[outer].nested_type
-        made[name] = inner.add(name=own)
+        inner = message_types[""].message_type if not outer else message_types[outer].nested_type
+        message_types[name] = inner.add(name=own)
     for name, values in ENUMERATIONS.items():
         outer, _, own = name.rpartition(".")
-        listed = made[outer].enum_type.add(name=own)
+        listed = message_types[outer].enum_type.add(name=own)
         for value, number in values.items():
             listed.value.add(name=value, number=number)
     for name, fields in MESSAGES.items():
         for number, (field_name, field) in fields.items():
-            _add_field(made[name], f".{PACKAGE}.{name}", number, field_name, field)
+            _add_field(message_types[name], f".{PACKAGE}.{name}", number, field_name, field)
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return {

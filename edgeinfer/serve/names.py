@@ -71,14 +71,14 @@ def names_of(program: Program, file: Mapping[str, NamesPart], path: Path | None)
         "inputs": ([op.name for op in program.inputs], part.inputs),
         "outputs": ([output.name for output in program.outputs], part.outputs),
     }
-    for side, (own, given) in sides.items():
-        for name in given:
+    for side, (own, names_given) in sides.items():
+        for name in names_given:
             if name not in own:
                 raise InputError(
                     f"{path}: {program.name} has no {side[:-1]} {name!r}.",
                     hint=did_you_mean(name, own) or f"Its {side} are {', '.join(own)}.",
                 )
-        outside = [given.get(name, name) for name in own]
+        outside = [names_given.get(name, name) for name in own]
         if len({*outside}) != len(outside) or "" in outside:
             raise InputError(
                 f"{path}: two {side} of {program.name} have one name, or one has none."

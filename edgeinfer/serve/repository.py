@@ -94,9 +94,9 @@ class Repository:
             backend = await asyncio.to_thread(self._open_backend, place)
             programs.add(backend.program.name)
             names = names_of(backend.program, self._names, self.settings.names)
-            known = self._versions.setdefault(names.name, [])
-            place.name, place.version = names.name, len(known) + 1
-            known.append(place)
+            versions = self._versions.setdefault(names.name, [])
+            place.name, place.version = names.name, len(versions) + 1
+            versions.append(place)
             self._begin(place, backend, names)
         refuse_unread(self._names, programs, self.settings.names)
 
@@ -130,10 +130,10 @@ class Repository:
         loaded = {p.version: p.batcher for p in self._versions.get(name, ()) if p.batcher}
         if version and not (version.isascii() and version.isdecimal() and len(version) < 10):
             raise invalid(f"{version[:40]!r} is no version of a model; versions are 1, 2, 3 ...")
-        wanted = int(version) if version else max(loaded, default=0)
-        batcher = loaded.get(wanted)
+        number = int(version) if version else max(loaded, default=0)
+        batcher = loaded.get(number)
         if batcher is None:
-            of = f"version {wanted} of the model" if version else "the model"
+            of = f"version {number} of the model" if version else "the model"
             others = ", ".join(map(repr, sorted({b.model.name for b in self.loaded})))
             raise RequestError(
                 RequestFault.ABSENT,
@@ -166,14 +166,14 @@ class Repository:
     async def infer(self, call: InferCall) -> InferAnswer:
         """Compute a request, and count it."""
         batcher = self.find(call.model, call.version)
-        model, begun = batcher.model, time.monotonic_ns()
-        inputs, wanted = model.fit_inputs(call.inputs), model.choose_outputs(call.outputs)
+        model, begin_ns = batcher.model, time.monotonic_ns()
+        inputs, output_names = model.fit_inputs(call.inputs), model.choose_outputs(call.outputs)
         try:
-            outputs = await batcher.infer(inputs, wanted)
+            outputs = await batcher.infer(inputs, output_names)
         except BaseException as error:
-            batcher.tally.note_failure(_reason_of(error), time.monotonic_ns() - begun)
+            batcher.tally.note_failure(_reason_of(error), time.monotonic_ns() - begin_ns)
             raise
-        batcher.tally.success.add(time.monotonic_ns() - begun)
+        batcher.tally.success.add(time.monotonic_ns() - begin_ns)
         return InferAnswer(model.name, model.version, call.id, outputs)
 
     async def load(self, name: str) -> None:

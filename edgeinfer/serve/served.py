@@ -183,13 +183,13 @@ def serve_program(
     )
     outputs = tuple(
         OutputPort(
-            names.outputs.get(made.name, made.name),
-            made.name,
-            program.shapes[made.value],
-            narrowest_datatype(program.type(made.value)) if raw_outputs else REAL,
-            _meaning(str(program.type(made.value)), made.host, raw_outputs),
+            names.outputs.get(output.name, output.name),
+            output.name,
+            program.shapes[output.value],
+            narrowest_datatype(program.type(output.value)) if raw_outputs else REAL,
+            _meaning(str(program.type(output.value)), output.host, raw_outputs),
         )
-        for made in program.outputs
+        for output in program.outputs
     )
     return ServedModel(names.name, version, program, inputs, outputs, batching, backend)
 
@@ -198,10 +198,14 @@ def _input_quantizer(program: Program, op: Input, recipe: Recipe) -> Quantizer:
     """How the recipe rounds an input; an error where that makes other integers than those which the
     Program reads."""
     quantizer = recipe.activation(op.name) or Quantizer(op.type)
-    made, read = quantizer.type, op.type
-    if made.frac != read.frac or made.raw_min < read.raw_min or read.raw_max < made.raw_max:
+    quantizer_type, read = quantizer.type, op.type
+    if (
+        quantizer_type.frac != read.frac
+        or quantizer_type.raw_min < read.raw_min
+        or read.raw_max < quantizer_type.raw_max
+    ):
         raise InputError(
-            f"The recipe of {program.name} rounds the input {op.name} to {made}, "
+            f"The recipe of {program.name} rounds the input {op.name} to {quantizer_type}, "
             f"and its Program reads {read}: they are not of one run.",
             hint="Compile the model again.",
         )

@@ -133,7 +133,7 @@ class ModelTally:
 
     def figures(self) -> dict[str, int]:
         """The values of `METRICS`, in their order."""
-        found = (
+        values = (
             self.success.count,
             self.inferences,
             self.executions,
@@ -144,7 +144,7 @@ class ModelTally:
             self.requests.compute_infer.ns // 1000,
             self.requests.compute_output.ns // 1000,
         )
-        return dict(zip(METRICS, found, strict=True))
+        return dict(zip(METRICS, values, strict=True))
 
 
 FAILURES = "nv_inference_request_failure"
@@ -174,5 +174,5 @@ def metrics_text(tallies: Iterable[tuple[str, int, ModelTally]]) -> str:
     figures = [(labels, tally.figures()) for labels, tally in rows]
     for metric, (kind, about) in METRICS.items():
         lines += [f"# HELP {metric} {about}", f"# TYPE {metric} {kind}"]
-        lines += [f"{metric}{{{labels}}} {found[metric]}" for labels, found in figures]
+        lines += [f"{metric}{{{labels}}} {values[metric]}" for labels, values in figures]
     return "\n".join([*lines, ""])

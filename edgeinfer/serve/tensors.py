@@ -69,22 +69,22 @@ def tensor_of_numbers(name: str, datatype: str, shape: Sequence[int], numbers: A
     dtype = _dtype_of(name, datatype)
     count = _count(name, shape)
     try:
-        given = np.asarray(numbers)
+        array = np.asarray(numbers)
     except ValueError:
         raise invalid(f"The data of the input {name!r} are no array of numbers.") from None
-    if given.size != count:
+    if array.size != count:
         raise invalid(
-            f"The input {name!r} has {given.size} numbers; the shape {list(shape)} takes {count}."
+            f"The input {name!r} has {array.size} numbers; the shape {list(shape)} takes {count}."
         )
-    wanted = "iuf" if dtype.kind == "f" else "iu"
-    if given.dtype.kind not in wanted and given.size:
+    kinds = "iuf" if dtype.kind == "f" else "iu"
+    if array.dtype.kind not in kinds and array.size:
         raise invalid(f"The data of the input {name!r} are not {datatype} numbers.")
-    if dtype.kind != "f" and given.size:
+    if dtype.kind != "f" and array.size:
         limits = np.iinfo(dtype)
-        if int(given.min()) < limits.min or int(given.max()) > limits.max:
+        if int(array.min()) < limits.min or int(array.max()) > limits.max:
             raise invalid(f"The data of the input {name!r} lie beyond {datatype}.")
     with np.errstate(over="ignore"):  # what float32 does not hold becomes infinite, and is refused
-        return WireTensor(name, datatype, given.astype(dtype).reshape(tuple(shape)))
+        return WireTensor(name, datatype, array.astype(dtype).reshape(tuple(shape)))
 
 
 def bytes_of(tensor: WireTensor) -> bytes:

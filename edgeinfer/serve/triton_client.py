@@ -68,22 +68,22 @@ class TritonClient(Client):
         more: dict[str, Any] = {"as_json": True} if self._is_grpc else {}
         with self._asking():
             if what == "Index":
-                found = self._held.get_model_repository_index(**more)
-                models = found.get("models", []) if self._is_grpc else found
+                index = self._held.get_model_repository_index(**more)
+                models = index.get("models", []) if self._is_grpc else index
                 return {"models": [m for m in models if m.get("state", "READY") == "READY"]}
             answer: dict[str, Any] = getattr(self._held, QUESTIONS[what])(name, version, **more)
         return {"config": answer} if what == "Config" and not self._is_grpc else answer
 
     def prepare(self, name: str, version: str, inputs: Sequence[WireTensor]) -> Any:
         """The arguments of a call."""
-        made = []
+        arguments = []
         with self._asking():
             for tensor in inputs:
-                made.append(
+                arguments.append(
                     self._module.InferInput(tensor.name, list(tensor.values.shape), tensor.datatype)
                 )
-                made[-1].set_data_from_numpy(tensor.values)
-        return name, made, version
+                arguments[-1].set_data_from_numpy(tensor.values)
+        return name, arguments, version
 
     def send(self, prepared: Any) -> Any:
         """Send a request; what the package makes of the answer."""

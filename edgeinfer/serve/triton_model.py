@@ -34,16 +34,18 @@ class TritonPythonModel:
     def execute(self, requests: list[Any]) -> list[Any]:
         """All requests in one go: they are laid together, computed, and taken apart again."""
         triton = importlib.import_module("triton_python_backend_utils")  # it is in Triton alone
-        given = [
+        tensors_of_requests = [
             [triton.get_input_tensor_by_name(each, name).as_numpy() for name in self.inputs]
             for each in requests
         ]
         feeds = {
             name: np.concatenate(tensors)
-            for name, tensors in zip(self.inputs, zip(*given, strict=True), strict=True)
+            for name, tensors in zip(
+                self.inputs, zip(*tensors_of_requests, strict=True), strict=True
+            )
         }
-        ends = np.cumsum([len(tensors[0]) for tensors in given])[:-1]
-        found = [np.split(whole, ends) for whole in self.session.run(self.outputs, feeds)]
+        ends = np.cumsum([len(tensors[0]) for tensors in tensors_of_requests])[:-1]
+        results = [np.split(whole, ends) for whole in self.session.run(self.outputs, feeds)]
         return [
             triton.InferenceResponse(
                 [
@@ -52,5 +54,5 @@ class TritonPythonModel:
                     if name in each.requested_output_names()
                 ]
             )
-            for each, parts in zip(requests, zip(*found, strict=True), strict=True)
+            for each, parts in zip(requests, zip(*results, strict=True), strict=True)
         ]

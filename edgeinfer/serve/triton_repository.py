@@ -108,9 +108,9 @@ def repository_config(program: Program, name: str, format_: RepositoryFormat) ->
         **{
             side: [
                 {"name": port, "data_type": "TYPE_INT64", "dims": list(shape)}
-                for port, shape, _ in found
+                for port, shape, _ in port_list
             ]
-            for side, found in ports.items()
+            for side, port_list in ports.items()
         },
         "instance_group": [{"count": 1, "kind": "KIND_CPU"}],
         "dynamic_batching": {"preferred_batch_size": [batching.batch]},

@@ -22,7 +22,7 @@ def cut_request(content: bytes) -> tuple[bytes, list[memoryview] | None]:
     if len(content) <= LARGEST_UNCUT:
         return content, None
     view, rest, raw = memoryview(content), [], []
-    at = kept = 0
+    at = copied = 0
     while at < len(content):
         begin = at
         key, at = _read_varint(content, at)
@@ -34,15 +34,15 @@ def cut_request(content: bytes) -> tuple[bytes, list[memoryview] | None]:
         elif kind == BYTES:
             length, at = _read_varint(content, at)
             if number == RAW_INPUT_CONTENTS:
-                rest.append(view[kept:begin])
+                rest.append(view[copied:begin])
                 raw.append(view[at : at + length])
-                kept = at + length
+                copied = at + length
             at += length if at >= 0 else 0
         else:
             at += SIZES[kind]
         if not begin < at <= len(content):
             return content, None
-    rest.append(view[kept:])
+    rest.append(view[copied:])
     return b"".join(rest), raw
 
 

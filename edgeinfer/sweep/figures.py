@@ -25,17 +25,19 @@ def front_figures(
 ) -> list[Figure]:
     """The first objective against each of the others."""
     first, *others = study.objectives
-    told = [each for each in trials if not each.error and not each.cut_short]
-    found = []
+    complete = [each for each in trials if not each.error and not each.cut_short]
+    pairs = []
     for other in others:
-        known = [each for each in told if _has_figure(each, first) and _has_figure(each, other)]
-        if len(known) > 1:
-            found.append(_front(first, other, known, [e for e in front if e in known]))
-    return found
+        comparable = [
+            each for each in complete if _has_figure(each, first) and _has_figure(each, other)
+        ]
+        if len(comparable) > 1:
+            pairs.append(_front(first, other, comparable, [e for e in front if e in comparable]))
+    return pairs
 
 
-def _has_figure(carried: TrialOutcome, objective: Objective) -> bool:
-    return math.isfinite(carried.figures.get(objective.figure, math.nan))
+def _has_figure(outcome: TrialOutcome, objective: Objective) -> bool:
+    return math.isfinite(outcome.figures.get(objective.figure, math.nan))
 
 
 def _front(
@@ -97,9 +99,9 @@ def _scale(values: Sequence[float], start: float, stop: float) -> AxisScale:
     return over(values, start, stop, logarithmic=spread)
 
 
-def _about(carried: TrialOutcome) -> str:
-    figures = ", ".join(f"{name} {words.number(v, 4)}" for name, v in carried.figures.items())
-    point = ", ".join(f"{knob_title(name)} {value}" for name, value in carried.point.items())
+def _about(outcome: TrialOutcome) -> str:
+    figures = ", ".join(f"{name} {words.number(v, 4)}" for name, v in outcome.figures.items())
+    point = ", ".join(f"{knob_title(name)} {value}" for name, value in outcome.point.items())
     return f"{figures}: {point}"
 
 
@@ -107,9 +109,11 @@ def parallel_figure(
     study: Study, trials: Sequence[TrialOutcome], front: Sequence[TrialOutcome]
 ) -> Figure | None:
     """A line for each trial through its knobs to its objectives; the front's stand out."""
-    told = [e for e in trials if not e.error and all(_has_figure(e, o) for o in study.objectives)]
-    told = told[:MOST_LINES]
-    if len(told) < 2:
+    complete = [
+        e for e in trials if not e.error and all(_has_figure(e, o) for o in study.objectives)
+    ]
+    complete = complete[:MOST_LINES]
+    if len(complete) < 2:
         return None
     knobs = [knob for knob in study.knobs if len(knob.values) > 1]
     axes = len(knobs) + len(study.objectives)
@@ -118,18 +122,18 @@ def parallel_figure(
     columns: list[Mapping[str, float]] = []
     for x, knob in zip(places, knobs, strict=False):
         rows = {value: _row(number, len(knob.values)) for number, value in enumerate(knob.values)}
-        columns.append({each.key: rows[each.point[knob.name]] for each in told})
+        columns.append({each.key: rows[each.point[knob.name]] for each in complete})
         labels = [(rows[value], str(value)) for value in knob.values]
         marks += _axis(x, knob_title(knob.name), labels)
     for x, objective in zip(places[len(knobs) :], study.objectives, strict=True):
         top, bottom = BOTTOM, TOP + 20
         if objective.direction is Direction.MINIMIZE:  # what is better is higher up
             top, bottom = bottom, top
-        scale = _scale([each.figures[objective.figure] for each in told], top, bottom)
-        columns.append({e.key: scale.place(e.figures[objective.figure]) for e in told})
+        scale = _scale([each.figures[objective.figure] for each in complete], top, bottom)
+        columns.append({e.key: scale.place(e.figures[objective.figure]) for e in complete})
         marks += _axis(x, objective.figure, scale.ticks())
     best = {each.key for each in front}
-    for each in sorted(told, key=lambda each: each.key in best):
+    for each in sorted(complete, key=lambda each: each.key in best):
         points = tuple((x, column[each.key]) for x, column in zip(places, columns, strict=True))
         marks.append(Line(points, "front c0" if each.key in best else "grid", _about(each)))
     sentence = "Each line is a trial, from its settings on the left to its figures on the right."
@@ -153,13 +157,13 @@ def _axis(x: float, title: str, labels: Sequence[tuple[float, str]]) -> list[Mar
 
 def importance_figure(study: Study, shares: Mapping[str, Mapping[str, float]]) -> Figure | None:
     """Bars: of each objective's variance, the share that each knob accounts for alone."""
-    known = {name: row for name, row in shares.items() if any(row.values())}
-    if not known:
+    varying = {name: row for name, row in shares.items() if any(row.values())}
+    if not varying:
         return None
     marks: list[Mark] = []
     y = TOP
     left, right = 260.0, 900.0
-    for figure, row in known.items():
+    for figure, row in varying.items():
         marks.append(Label(20, y + 12, figure, "strong"))
         y += ROW
         for name, share in sorted(row.items(), key=lambda item: -item[1]):
@@ -172,10 +176,10 @@ def importance_figure(study: Study, shares: Mapping[str, Mapping[str, float]]) -
             ]
             y += ROW
         y += 10
-    best = {figure: max(row, key=lambda name: row[name]) for figure, row in known.items()}
-    told = [f"{figure} depends most on {knob_title(name)}" for figure, name in best.items()]
+    best = {figure: max(row, key=lambda name: row[name]) for figure, row in varying.items()}
+    texts = [f"{figure} depends most on {knob_title(name)}" for figure, name in best.items()]
     note = "Of few trials this tells little; what knobs do together is in no bar."
-    sentence = f"{words.join_words(told)}."
+    sentence = f"{words.join_words(texts)}."
     return Figure("importance", "What matters", sentence, WIDTH, y, tuple(marks), note)
 
 

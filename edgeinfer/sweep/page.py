@@ -43,7 +43,7 @@ class FinishedStudy:
 
     folder: Path
     study: Study
-    told: dict[str, Any]
+    record: dict[str, Any]
     trials: tuple[TrialOutcome, ...]
     front: tuple[TrialOutcome, ...]
     store: Path
@@ -54,26 +54,26 @@ def read_study_folder(folder: Path) -> FinishedStudy:
     path = folder / STUDY
     refuse_links(folder)
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        if told["schema_version"] != SCHEMA_VERSION:
-            raise ValueError(f"its version is {told['schema_version']}")
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if document["schema_version"] != SCHEMA_VERSION:
+            raise ValueError(f"its version is {document['schema_version']}")
         study = read(folder / TEXT)
-        trials = tuple(from_dict(each) for each in told["trials"])
+        trials = tuple(from_dict(each) for each in document["trials"])
         by_key = {each.key: each for each in trials}
-        front = tuple(by_key[key] for key in told["front"])
-        _check(study, told, trials, front)
-        store = Path(told["store"])
+        front = tuple(by_key[key] for key in document["front"])
+        _check(study, document, trials, front)
+        store = Path(document["store"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
             f"{path} is not a finished study: {error}.",
             hint="Finish it with the same edgeinfer sweep command and --resume.",
         ) from None
-    return FinishedStudy(folder, study, told, trials, front, store)
+    return FinishedStudy(folder, study, document, trials, front, store)
 
 
 def _check(
     study: Study,
-    told: dict[str, Any],
+    document: dict[str, Any],
     trials: Sequence[TrialOutcome],
     front: Sequence[TrialOutcome],
 ) -> None:
@@ -86,86 +86,93 @@ def _check(
         for objective in study.objectives:
             if objective.figure not in each.figures:
                 raise ValueError(f"the trial {each.key} on the front has no {objective.figure}")
-    numbers = [told["seconds"], told["failed"], told["cut_short"], *told["saving"].values()]
-    numbers += [share for found in told["importances"].values() for share in found.values()]
+    numbers = [
+        document["seconds"],
+        document["failed"],
+        document["cut_short"],
+        *document["saving"].values(),
+    ]
+    numbers += [share for by_knob in document["importances"].values() for share in by_knob.values()]
     if not all(isinstance(number, int | float) for number in numbers):
         raise ValueError("a figure of it is not a number")
-    if told["saving"]:
-        _ = [told["saving"][name] for name in ("compiled", "of", "seconds", "seconds_without")]
+    if document["saving"]:
+        _ = [document["saving"][name] for name in ("compiled", "of", "seconds", "seconds_without")]
 
 
-def write_page(held: FinishedStudy) -> list[Path]:
+def write_page(finished: FinishedStudy) -> list[Path]:
     """The page, its pictures as files, and the table of trials; what was written."""
-    figures = _figures(held)
+    figures = _figures(finished)
     written = {
-        held.folder / PAGE: html(held, figures),
-        held.folder / CSV: csv_text(held),
-        **{held.folder / PICTURES / f"{each.name}.svg": svg_file(each) for each in figures},
+        finished.folder / PAGE: html(finished, figures),
+        finished.folder / CSV: csv_text(finished),
+        **{finished.folder / PICTURES / f"{each.name}.svg": svg_file(each) for each in figures},
     }
     for path, content in written.items():
         write_file(path, content)
     return list(written)
 
 
-def _figures(held: FinishedStudy) -> list[Figure]:
-    study = held.study
+def _figures(finished: FinishedStudy) -> list[Figure]:
+    study = finished.study
     drawn = [
-        parallel_figure(study, held.trials, held.front),
-        importance_figure(study, held.told["importances"]),
+        parallel_figure(study, finished.trials, finished.front),
+        importance_figure(study, finished.record["importances"]),
     ]
-    fronts = front_figures(study, held.trials, held.front)
+    fronts = front_figures(study, finished.trials, finished.front)
     return [*fronts, *(each for each in drawn if each is not None)]
 
 
-def html(held: FinishedStudy, figures: Sequence[Figure]) -> str:
+def html(finished: FinishedStudy, figures: Sequence[Figure]) -> str:
     """The page."""
     fronts = tuple(each for each in figures if each.name.startswith("front-"))
     others = tuple(each for each in figures if each not in fronts)
     sections = [
-        Section("front", "The front", figures=fronts, tables=(table(held, held.front, "front"),)),
+        Section(
+            "front", "The front", figures=fronts, tables=(table(finished, finished.front, "front"),)
+        ),
         Section("knobs", "Settings", figures=others),
-        Section("trials", "All trials", tables=(table(held, held.trials, "trials"),)),
-        Section("study", "The study", facts=_facts(held)),
+        Section("trials", "All trials", tables=(table(finished, finished.trials, "trials"),)),
+        Section("study", "The study", facts=_facts(finished)),
     ]
     return html_page(
         "study.html.j2",
         {
-            "title": f"{held.folder.name}: a study by edgeinfer",
-            "name": held.folder.name,
-            "line": headline(held),
+            "title": f"{finished.folder.name}: a study by edgeinfer",
+            "name": finished.folder.name,
+            "line": headline(finished),
             "sections": [each for each in sections if each.figures or each.tables or each.facts],
             "foot": f"Made by edgeinfer {__version__}.",
         },
     )
 
 
-def headline(held: FinishedStudy) -> str:
+def headline(finished: FinishedStudy) -> str:
     """One sentence: what was tried, and what is best."""
-    tried = words.count_noun(len(held.trials), "trial")
-    if not held.front:
-        return f"{tried}, none of them within the budgets."
-    first = held.study.objectives[0]
-    best = held.front[0].figures[first.figure]
+    trials_text = words.count_noun(len(finished.trials), "trial")
+    if not finished.front:
+        return f"{trials_text}, none of them within the budgets."
+    first = finished.study.objectives[0]
+    best = finished.front[0].figures[first.figure]
     return (
-        f"{tried}, {len(held.front)} of them on the front; the best {first.figure} is "
+        f"{trials_text}, {len(finished.front)} of them on the front; the best {first.figure} is "
         f"{words.number(best, 4)}."
     )
 
 
-def _facts(held: FinishedStudy) -> tuple[tuple[str, str], ...]:
-    study, told = held.study, held.told
+def _facts(finished: FinishedStudy) -> tuple[tuple[str, str], ...]:
+    study, record = finished.study, finished.record
     facts = [
         ("models", ", ".join(Path(model).name for model in study.models)),
         ("targets", ", ".join(study.targets)),
         ("devices", ", ".join(study.devices) or "the targets' own"),
         ("strategy", f"{study.strategy}, seed {study.seed}"),
         ("points in all", f"{study.size:,}"),
-        ("time", words.seconds(told["seconds"])),
-        ("failed", str(told["failed"])),
-        ("cut short by a budget", str(told["cut_short"])),
+        ("time", words.seconds(record["seconds"])),
+        ("failed", str(record["failed"])),
+        ("cut short by a budget", str(record["cut_short"])),
     ]
-    if told["saving"]:
-        saved = told["saving"]
+    if record["saving"]:
+        saved = record["saving"]
         facts.append(
             (
                 "cheap first",
@@ -177,10 +184,10 @@ def _facts(held: FinishedStudy) -> tuple[tuple[str, str], ...]:
     return tuple(facts)
 
 
-def table(held: FinishedStudy, trials: Sequence[TrialOutcome], name: str) -> ReportTable:
+def table(finished: FinishedStudy, trials: Sequence[TrialOutcome], name: str) -> ReportTable:
     """A row for each trial, with a link to its own report."""
-    study = held.study
-    figures = list(dict.fromkeys(figure for each in held.trials for figure in each.figures))
+    study = finished.study
+    figures = list(dict.fromkeys(figure for each in finished.trials for figure in each.figures))
     columns = [
         Column("trial"),
         *(Column(figure, numeric=True) for figure in figures),
@@ -190,7 +197,7 @@ def table(held: FinishedStudy, trials: Sequence[TrialOutcome], name: str) -> Rep
     ]
     rows = []
     for each in trials:
-        cells = [Cell(each.key[:8], link=_link(held, each))]
+        cells = [Cell(each.key[:8], link=_link(finished, each))]
         cells += [figure(each.figures.get(name)) for name in figures]
         cells += [_value(each, knob.name) for knob in study.knobs]
         beyond = f"beyond {', '.join(each.over)}" if each.over else ""
@@ -204,32 +211,32 @@ def table(held: FinishedStudy, trials: Sequence[TrialOutcome], name: str) -> Rep
     return ReportTable(name, caption, kept, held_rows)
 
 
-def _value(carried: TrialOutcome, knob: str) -> Cell:
-    value = carried.point[knob]
+def _value(outcome: TrialOutcome, knob: str) -> Cell:
+    value = outcome.point[knob]
     order = float(value) if isinstance(value, int | float) else None
     return Cell(str(value), order)
 
 
-def _link(held: FinishedStudy, carried: TrialOutcome) -> str:
+def _link(finished: FinishedStudy, outcome: TrialOutcome) -> str:
     """A trial's report, or where there is none its result, from the page's folder."""
     for name in (REPORT, "result.json"):
-        path = held.store / carried.key / name
+        path = finished.store / outcome.key / name
         if path.is_file():
-            return Path(os.path.relpath(path, held.folder)).as_posix()
+            return Path(os.path.relpath(path, finished.folder)).as_posix()
     return ""
 
 
-def csv_text(held: FinishedStudy) -> str:
+def csv_text(finished: FinishedStudy) -> str:
     """All trials, one a line."""
-    rows = records(held)
+    rows = records(finished)
     head = list(rows[0]) if rows else ["key"]
     return as_csv([head, *([row[name] for name in head] for row in rows)])
 
 
-def records(held: FinishedStudy) -> list[dict[str, Any]]:
+def records(finished: FinishedStudy) -> list[dict[str, Any]]:
     """All trials as flat rows: settings, figures, what happened."""
-    figures = list(dict.fromkeys(name for each in held.trials for name in each.figures))
-    best = {each.key for each in held.front}
+    figures = list(dict.fromkeys(name for each in finished.trials for name in each.figures))
+    best = {each.key for each in finished.front}
     return [
         {
             "key": each.key,
@@ -240,33 +247,33 @@ def records(held: FinishedStudy) -> list[dict[str, Any]]:
             "error": each.error,
             "seconds": each.seconds,
         }
-        for each in held.trials
+        for each in finished.trials
     ]
 
 
-def write_parquet(held: FinishedStudy, path: Path) -> None:
+def write_parquet(finished: FinishedStudy, path: Path) -> None:
     """The same rows as Parquet."""
     pyarrow = _tables("pyarrow")
     import pyarrow.parquet as parquet
 
-    rows = pyarrow.Table.from_pylist(records(held))
+    rows = pyarrow.Table.from_pylist(records(finished))
     sink = io.BytesIO()
     parquet.write_table(rows, sink)
     write_file(path, sink.getvalue())
 
 
-def query_trials(held: FinishedStudy, sql: str) -> list[dict[str, Any]]:
+def query_trials(finished: FinishedStudy, sql: str) -> list[dict[str, Any]]:
     """What a question in SQL about the table `trials` yields."""
     duckdb, pyarrow = _tables("duckdb"), _tables("pyarrow")
     connection = duckdb.connect(":memory:", config={"enable_external_access": "false"})
     try:
-        connection.register("trials", pyarrow.Table.from_pylist(records(held)))
+        connection.register("trials", pyarrow.Table.from_pylist(records(finished)))
         answer = connection.execute(sql)
         names = [column[0] for column in answer.description]
         return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
     except duckdb.Error as error:
-        said = str(error).partition("\n")[0]
-        raise UsageError(f"The question cannot be answered: {said}.") from None
+        message = str(error).partition("\n")[0]
+        raise UsageError(f"The question cannot be answered: {message}.") from None
     finally:
         connection.close()
 

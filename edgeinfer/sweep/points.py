@@ -33,22 +33,24 @@ Walk = Generator[list[Point], list[TrialOutcome], None]
 
 def explore_points(study: Study, answers: Answers, over: Callable[[], bool]) -> list[TrialOutcome]:
     """All trials of a study, in the order in which they were proposed, until its end or `over`."""
-    found: dict[Point, TrialOutcome] = {}
+    outcomes_by_point: dict[Point, TrialOutcome] = {}
     idle = 0
     walk = _walk(study)
     batch = next(walk, None)
-    while batch is not None and len(found) < study.trials and idle < IDLE and not over():
-        fresh = [point for point in dict.fromkeys(batch) if point not in found]
-        fresh = fresh[: study.trials - len(found)]
+    while (
+        batch is not None and len(outcomes_by_point) < study.trials and idle < IDLE and not over()
+    ):
+        fresh = [point for point in dict.fromkeys(batch) if point not in outcomes_by_point]
+        fresh = fresh[: study.trials - len(outcomes_by_point)]
         idle = 0 if fresh else idle + 1
-        for point, carried in zip(fresh, answers(fresh), strict=True):
-            found[point] = carried
-        told = [found[point] for point in batch if point in found]
+        for point, outcome in zip(fresh, answers(fresh), strict=True):
+            outcomes_by_point[point] = outcome
+        outcomes = [outcomes_by_point[point] for point in batch if point in outcomes_by_point]
         try:
-            batch = walk.send(told)
+            batch = walk.send(outcomes)
         except StopIteration:
             break
-    return list(found.values())
+    return list(outcomes_by_point.values())
 
 
 def _walk(study: Study) -> Walk:
@@ -77,23 +79,23 @@ def _grid(study: Study) -> Walk:
 def _random(study: Study) -> Walk:
     """Points drawn without one twice: numbers of the grid, in an order that the seed decides."""
     generator = np.random.default_rng(study.seed)
-    seen: set[int] = set()
-    while len(seen) < study.size:
+    numbers: set[int] = set()
+    while len(numbers) < study.size:
         drawn: list[int] = []
-        while len(drawn) < BATCH and len(seen) < study.size:
+        while len(drawn) < BATCH and len(numbers) < study.size:
             number = int(generator.integers(study.size))
-            if number not in seen:
-                seen.add(number)
+            if number not in numbers:
+                numbers.add(number)
                 drawn.append(number)
         yield [_number_point(study.knobs, number) for number in drawn]
 
 
 def _number_point(knobs: Sequence[StudyKnob], number: int) -> Point:
-    found = []
+    numbers = []
     for knob in knobs:
         number, place = divmod(number, len(knob.values))
-        found.append((knob.name, knob.values[place]))
-    return tuple(found)
+        numbers.append((knob.name, knob.values[place]))
+    return tuple(numbers)
 
 
 def _sampler_walk(study: Study) -> Walk:
@@ -107,14 +109,14 @@ def _sampler_walk(study: Study) -> Walk:
         n_startup_trials=2 * BATCH,
     )
     directions = [optuna.study.StudyDirection[each.direction.name] for each in study.objectives]
-    held = optuna.create_study(directions=directions, sampler=sampler)
+    sampler_study = optuna.create_study(directions=directions, sampler=sampler)
     while True:
-        asked = [held.ask() for _ in range(BATCH)]
-        points = [_propose_point(study, trial) for trial in asked]
+        trials = [sampler_study.ask() for _ in range(BATCH)]
+        points = [_propose_point(study, trial) for trial in trials]
         answers = yield points
         by_point: dict[Point, TrialOutcome] = {tuple(each.point.items()): each for each in answers}
-        for trial, point in zip(asked, points, strict=True):
-            _tell(held, trial, study, by_point.get(point))
+        for trial, point in zip(trials, points, strict=True):
+            _tell(sampler_study, trial, study, by_point.get(point))
 
 
 def _propose_point(study: Study, trial: optuna.Trial) -> Point:
@@ -126,27 +128,27 @@ def _propose_point(study: Study, trial: optuna.Trial) -> Point:
 
 
 def _tell(
-    held: optuna.Study, trial: optuna.Trial, study: Study, carried: TrialOutcome | None
+    sampler_study: optuna.Study, trial: optuna.Trial, study: Study, outcome: TrialOutcome | None
 ) -> None:
     import optuna
 
-    values = None if carried is None else worth(study, carried)
-    if carried is not None:
-        for figure, beyond in _beyond(study, carried):
+    values = None if outcome is None else worth(study, outcome)
+    if outcome is not None:
+        for figure, beyond in _beyond(study, outcome):
             trial.set_constraint(figure, beyond)
     if values is None or not all(math.isfinite(value) for value in values):
-        held.tell(trial, state=optuna.trial.TrialState.FAIL)
+        sampler_study.tell(trial, state=optuna.trial.TrialState.FAIL)
         return
     signed = [
         -value if objective.direction is Direction.MAXIMIZE else value
         for value, objective in zip(values, study.objectives, strict=True)
     ]
-    held.tell(trial, signed)
+    sampler_study.tell(trial, signed)
 
 
-def _beyond(study: Study, carried: TrialOutcome) -> Iterator[tuple[str, float]]:
+def _beyond(study: Study, outcome: TrialOutcome) -> Iterator[tuple[str, float]]:
     """How far each budget is broken; 0 where it is kept."""
     for budget in study.budgets:
-        value = carried.figures.get(budget.figure)
+        value = outcome.figures.get(budget.figure)
         if value is not None:
             yield budget.figure, max(value - budget.most, budget.least - value, 0.0)

@@ -35,10 +35,10 @@ SCHEMA_VERSION = 1
 class StudyWatcher(Protocol):
     """Whoever watches a study."""
 
-    def begun(self, study: Study, known: int) -> None:
+    def begun(self, study: Study, finished_trials: int) -> None:
         """The study begins, with so many trials known already."""
 
-    def done(self, carried: TrialOutcome, cached: bool, best: Sequence[TrialOutcome]) -> None:
+    def done(self, outcome: TrialOutcome, cached: bool, best: Sequence[TrialOutcome]) -> None:
         """A trial is done, or known; the front is this now."""
 
 
@@ -53,31 +53,31 @@ class StudyProgress:
     watcher: StudyWatcher
     book: Journal[TrialOutcome]
     began: float
-    known: dict[tuple[str, bool], TrialOutcome] = field(default_factory=dict)
+    outcomes: dict[tuple[str, bool], TrialOutcome] = field(default_factory=dict)
     trials: list[TrialOutcome] = field(default_factory=list)
     resumed: int = 0  # trials that the journal knew
 
     def answers(self, points: Sequence[Point], *, deep: bool = False) -> list[TrialOutcome]:
         """What comes of points, in their order; what is known is not done again."""
         jobs = [self._job(point, deep) for point in points]
-        missing = [job for job in jobs if (job.key, deep) not in self.known]
+        missing = [job for job in jobs if (job.key, deep) not in self.outcomes]
         for job in jobs:
             if job not in missing:
                 self.resumed += 1
-                self._tell(self.known[job.key, deep], cached=True)
+                self._tell(self.outcomes[job.key, deep], cached=True)
         if missing:
             self.workers.carry_out(missing, self._written)
-        return [self.known[job.key, deep] for job in jobs]
+        return [self.outcomes[job.key, deep] for job in jobs]
 
-    def _written(self, carried: TrialOutcome) -> None:
-        self.book.add(carried)
-        self.known[carried.key, carried.deep] = carried
-        self._tell(carried, cached=False)
+    def _written(self, outcome: TrialOutcome) -> None:
+        self.book.add(outcome)
+        self.outcomes[outcome.key, outcome.deep] = outcome
+        self._tell(outcome, cached=False)
 
-    def _tell(self, carried: TrialOutcome, *, cached: bool) -> None:
-        if not carried.deep:
-            self.trials.append(carried)
-        self.watcher.done(carried, cached, front(self.study, self.trials))
+    def _tell(self, outcome: TrialOutcome, *, cached: bool) -> None:
+        if not outcome.deep:
+            self.trials.append(outcome)
+        self.watcher.done(outcome, cached, front(self.study, self.trials))
 
     def _job(self, point: Point, deep: bool) -> TrialJob:
         model = str(dict(point).get("model", self.study.models[0]))
@@ -85,12 +85,12 @@ class StudyProgress:
         named = model
         if not is_name(model):
             path = Path(model)
-            files = {name: str(held) for name, held in files_of(path).items()}
+            files = {name: str(data_files) for name, data_files in files_of(path).items()}
             named = path.name
         data = None
         if self.study.data is not None:
-            held, data = files_of_data(Path(self.study.data))
-            files |= held
+            data_files, data = files_of_data(Path(self.study.data))
+            files |= data_files
         return TrialJob(self.study, point, named, files, str(self.store), deep, data)
 
     @property
@@ -115,20 +115,20 @@ def carry_out(
     with open_journal(folder / JOURNAL, LINES) as book:
         _same(folder, text, book, resume=resume)
         write_file(folder / TEXT, text)
-        known = {(each.key, each.deep): each for each in book.outcomes}
+        outcomes = {(each.key, each.deep): each for each in book.outcomes}
         progress = StudyProgress(
-            study, folder, store, workers, watcher, book, time.monotonic(), known
+            study, folder, store, workers, watcher, book, time.monotonic(), outcomes
         )
-        watcher.begun(study, len(known))
+        watcher.begun(study, len(outcomes))
         trials = explore_points(study, progress.answers, lambda: progress.spent)
         best = front(study, trials)
         deep = []
         if study.compile_best and best:
             points = [tuple(each.point.items()) for each in best[: study.compile_best]]
             deep = progress.answers(points, deep=True)
-        told = summary(progress, trials, best, deep)
-        write_file(folder / STUDY, json.dumps(told, indent=1) + "\n")
-    return told
+        document = summary(progress, trials, best, deep)
+        write_file(folder / STUDY, json.dumps(document, indent=1) + "\n")
+    return document
 
 
 def check_study(study: Study) -> None:
@@ -137,15 +137,15 @@ def check_study(study: Study) -> None:
         files_of(resolve(Path(model)) if is_name(model) else existing(Path(model)))
     if study.data is not None:
         open_data(Path(study.data))
-    known = Vocabulary(figures()).names
+    names = Vocabulary(figures()).names
     _refuse_idle_knobs(study)
     named = [*(each.figure for each in study.objectives), *(each.figure for each in study.budgets)]
     for name in named:
         figure = name.rpartition(".")[2]
-        if figure not in known:
+        if figure not in names:
             raise UsageError(
                 f"No run has a figure {name!r}.",
-                hint=did_you_mean(figure, known) or "docs/gates.md lists the figures.",
+                hint=did_you_mean(figure, names) or "docs/gates.md lists the figures.",
             )
 
 

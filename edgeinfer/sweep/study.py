@@ -93,8 +93,8 @@ class Study:
     @property
     def digest(self) -> str:
         """The content hash: a study that is resumed is the same."""
-        told = json.dumps(asdict(self), sort_keys=True)
-        return hashlib.sha256(told.encode()).hexdigest()
+        text = json.dumps(asdict(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     @property
     def size(self) -> int:
@@ -118,12 +118,12 @@ def read(path: Path) -> Study:
     """Read a study's file; models and data are beside it unless they are reference models."""
     existing(path)
     try:
-        told = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(
             f"{path} is not a study: {error}.", hint="docs/studies.md shows one."
         ) from None
-    return _Reader(path).study(told)
+    return _Reader(path).study(document)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +132,9 @@ class _Reader:
 
     path: Path
 
-    def study(self, told: Mapping[str, Any]) -> Study:
-        self.only(told, ("study", "space", "objective", "budget"), "the file")
-        head = self.table(told, "study")
+    def study(self, document: Mapping[str, Any]) -> Study:
+        self.only(document, ("study", "space", "objective", "budget"), "the file")
+        head = self.table(document, "study")
         fields: dict[str, Callable[[Any, str], Any]] = {
             "model": self.text, "data": self.text, "target": self.texts, "device": self.texts,
             "strategy": self.choice(SamplingStrategy), "trials": self.count, "minutes": self.number,
@@ -143,24 +143,24 @@ class _Reader:
             "tool_minutes": self.number, "resources": self.pairs,
         }  # fmt: skip
         self.only(head, tuple(fields), "[study]")
-        found: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         for name, value in head.items():
-            found[name] = fields[name](value, f"study.{name}")
-        knobs = self.knobs(self.table(told, "space"))
+            values[name] = fields[name](value, f"study.{name}")
+        knobs = self.knobs(self.table(document, "space"))
         models = next((knob.values for knob in knobs if knob.name == "model"), None)
-        if models is None and "model" not in found:
+        if models is None and "model" not in values:
             raise self.wrong("study.model", "names no model")
-        named = [self.place(str(model)) for model in (models or [found["model"]])]
-        if "data" in found:
-            found["data"] = self.beside(found["data"])
-        found |= {"targets": found.pop("target", (DEFAULT,)), "devices": found.pop("device", ())}
-        found.pop("model", None)
+        named = [self.place(str(model)) for model in (models or [values["model"]])]
+        if "data" in values:
+            values["data"] = self.beside(values["data"])
+        values |= {"targets": values.pop("target", (DEFAULT,)), "devices": values.pop("device", ())}
+        values.pop("model", None)
         study = Study(
             tuple(named),
             tuple(knob for knob in knobs if len(knob.values) > 1 or knob.name != "model"),
-            self.objectives(told.get("objective")),
-            self.budgets(told.get("budget", {})),
-            **found,
+            self.objectives(document.get("objective")),
+            self.budgets(document.get("budget", {})),
+            **values,
         )
         if study.strategy is SamplingStrategy.GRID and study.size > MOST_POINTS:
             raise self.wrong("space", f"has {study.size:,} points, too many for a grid")
@@ -174,12 +174,12 @@ class _Reader:
         """A path that is told from the study's folder, links left as they are."""
         return os.path.normpath(self.path.parent.absolute() / path)
 
-    def knobs(self, told: Mapping[str, Any]) -> list[StudyKnob]:
-        found = []
-        for name, values in told.items():
+    def knobs(self, table: Mapping[str, Any]) -> list[StudyKnob]:
+        knobs = []
+        for name, values in table.items():
             if name == "bits":
-                groups = self.table(told, "bits", "space.bits")
-                found += [
+                groups = self.table(table, "bits", "space.bits")
+                knobs += [
                     StudyKnob(
                         BITS + pattern, self.values(widths, f"space.bits.{pattern}", self.count)
                     )
@@ -189,110 +189,118 @@ class _Reader:
                 knob = StudyKnob(name, self.values(values, f"space.{name}", self.scalar))
                 if name == "model":
                     knob = StudyKnob(name, tuple(self.place(str(model)) for model in knob.values))
-                found.append(knob)
+                knobs.append(knob)
             else:
                 hint = did_you_mean(name, (*knobs_known(), "bits"))
                 raise self.wrong(f"space.{name}", "cannot be varied", hint)
-        if not found:
+        if not knobs:
             raise self.wrong("space", "varies nothing")
-        return found
+        return knobs
 
-    def objectives(self, told: Any) -> tuple[Objective, ...]:
-        if not isinstance(told, list) or not told:
+    def objectives(self, value: Any) -> tuple[Objective, ...]:
+        if not isinstance(value, list) or not value:
             raise self.wrong("objective", "is missing: what is to be made small or large?")
-        found = []
-        for number, entry in enumerate(told):
+        objectives = []
+        for number, entry in enumerate(value):
             where = f"objective[{number}]"
             self.only(entry, ("figure", "direction"), where)
             figure = self.text(entry.get("figure"), f"{where}.figure")
             direction = entry.get("direction", "minimize")
-            found.append(Objective(figure, self.choice(Direction)(direction, f"{where}.direction")))
-        return tuple(found)
+            objectives.append(
+                Objective(figure, self.choice(Direction)(direction, f"{where}.direction"))
+            )
+        return tuple(objectives)
 
-    def budgets(self, told: Any) -> tuple[FigureBudget, ...]:
-        if not isinstance(told, Mapping):
+    def budgets(self, entry: Any) -> tuple[FigureBudget, ...]:
+        if not isinstance(entry, Mapping):
             raise self.wrong("budget", "is not a table")
-        found = []
-        for figure, limit in told.items():
+        budgets = []
+        for figure, limit in entry.items():
             where = f"budget.{figure}"
             if isinstance(limit, Mapping):
                 self.only(limit, ("most", "least"), where)
                 ends = {name: self.number(value, where) for name, value in limit.items()}
-                found.append(FigureBudget(figure, **ends))
+                budgets.append(FigureBudget(figure, **ends))
             else:
-                found.append(FigureBudget(figure, self.number(limit, where)))
-        return tuple(found)
+                budgets.append(FigureBudget(figure, self.number(limit, where)))
+        return tuple(budgets)
 
-    def table(self, told: Mapping[str, Any], name: str, where: str = "") -> Mapping[str, Any]:
-        found = told.get(name, {})
-        if not isinstance(found, Mapping):
+    def table(self, table: Mapping[str, Any], name: str, where: str = "") -> Mapping[str, Any]:
+        subtable = table.get(name, {})
+        if not isinstance(subtable, Mapping):
             raise self.wrong(where or name, "is not a table")
-        return found
+        return subtable
 
-    def only(self, told: Any, known: tuple[str, ...], where: str) -> None:
-        if not isinstance(told, Mapping):
+    def only(self, value: Any, choices: tuple[str, ...], where: str) -> None:
+        if not isinstance(value, Mapping):
             raise self.wrong(where, "is not a table")
-        for name in told:
-            if name not in known:
-                hint = did_you_mean(name, known) or f"There are {', '.join(known)}."
+        for name in value:
+            if name not in choices:
+                hint = did_you_mean(name, choices) or f"There are {', '.join(choices)}."
                 raise self.wrong(where, f"has no entry {name!r}", hint)
 
-    def values(self, told: Any, where: str, each: Callable[[Any, str], Value]) -> tuple[Value, ...]:
-        listed = told if isinstance(told, list) else [told]
+    def values(
+        self, entry: Any, where: str, each: Callable[[Any, str], Value]
+    ) -> tuple[Value, ...]:
+        listed = entry if isinstance(entry, list) else [entry]
         if not listed:
             raise self.wrong(where, "has no values")
         return tuple(dict.fromkeys(each(value, where) for value in listed))
 
-    def scalar(self, told: Any, where: str) -> Value:
-        if not isinstance(told, str | int | float | bool):
-            raise self.wrong(where, f"cannot be {told!r}")
-        return told
+    def scalar(self, value: Any, where: str) -> Value:
+        if not isinstance(value, str | int | float | bool):
+            raise self.wrong(where, f"cannot be {value!r}")
+        return value
 
-    def text(self, told: Any, where: str) -> str:
-        if not isinstance(told, str) or not told:
+    def text(self, value: Any, where: str) -> str:
+        if not isinstance(value, str) or not value:
             raise self.wrong(where, "is not text")
-        return told
+        return value
 
-    def texts(self, told: Any, where: str) -> tuple[str, ...]:
+    def texts(self, value: Any, where: str) -> tuple[str, ...]:
         return tuple(
-            self.text(each, where) for each in (told if isinstance(told, list) else [told])
+            self.text(each, where) for each in (value if isinstance(value, list) else [value])
         )
 
-    def number(self, told: Any, where: str) -> float:
-        if isinstance(told, bool) or not isinstance(told, int | float) or not math.isfinite(told):
+    def number(self, value: Any, where: str) -> float:
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not math.isfinite(value)
+        ):
             raise self.wrong(where, "is not a number")
-        return float(told)
+        return float(value)
 
-    def whole(self, told: Any, where: str) -> int:
-        if isinstance(told, bool) or not isinstance(told, int) or told < 0:
+    def whole(self, value: Any, where: str) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
             raise self.wrong(where, "is not a whole number from 0 on")
-        return told
+        return value
 
-    def count(self, told: Any, where: str) -> int:
-        if self.whole(told, where) == 0:
+    def count(self, value: Any, where: str) -> int:
+        if self.whole(value, where) == 0:
             raise self.wrong(where, "is 0")
-        return int(told)
+        return int(value)
 
-    def flag(self, told: Any, where: str) -> bool:
-        if not isinstance(told, bool):
+    def flag(self, value: Any, where: str) -> bool:
+        if not isinstance(value, bool):
             raise self.wrong(where, "is neither true nor false")
-        return told
+        return value
 
-    def pairs(self, told: Any, where: str) -> tuple[tuple[str, float], ...]:
-        self.only(told, tuple(told) if isinstance(told, Mapping) else (), where)
-        return tuple((name, self.number(value, where)) for name, value in told.items())
+    def pairs(self, entry: Any, where: str) -> tuple[tuple[str, float], ...]:
+        self.only(entry, tuple(entry) if isinstance(entry, Mapping) else (), where)
+        return tuple((name, self.number(value, where)) for name, value in entry.items())
 
-    def steps(self, told: Any, where: str) -> tuple[ToolStep, ...]:
-        return tuple(self.choice(ToolStep)(each, where) for each in self.texts(told, where))
+    def steps(self, value: Any, where: str) -> tuple[ToolStep, ...]:
+        return tuple(self.choice(ToolStep)(each, where) for each in self.texts(value, where))
 
     def choice(self, kind: type[Kind]) -> Callable[[Any, str], Kind]:
-        def chosen(told: Any, where: str) -> Kind:
+        def chosen(value: Any, where: str) -> Kind:
             try:
-                return kind(told)
+                return kind(value)
             except ValueError:
-                known = [each.value for each in kind]
-                hint = did_you_mean(str(told), known) or f"Choose {', '.join(known)}."
-                raise self.wrong(where, f"cannot be {told!r}", hint) from None
+                choices = [each.value for each in kind]
+                hint = did_you_mean(str(value), choices) or f"Choose {', '.join(choices)}."
+                raise self.wrong(where, f"cannot be {value!r}", hint) from None
 
         return chosen
 

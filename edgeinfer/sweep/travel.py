@@ -24,48 +24,50 @@ from edgeinfer.workers.kind import Files, JobKind, LineFormat
 
 def pack_job(job: TrialJob) -> tuple[str, Files]:
     """A trial as text, and its model and data by their content."""
-    told = {
+    document = {
         "study": asdict(job.study),
         "point": job.point,
         "model": job.model,
         "deep": job.deep,
         "data": job.data,
     }
-    return json.dumps(told), {
-        name: held if isinstance(held, bytes) else Path(held).read_bytes()
-        for name, held in job.files.items()
+    return json.dumps(document), {
+        name: content if isinstance(content, bytes) else Path(content).read_bytes()
+        for name, content in job.files.items()
     }
 
 
 def run_on_worker(text: str, files: Files) -> tuple[str, bytes]:
     """On a worker: the trial, what came of it as text, and its run folder packed up."""
-    carried = carry_out_trial(_unpack_job(text, files))
-    return json.dumps(as_dict(carried)), carried.parcel or b""
+    outcome = carry_out_trial(_unpack_job(text, files))
+    return json.dumps(as_dict(outcome)), outcome.parcel or b""
 
 
 def come_home(text: str, parcel: bytes) -> TrialOutcome:
     """What came of a trial; a ValueError where it is no such thing."""
     if not isinstance(text, str) or not isinstance(parcel, bytes):
         raise ValueError("a worker sent no text and file")
-    carried = from_dict(json.loads(text) | {"parcel": None})
-    return replace(carried, parcel=parcel) if parcel else carried
+    outcome = from_dict(json.loads(text) | {"parcel": None})
+    return replace(outcome, parcel=parcel) if parcel else outcome
 
 
 def _unpack_job(text: str, files: Files) -> TrialJob:
     from pydantic import TypeAdapter
 
-    told = json.loads(text)
-    study = TypeAdapter(Study).validate_python(told["study"])
-    point = tuple((name, value) for name, value in told["point"])
-    return TrialJob(study, point, told["model"], files, None, told["deep"], told["data"])
+    document = json.loads(text)
+    study = TypeAdapter(Study).validate_python(document["study"])
+    point = tuple((name, value) for name, value in document["point"])
+    return TrialJob(
+        study, point, document["model"], files, None, document["deep"], document["data"]
+    )
 
 
 def _bring_home(job: TrialJob, text: str, parcel: bytes) -> TrialOutcome:
     """What came of a trial, its run unpacked into the store."""
-    carried = come_home(text, parcel)
-    if carried.parcel is not None and job.store is not None:
-        unpack_folder(carried.parcel, Path(job.store) / job.key)
-    return replace(carried, point=dict(job.point), key=job.key, deep=job.deep, parcel=None)
+    outcome = come_home(text, parcel)
+    if outcome.parcel is not None and job.store is not None:
+        unpack_folder(outcome.parcel, Path(job.store) / job.key)
+    return replace(outcome, point=dict(job.point), key=job.key, deep=job.deep, parcel=None)
 
 
 def _fail(job: TrialJob, reason: str) -> TrialOutcome:

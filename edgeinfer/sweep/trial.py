@@ -60,17 +60,19 @@ class TrialJob:
     def key(self) -> str:
         """The name of the trial's folder: what it is made of, but for our code."""
         content = {
-            name: hashlib.sha256(held).hexdigest() if isinstance(held, bytes) else _digest(held)
-            for name, held in self.files.items()
+            name: hashlib.sha256(file_content).hexdigest()
+            if isinstance(file_content, bytes)
+            else _digest(file_content)
+            for name, file_content in self.files.items()
         }
         method = _value(self, "method", self.study.method)
-        told = {
+        document = {
             "point": dict(self.point), "model": self.model, "files": content, "data": self.data,
             "targets": self.study.targets, "devices": self.study.devices, "bits": self.study.bits,
             "method": method, "refine": self.study.refine,
             "training": (self.study.epochs, self.study.seed) if method == "qat" else None,
         }  # fmt: skip
-        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:24]
+        return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:24]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +97,18 @@ def carry_out_trial(job: TrialJob) -> TrialOutcome:
     with scratch_folder("trial") as scratch:
         store = Path(job.store) if job.store is not None else scratch / "store"
         try:
-            found = _run(job, store / job.key, scratch)
+            outcome = _run(job, store / job.key, scratch)
         except EdgeInferError as error:
-            found = TrialOutcome(dict(job.point), job.key, error=str(error))
+            outcome = TrialOutcome(dict(job.point), job.key, error=str(error))
         except Exception as error:
-            found = TrialOutcome(dict(job.point), job.key, error=f"{type(error).__name__}: {error}")
+            outcome = TrialOutcome(
+                dict(job.point), job.key, error=f"{type(error).__name__}: {error}"
+            )
         parcel = None
-        if job.store is None and not found.error:
+        if job.store is None and not outcome.error:
             parcel = pack_folder(store / job.key)
     seconds = round(time.monotonic() - began, 3)
-    return replace(found, seconds=seconds, parcel=parcel, deep=job.deep)
+    return replace(outcome, seconds=seconds, parcel=parcel, deep=job.deep)
 
 
 def _run(job: TrialJob, place: Path, scratch: Path) -> TrialOutcome:
@@ -114,16 +118,17 @@ def _run(job: TrialJob, place: Path, scratch: Path) -> TrialOutcome:
     formats = formats_of(job)
     with _when_free(place) as folder:
         model = path
-        given: PtqSettings | None = formats
+        ptq: PtqSettings | None = formats
         if method == "qat":
-            model, given = _train_model(job, path, source, formats, place), None
+            model, ptq = _train_model(job, path, source, formats, place), None
         elif method != "ptq":
             raise UsageError(f"There is no method {method!r}.", hint="Choose ptq or qat.")
         order = ToolOrder(job.study.tools if job.deep else (), job.study.tool_minutes)
 
         result = compile_model(
-            folder, model, recipe_path=None, data=source, formats=given, targets=chosen,
-            projects=job.deep, worth=lambda told: not judge_result(job, told).over, tools=order,
+            folder, model, recipe_path=None, data=source, formats=ptq, targets=chosen,
+            projects=job.deep, worth=lambda document: not judge_result(job, document).over,
+            tools=order,
         )  # fmt: skip
     return judge_result(job, result)
 
@@ -136,17 +141,19 @@ def judge_result(job: TrialJob, result: Result) -> TrialOutcome:
     )
     figures, origins = {}, {}
     for name in names:
-        found = figure_of(result, name)
-        if found is not None:
-            figures[name], origins[name] = found
+        value = figure_of(result, name)
+        if value is not None:
+            figures[name], origins[name] = value
     over = tuple(
         budget.figure
         for budget in study.budgets
         if budget.figure in figures and not budget.least <= figures[budget.figure] <= budget.most
     )
-    lost = [each.figure for each in study.objectives if each.figure not in figures]
-    hopeless = bool(over and lost)  # the accuracy was not looked at
-    error = f"The run tells no {', '.join(lost)}." if lost and not hopeless else ""
+    without_value = [each.figure for each in study.objectives if each.figure not in figures]
+    hopeless = bool(over and without_value)  # the accuracy was not looked at
+    error = (
+        f"The run tells no {', '.join(without_value)}." if without_value and not hopeless else ""
+    )
     if result.disagreements:
         pair = " and ".join(result.disagreements[0].pair)
         error = f"{pair} do not agree: see edgeinfer explain."
@@ -156,9 +163,9 @@ def judge_result(job: TrialJob, result: Result) -> TrialOutcome:
 def figure_of(result: Result, name: str) -> tuple[float, str] | None:
     """A figure as gates name it, with its origin; the first target that has it."""
     prefix, dot, rest = name.partition(".")
-    found = known_figures(result, rest if dot else name, prefix if dot else None)
-    for known in found.values():
-        return float(known.value), str(known.origin)
+    metrics = known_figures(result, rest if dot else name, prefix if dot else None)
+    for metric in metrics.values():
+        return float(metric.value), str(metric.origin)
     return None
 
 
@@ -167,11 +174,11 @@ def formats_of(job: TrialJob) -> PtqSettings:
     groups = tuple(
         (name.removeprefix(BITS), int(value)) for name, value in job.point if name.startswith(BITS)
     )
-    given = _value(job, "input_bits", None)
+    input_bits = _value(job, "input_bits", None)
     return PtqSettings(
         job.study.bits,
         bits_of=groups,
-        input_bits=None if given is None else int(given),
+        input_bits=None if input_bits is None else int(input_bits),
         refine=job.study.refine,
         equalize=False,
     )
@@ -184,9 +191,9 @@ def _value(job: TrialJob, name: str, otherwise: Any) -> Any:
 def _target(job: TrialJob, name: str) -> ChosenTarget:
     """The target with the settings that the point and the study name."""
     named = _value(job, "device", None)
-    asked = job.study.devices if named is None else (str(named),)
+    device_names = job.study.devices if named is None else (str(named),)
     settings = entry_of(name).read_options(dict(job.point))
-    return choose_for(name, {each: device(each) for each in asked}, settings)
+    return choose_for(name, {each: device(each) for each in device_names}, settings)
 
 
 def files_of_data(named: Path) -> tuple[dict[str, bytes | str], str]:
@@ -203,15 +210,15 @@ def files_of_data(named: Path) -> tuple[dict[str, bytes | str], str]:
 def _inputs(job: TrialJob, scratch: Path) -> tuple[Path, Source | None]:
     """Model and samples as files of this machine."""
     places = {}
-    for name, held in job.files.items():
-        if isinstance(held, bytes):
+    for name, content in job.files.items():
+        if isinstance(content, bytes):
             places[name] = scratch / name
-            plan.write_file(places[name], held)
+            plan.write_file(places[name], content)
         else:
-            places[name] = Path(held)
+            places[name] = Path(content)
     data = None
     if job.data is not None:
-        here = any(isinstance(held, str) for held in job.files.values())
+        here = any(isinstance(content, str) for content in job.files.values())
         data = DataFile(Path(str(job.study.data)) if here else scratch / job.data)
     if is_name(job.model):
         return resolve(job.model), Simulation(job.model) if data is None else data
@@ -226,8 +233,8 @@ def _train_model(
     from edgeinfer.run.quantize import QuantizeOrder, quantize_model
     from edgeinfer.zoo import ENTRIES
 
-    made = place / "trained.keras"
-    if not made.is_file():
+    model_path = place / "trained.keras"
+    if not model_path.is_file():
         entry = ENTRIES[source.reference] if isinstance(source, Simulation) else None
         training = QatSettings(
             epochs=job.study.epochs,
@@ -236,9 +243,9 @@ def _train_model(
             prune_filters=float(_value(job, "prune_filters", 0.0)),
         )
         data = source.path if isinstance(source, DataFile) else None
-        order = QuantizeOrder(model, made, formats, training, entry, data=data)
+        order = QuantizeOrder(model, model_path, formats, training, entry, data=data)
         quantize_model(order, Silent())
-    return made
+    return model_path
 
 
 @contextlib.contextmanager
@@ -259,13 +266,13 @@ def _when_free(place: Path) -> Iterator[RunFolder]:
 
 def pack_folder(place: Path) -> bytes:
     """A run folder as bytes, without what can be made anew."""
-    held = io.BytesIO()
-    with tarfile.open(fileobj=held, mode="w:gz") as archive:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
         for path in sorted(path for path in place.rglob("*") if path.is_file()):
             inside = path.relative_to(place)
             if not set(inside.parts[:-1]) & set(HELD_BACK):
                 archive.add(path, inside.as_posix())
-    return held.getvalue()
+    return buffer.getvalue()
 
 
 def unpack_folder(parcel: bytes, place: Path) -> None:
@@ -279,11 +286,11 @@ def _digest(path: str) -> str:
     return plan.sha256_of(Path(path))
 
 
-def as_dict(carried: TrialOutcome) -> dict[str, Any]:
+def as_dict(outcome: TrialOutcome) -> dict[str, Any]:
     """For the journal."""
-    told = asdict(replace(carried, parcel=None))
-    del told["parcel"]
-    return told
+    document = asdict(replace(outcome, parcel=None))
+    del document["parcel"]
+    return document
 
 
 @functools.cache
@@ -293,18 +300,18 @@ def _reader() -> TypeAdapter[TrialOutcome]:
     return TypeAdapter(TrialOutcome)
 
 
-def from_dict(told: Mapping[str, Any]) -> TrialOutcome:
+def from_dict(document: Mapping[str, Any]) -> TrialOutcome:
     """From the journal; a ValueError names the entry that is none."""
     from pydantic import ValidationError
 
     try:
-        carried = _reader().validate_python(told)
+        outcome = _reader().validate_python(document)
     except ValidationError as error:
         first = error.errors()[0]
         raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    unknown = set(told) - {spec.name for spec in fields(TrialOutcome)}
+    unknown = set(document) - {spec.name for spec in fields(TrialOutcome)}
     if unknown:
         raise ValueError(f"a trial has an unknown {min(unknown)!r}")
-    if re.fullmatch("[0-9a-f]{1,64}", carried.key) is None:
-        raise ValueError(f"a trial's key is not a digest: {carried.key[:80]!r}")
-    return carried
+    if re.fullmatch("[0-9a-f]{1,64}", outcome.key) is None:
+        raise ValueError(f"a trial's key is not a digest: {outcome.key[:80]!r}")
+    return outcome

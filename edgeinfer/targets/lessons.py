@@ -91,14 +91,14 @@ def read_lessons() -> tuple[RunLesson, ...]:
 
 
 def _lesson(entry: dict[str, object]) -> RunLesson:
-    found = RunLesson(**entry)  # type: ignore[arg-type]
-    texts = (found.run, found.target, found.family, found.figure)
-    numbers = (found.estimated, found.reported)
+    lesson = RunLesson(**entry)  # type: ignore[arg-type]
+    texts = (lesson.run, lesson.target, lesson.family, lesson.figure)
+    numbers = (lesson.estimated, lesson.reported)
     if not all(isinstance(text, str) for text in texts):
         raise ValueError("a name is no text")
     if not all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
         raise ValueError("a figure is no number")
-    return found
+    return lesson
 
 
 def keep_lessons(new: Iterable[RunLesson]) -> tuple[RunLesson, ...]:
@@ -117,8 +117,10 @@ def corrections(target: str, family: str, lessons: Sequence[RunLesson]) -> dict[
     for lesson in lessons:
         if (lesson.target, lesson.family) == (target, family) and lesson.error is not None:
             errors.setdefault(lesson.figure, {})[lesson.run] = lesson.error
-    found = {name: _correction(np.array(list(own.values()))) for name, own in errors.items()}
-    return {name: each for name, each in found.items() if each is not None}
+    corrections_found = {
+        name: _correction(np.array(list(own.values()))) for name, own in errors.items()
+    }
+    return {name: each for name, each in corrections_found.items() if each is not None}
 
 
 def _correction(errors: np.ndarray) -> Correction | None:

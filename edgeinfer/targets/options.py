@@ -81,14 +81,14 @@ class Option:
         """Whether one number, word or flag says it, so that a study can vary it."""
         return get_origin(self.kind) is not list
 
-    def value(self, given: Any) -> Any:
+    def value(self, entry: Any) -> Any:
         """The setting's value; a UsageError where it cannot be that."""
         try:
-            return self.read(given)
+            return self.read(entry)
         except ValueError:
             choices = [str(choice) for choice in get_args(self.kind)]
-            hint = did_you_mean(str(given), choices) or f"Choose {', '.join(choices)}."
-            raise UsageError(f"{self.flag} cannot be {given!r}.", hint=hint) from None
+            hint = did_you_mean(str(entry), choices) or f"Choose {', '.join(choices)}."
+            raise UsageError(f"{self.flag} cannot be {entry!r}.", hint=hint) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class Settings:
     """What a user may choose about a target."""
 
     @classmethod
-    def on_device(cls, device: Device, asked: str) -> dict[str, Any] | None:
+    def on_device(cls, device: Device, device_name: str) -> dict[str, Any] | None:
         """What a device, by the name it was asked for, says of the settings; None where the target
         has no use for such a device."""
         return None
@@ -116,7 +116,7 @@ class Settings:
 def options_of(settings: type[Settings]) -> dict[str, Option]:
     """The options of a target's settings, by name, in the order in which they are declared."""
     kinds = _plain_types(settings)
-    found = {}
+    options = {}
     for each in fields(settings):
         declared: Declaration | None = each.metadata.get(DECLARED)
         if declared is None:
@@ -126,7 +126,7 @@ def options_of(settings: type[Settings]) -> dict[str, Option]:
             read = read or kind
             kind = Literal[tuple(str(choice) for choice in kind)]
         name = declared.name or each.name
-        found[name] = Option(
+        options[name] = Option(
             name,
             each.name,
             declared.help,
@@ -136,7 +136,7 @@ def options_of(settings: type[Settings]) -> dict[str, Option]:
             declared.verbs,
             declared.needs,
         )
-    return found
+    return options
 
 
 def option_words(settings: Settings) -> tuple[tuple[str, ...], ...]:

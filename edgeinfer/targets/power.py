@@ -74,12 +74,12 @@ def logic_size(device: Device) -> float:
     return float(device.offers("lut") or LUTS_OF_AN_ALM * (device.offers("alm") or 0))
 
 
-def static_power(device: Device, known: Sequence[KnownPart] | None = None) -> StaticPower | None:
-    """Of a part; None where nothing is published of its fabric. known: another table."""
+def static_power(device: Device, parts: Sequence[KnownPart] | None = None) -> StaticPower | None:
+    """Of a part; None where nothing is published of its fabric. parts: another table."""
     size = logic_size(device)
     alike = [
         each
-        for each in (known_parts() if known is None else known)
+        for each in (known_parts() if parts is None else parts)
         if each.device.fabric == device.fabric
     ]
     if not alike or not size:
@@ -88,12 +88,12 @@ def static_power(device: Device, known: Sequence[KnownPart] | None = None) -> St
     ratio = size / logic_size(nearest.device)
     ends = sorted((nearest.watts, nearest.watts * ratio))
     own = nearest.device.name == device.name
-    said = "" if own else f"scaled from {nearest.device.name}, the nearest that is published; "
+    remark = "" if own else f"scaled from {nearest.device.name}, the nearest that is published; "
     return StaticPower(
         nearest.watts * math.sqrt(ratio),
         ends[0] * BAND[0],
         ends[1] * BAND[1],
-        f"{said}{nearest.source}, at {nearest.celsius} degrees",
+        f"{remark}{nearest.source}, at {nearest.celsius} degrees",
     )
 
 
@@ -109,14 +109,14 @@ def power_metrics(
     value = dynamic.value + static.watts * seconds * 1e9
     low = dynamic.low + static.low * seconds * band[0] * 1e9
     high = dynamic.high + static.high * seconds * band[1] * 1e9
-    said = "static power included, without pause between inferences"
+    remark = "static power included, without pause between inferences"
     return (
         static.metric(target),
-        _estimate(TOTAL, value, "nJ", (low, high), target, said),
+        _estimate(TOTAL, value, "nJ", (low, high), target, remark),
         _estimate(
             POWER, value / seconds / 1e9, "W",
             (static.low + dynamic.low / seconds / band[1] / 1e9,
-             static.high + dynamic.high / seconds / band[0] / 1e9), target, said,
+             static.high + dynamic.high / seconds / band[0] / 1e9), target, remark,
         ),
     )  # fmt: skip
 
@@ -128,15 +128,15 @@ def event_energy(
     target: str,
 ) -> tuple[Metric, ...]:
     """What an event takes. Both triples: a value and its band; the first in joules."""
-    said = "arithmetic alone, without static power; random bits assumed"
-    found = [_estimate(EVENT_DYNAMIC, dynamic[0], "J", dynamic[1:], target, said)]
+    remark = "arithmetic alone, without static power; random bits assumed"
+    metrics = [_estimate(EVENT_DYNAMIC, dynamic[0], "J", dynamic[1:], target, remark)]
     static = static_power(device)
     if static is not None:
         value = dynamic[0] + static.watts * seconds[0]
         ends = dynamic[1] + static.low * seconds[1], dynamic[2] + static.high * seconds[2]
-        said = "static power for as long as an event takes included"
-        found += [static.metric(target), _estimate(EVENT, value, "J", ends, target, said)]
-    return tuple(found)
+        remark = "static power for as long as an event takes included"
+        metrics += [static.metric(target), _estimate(EVENT, value, "J", ends, target, remark)]
+    return tuple(metrics)
 
 
 def at_activity(metrics: Sequence[Metric], toggles: float) -> tuple[Metric, ...]:
@@ -168,6 +168,6 @@ def _shift(metric: Metric, old: Metric, new: Metric, scale: float) -> Metric:
 
 
 def _estimate(
-    name: str, value: float, unit: str, ends: tuple[float, float], target: str, said: str
+    name: str, value: float, unit: str, ends: tuple[float, float], target: str, remark: str
 ) -> Metric:
-    return Metric(name, value, unit, Origin.ESTIMATED, *ends, target=target, note=said)
+    return Metric(name, value, unit, Origin.ESTIMATED, *ends, target=target, note=remark)

@@ -32,31 +32,31 @@ class TargetEntry:
 
     def make(self) -> Target[Any]:
         """The target itself."""
-        made: Target[Any] = _import_object(self.target)()
-        return made
+        target: Target[Any] = _import_object(self.target)()
+        return target
 
     @property
     def settings_type(self) -> type[Settings]:
         """The class of the target's settings."""
-        found: type[Settings] = _import_object(self.settings)
-        return found
+        settings: type[Settings] = _import_object(self.settings)
+        return settings
 
     @property
     def options(self) -> dict[str, Option]:
         """What a user may choose about the target."""
         return options_of(self.settings_type)
 
-    def on_device(self, device: Device, asked: str) -> dict[str, Any] | None:
+    def on_device(self, device: Device, device_name: str) -> dict[str, Any] | None:
         """What a device, by the name it was asked for, says of the settings; None where it is
         nothing for this target."""
-        return self.settings_type.on_device(device, asked)
+        return self.settings_type.on_device(device, device_name)
 
-    def read_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
+    def read_options(self, option_values: Mapping[str, Any]) -> dict[str, Any]:
         """Settings by their names, from what was given for options; others are left out."""
         options = self.options
         return {
             options[name].setting: options[name].value(value)
-            for name, value in given.items()
+            for name, value in option_values.items()
             if name in options
         }
 
@@ -103,17 +103,17 @@ class ChosenTarget:
 def known_targets() -> dict[str, TargetEntry]:
     """All targets by name: ours, and those that other packages bring."""
     brought = {point.name: point for point in metadata.entry_points(group=GROUP)}
-    found = {name: point.load() for name, point in brought.items() if name not in TARGETS}
-    return {**TARGETS, **found}
+    plugins = {name: point.load() for name, point in brought.items() if name not in TARGETS}
+    return {**TARGETS, **plugins}
 
 
 def choose(name: str, settings: Mapping[str, Any]) -> ChosenTarget:
     """A target by name; settings that are not given are as the target has them."""
     entry = entry_of(name)
-    known = [each.name for each in fields(entry.settings_type) if each.init]
+    setting_names = [each.name for each in fields(entry.settings_type) if each.init]
     for setting in settings:
-        if setting not in known:
-            hint = did_you_mean(setting, known) or f"It has {', '.join(known)}."
+        if setting not in setting_names:
+            hint = did_you_mean(setting, setting_names) or f"It has {', '.join(setting_names)}."
             raise UsageError(f"The target {name} has no setting {setting!r}.", hint=hint)
     return ChosenTarget(name, entry.make(), entry.settings_type(**settings))
 
@@ -129,8 +129,8 @@ def choose_for(
     """The same for devices, by the names they were asked for; the first that is anything for the
     target says the part. `settings` go on top."""
     entry = entry_of(name)
-    said = [entry.on_device(device, asked) for asked, device in devices.items()]
-    first = next((each for each in said if each is not None), {})
+    choices = [entry.on_device(device, device_name) for device_name, device in devices.items()]
+    first = next((each for each in choices if each is not None), {})
     return choose(name, {**first, **settings})
 
 

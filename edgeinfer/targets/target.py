@@ -33,9 +33,11 @@ from edgeinfer.targets.options import Settings
 from quantization.fixed import Ints
 from quantization.recipe import Recipe
 
-Advanced = Callable[[int, int], None]  # samples done, samples in all
-Said = Callable[[str, float, str], None]  # a tool's step, its seconds so far, its last line
-Chosen = TypeVar("Chosen", bound=Settings)
+SampleProgress = Callable[[int, int], None]  # samples done, samples in all
+ProgressReport = Callable[
+    [str, float, str], None
+]  # a tool's step, its seconds so far, its last line
+SettingsOf = TypeVar("SettingsOf", bound=Settings)
 
 
 FOUNDATIONS = (  # what every target stands on
@@ -115,7 +117,7 @@ class ToolResult:
     """What tools did, a line each, figures that stand in no report of theirs, and the bitstream
     that they left in the target's folder."""
 
-    said: tuple[str, ...]
+    lines: tuple[str, ...]
     metrics: tuple[Metric, ...] = ()
     bitstream: Path | None = None
 
@@ -146,15 +148,15 @@ class Description:
 
 
 @dataclass(frozen=True, slots=True)
-class ForeignProject(Generic[Chosen]):
+class ForeignProject(Generic[SettingsOf]):
     """A project that someone else's tool has made: its network, its formats, its settings."""
 
     model: Path
     recipe: Callable[[Graph], Recipe]
-    settings: Chosen
+    settings: SettingsOf
 
 
-class Target(ABC, Generic[Chosen]):
+class Target(ABC, Generic[SettingsOf]):
     """Somewhere a Program can go."""
 
     title: ClassVar[str]  # how people write its name
@@ -175,40 +177,40 @@ class Target(ABC, Generic[Chosen]):
         package = type(self).__module__.rpartition(".")[0] or type(self).__module__
         return Reads(code=(*FOUNDATIONS, package), libraries=("numpy",))
 
-    def reads_for(self, settings: Chosen) -> Reads:
+    def reads_for(self, settings: SettingsOf) -> Reads:
         """What some settings make all answers depend on besides."""
         return Reads()
 
     # Before anything is made
 
     @abstractmethod
-    def check(self, program: Program, settings: Chosen) -> tuple[Offence, ...]:
+    def check(self, program: Program, settings: SettingsOf) -> tuple[Offence, ...]:
         """Every op for which the target has no equal, found before anything is made."""
 
     def suit(self, recipe: Recipe) -> Recipe:
         """The same widths, as the target computes with them where the model states no formats."""
         return recipe
 
-    def settle(self, program: Program, settings: Chosen) -> Chosen:
+    def settle(self, program: Program, settings: SettingsOf) -> SettingsOf:
         """The settings with every goal in them turned into choices for this Program."""
         return settings
 
-    def advise(self, program: Program, settings: Chosen) -> tuple[str, ...]:
+    def advise(self, program: Program, settings: SettingsOf) -> tuple[str, ...]:
         """What would go wrong later, each with its numbers and a remedy."""
         return ()
 
-    def place_of(self, settings: Chosen) -> Place | None:
+    def place_of(self, settings: SettingsOf) -> Place | None:
         """The part that the settings name, and what it offers."""
         return None
 
     @abstractmethod
-    def estimate(self, program: Program, settings: Chosen) -> tuple[Metric, ...]:
+    def estimate(self, program: Program, settings: SettingsOf) -> tuple[Metric, ...]:
         """Latency and resources without any tool, each with its error band; in under a second."""
 
     def describe_estimate(
         self,
         program: Program,
-        settings: Chosen,
+        settings: SettingsOf,
         findings: tuple[str, ...],
         toggles: float | None = None,
     ) -> Description | None:
@@ -216,25 +218,25 @@ class Target(ABC, Generic[Chosen]):
         bits that change between samples, where it is known."""
         return None
 
-    def read_project(self, path: Path, settings: Chosen) -> ForeignProject[Chosen] | None:
+    def read_project(self, path: Path, settings: SettingsOf) -> ForeignProject[SettingsOf] | None:
         """A project of the target's kind that someone else's tool has made; None: it is none."""
         return None
 
     # The project
 
     @abstractmethod
-    def emit(self, program: Program, settings: Chosen) -> BuildPlan:
+    def emit(self, program: Program, settings: SettingsOf) -> BuildPlan:
         """The target's own files, in memory; an error that lists what `check` finds."""
 
     def emit_from(
-        self, program: Program, graph: Graph, raw: Mapping[str, Ints], settings: Chosen
+        self, program: Program, graph: Graph, raw: Mapping[str, Ints], settings: SettingsOf
     ) -> EmittedProject:
         """The same from samples, where files depend on them; raw inputs of the Program."""
         return EmittedProject(self.emit(program, settings), self.estimate(program, settings))
 
     # Its simulation
 
-    def simulates(self, settings: Chosen) -> bool:
+    def simulates(self, settings: SettingsOf) -> bool:
         """Whether what is emitted under these settings can be simulated here."""
         return True
 
@@ -244,16 +246,16 @@ class Target(ABC, Generic[Chosen]):
         program: Program,
         folder: Path,
         raw: Mapping[str, Ints],
-        settings: Chosen,
+        settings: SettingsOf,
         *,
         taps: Collection[str] = (),
-        advanced: Advanced = ignore_progress,
+        report_progress: SampleProgress = ignore_progress,
     ) -> dict[str, Ints]:
         """Run what was emitted into a folder: raw outputs by the outputs' names, and raw values of
         the taps by the values' names, as `ir.interpret` defines them."""
 
     def time_simulation(
-        self, program: Program, folder: Path, settings: Chosen
+        self, program: Program, folder: Path, settings: SettingsOf
     ) -> tuple[Metric, ...]:
         """Of a design whose cycles depend on what it is given: how long it takes for inputs like
         those it is for, simulated."""
@@ -265,15 +267,15 @@ class Target(ABC, Generic[Chosen]):
         graph: Graph,
         folder: Path,
         raw: Mapping[str, Ints],
-        settings: Chosen,
+        settings: SettingsOf,
         *,
-        advanced: Advanced = ignore_progress,
+        report_progress: SampleProgress = ignore_progress,
     ) -> SimulationJudgement | None:
         """What a target that is not `exact` says of its own simulation: how far it is from the
         engine and the float network. None: it is held against the engine by `simulate`."""
         return None
 
-    def tappable(self, program: Program, folder: Path, settings: Chosen) -> tuple[str, ...]:
+    def tappable(self, program: Program, folder: Path, settings: SettingsOf) -> tuple[str, ...]:
         """The Program's values that the simulation can show, in the Program's order."""
         return ()
 
@@ -281,21 +283,21 @@ class Target(ABC, Generic[Chosen]):
         self,
         program: Program,
         folder: Path,
-        settings: Chosen,
+        settings: SettingsOf,
         value: str,
         expected: Mapping[str, Ints],
-        got: Mapping[str, Ints],
+        actual: Mapping[str, Ints],
     ) -> Suspicion | None:
         """Why a value of one sample is likely to be other than expected."""
         return None
 
     # Tools
 
-    def tool_steps(self, settings: Chosen) -> tuple[ToolStep, ...]:
+    def tool_steps(self, settings: SettingsOf) -> tuple[ToolStep, ...]:
         """The steps that projects with these settings can be taken through."""
         return ()
 
-    def unasked_steps(self, settings: Chosen) -> tuple[ToolStep, ...]:
+    def unasked_steps(self, settings: SettingsOf) -> tuple[ToolStep, ...]:
         """Those that take seconds and whose tool is here, so that nobody has to ask for them."""
         return ()
 
@@ -303,22 +305,24 @@ class Target(ABC, Generic[Chosen]):
         self,
         program: Program,
         folder: Path,
-        settings: Chosen,
+        settings: SettingsOf,
         steps: Collection[ToolStep],
         *,
         seconds: float,
         raw: Mapping[str, Ints],
-        said: Said,
+        report: ProgressReport,
     ) -> ToolResult:
         """Take an emitted folder through the steps, within `seconds` in all. `raw`: samples for
         whatever is simulated. An error where a tool is not here or fails."""
         return ToolResult(())
 
-    def reports(self, folder: Path, settings: Chosen) -> tuple[Metric, ...]:
+    def reports(self, folder: Path, settings: SettingsOf) -> tuple[Metric, ...]:
         """What reports of tools in an emitted folder say, whoever ran the tools."""
         return ()
 
-    def lessons(self, program: Program, folder: Path, settings: Chosen) -> tuple[RunLesson, ...]:
+    def lessons(
+        self, program: Program, folder: Path, settings: SettingsOf
+    ) -> tuple[RunLesson, ...]:
         """What reports in an emitted folder say, beside what is estimated of the same design."""
         return ()
 
@@ -330,7 +334,7 @@ class Target(ABC, Generic[Chosen]):
         """The boards that projects of the target can go onto."""
         return ()
 
-    def has_board(self, settings: Chosen) -> bool:
+    def has_board(self, settings: SettingsOf) -> bool:
         """Whether projects with these settings go onto a board that answers frames."""
         return False
 
@@ -338,22 +342,22 @@ class Target(ABC, Generic[Chosen]):
         self,
         folder: Path,
         raw: Mapping[str, Ints],
-        settings: Chosen,
+        settings: SettingsOf,
         *,
         port: str | None = None,
         simulated: bool = False,
-        advanced: Advanced = ignore_progress,
+        report_progress: SampleProgress = ignore_progress,
     ) -> BoardReply:
         """What the board answers, at a port or at the only one that fits; `simulated`: what it
         would. An error where there is no board, or it does not answer."""
         raise UsageError(f"Nothing that {self.title} makes goes onto a board.")
 
-    def retune(self, settings: Chosen, metrics: Sequence[Metric]) -> Chosen | None:
+    def retune(self, settings: SettingsOf, metrics: Sequence[Metric]) -> SettingsOf | None:
         """Settings whose board gives the clock that routing has reached, from the tools' figures;
         none where it gives that already, or no other."""
         return None
 
-    def load_board(self, folder: Path, settings: Chosen, said: Said) -> str:
+    def load_board(self, folder: Path, settings: SettingsOf, report: ProgressReport) -> str:
         """Put the bitstream of a folder onto the board, and say so."""
         raise UsageError(f"Nothing that {self.title} makes goes onto a board.")
 
@@ -363,7 +367,7 @@ class Target(ABC, Generic[Chosen]):
         """What a file that the target's tools have made holds; None: it is none of its kind."""
         return None
 
-    def map_files(self, paths: Sequence[Path], settings: Chosen) -> Description | None:
+    def map_files(self, paths: Sequence[Path], settings: SettingsOf) -> Description | None:
         """What would become of model files that go to the target together; None: they are none of
         its kind."""
         return None

@@ -138,11 +138,11 @@ class Cluster(Generic[Job, Outcome]):
 
     def _is_able(self, out: Mapping[Any, Job]) -> bool:
         """Whether there is a worker that could take one of the jobs."""
-        wanted = [self.kind.needs(job) for job in out.values()]
+        needs_of_jobs = [self.kind.needs(job) for job in out.values()]
         return any(
             all(worker.get("resources", {}).get(name, 0.0) >= n for name, n in needs.items())
             for worker in self._workers()
-            for needs in wanted
+            for needs in needs_of_jobs
         )
 
     def _send(self, job: Job) -> Any:

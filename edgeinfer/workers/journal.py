@@ -71,8 +71,8 @@ def read_journal(path: Path, form: LineFormat[Outcome]) -> list[Outcome]:
 
 
 def _whole(path: Path) -> bytes:
-    held = path.read_bytes()
-    return held[: held.rfind(b"\n") + 1]
+    content = path.read_bytes()
+    return content[: content.rfind(b"\n") + 1]
 
 
 def _read(path: Path, whole: bytes, form: LineFormat[Outcome]) -> list[Outcome]:

@@ -106,11 +106,11 @@ class ProcessPool(Generic[Job, Outcome]):
 @contextlib.contextmanager
 def pool(kind: JobKind[Job, Outcome], jobs: int) -> Iterator[ProcessPool[Job, Outcome]]:
     """Workers that end with the block."""
-    held = ProcessPool(kind, jobs)
+    process_pool = ProcessPool(kind, jobs)
     try:
-        yield held
+        yield process_pool
     finally:
-        held.close()
+        process_pool.close()
 
 
 def _alone(parent: int) -> None:

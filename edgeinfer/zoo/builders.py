@@ -140,8 +140,8 @@ def track_graph() -> keras.Model:
 
     hits = layers.Input((HITS, 3), name="hits")
     ends = [layers.Input((EDGES,), dtype="int32", name=name) for name in ("senders", "receivers")]
-    seen = [ops.take_along_axis(hits, ops.expand_dims(end, -1), axis=1) for end in ends]
-    x = layers.Concatenate(name="pairs")(seen)
+    ends_of_pairs = [ops.take_along_axis(hits, ops.expand_dims(end, -1), axis=1) for end in ends]
+    x = layers.Concatenate(name="pairs")(ends_of_pairs)
     x = layers.Dense(16, activation="relu", name="edge1")(x)
     messages = layers.Dense(8, activation="relu", name="edge2")(x)
     at_hits = ops.transpose(ops.one_hot(ends[1], HITS), (0, 2, 1))

@@ -133,7 +133,7 @@ class Checkpoints:
             records = [EpochRecord(**record) for record in state["position"].pop("history")]
             position = Position(history=records, **state["position"])
             best = self.folder / state["best"] if state["best"] else None
-            found = SavedTraining(
+            saved = SavedTraining(
                 TrainingPlan(**state["plan"]), position, self.folder / state["model"], best
             )
         except (ValueError, TypeError, KeyError) as error:
@@ -141,13 +141,13 @@ class Checkpoints:
                 f"{path} is not the state of a training: {error}.",
                 hint=f"Remove {self.folder} and train again.",
             ) from None
-        missing = [p for p in (found.model, found.best) if p is not None and not p.exists()]
+        missing = [p for p in (saved.model, saved.best) if p is not None and not p.exists()]
         if missing:
             raise InputError(
                 f"{path} names {missing[0].name}, which is not there.",
                 hint=f"Remove {self.folder} and train again.",
             )
-        return found
+        return saved
 
 
 def _save(model: keras.Model, path: Path) -> None:

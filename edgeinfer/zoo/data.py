@@ -19,9 +19,9 @@ def tagger_samples(seed: int, n: int, scaling: Literal["tenth", "unit"] = "unit"
     """Patches around hits, [track, em, none] and michel; ADC scaled as `lartpc.patches` does."""
     from edgeinfer.lartpc.patches import PatchSettings, generate_patches
 
-    found = generate_patches(seed, n, PatchSettings(scaling=scaling))
+    patches = generate_patches(seed, n, PatchSettings(scaling=scaling))
     return EventSamples(
-        {"image": found.x}, {"label": found.label, "michel": found.michel}, found.event
+        {"image": patches.x}, {"label": patches.label, "michel": patches.michel}, patches.event
     )
 
 
@@ -29,9 +29,11 @@ def track_samples(seed: int, n: int) -> EventSamples:
     """The last 100 points of tracks and their seven scalars: mu, pi, p."""
     from edgeinfer.lartpc.profiles import ProfileSettings, generate_profiles
 
-    found = generate_profiles(seed, n, ProfileSettings())
+    profiles = generate_profiles(seed, n, ProfileSettings())
     return EventSamples(
-        {"profile": found.profile, "scalars": found.scalars}, {"particle": found.label}, found.event
+        {"profile": profiles.profile, "scalars": profiles.scalars},
+        {"particle": profiles.label},
+        profiles.event,
     )
 
 
@@ -39,33 +41,35 @@ def waveform_samples(seed: int, n: int) -> EventSamples:
     """Windows of raw waveforms, with a signal or without."""
     from edgeinfer.lartpc.waveforms import WaveformSettings, generate_waveforms
 
-    found = generate_waveforms(seed, n, WaveformSettings())
-    return EventSamples({"waveform": found.x}, {"signal": found.signal}, found.event)
+    waveforms = generate_waveforms(seed, n, WaveformSettings())
+    return EventSamples({"waveform": waveforms.x}, {"signal": waveforms.signal}, waveforms.event)
 
 
 def jet_samples(seed: int, n: int) -> EventSamples:
     """Sixteen features of jets of five kinds."""
     from edgeinfer.lartpc.jets import JetSettings, generate_jets
 
-    found = generate_jets(seed, n, JetSettings())
-    return EventSamples({"features": found.x}, {"jet": found.label}, found.event)
+    jets = generate_jets(seed, n, JetSettings())
+    return EventSamples({"features": jets.x}, {"jet": jets.label}, jets.event)
 
 
 def constituent_samples(seed: int, n: int) -> EventSamples:
     """The 16 hardest particles of jets of five kinds."""
     from edgeinfer.lartpc.constituents import ConstituentSettings, generate_constituents
 
-    found = generate_constituents(seed, n, ConstituentSettings())
-    return EventSamples({"particles": found.x}, {"jet": found.label}, found.event)
+    constituents = generate_constituents(seed, n, ConstituentSettings())
+    return EventSamples(
+        {"particles": constituents.x}, {"jet": constituents.label}, constituents.event
+    )
 
 
 def graph_samples(seed: int, n: int) -> EventSamples:
     """Hits, the pairs of them that edges join, and whether there is a track."""
     from edgeinfer.lartpc.hit_graphs import GraphSettings, generate_graphs
 
-    found = generate_graphs(seed, n, GraphSettings())
-    inputs = {"hits": found.hits, "senders": found.senders, "receivers": found.receivers}
-    return EventSamples(inputs, {"track": found.track}, found.event)
+    graphs = generate_graphs(seed, n, GraphSettings())
+    inputs = {"hits": graphs.hits, "senders": graphs.senders, "receivers": graphs.receivers}
+    return EventSamples(inputs, {"track": graphs.track}, graphs.event)
 
 
 def trigger_samples(seed: int, n: int) -> EventSamples:
@@ -73,22 +77,29 @@ def trigger_samples(seed: int, n: int) -> EventSamples:
     features are what is to be reproduced; which are new is for the judge alone."""
     from edgeinfer.lartpc.jets import CLASSES, JetSettings, generate_jets
 
-    found = generate_jets(seed, 4 * n, JetSettings(jets_per_event=1))
-    new = ~np.isin(found.label.argmax(axis=1), [CLASSES.index(c) for c in ("gluon", "quark")])
-    known, others = np.flatnonzero(~new), np.flatnonzero(new)[: n // 20]
-    rows = np.sort(np.concatenate([known[: n - len(others)], others]))
-    targets = {"features_again": found.x[rows], "score": new[rows, None].astype(np.float32)}
-    return EventSamples({"features": found.x[rows]}, targets, np.arange(len(rows)))
+    jets = generate_jets(seed, 4 * n, JetSettings(jets_per_event=1))
+    new = ~np.isin(jets.label.argmax(axis=1), [CLASSES.index(c) for c in ("gluon", "quark")])
+    old, others = np.flatnonzero(~new), np.flatnonzero(new)[: n // 20]
+    rows = np.sort(np.concatenate([old[: n - len(others)], others]))
+    targets = {"features_again": jets.x[rows], "score": new[rows, None].astype(np.float32)}
+    return EventSamples({"features": jets.x[rows]}, targets, np.arange(len(rows)))
 
 
 def interaction_samples(seed: int, n: int) -> EventSamples:
     """Interactions as three planes see them: flavour, and how many protons and charged pions."""
     from edgeinfer.lartpc.interactions import InteractionSettings, generate_interactions
 
-    found = generate_interactions(seed, n, InteractionSettings())
-    inputs = {f"view{view}": found.x[:, view, :, :, None] for view in range(found.x.shape[1])}
-    targets = {"flavour": found.flavour, "protons": found.protons, "pions": found.pions}
-    return EventSamples(inputs, targets, found.event)
+    interactions = generate_interactions(seed, n, InteractionSettings())
+    inputs = {
+        f"view{view}": interactions.x[:, view, :, :, None]
+        for view in range(interactions.x.shape[1])
+    }
+    targets = {
+        "flavour": interactions.flavour,
+        "protons": interactions.protons,
+        "pions": interactions.pions,
+    }
+    return EventSamples(inputs, targets, interactions.event)
 
 
 def vertex_samples(seed: int, n: int) -> EventSamples:
@@ -96,28 +107,28 @@ def vertex_samples(seed: int, n: int) -> EventSamples:
     farthest."""
     from edgeinfer.lartpc.vertices import generate_vertices
 
-    found = generate_vertices(seed, n)
-    targets = {"wire": found.offset[:, :1], "time": found.offset[:, 1:]}
-    return EventSamples({"plane": found.x[..., None]}, targets, found.event)
+    vertices = generate_vertices(seed, n)
+    targets = {"wire": vertices.offset[:, :1], "time": vertices.offset[:, 1:]}
+    return EventSamples({"plane": vertices.x[..., None]}, targets, vertices.event)
 
 
 def beam_samples(seed: int, n: int) -> EventSamples:
     """Particles of a test beam as two planes see them: kind and kinetic energy."""
     from edgeinfer.lartpc.beam import BeamSettings, generate_beam
 
-    found = generate_beam(seed, n, BeamSettings())
-    inputs = {f"plane{view}": found.x[:, view, :, :, None] for view in range(found.x.shape[1])}
-    targets = {"particle": found.kind, "energy": found.energy_gev}
-    return EventSamples(inputs, targets, found.event)
+    beam = generate_beam(seed, n, BeamSettings())
+    inputs = {f"plane{view}": beam.x[:, view, :, :, None] for view in range(beam.x.shape[1])}
+    targets = {"particle": beam.kind, "energy": beam.energy_gev}
+    return EventSamples(inputs, targets, beam.event)
 
 
 def calorimeter_kinds(seed: int, n: int) -> EventSamples:
     """Showers in two calorimeters, and what made them."""
     from edgeinfer.lartpc.calorimeter import CalorimeterSettings, generate_showers
 
-    found = generate_showers(seed, n, CalorimeterSettings())
+    showers = generate_showers(seed, n, CalorimeterSettings())
     return EventSamples(
-        {"ecal": found.ecal, "hcal": found.hcal}, {"particle": found.label}, found.event
+        {"ecal": showers.ecal, "hcal": showers.hcal}, {"particle": showers.label}, showers.event
     )
 
 
@@ -125,17 +136,19 @@ def calorimeter_energies(seed: int, n: int) -> EventSamples:
     """Showers in two calorimeters, and their energy over 150 GeV, as the cells are scaled."""
     from edgeinfer.lartpc.calorimeter import SCALE_GEV, CalorimeterSettings, generate_showers
 
-    found = generate_showers(seed, n, CalorimeterSettings())
-    energy = found.energy_gev / SCALE_GEV
-    return EventSamples({"ecal": found.ecal, "hcal": found.hcal}, {"energy": energy}, found.event)
+    showers = generate_showers(seed, n, CalorimeterSettings())
+    energy = showers.energy_gev / SCALE_GEV
+    return EventSamples(
+        {"ecal": showers.ecal, "hcal": showers.hcal}, {"energy": energy}, showers.event
+    )
 
 
 def segment_samples(seed: int, n: int, side: int) -> EventSamples:
     """Planes of this side, ADC over 16 and zero where nothing is lit; a label for each pixel."""
     from edgeinfer.lartpc.segments import SegmentSettings, generate_segments
 
-    found = generate_segments(seed, n, SegmentSettings(side))
-    return EventSamples({"image": found.x}, {"label": found.label}, found.event)
+    segments = generate_segments(seed, n, SegmentSettings(side))
+    return EventSamples({"image": segments.x}, {"label": segments.label}, segments.event)
 
 
 def detector_images(seed: int, n: int) -> EventSamples:

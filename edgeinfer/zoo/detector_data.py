@@ -30,31 +30,33 @@ _BATCH = 256
 def image_samples(seed: int, n: int) -> EventSamples:
     """Images; what is in the middle at each place and how far its edges are; what made the most of
     each cell of the features."""
-    found = generate_images(seed, n)
-    place, edges = _aim_places(found)
-    targets = {"place": place, "edges": edges, "cell": _aim_cells(found)}
-    beside = {**_beside(found, 1), "masks": found.mask}
-    return EventSamples({"image": found.x[..., None]}, targets, found.event, beside)
+    images = generate_images(seed, n)
+    place, edges = _aim_places(images)
+    targets = {"place": place, "edges": edges, "cell": _aim_cells(images)}
+    beside = {**_beside(images, 1), "masks": images.mask}
+    return EventSamples({"image": images.x[..., None]}, targets, images.event, beside)
 
 
-def _beside(found: CalorimeterImages, times: int) -> dict[str, NDArray[Any]]:
+def _beside(images: CalorimeterImages, times: int) -> dict[str, NDArray[Any]]:
     """The particles of each image, so many times, for whoever judges."""
-    given = {"particles": found.kind, "boxes": found.box}
-    return {name: values.repeat(times, axis=0).astype(np.float32) for name, values in given.items()}
+    beside = {"particles": images.kind, "boxes": images.box}
+    return {
+        name: values.repeat(times, axis=0).astype(np.float32) for name, values in beside.items()
+    }
 
 
-def _aim_places(found: CalorimeterImages) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    n, particles = found.kind.shape
+def _aim_places(images: CalorimeterImages) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    n, particles = images.kind.shape
     step = SIDE // PLACES
     middle = (np.arange(PLACES) + 0.5) * step
     place = np.zeros((n, PLACES, PLACES), np.int64)
     edges = np.full((n, PLACES, PLACES, 4), -1.0, np.float32)
-    areas = (found.box[..., 2:] - found.box[..., :2]).prod(axis=-1)
+    areas = (images.box[..., 2:] - images.box[..., :2]).prod(axis=-1)
     order = np.argsort(-areas, axis=1, kind="stable")  # small ones are on top
     rows = np.arange(n)
     for number in range(particles):
-        kind = found.kind[rows, order[:, number]]
-        box = found.box[rows, order[:, number]].astype(np.float64)[:, :, None, None]
+        kind = images.kind[rows, order[:, number]]
+        box = images.box[rows, order[:, number]].astype(np.float64)[:, :, None, None]
         top, left, bottom, right = (box[:, side] for side in range(4))
         y, x = middle[None, :, None], middle[None, None, :]
         inner = [
@@ -72,14 +74,14 @@ def _aim_places(found: CalorimeterImages) -> tuple[NDArray[np.float32], NDArray[
     return np.eye(len(KINDS) + 1, dtype=np.float32)[place], edges
 
 
-def _aim_cells(found: CalorimeterImages) -> NDArray[np.float32]:
+def _aim_cells(images: CalorimeterImages) -> NDArray[np.float32]:
     """The kind of which most cells are, in squares of the features' cells."""
     step = SIDE // CELLS
-    n = len(found)
+    n = len(images)
     counts = np.zeros((n, CELLS, CELLS, len(KINDS) + 1))
     counts[..., 0] = 0.5  # of equals the particle wins
     for kind in range(1, len(KINDS) + 1):
-        mine = (found.mask & (found.kind == kind)[:, :, None, None]).any(axis=1)
+        mine = (images.mask & (images.kind == kind)[:, :, None, None]).any(axis=1)
         counts[..., kind] = mine.reshape(n, CELLS, step, CELLS, step).sum(axis=(2, 4))
     return np.eye(len(KINDS) + 1, dtype=np.float32)[counts.argmax(axis=-1)]
 
@@ -119,18 +121,18 @@ def _aim_crops(
     shares = np.where((images.kind > 0)[:, None, :], shared / np.maximum(union, 1), 0.0)
     best = shares.argmax(axis=-1)
     rows = np.arange(len(images))[:, None]
-    seen = (shares.max(axis=-1) >= _SAME).ravel()
-    kind = np.where(seen, images.kind[rows, best].ravel(), 0)
+    is_seen = (shares.max(axis=-1) >= _SAME).ravel()
+    kind = np.where(is_seen, images.kind[rows, best].ravel(), 0)
     box = (images.box[rows, best] * UNIT).reshape(-1, 4).astype(np.float64)
     window = crops.windows.reshape(-1, 4).astype(np.float64)
     low, high = window[:, :2], window[:, 2:]
     middle, size = (low + high) / 2, high - low
     away = np.concatenate([(middle - box[:, :2]) / size, (box[:, 2:] - middle) / size], axis=1)
-    edges = np.where(seen[:, None], np.maximum(away, 0.0), -1.0).astype(np.float32)
-    mask = np.full((len(seen), MASK_SIDE, MASK_SIDE, 1), -1.0, np.float32)
+    edges = np.where(is_seen[:, None], np.maximum(away, 0.0), -1.0).astype(np.float32)
+    mask = np.full((len(is_seen), MASK_SIDE, MASK_SIDE, 1), -1.0, np.float32)
     own = images.mask.reshape(-1, SIDE, SIDE)
-    numbers = (rows * images.kind.shape[1] + best).ravel()[seen]
-    mask[seen, ..., 0] = _mask_in(own, numbers, crops.windows.reshape(-1, 4)[seen])
+    numbers = (rows * images.kind.shape[1] + best).ravel()[is_seen]
+    mask[is_seen, ..., 0] = _mask_in(own, numbers, crops.windows.reshape(-1, 4)[is_seen])
     return np.eye(len(KINDS) + 1, dtype=np.float32)[kind], edges, mask
 
 
@@ -146,6 +148,6 @@ def _mask_in(
         ends.append(place // UNIT)
     y, x = ends[0][:, :, None], ends[1][:, None, :]
     inside = (y >= 0) & (y < SIDE) & (x >= 0) & (x < SIDE)
-    shown = masks[numbers[:, None, None], y.clip(0, SIDE - 1), x.clip(0, SIDE - 1)] & inside
-    parts = shown.reshape(-1, MASK_SIDE, _POINTS, MASK_SIDE, _POINTS)
+    pixels = masks[numbers[:, None, None], y.clip(0, SIDE - 1), x.clip(0, SIDE - 1)] & inside
+    parts = pixels.reshape(-1, MASK_SIDE, _POINTS, MASK_SIDE, _POINTS)
     return np.asarray(parts.any(axis=(2, 4)))

@@ -33,12 +33,12 @@ def mask_share(outputs: Outputs, targets: Arrays) -> float | None:
     """Mean, over crops with a particle, of the part that mask and truth share of their union."""
     there = targets["mask"].reshape(len(targets["mask"]), -1)
     rows = there[:, 0] >= 0
-    wanted = there[rows] > 0.5
-    said = outputs["mask"].reshape(there.shape)[rows] > 0.5
-    union = (wanted | said).sum(axis=1)
+    truth = there[rows] > 0.5
+    predicted = outputs["mask"].reshape(there.shape)[rows] > 0.5
+    union = (truth | predicted).sum(axis=1)
     if not rows.any():
         return None
-    return float(((wanted & said).sum(axis=1) / np.maximum(union, 1)).mean())
+    return float(((truth & predicted).sum(axis=1) / np.maximum(union, 1)).mean())
 
 
 def whole_figure(
@@ -64,9 +64,11 @@ class _ScoredOutputs:
 
     def score(self, outputs: Outputs, targets: Arrays) -> DetectionScores:
         if outputs is not self.outputs or self.scores is None:
-            detections, wanted = _decide_crops(outputs, targets)
-            shares = box_shares(detections.box, wanted)
-            self.scores = score_detections(detections.kind, detections.score, shares, wanted.kind)
+            detections, truth_boxes = _decide_crops(outputs, targets)
+            shares = box_shares(detections.box, truth_boxes)
+            self.scores = score_detections(
+                detections.kind, detections.score, shares, truth_boxes.kind
+            )
             self.outputs = outputs
         return self.scores
 

@@ -13,15 +13,15 @@ from edgeinfer.zoo.entry import LOCATED, Head, ZooEntry
 
 def simulate_samples(entry: ZooEntry, seed: int, count: int) -> tuple[Samples, NDArray[np.int64]]:
     """Samples, and the event that each belongs to."""
-    found = entry.data(seed, count)
+    drawn = entry.data(seed, count)
     labels = {
-        head.name: label_values(head, found.targets[head.name])
+        head.name: label_values(head, drawn.targets[head.name])
         for head in entry.heads
         if head.loss not in LOCATED
     }
-    inputs = {name: values.astype(np.float64) for name, values in found.inputs.items()}
-    said = f"{count} samples of the simulation of {entry.name}, seed {seed}"
-    return Samples(inputs, said, labels), found.event
+    inputs = {name: values.astype(np.float64) for name, values in drawn.inputs.items()}
+    source_text = f"{count} samples of the simulation of {entry.name}, seed {seed}"
+    return Samples(inputs, source_text, labels), drawn.event
 
 
 def label_values(head: Head, targets: NDArray[np.floating]) -> NDArray[np.float64]:

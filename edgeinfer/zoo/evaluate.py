@@ -51,11 +51,11 @@ class JudgedOutputs:
         return JudgedOutputs(self.outputs, replace(self.samples, inputs={}))
 
 
-def values_of(entry: ZooEntry, judged: JudgedOutputs) -> dict[str, float]:
+def values_of(entry: ZooEntry, judged_outputs: JudgedOutputs) -> dict[str, float]:
     """Every figure of merit that the samples can tell."""
-    truth = {**judged.samples.targets, **judged.samples.beside}
-    found = {m.name: m.of(judged.outputs, truth) for m in entry.measures}
-    return {name: value for name, value in found.items() if value is not None}
+    truth = {**judged_outputs.samples.targets, **judged_outputs.samples.beside}
+    values = {m.name: m.of(judged_outputs.outputs, truth) for m in entry.measures}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def intervals_of(
@@ -68,12 +68,12 @@ def intervals_of(
     drawn = [
         _mean([values_of(entry, sampler.draw(rng)) for sampler in plain]) for _ in range(replicas)
     ]
-    found: dict[str, BootstrapInterval] = {}
+    intervals: dict[str, BootstrapInterval] = {}
     for name, value in whole.items():
         spread = np.array([replica[name] for replica in drawn if name in replica])
         low, high = np.quantile(spread, ((1 - COVERAGE) / 2, (1 + COVERAGE) / 2))
-        found[name] = BootstrapInterval(value, min(float(low), value), max(float(high), value))
-    return found
+        intervals[name] = BootstrapInterval(value, min(float(low), value), max(float(high), value))
+    return intervals
 
 
 def _mean(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
@@ -84,11 +84,11 @@ def _mean(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
 class _Resampler:
     """Draws as many events as there are, with replacement, and takes all samples of each."""
 
-    def __init__(self, judged: JudgedOutputs) -> None:
-        event = judged.samples.event
+    def __init__(self, judged_outputs: JudgedOutputs) -> None:
+        event = judged_outputs.samples.event
         if not event.size:
             raise InputError("There are no samples to judge.")
-        self.judged = judged.without_inputs()
+        self.judged = judged_outputs.without_inputs()
         self.order = np.argsort(event, kind="stable")
         _, self.first, self.count = np.unique(
             event[self.order], return_index=True, return_counts=True
@@ -101,16 +101,16 @@ class _Resampler:
         return self.judged.take(self.order[start + np.arange(count.sum())])
 
 
-def outside_window(measure: Measure, found: BootstrapInterval) -> str:
+def outside_window(measure: Measure, interval: BootstrapInterval) -> str:
     """A sentence where a figure is not as hard to reach as intended, or the empty string."""
-    if measure.alarm_above is not None and found.value > measure.alarm_above:
+    if measure.alarm_above is not None and interval.value > measure.alarm_above:
         return (
-            f"{measure.name} is {found.value:.4f}, above {measure.alarm_above}: "
+            f"{measure.name} is {interval.value:.4f}, above {measure.alarm_above}: "
             f"the simulated task gives its answer away."
         )
     if measure.window is None:
         return ""
     low, high = measure.window
-    if found.high < low or found.low > high:
-        return f"{measure.name} is {found.value:.4f}, outside the window {low}..{high}."
+    if interval.high < low or interval.low > high:
+        return f"{measure.name} is {interval.value:.4f}, outside the window {low}..{high}."
     return ""

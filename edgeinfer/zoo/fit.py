@@ -98,7 +98,7 @@ class Fit:
         flips = rng.random(order.size) < 0.5 if schedule.flips else None
         steps = -(-order.size // schedule.batch)
         resumed_seconds, began = position.seconds, time.monotonic()
-        kept = began
+        saved_at = began
         while position.step < steps:
             if interrupted():
                 return "interrupted"
@@ -121,9 +121,9 @@ class Fit:
             done = min(position.step * schedule.batch, order.size)
             if self.watcher:
                 self.watcher.step(epoch, position.step, steps, position.loss_sum / done)
-            if time.monotonic() - kept > CHECKPOINT_SECONDS:
+            if time.monotonic() - saved_at > CHECKPOINT_SECONDS:
                 self.checkpoints.save(self.plan, position, self.model, self.best)
-                kept = time.monotonic()
+                saved_at = time.monotonic()
         self._close_epoch(epoch, rate, order.size)
         return None
 
@@ -148,8 +148,8 @@ class Fit:
         for start in range(0, rows.size, _VALIDATION_BATCH):
             batch, weights = self.data.batch(rows[start : start + _VALIDATION_BATCH])
             model.reset_metrics()
-            found = model.test_on_batch(*feed_keras(batch, weights), return_dict=True)
-            total += float(found["loss"]) * len(batch)
+            results = model.test_on_batch(*feed_keras(batch, weights), return_dict=True)
+            total += float(results["loss"]) * len(batch)
         return total / rows.size
 
 

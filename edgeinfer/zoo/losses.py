@@ -15,14 +15,14 @@ from keras import ops
 _LEAST_SHARE = 1e-6  # so that the logarithm of a share stays finite
 
 
-def located_error(truth: Any, said: Any) -> Any:
+def located_error(truth: Any, predicted: Any) -> Any:
     """Mean absolute error, of each sample, where there is a truth."""
-    return _mean_where(truth, ops.abs(truth - said))
+    return _mean_where(truth, ops.abs(truth - predicted))
 
 
-def located_crossentropy(truth: Any, said: Any) -> Any:
+def located_crossentropy(truth: Any, predicted: Any) -> Any:
     """Mean binary cross-entropy, of each sample, where there is a truth."""
-    share = ops.clip(said, _LEAST_SHARE, 1 - _LEAST_SHARE)
+    share = ops.clip(predicted, _LEAST_SHARE, 1 - _LEAST_SHARE)
     return _mean_where(truth, -(truth * ops.log(share) + (1 - truth) * ops.log(1 - share)))
 
 

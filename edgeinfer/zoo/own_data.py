@@ -35,19 +35,19 @@ def read_own_data(entry: ZooEntry, path: Path, most: int | None) -> OwnData:
     """The samples of a file, at most so many, spread evenly; every row is an event of its own."""
     example = entry.data(0, 1)
     shapes = {name: values.shape[1:] for name, values in example.targets.items()}
-    found = read(path, {name: v.shape[1:] for name, v in example.inputs.items()}, shapes)
-    missing = [head.name for head in entry.heads if head.name not in found.labels]
+    own_samples = read(path, {name: v.shape[1:] for name, v in example.inputs.items()}, shapes)
+    missing = [head.name for head in entry.heads if head.name not in own_samples.labels]
     if missing:
         raise InputError(
             f"{path} has no labels for {', '.join(missing)}, which {entry.name} learns from.",
             hint="Name a column so, or y where there is one output; words may be classes.",
         )
-    held = found if most is None else found.spread(most)
-    targets = {name: _targets(values, shapes[name]) for name, values in held.labels.items()}
-    inputs = {name: values.astype(np.float32) for name, values in held.inputs.items()}
-    samples = EventSamples(inputs, targets, np.arange(len(held), dtype=np.int64))
-    findings = (*found.findings, *_scale_findings(path, inputs))
-    return OwnData(samples, open_data(path).sha256, found.classes, findings)
+    taught = own_samples if most is None else own_samples.spread(most)
+    targets = {name: _targets(values, shapes[name]) for name, values in taught.labels.items()}
+    inputs = {name: values.astype(np.float32) for name, values in taught.inputs.items()}
+    samples = EventSamples(inputs, targets, np.arange(len(taught), dtype=np.int64))
+    findings = (*own_samples.findings, *_scale_findings(path, inputs))
+    return OwnData(samples, open_data(path).sha256, own_samples.classes, findings)
 
 
 def _targets(labels: NDArray[np.float64], shape: Shape) -> NDArray[np.float32]:
@@ -59,7 +59,7 @@ def _targets(labels: NDArray[np.float64], shape: Shape) -> NDArray[np.float32]:
 
 
 def _scale_findings(path: Path, inputs: Mapping[str, NDArray[np.float32]]) -> list[str]:
-    found = []
+    findings = []
     for name, values in inputs.items():
         if values.ndim != 2 or values.shape[1] < 2:
             continue
@@ -68,9 +68,9 @@ def _scale_findings(path: Path, inputs: Mapping[str, NDArray[np.float32]]) -> li
         if not deviations.size or deviations.max() <= FAR_APART * deviations.min():
             continue
         ratio = deviations.max() / deviations.min()
-        found.append(
+        findings.append(
             f"The features of {name} have scales up to {ratio:,.0f} times apart, which one number "
             f"format covers only with many bits. Bring them together: edgeinfer convert {path} "
             f"-o {path.stem}.h5 --standardize '*'"
         )
-    return found
+    return findings

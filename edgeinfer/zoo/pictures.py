@@ -48,11 +48,11 @@ def preview(entry: ZooEntry, seed: int, count: int) -> Preview:
         title: np.flatnonzero(chosen)[:count] for title, chosen in _groups(entry, samples).items()
     }
     first = next(iter(samples.inputs.values()))
-    shown = {title: as_pictures(first[rows]) for title, rows in groups.items() if rows.size}
-    everything = np.concatenate([picture.ravel() for picture in shown.values()])
+    pictures = {title: as_pictures(first[rows]) for title, rows in groups.items() if rows.size}
+    everything = np.concatenate([picture.ravel() for picture in pictures.values()])
     low, high = np.quantile(everything, (0.001, 0.999))
-    image = sheet(list(shown.values()), float(low), max(float(high), float(low) + 1e-6))
-    return Preview(encode_png(image), tuple(shown))
+    image = sheet(list(pictures.values()), float(low), max(float(high), float(low) + 1e-6))
+    return Preview(encode_png(image), tuple(pictures))
 
 
 def _preview_segments(entry: ZooEntry, seed: int, count: int) -> Preview:
@@ -71,16 +71,16 @@ def _preview_segments(entry: ZooEntry, seed: int, count: int) -> Preview:
     if entry.reference is not None:
         from edgeinfer.zoo.reference import load_reference, outputs_of
 
-        said = outputs_of(entry, load_reference(entry.name), samples)[head.name]
-        rows["network"] = _colour_labels(said, lit)
+        predicted = outputs_of(entry, load_reference(entry.name), samples)[head.name]
+        rows["network"] = _colour_labels(predicted, lit)
     zoom = max(1, _SEGMENT_SIDE // image.shape[1])
     return Preview(encode_png(rows_of(list(rows.values()), zoom)), tuple(rows))
 
 
 def _colour_labels(scores: NDArray[np.floating], lit: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """The colour of the highest class where a pixel is lit."""
-    found = _LABEL_COLOURS[scores.argmax(axis=-1) % len(_LABEL_COLOURS)]
-    return np.where(lit[..., None], found, _ANCHORS[0].astype(np.uint8))
+    pixel_colours = _LABEL_COLOURS[scores.argmax(axis=-1) % len(_LABEL_COLOURS)]
+    return np.where(lit[..., None], pixel_colours, _ANCHORS[0].astype(np.uint8))
 
 
 def as_pictures(values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -102,26 +102,26 @@ def curves(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _groups(entry: ZooEntry, samples: EventSamples) -> dict[str, NDArray[np.bool_]]:
     """Which samples go into each row."""
-    found: dict[str, NDArray[np.bool_]] = {}
+    groups: dict[str, NDArray[np.bool_]] = {}
     marked = np.zeros(len(samples), bool)  # by a head of its own, which has its own row
     for head in entry.heads:
         targets = samples.targets[head.name]
         if head.loss in LOCATED:
             continue  # what is known at some places only is no row of its own
         if entry.task is Task.REGRESSION:
-            found |= _slices(head, targets[:, 0])
+            groups |= _slices(head, targets[:, 0])
         elif targets.shape[-1] == 1 and not np.isin(targets, (0.0, 1.0)).all():
             continue  # a quantity beside classes, which have the rows
         elif targets.shape[-1] > 1:
-            shown = targets.reshape(len(targets), -1, targets.shape[-1]).max(axis=1) > 0
-            found |= {label: shown[:, i] for i, label in enumerate(head.labels)}
+            is_shown = targets.reshape(len(targets), -1, targets.shape[-1]).max(axis=1) > 0
+            groups |= {label: is_shown[:, i] for i, label in enumerate(head.labels)}
         else:
             marked |= targets[:, 0] > 0
-    rows = {label: chosen & ~marked for label, chosen in found.items()}
+    rows = {label: chosen & ~marked for label, chosen in groups.items()}
     if marked.any():
         label = next(head.labels[0] for head in entry.heads if len(head.labels) == 1)
         rows[label] = marked
-        if not found:
+        if not groups:
             rows[f"no {label}"] = ~marked
     return rows
 

@@ -49,8 +49,8 @@ class EpochBar:
 
     def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
         """A batch is done."""
-        said = f"epoch {epoch + 1}, loss {loss:.4f}"
-        self.display.update(self.task, description=said, completed=step, total=steps)
+        description = f"epoch {epoch + 1}, loss {loss:.4f}"
+        self.display.update(self.task, description=description, completed=step, total=steps)
 
     def epoch(self, record: EpochRecord, best: bool) -> None:
         """An epoch is done."""

@@ -49,11 +49,11 @@ class ReferenceRecord:
     def from_json(text: str, source: Path) -> ReferenceRecord:
         """Read a committed record."""
         try:
-            found = json.loads(text)
+            document = json.loads(text)
             metrics = {
-                name: BootstrapInterval(**value) for name, value in found.pop("metrics").items()
+                name: BootstrapInterval(**value) for name, value in document.pop("metrics").items()
             }
-            return ReferenceRecord(metrics=metrics, **found)
+            return ReferenceRecord(metrics=metrics, **document)
         except (ValueError, TypeError, KeyError) as error:
             raise InputError(
                 f"{source} is not a record of a reference model: {error}.",
@@ -90,8 +90,8 @@ def outputs_of(entry: ZooEntry, graph: Graph, samples: EventSamples) -> Outputs:
     """What a float network says of the samples, by head."""
     from edgeinfer.ir.engine.float_engine import FloatEngine
 
-    found = FloatEngine(graph).run(dict(samples.inputs))
-    return {head.name: found[head.name] for head in entry.heads}
+    outputs = FloatEngine(graph).run(dict(samples.inputs))
+    return {head.name: outputs[head.name] for head in entry.heads}
 
 
 def judge_network(entry: ZooEntry, graph: Graph, samples: EventSamples) -> JudgedOutputs:
@@ -127,7 +127,7 @@ def describe_entry(entry: ZooEntry) -> dict[str, Any]:
         "task": entry.task.value,
         "parameters": entry.parameters,
         "macs": entry.macs,
-        "metrics": {name: found.value for name, found in metrics.items()},
-        "intervals": {name: [found.low, found.high] for name, found in metrics.items()},
+        "metrics": {name: interval.value for name, interval in metrics.items()},
+        "intervals": {name: [interval.low, interval.high] for name, interval in metrics.items()},
         "trained": record is not None,
     }

@@ -53,13 +53,13 @@ class Teaching:
         self, rows: NDArray[np.intp], mirrored: NDArray[np.bool_] | None = None
     ) -> tuple[EventSamples, Arrays | None]:
         """Some samples; pictures that are marked come mirrored along their second axis."""
-        found = self.samples.take(rows)
+        part = self.samples.take(rows)
         if mirrored is not None:
-            for values in found.inputs.values():
+            for values in part.inputs.values():
                 values[mirrored] = values[mirrored][:, :, ::-1]
         if self.weights is None:
-            return found, None
-        return found, {name: values[rows] for name, values in self.weights.items()}
+            return part, None
+        return part, {name: values[rows] for name, values in self.weights.items()}
 
 
 def class_weights(head: Head, targets: NDArray[np.float32]) -> NDArray[np.float32]:

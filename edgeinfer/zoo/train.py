@@ -77,7 +77,7 @@ def train(
     checkpoints = Checkpoints.beside(output)
     own = None if data is None else read_own_data(entry, data, samples)
     count = entry.schedule.samples if samples is None else samples
-    asked = TrainingPlan(
+    plan_asked = TrainingPlan(
         entry.name,
         0 if seed is None else seed,
         count if own is None else len(own.samples),
@@ -89,8 +89,8 @@ def train(
 
     if resume:
         saved = checkpoints.load()
-        wanted = samples if own is None else asked.samples
-        plan = _same_plan(saved.plan, entry.name, seed, wanted, epochs, asked.data)
+        asked_samples = samples if own is None else plan_asked.samples
+        plan = _same_plan(saved.plan, entry.name, seed, asked_samples, epochs, plan_asked.data)
         if plan.trunk != weights:
             raise InputError(
                 "The training to resume reads the features of other weights.",
@@ -101,23 +101,24 @@ def train(
         model = keras.saving.load_model(saved.model)
     else:
         checkpoints.clear()
-        plan, position, best = asked, Position(), None
+        plan, position, best = plan_asked, Position(), None
         keras.utils.set_random_seed(plan.seed)
         model = compile_keras(entry)
         checkpoints.save(plan, position, model, best)  # a place that takes no files is told now
     teaching = Teaching.of(entry, plan, None if own is None else own.samples)
     deadline = None if minutes is None else began + 60.0 * minutes
     run = Fit(entry, plan, teaching, model, position, checkpoints, best, watcher)
-    with _polite_interrupts() as seen:
+    with _polite_interrupts() as interruptions:
         stopped = run.go(
-            lambda: deadline is not None and time.monotonic() > deadline, lambda: bool(seen)
+            lambda: deadline is not None and time.monotonic() > deadline,
+            lambda: bool(interruptions),
         )
     if stopped == "interrupted":
         kept = (
             f"The training waits in {checkpoints.folder}; the same command with --resume goes on."
         )
-        if seen[0] != signal.SIGINT:
-            raise TerminationRequest(seen[0], kept)
+        if interruptions[0] != signal.SIGINT:
+            raise TerminationRequest(interruptions[0], kept)
         raise TrainingInterruption(kept)
     classes = {} if own is None else dict(own.classes)
     history = _write(entry, run, output, stopped, classes)
@@ -189,14 +190,14 @@ def _same_plan(
     data: str,
 ) -> TrainingPlan:
     """The plan of the training to resume; only its number of epochs may change."""
-    for what, had, asked in (
+    for what, had, plan_value in (
         ("model", plan.name, name),
         ("seed", plan.seed, seed),
         ("samples", plan.samples, samples),
     ):
-        if asked is not None and asked != had:
+        if plan_value is not None and plan_value != had:
             raise InputError(
-                f"The training to resume has {what} {had}, not {asked}.",
+                f"The training to resume has {what} {had}, not {plan_value}.",
                 hint=f"Leave --{what} out, or train without --resume.",
             )
     if plan.data != data:
@@ -214,16 +215,16 @@ def _polite_interrupts() -> Iterator[list[int]]:
     if threading.current_thread() is not threading.main_thread():
         yield []
         return
-    seen: list[int] = []
+    signals: list[int] = []
 
     def note(number: int, _frame: object) -> None:
-        if seen:
+        if signals:
             raise KeyboardInterrupt if number == signal.SIGINT else TerminationRequest(number)
-        seen.append(number)
+        signals.append(number)
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield seen
+        yield signals
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -53,7 +53,7 @@ def linear_guard_auc(samples: EventSamples, seed: int = 0) -> float:
         here[part] for part in split_by_event(samples.event[here], (0.5, 0.5), seed)
     )
     weights = fit_logistic(features[teaching], truth[teaching] == TRACK)
-    found = auc(features[judging] @ weights[:-1], truth[judging] == TRACK)
-    if found is None:
+    auc_value = auc(features[judging] @ weights[:-1], truth[judging] == TRACK)
+    if auc_value is None:
         raise ValueError("the samples hold no track or no shower")
-    return found
+    return auc_value

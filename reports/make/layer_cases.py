@@ -167,16 +167,16 @@ def _mask_steps(x: Any) -> Any:
     """Steps of which no number is above 0.8 are zero, and masked."""
     import keras
 
-    kept = keras.ops.greater(keras.ops.max(x, axis=-1, keepdims=True), 0.8)
-    shown = x * keras.ops.cast(kept, "float32")
-    return keras.layers.GRU(3, return_sequences=True)(keras.layers.Masking()(shown))
+    is_kept = keras.ops.greater(keras.ops.max(x, axis=-1, keepdims=True), 0.8)
+    masked = x * keras.ops.cast(is_kept, "float32")
+    return keras.layers.GRU(3, return_sequences=True)(keras.layers.Masking()(masked))
 
 
 def _not_equal(x: Any) -> Any:
     import keras
 
-    shown = keras.layers.ReLU()(x)
-    return x * keras.ops.cast(keras.ops.not_equal(shown, 0.0), "float32")
+    positive = keras.layers.ReLU()(x)
+    return x * keras.ops.cast(keras.ops.not_equal(positive, 0.0), "float32")
 
 
 def _where(x: Any) -> Any:

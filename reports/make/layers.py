@@ -100,12 +100,12 @@ def page_of(rows: Sequence[LayerRow]) -> str:
     """The table as Markdown; reasons stand below it."""
     notes: list[str] = []
 
-    def cell(said: str) -> str:
-        if said in (YES, CLOSE, "-"):
-            return said
-        if said not in notes:
-            notes.append(said)
-        return f"no ({notes.index(said) + 1})"
+    def cell(text: str) -> str:
+        if text in (YES, CLOSE, "-"):
+            return text
+        if text not in notes:
+            notes.append(text)
+        return f"no ({notes.index(text) + 1})"
 
     lines = [
         "# Which layers work",
@@ -151,13 +151,13 @@ def main() -> None:
     """Run the layers, and renew the page after each."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="run these only; the others stay as they were")
-    wanted = parser.parse_args().names
-    found = read_record()
+    names = parser.parse_args().names
+    record = read_record()
     for case in CASES:
-        if not wanted or case.name in wanted:
-            found[case.name] = run_case(case)
-            sys.stderr.write(f"{case.name}: {found[case.name].stages}\n")
-            write_record([found[each.name] for each in CASES if each.name in found])
+        if not names or case.name in names:
+            record[case.name] = run_case(case)
+            sys.stderr.write(f"{case.name}: {record[case.name].stages}\n")
+            write_record([record[each.name] for each in CASES if each.name in record])
 
 
 if __name__ == "__main__":

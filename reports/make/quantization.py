@@ -89,8 +89,8 @@ class WidthRow:
 
 def judging_samples(entry: ZooEntry, count: int | None = None) -> tuple[Samples, Any]:
     """Simulated events that judge; a smaller network is judged on more."""
-    wanted = int(np.clip(JUDGED_MACS / entry.macs, *JUDGED_SPAN)) if count is None else count
-    return simulate_samples(entry, stage_seed(TEST_SEED, "fresh"), wanted)
+    sample_count = int(np.clip(JUDGED_MACS / entry.macs, *JUDGED_SPAN)) if count is None else count
+    return simulate_samples(entry, stage_seed(TEST_SEED, "fresh"), sample_count)
 
 
 def rows_of(name: str, folder: Path) -> list[WidthRow]:
@@ -102,8 +102,8 @@ def rows_of(name: str, folder: Path) -> list[WidthRow]:
     unseen = Unseen.of(graph, *judging_samples(entry))
     rows = []
     for (method, bits), limit in LIMITS.items():
-        found = quantize(graph, teach.inputs, PtqSettings(bits))
-        network, recipe, path = found.graph, found.recipe, None
+        quantized = quantize(graph, teach.inputs, PtqSettings(bits))
+        network, recipe, path = quantized.graph, quantized.recipe, None
         if method == "qat":
             trained = Tutor.of(graph, teach, choose, settings).train(network, recipe)
             path = folder / f"{name}-{bits}bit.keras"
@@ -143,8 +143,8 @@ def _reread_network(graph: Graph, recipe: Any, path: Path) -> tuple[Graph, Any]:
 def write_table(folder: Path, rows: Sequence[WidthRow]) -> None:
     """Renew the given rows of the table; the others stay."""
     path = folder / "quantization.json"
-    known = json.loads(path.read_text())["rows"] if path.exists() else {}
-    known |= {row.key: dataclasses.asdict(row) for row in rows}
+    rows_by_key = json.loads(path.read_text())["rows"] if path.exists() else {}
+    rows_by_key |= {row.key: dataclasses.asdict(row) for row in rows}
     order = [f"{name} {method} {bits}" for name in SCHEDULES for method, bits in LIMITS]
     schedules = {
         name: {"samples": count, **dataclasses.asdict(settings)}
@@ -155,7 +155,7 @@ def write_table(folder: Path, rows: Sequence[WidthRow]) -> None:
         "command": COMMAND,
         "versions": {name: version(name) for name in ("edgeinfer", "keras", "tensorflow")},
         "training": schedules,
-        "rows": {key: known[key] for key in order if key in known},
+        "rows": {key: rows_by_key[key] for key in order if key in rows_by_key},
     }
     write_file(path, json.dumps(table, indent=1) + "\n")
     write_file(folder / "quantization.md", markdown(table))

@@ -73,8 +73,8 @@ def make(reference: ReferenceModel, root: Path, run: Path, targets: Sequence[str
     chosen = [choose(target, {}) for target in targets]
     with open_run(run, Silent(), new=True) as folder:
         source = DataFile(data)
-        made = compile_model(folder, model, recipe_path=None, data=source, targets=chosen)
-        lasting = made.model_copy(update={"steps": ()})  # how long it took differs each time
+        result = compile_model(folder, model, recipe_path=None, data=source, targets=chosen)
+        lasting = result.model_copy(update={"steps": ()})  # how long it took differs each time
         write_file(run / RESULT, lasting.to_json())
         write_report(folder, None, Wishes())
 
@@ -96,15 +96,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--pages", action="store_true", help="the pages alone, as results have them"
     )
     parser.add_argument("names", nargs="*", help="some models alone")
-    told = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     write_file(SCHEMAS / "result.schema.json", json_schema())
     write_file(SCHEMAS / "report_data.schema.json", profile_data.json_schema())
-    if told.schemas:
+    if options.schemas:
         return 0
     for reference in REFERENCES:
-        if told.names and reference.name not in told.names:
+        if options.names and reference.name not in options.names:
             continue
-        if told.pages:
+        if options.pages:
             draw_again(FOLDER / reference.name)
             continue
         with tempfile.TemporaryDirectory() as scratch:

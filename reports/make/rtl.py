@@ -82,9 +82,9 @@ def measure_unrolled(program: Program, raw: dict[str, Ints]) -> UnrolledResult:
     target = RtlTarget()
     with scratch_folder("reference") as folder:
         target.emit(program, SETTINGS).write(folder)
-        found = target.simulate(program, folder, raw, SETTINGS)
+        outputs = target.simulate(program, folder, raw, SETTINGS)
         for name, expected in Engine(program, threads=1).run(raw).items():
-            if not np.array_equal(found[name], expected):
+            if not np.array_equal(outputs[name], expected):
                 raise DisagreementError(f"{program.name}: the design's {name} is not the engine's.")
         version, cells = _synthesise_with_yosys(folder / HDL, _top(folder))
     figures = {
@@ -118,9 +118,9 @@ def _synthesise_with_yosys(hdl: Path, top: str) -> tuple[str, dict[str, float]]:
     )
     (hdl / "run.ys").write_bytes(script)
     tools.run(yosys, ["-q", "-s", "run.ys"], seconds=SECONDS, folder=hdl)
-    told: dict[str, Any] = json.loads((hdl / "stat.json").read_text(encoding="utf-8"))
+    document: dict[str, Any] = json.loads((hdl / "stat.json").read_text(encoding="utf-8"))
     counts: dict[str, float] = dict.fromkeys(KINDS.values(), 0)
-    for cell, number in told["design"]["num_cells_by_type"].items():
+    for cell, number in document["design"]["num_cells_by_type"].items():
         for beginning, kind in KINDS.items():
             if cell.startswith(beginning):
                 counts[kind] += number
@@ -134,27 +134,27 @@ def list_published_results() -> list[dict[str, str]]:
                 if row["network"] == NETWORK and row["reuse"] == "1"]  # fmt: skip
 
 
-def table(found: UnrolledResult, others: Sequence[Mapping[str, str]]) -> str:
+def table(result: UnrolledResult, others: Sequence[Mapping[str, str]]) -> str:
     """Ours and theirs, as Markdown."""
-    ours = found.figures
+    ours = result.figures
     lines = [
         "# The jet tagger, unrolled",
         "",
         f"The network 16-64-32-32-5 with weights and activations of 6 bits ({MODEL.name}) as one "
         "pipeline of shifts and additions, without multipliers: "
         f"{ours['additions']:,.0f} additions of {ours['adder_bits']:,.0f} bits. The design is bit "
-        f"for bit the engine on {found.samples} simulated jets, with gaps, back-pressure and a "
+        f"for bit the engine on {result.samples} simulated jets, with gaps, back-pressure and a "
         "reset. Latency and interval are counted; tests hold such counts to the cycle in "
         "Verilator.",
         "",
-        f"LUTs and flip-flops are Yosys {found.yosys}'s for UltraScale+ (origin: synthesised). "
+        f"LUTs and flip-flops are Yosys {result.yosys}'s for UltraScale+ (origin: synthesised). "
         f"{KNOWN_ERROR} The published designs hold their softmax; ours leaves it to the host.",
         "",
         f"Regenerate with `{COMMAND}`.",
         "",
         "| design | numbers | tool | latency, cycles | interval | LUT | FF | DSP | origin |",
         "|---|---|---|---|---|---|---|---|---|",
-        f"| edgeinfer, unrolled | 6 bits, trained | Yosys {found.yosys} | "
+        f"| edgeinfer, unrolled | 6 bits, trained | Yosys {result.yosys} | "
         f"{ours['latency_cycles']:.0f} | {ours['ii_cycles']:.0f} | {ours['lut']:,.0f} | "
         f"{ours['ff']:,.0f} | {ours['dsp']:.0f} | synthesised |",
     ]
@@ -174,21 +174,21 @@ def _whole(number: str) -> str:
     return f"{int(number):,}" if number else ""
 
 
-def record(found: UnrolledResult, others: Sequence[Mapping[str, str]]) -> str:
+def record(result: UnrolledResult, others: Sequence[Mapping[str, str]]) -> str:
     """The same for machines."""
     kept = ("id", "source", "tool", "types", "weights", "latency_cycles", "ii_cycles", "lut", "ff",
             "dsp", "stage")  # fmt: skip
-    told = {
+    document = {
         "command": COMMAND,
         "model": MODEL.name,
-        "yosys": found.yosys,
+        "yosys": result.yosys,
         "family": "xcup",
         "known_error": KNOWN_ERROR,
-        "samples": found.samples,
-        "figures": dict(found.figures),
+        "samples": result.samples,
+        "figures": dict(result.figures),
         "published": [{key: row[key] for key in kept} for row in others],
     }
-    return json.dumps(told, indent=1) + "\n"
+    return json.dumps(document, indent=1) + "\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -197,9 +197,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--to", type=Path, default=FOLDER, help="another folder")
     chosen = parser.parse_args(arguments)
     program, raw = jets()
-    found, others = measure_unrolled(program, raw), list_published_results()
-    write_file(chosen.to / f"{NAME}.md", table(found, others).encode())
-    write_file(chosen.to / f"{NAME}.json", record(found, others).encode())
+    result, others = measure_unrolled(program, raw), list_published_results()
+    write_file(chosen.to / f"{NAME}.md", table(result, others).encode())
+    write_file(chosen.to / f"{NAME}.json", record(result, others).encode())
     return 0
 
 

@@ -54,10 +54,10 @@ class Unseen:
         return self.loss_of(judge.quantized_outputs(lowered.program, raw), seed, replicas)
 
     def loss_of(
-        self, got: Mapping[str, NDArray[np.float64]], seed: int = 0, replicas: int = REPLICAS
+        self, actual: Mapping[str, NDArray[np.float64]], seed: int = 0, replicas: int = REPLICAS
     ) -> ScoreLoss:
         """The same for outputs that are known already."""
-        lost = self.whole.exact_score - self.whole.of(got)
+        score_loss = self.whole.exact_score - self.whole.of(actual)
         rng = np.random.default_rng(seed)
         order = np.argsort(self.event, kind="stable")
         groups = np.split(order, np.flatnonzero(np.diff(self.event[order])) + 1)
@@ -67,10 +67,10 @@ class Unseen:
             rows = np.concatenate([groups[i] for i in chosen])
             part = self._taken(rows)
             exact = {name: values[rows] for name, values in self.whole.exact.items()}
-            rounded = {name: values[rows] for name, values in got.items()}
+            rounded = {name: values[rows] for name, values in actual.items()}
             drawn.append(part.of(exact) - part.of(rounded))
         low, high = np.quantile(drawn, ((1 - COVERAGE) / 2, (1 + COVERAGE) / 2))
-        return ScoreLoss(lost, min(float(low), lost), max(float(high), lost))
+        return ScoreLoss(score_loss, min(float(low), score_loss), max(float(high), score_loss))
 
     def _taken(self, rows: NDArray[np.intp]) -> SearchObjective:
         labels = {name: values[rows] for name, values in self.samples.labels.items()}

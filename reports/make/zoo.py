@@ -71,8 +71,8 @@ class ModelRow:
                     "window": measure.window,
                     "alarm_above": measure.alarm_above,
                     "seeds": {
-                        seed: dataclasses.asdict(found[measure.name])
-                        for seed, found in self.by_seed.items()
+                        seed: dataclasses.asdict(intervals[measure.name])
+                        for seed, intervals in self.by_seed.items()
                     },
                 }
                 for measure in self.entry.measures
@@ -89,11 +89,11 @@ def train_row(entry: ZooEntry, seeds: Sequence[int], work: Path, commits: bool) 
     for seed in seeds:
         model = work / f"{entry.name}-seed{seed}.keras"
         trunk = None if entry.trunk is None else work / f"{entry.trunk}-seed{seed}.keras"
-        given = entry if trunk is None else entry.on_trunk(trunk)
+        trained_entry = entry if trunk is None else entry.on_trunk(trunk)
         if not model.exists():
             lines = EpochLines(f"{entry.name} seed {seed}")
             train(entry, model, seed=seed, trunk=trunk, watcher=lines)
-        samples = given.data(stage_seed(seed, "test"), entry.schedule.test_samples)
+        samples = trained_entry.data(stage_seed(seed, "test"), entry.schedule.test_samples)
         run = judge_network(entry, load_graph(model, entry.name), samples)
         by_seed[seed] = intervals_of(entry, [run], seed)
         runs.append(run.without_inputs())
@@ -153,13 +153,13 @@ def markdown(table: dict[str, Any]) -> str:
     for name, row in table["models"].items():
         seeds = ", ".join(next(iter(row["metrics"].values()))["seeds"])
         head = f"{name} | {row['parameters']:,} | {row['macs']:,} | {seeds}"
-        for metric, found in row["metrics"].items():
-            window = found["window"]
+        for metric, figures in row["metrics"].items():
+            window = figures["window"]
             span = f"{window[0]}-{window[1]}" if window else ""
-            unit = f" {found['unit']}" if found["unit"] else ""
+            unit = f" {figures['unit']}" if figures["unit"] else ""
             lines.append(
-                f"| {head} | {metric} | {found['value']:.4f}{unit} | "
-                f"{found['low']:.4f}-{found['high']:.4f} | {span} |"
+                f"| {head} | {metric} | {figures['value']:.4f}{unit} | "
+                f"{figures['low']:.4f}-{figures['high']:.4f} | {span} |"
             )
             head = " | | | "
     guard = table["linear_guard"]

@@ -122,10 +122,10 @@ class FlatTable:
         if not at:
             return 0.0
         self.flat.span(at, 4)
-        found = float(encode.Get(kinds.Float32Flags.packer_type, self.flat.data, at))
-        if not math.isfinite(found):
+        number = float(encode.Get(kinds.Float32Flags.packer_type, self.flat.data, at))
+        if not math.isfinite(number):
             raise FlatError(f"a number at {at} is not finite")
-        return found
+        return number
 
     def flag(self, slot: int) -> bool:
         """A truth value, false unless said otherwise."""
@@ -148,40 +148,40 @@ class FlatTable:
 
     def start(self, slot: int) -> int:
         """Where the first element of a vector of words lies."""
-        found = self._vector(slot, 4)
-        if found is None:
+        span = self._vector(slot, 4)
+        if span is None:
             raise FlatError(f"there is no vector in slot {slot}")
-        return found[0]
+        return span[0]
 
     def blob(self, slot: int) -> memoryview | None:
         """A vector of bytes or a string, not copied."""
-        found = self._vector(slot, 1)
-        return None if found is None else self.flat.span(*found)
+        span = self._vector(slot, 1)
+        return None if span is None else self.flat.span(*span)
 
     def text(self, slot: int) -> str:
         """A string; bytes that are no UTF-8 are replaced."""
-        found = self.blob(slot)
-        if found is None:
+        content = self.blob(slot)
+        if content is None:
             return ""
-        self.flat.budget.spend(len(found))
-        return bytes(found).decode("utf-8", errors="replace")
+        self.flat.budget.spend(len(content))
+        return bytes(content).decode("utf-8", errors="replace")
 
     def numbers(self, slot: int, dtype: DTypeLike) -> NDArray[Any]:
         """A vector of numbers."""
-        wanted = np.dtype(dtype)
-        found = self._vector(slot, wanted.itemsize)
-        if found is None:
-            return np.zeros(0, wanted)
-        at, count = found
+        kind = np.dtype(dtype)
+        span = self._vector(slot, kind.itemsize)
+        if span is None:
+            return np.zeros(0, kind)
+        at, count = span
         self.flat.budget.spend(count)
-        return np.frombuffer(self.flat.span(at, count * wanted.itemsize), wanted)
+        return np.frombuffer(self.flat.span(at, count * kind.itemsize), kind)
 
     def tables(self, slot: int) -> tuple[FlatTable, ...]:
         """A vector of tables."""
-        found = self._vector(slot, 4)
-        if found is None:
+        span = self._vector(slot, 4)
+        if span is None:
             return ()
-        at, count = found
+        at, count = span
         self.flat.budget.spend(count)
         places = range(at, at + 4 * count, 4)
         return tuple(
@@ -190,10 +190,10 @@ class FlatTable:
 
     def blobs(self, slot: int) -> tuple[memoryview, ...]:
         """A vector of strings, as bytes that are not copied."""
-        found = self._vector(slot, 4)
-        if found is None:
+        span = self._vector(slot, 4)
+        if span is None:
             return ()
-        at, count = found
+        at, count = span
         self.flat.budget.spend(count)
         starts = [self.flat.follow_offset(place) for place in range(at, at + 4 * count, 4)]
         return tuple(self.flat.span(s + 4, self.flat.number(U32, s)) for s in starts)

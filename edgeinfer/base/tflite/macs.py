@@ -21,12 +21,12 @@ class KernelKind(StrEnum):
 
 def macs_of_model(model: TfliteModel) -> Counter[KernelKind]:
     """KernelKind with weights in a network; steps of element-wise operators are not products."""
-    found: Counter[KernelKind] = Counter()
+    counts: Counter[KernelKind] = Counter()
     for op in model.operators:
         kind, count = work_of(op)
         if kind is not KernelKind.ELEMENTWISE:
-            found[kind] += count
-    return found
+            counts[kind] += count
+    return counts
 
 
 def work_of(op: Operator) -> tuple[KernelKind, int]:
@@ -43,8 +43,8 @@ def work_of(op: Operator) -> tuple[KernelKind, int]:
         case "FULLY_CONNECTED" if len(shape) == 2:
             return KernelKind.SHARED, left.elements * shape[1]
         case "TRANSPOSE_CONV" if len(shape) == 4:
-            entered = op.input(2)
-            places = left.elements if entered is None else entered.elements
+            source = op.input(2)
+            places = left.elements if source is None else source.elements
             return KernelKind.SHARED, places * math.prod(shape[:3])
         case "RESHAPE" | "SQUEEZE" | "EXPAND_DIMS":
             return KernelKind.ELEMENTWISE, 0

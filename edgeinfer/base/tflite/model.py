@@ -177,9 +177,9 @@ def _model(flat: Flat, source: str) -> TfliteModel:
 
 def _buffer(flat: Flat, table: FlatTable) -> memoryview | None:
     """The bytes of a buffer, inside it or, in large files, at a place that it names."""
-    held = table.blob(0)
-    if held:
-        return held
+    data = table.blob(0)
+    if data:
+        return data
     offset, size = table.integer(1, U64), table.integer(2, U64)
     return flat.span(offset, size) if offset > 1 and size else None
 
@@ -241,14 +241,14 @@ def _operator(
         raise FlatError(f"operator {index} has the code {number} of {len(codes)}")
     name, custom, version = codes[number]
     options = options_of(name, table.integer(3, U8), table.table(4))
-    held = table.blob(5)
-    if held is None and table.integer(9, U64) > 1:
-        held = table.flat.span(table.integer(9, U64), table.integer(10, U64))
+    data = table.blob(5)
+    if data is None and table.integer(9, U64) > 1:
+        data = table.flat.span(table.integer(9, U64), table.integer(10, U64))
     inputs = tuple(
         None if i == -1 else _at(tensors, i, index) for i in table.numbers(1, "<i4").tolist()
     )
     outputs = tuple(_at(tensors, i, index) for i in table.numbers(2, "<i4").tolist())
-    return Operator(index, name, custom, version, inputs, outputs, options, held)
+    return Operator(index, name, custom, version, inputs, outputs, options, data)
 
 
 def _at(tensors: tuple[TfliteTensor, ...], number: int, operator: int) -> TfliteTensor:
@@ -260,7 +260,7 @@ def _at(tensors: tuple[TfliteTensor, ...], number: int, operator: int) -> Tflite
 def _choose_tensors(
     graph: FlatTable, slot: int, tensors: tuple[TfliteTensor, ...]
 ) -> tuple[TfliteTensor, ...]:
-    found = graph.numbers(slot, "<i4").tolist()
-    if any(not 0 <= i < len(tensors) for i in found):
+    indices = graph.numbers(slot, "<i4").tolist()
+    if any(not 0 <= i < len(tensors) for i in indices):
         raise FlatError(f"the graph's inputs or outputs lie outside its {len(tensors)} tensors")
-    return tuple(tensors[i] for i in found)
+    return tuple(tensors[i] for i in indices)

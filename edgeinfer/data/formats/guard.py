@@ -70,9 +70,9 @@ def complaint_for(on_error: OnError, log: SkipLog) -> Complain:
     return log.note if on_error == "skip" else refuse
 
 
-def missing_key(path: str | Path, key: str, known: Iterable[str]) -> DataFileError:
+def missing_key(path: str | Path, key: str, keys: Iterable[str]) -> DataFileError:
     """The error for a key that is not in the file, naming the nearest that are."""
-    names = sorted(known)
+    names = sorted(keys)
     if not names:
         hint = "The file holds nothing at that level."
     else:

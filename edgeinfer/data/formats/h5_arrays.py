@@ -29,27 +29,27 @@ class H5Arrays:
 
     def layout(self) -> Layout:
         """One column a data set, called as it is; of a table, one a field."""
-        found: dict[str, ColumnSpec] = {}
+        columns: dict[str, ColumnSpec] = {}
         with open_h5(self.paths[0]) as file:
             for key in self.keys:
                 dataset = checked_dataset(file, RowsDue(key, None))
                 if dataset.dtype.names is None:
                     classes = _stored_classes(dataset)
-                    found[_name(key)] = ColumnSpec(dataset.shape[1:], dataset.dtype, classes)
+                    columns[_name(key)] = ColumnSpec(dataset.shape[1:], dataset.dtype, classes)
                     continue
                 for field in dataset.dtype.names:
                     part = dataset.dtype[field]
                     base, shape = part.subdtype or (part, ())
-                    found[field] = ColumnSpec((*dataset.shape[1:], *shape), base)
-        return found
+                    columns[field] = ColumnSpec((*dataset.shape[1:], *shape), base)
+        return columns
 
     def omitted(self) -> dict[str, str]:
         """Data sets of text of variable length beside those that are read."""
-        said = "holds text of variable length; write bytes, labels.astype('S')"
+        reason = "holds text of variable length; write bytes, labels.astype('S')"
         with open_h5(self.paths[0]) as file:
             folders = {key.rpartition("/")[0] for key in self.keys}
             return {
-                name: said
+                name: reason
                 for folder in sorted(folders)
                 for name in _columns_of(file[folder] if folder else file, "O")
             }
@@ -61,13 +61,13 @@ class H5Arrays:
     def read(self, shard: Shard, complain: Complain) -> Iterator[Columns]:
         """The rows of one shard, as they are in the file."""
         for columns in read_h5_shard(shard, self._due(), complain):
-            found: dict[str, np.ndarray] = {}
+            columns_read: dict[str, np.ndarray] = {}
             for key, values in columns.items():
                 if values.dtype.names is None:
-                    found[_name(key)] = values
+                    columns_read[_name(key)] = values
                 else:
-                    found |= {field: values[field] for field in values.dtype.names}
-            yield found
+                    columns_read |= {field: values[field] for field in values.dtype.names}
+            yield columns_read
 
     def _due(self) -> tuple[RowsDue, ...]:
         return tuple(RowsDue(key, None) for key in self.keys)
@@ -78,22 +78,22 @@ def keys_of(path: str, choice: str) -> tuple[str, ...]:
     those of the only place that holds any."""
     with open_h5(path) as file:
         if choice:
-            found = [
+            keys = [
                 key for part in choice.split(",") for key in _dataset_names(file, part.strip(" /"))
             ]
         else:
-            found = _only(file)
-    return tuple(dict.fromkeys(found))
+            keys = _only(file)
+    return tuple(dict.fromkeys(keys))
 
 
 def _dataset_names(file: h5py.File, key: str) -> list[str]:
     place = file if not key else _group(file, key)
     if place is None:
         return [key]
-    found = [f"{key}/{name}".lstrip("/") for name in _datasets(place)]
-    if not found:
+    keys = [f"{key}/{name}".lstrip("/") for name in _datasets(place)]
+    if not keys:
         raise DataFileError(file.filename, key, "is a group without data sets")
-    return found
+    return keys
 
 
 def _group(file: h5py.File, key: str) -> h5py.Group | None:
@@ -137,13 +137,13 @@ def _datasets(place: h5py.Group) -> list[str]:
 
 
 def _columns_of(place: h5py.Group, kinds: str) -> list[str]:
-    found = []
+    names = []
     for name in place:
         if isinstance(place.get(name, getlink=True), h5py.HardLink):
             item = place[name]
             if isinstance(item, h5py.Dataset) and item.ndim and item.dtype.kind in kinds:
-                found.append(name)
-    return found
+                names.append(name)
+    return names
 
 
 def _stored_classes(dataset: h5py.Dataset) -> tuple[str, ...]:
@@ -160,14 +160,14 @@ def _stored_classes(dataset: h5py.Dataset) -> tuple[str, ...]:
 
 def _everything(file: h5py.File) -> list[str]:
     """Every data set that is read, in groups too, each visited once, whatever links to it."""
-    found: list[str] = []
+    names: list[str] = []
 
     def visit(name: str, item: object) -> None:
         if isinstance(item, h5py.Dataset) and item.ndim and item.dtype.kind in KINDS:
-            found.append(name)
+            names.append(name)
 
     file.visititems(visit)
-    return found
+    return names
 
 
 def _name(key: str) -> str:

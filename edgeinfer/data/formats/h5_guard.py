@@ -104,12 +104,12 @@ def _check_shape(dataset: h5py.Dataset, due: RowsDue) -> None:
     row_shape = dataset.shape[1:]
     if due.may_add_axes:
         row_shape = tuple(n for n in row_shape if n != 1)
-    wanted = due.row_shape
-    fits = len(row_shape) == len(wanted) and all(
-        w in (None, n) for n, w in zip(row_shape, wanted, strict=True)
+    row_due = due.row_shape
+    fits = len(row_shape) == len(row_due) and all(
+        w in (None, n) for n, w in zip(row_shape, row_due, strict=True)
     )
     if dataset.ndim == 0 or not fits:
-        text = ", ".join(["N", *("any" if w is None else str(w) for w in wanted)])
+        text = ", ".join(["N", *("any" if w is None else str(w) for w in row_due)])
         problem = f"has the shape {dataset.shape}, ({text}) is expected"
         raise DataFileError(dataset.file.filename, dataset.name, problem)
 

@@ -35,14 +35,14 @@ def h5_shards(
     paths: Sequence[str], due: Sequence[RowsDue], layout: Layout, complain: Complain
 ) -> tuple[Shard, ...]:
     """Runs of whole chunks of about a megabyte, of each file whose data sets are what is due."""
-    found: list[Shard] = []
+    pieces: list[Shard] = []
     for path in paths:
         try:
             with open_h5(path) as file:
-                found += _file_shards(path, [checked_dataset(file, d) for d in due], layout)
+                pieces += _file_shards(path, [checked_dataset(file, d) for d in due], layout)
         except DataFileError as error:
             complain(error)
-    return tuple(found)
+    return tuple(pieces)
 
 
 def _file_shards(path: str, datasets: Sequence[h5py.Dataset], layout: Layout) -> list[Shard]:

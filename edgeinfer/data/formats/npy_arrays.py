@@ -33,16 +33,16 @@ class NpyArrays:
 
     def layout(self) -> Layout:
         """One column a file; of a table, one a field."""
-        found: dict[str, ColumnSpec] = {}
+        columns: dict[str, ColumnSpec] = {}
         for name, header in self._headers():
             if header.dtype.names is None:
-                found[name] = ColumnSpec(header.shape[1:], header.dtype)
+                columns[name] = ColumnSpec(header.shape[1:], header.dtype)
                 continue
             for field in header.dtype.names:
                 part = header.dtype[field]
                 base, shape = part.subdtype or (part, ())
-                found[field] = ColumnSpec(tuple(shape), base)
-        return found
+                columns[field] = ColumnSpec(tuple(shape), base)
+        return columns
 
     def shards(self, complain: Complain) -> tuple[Shard, ...]:
         """Runs of about a megabyte."""
@@ -63,17 +63,17 @@ class NpyArrays:
 
     def read(self, shard: Shard, complain: Complain) -> Iterator[Columns]:
         """The rows of one shard, as they are in the files."""
-        found: Columns = {}
+        columns: Columns = {}
         for name, header in self._headers():
             rows = np.array(map_rows(header, shard.first, shard.rows))
             if rows.dtype.names is None:
-                found[name] = rows
+                columns[name] = rows
             else:
-                found |= {field: rows[field] for field in rows.dtype.names}
-        yield found
+                columns |= {field: rows[field] for field in rows.dtype.names}
+        yield columns
 
     def _headers(self) -> list[tuple[str, NpyHeader]]:
-        found = []
+        headers = []
         for name, path in self.files:
             header = read_npy_header(path)
             if not header.shape:
@@ -81,8 +81,8 @@ class NpyArrays:
                 raise DataFileError(path, "", "is a single number", hint=hint)
             if not math.prod(header.shape[1:]) * header.dtype.itemsize:
                 raise DataFileError(path, "", f"has rows of shape {header.shape[1:]}: nothing")
-            found.append((name, header))
-        return found
+            headers.append((name, header))
+        return headers
 
 
 def labels_beside(path: Path) -> Path | None:

@@ -78,8 +78,8 @@ class Archive:
                 return ()
         if not rows:
             return ()
-        held = 2 * SHARD_BYTES + 3 * row_bytes(self.layout()) + whole
-        return (Shard(self.path, "", 0, rows, self.path, held),)
+        memory_bytes = 2 * SHARD_BYTES + 3 * row_bytes(self.layout()) + whole
+        return (Shard(self.path, "", 0, rows, self.path, memory_bytes),)
 
     def read(self, shard: Shard, complain: Complain) -> Iterator[Columns]:
         """The rows, about a megabyte at a time."""
@@ -97,16 +97,16 @@ class Archive:
     def _members(self) -> tuple[_Member, ...]:
         try:
             with zipfile.ZipFile(self.path) as archive:
-                found = tuple(_member(archive, info) for info in archive.infolist())
+                members = tuple(_member(archive, info) for info in archive.infolist())
         except UNREADABLE as error:
             raise _unreadable(self.path, error) from None
-        if not found:
+        if not members:
             raise DataFileError(self.path, "", "the archive holds no arrays", hint=HOW_TO)
-        for member in found:
+        for member in members:
             if not member.shape:
                 hint = "The first axis counts samples."
                 raise DataFileError(self.path, "", f"{member.name!r} is a single number", hint=hint)
-        return found
+        return members
 
 
 class _Rows:

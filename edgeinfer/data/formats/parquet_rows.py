@@ -46,44 +46,44 @@ class ParquetFiles:
                 raise DataFileError(self.paths[0], "", "has no column of numbers")
             if len(set(arrow.names)) != len(arrow.names):
                 raise DataFileError(self.paths[0], "", "has two columns of one name")
-            found = dict(words)
+            columns = dict(words)
             for batch in file.iter_batches(batch_size=1, columns=names):
                 for name in names:
                     values = _array(batch.column(name), self.paths[0], name, 0)
-                    found[name] = ColumnSpec(values.shape[1:], values.dtype)
+                    columns[name] = ColumnSpec(values.shape[1:], values.dtype)
                 break
-            return {name: found[name] for name in arrow.names if name in found}
+            return {name: columns[name] for name in arrow.names if name in columns}
 
     def omitted(self) -> Mapping[str, str]:
         """Columns of more words than there are classes, and of neither numbers nor words."""
-        found = dict(self._words().left_out)
+        reasons = dict(self._words().left_out)
         with _open(self.paths[0]) as file:
             for name, kind in zip(file.schema_arrow.names, file.schema_arrow.types, strict=True):
                 if not _is_numeric(kind) and not _is_text(kind):
-                    found[name] = f"holds {kind}"
-        return found
+                    reasons[name] = f"holds {kind}"
+        return reasons
 
     def _words(self) -> WordColumns:
         return count_once(self.paths, "parquet", lambda: _count_words(self.paths))
 
     def shards(self, complain: Complain) -> tuple[Shard, ...]:
         """Row groups; the key is a group's number."""
-        found: list[Shard] = []
+        pieces: list[Shard] = []
         for path in self.paths:
             try:
                 with _open(path) as file:
-                    found += self._groups(path, file.metadata)
+                    pieces += self._groups(path, file.metadata)
             except DataFileError as error:
                 complain(error)
-        return tuple(found)
+        return tuple(pieces)
 
     def _groups(self, path: str, metadata: Any) -> Iterator[Shard]:
         first = 0
         for number in range(metadata.num_row_groups):
             group = _checked_group(path, metadata, number)
             if group.num_rows:
-                held = 2 * group.total_byte_size + 3 * 1024 * 1024
-                yield Shard(path, str(number), first, group.num_rows, path, held)
+                memory_bytes = 2 * group.total_byte_size + 3 * 1024 * 1024
+                yield Shard(path, str(number), first, group.num_rows, path, memory_bytes)
             first += group.num_rows
 
     def read(self, shard: Shard, complain: Complain) -> Iterator[Columns]:
@@ -97,12 +97,12 @@ class ParquetFiles:
                     raise DataFileError(shard.path, sorted(missing)[0], "the column is missing")
                 step = rows_per_shard(row_bytes(layout))
                 for batch in file.iter_batches(step, [int(shard.key)], list(layout)):
-                    found = {}
+                    columns = {}
                     for name, column in layout.items():
                         if column.classes:
-                            said = _texts(batch.column(name), shard.path, name, first)
-                            found[name] = number_words(
-                                said, column.classes, shard.path, name, first
+                            texts = _texts(batch.column(name), shard.path, name, first)
+                            columns[name] = number_words(
+                                texts, column.classes, shard.path, name, first
                             )
                             continue
                         values = _array(batch.column(name), shard.path, name, first)
@@ -110,9 +110,9 @@ class ParquetFiles:
                             problem = f"row {first} holds a list of {values.shape[1:]}, others "
                             problem += f"hold {column.shape}"
                             raise DataFileError(shard.path, name, problem)
-                        found[name] = values
+                        columns[name] = values
                     first += len(batch)
-                    yield found
+                    yield columns
         except DataFileError as error:
             complain(error)
 
@@ -147,24 +147,24 @@ def _count_words(paths: Sequence[str]) -> WordColumns:
     with _open(paths[0]) as file:
         arrow = file.schema_arrow
         tally = WordTally(name for name in arrow.names if _is_text(arrow.field(name).type))
-    for path in paths if tally.wanted else ():
+    for path in paths if tally.open_columns else ():
         with _open(path) as file:
-            there = [name for name in tally.wanted if name in file.schema_arrow.names]
+            there = [name for name in tally.open_columns if name in file.schema_arrow.names]
             for number in range(file.metadata.num_row_groups):
                 _checked_group(path, file.metadata, number)
             for batch in file.iter_batches(WORDS_AT_ONCE, columns=there):
                 for name in there:
-                    if name in tally.wanted:
+                    if name in tally.open_columns:
                         tally.add(name, filter(None, batch.column(name).unique().to_pylist()))
     return tally.columns()
 
 
 def _texts(column: Any, path: str, name: str, first: int) -> list[str]:
     """Words of a batch, each of which must be there."""
-    found: list[str] = column.to_pylist()
-    if column.null_count or "" in found:
+    words: list[str] = column.to_pylist()
+    if column.null_count or "" in words:
         raise DataFileError(path, name, f"is empty in some row from {first} on")
-    return found
+    return words
 
 
 def _array(column: Any, path: str, name: str, first: int) -> np.ndarray:

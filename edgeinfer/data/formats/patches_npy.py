@@ -73,7 +73,7 @@ class PatchTable:
     def shards(self, complain: Complain) -> tuple[Shard, ...]:
         """Runs of about a megabyte of each file that has a sound header."""
         record_bytes = block_dtype(self.shape).itemsize
-        found: list[Shard] = []
+        pieces: list[Shard] = []
         for path in self.paths:
             try:
                 header = table_header(path, self.shape)
@@ -82,9 +82,9 @@ class PatchTable:
                 continue
             step = rows_per_shard(record_bytes)
             for first, rows in cut_rows(header.shape[0], step):
-                held = rows * (record_bytes + 3 * row_bytes(self.layout()))
-                found.append(Shard(path, "", first, rows, path, held))
-        return tuple(found)
+                memory_bytes = rows * (record_bytes + 3 * row_bytes(self.layout()))
+                pieces.append(Shard(path, "", first, rows, path, memory_bytes))
+        return tuple(pieces)
 
     def read(self, shard: Shard, complain: Complain) -> Iterator[Columns]:
         """The patches of one shard, scaled; a shard with a bad row is left out as a whole."""
@@ -118,21 +118,21 @@ def _checked_header(path: str, shape: tuple[int, int], size: int, mtime_ns: int)
     if header.dtype.fields is None or len(header.shape) != 1:
         hint = "A plain array of patches is read as x.npy beside its y.npy."
         raise DataFileError(path, "", f"is not a table: its dtype is {header.dtype}", hint=hint)
-    wanted, found = table_dtype(shape), header.dtype
-    names = found.names or ()
-    for name in wanted.names or ():
+    due, actual = table_dtype(shape), header.dtype
+    names = actual.names or ()
+    for name in due.names or ():
         if name not in names:
             near = did_you_mean(name, names)
             hint = near or f"A table of {shape[0]}x{shape[1]} patches needs it."
             raise DataFileError(path, name, "the field is missing", hint=hint)
-        if found[name] != wanted[name]:
-            problem = f"has the type {found[name]}, {wanted[name]} is expected"
+        if actual[name] != due[name]:
+            problem = f"has the type {actual[name]}, {due[name]} is expected"
             raise DataFileError(path, name, problem)
-    if names != wanted.names:
-        extra = next((n for n in names if n not in (wanted.names or ())), names[0])
+    if names != due.names:
+        extra = next((n for n in names if n not in (due.names or ())), names[0])
         hint = f"Patches of {shape[0]}x{shape[1]} were asked for; state their shape if it differs."
         raise DataFileError(path, extra, "an unexpected field, or a field out of order", hint=hint)
-    if found.itemsize != wanted.itemsize:
+    if actual.itemsize != due.itemsize:
         raise DataFileError(path, "x0", "the record is padded; a packed one is expected")
     return header
 
@@ -158,7 +158,7 @@ class PlainPatches:
 
     def shards(self, complain: Complain) -> tuple[Shard, ...]:
         """Runs of about a megabyte of each sound pair."""
-        found: list[Shard] = []
+        pieces: list[Shard] = []
         for x_path, y_path in self.pairs:
             try:
                 header, _ = plain_headers(x_path, y_path, self.shape)
@@ -166,10 +166,12 @@ class PlainPatches:
                 complain(error)
                 continue
             step = rows_per_shard(row_bytes(self.layout()))
-            held = (math.prod(self.shape) * header.dtype.itemsize) + 3 * row_bytes(self.layout())
+            row_memory_bytes = (math.prod(self.shape) * header.dtype.itemsize) + 3 * row_bytes(
+                self.layout()
+            )
             for first, rows in cut_rows(header.shape[0], step):
-                found.append(Shard(x_path, y_path, first, rows, x_path, rows * held))
-        return tuple(found)
+                pieces.append(Shard(x_path, y_path, first, rows, x_path, rows * row_memory_bytes))
+        return tuple(pieces)
 
     def read(self, shard: Shard, complain: Complain) -> Iterator[Columns]:
         """The patches of one shard, scaled; a shard with a bad row is left out as a whole."""

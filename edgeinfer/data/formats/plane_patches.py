@@ -124,14 +124,14 @@ def patch_centres(
     rng = np.random.default_rng([seed, key.event, key.run, key.subrun, key.tpc, key.view])
     candidates = none_candidates(truth, shape)
     none = candidates & (rng.random(candidates.shape, dtype=np.float32) < none_fraction)
-    wanted = truth.track | truth.em | none
+    class_mask = truth.track | truth.em | none
     if edge == "skip":
-        inside = np.zeros_like(wanted)
-        last = [n - size + 1 for n, size in zip(wanted.shape, shape, strict=True)]
+        inside = np.zeros_like(class_mask)
+        last = [n - size + 1 for n, size in zip(class_mask.shape, shape, strict=True)]
         low = (shape[0] // 2, shape[1] // 2)
         inside[low[0] : low[0] + max(0, last[0]), low[1] : low[1] + max(0, last[1])] = True
-        wanted &= inside
-    wires, drifts = np.nonzero(wanted)
+        class_mask &= inside
+    wires, drifts = np.nonzero(class_mask)
     maps = (truth.track, truth.em, none)
     labels = np.stack([m[wires, drifts] for m in maps], axis=1).astype(np.uint8)
     return wires, drifts, labels, truth.michel[wires, drifts].astype(np.uint8)[:, np.newaxis]

@@ -238,16 +238,16 @@ class PlaneDump:
 
     def shards(self, complain: Complain) -> tuple[Shard, ...]:
         """Every complete plane of every readable dump."""
-        found: list[Shard] = []
+        pieces: list[Shard] = []
         for path in self.paths:
             try:
                 with _Dump(path) as dump:
                     for key, object_bytes in dump.planes(complain):
-                        held = 4 * object_bytes + 4 * SHARD_BYTES
-                        found.append(Shard(path, stem_of(key), 0, 0, path, held))
+                        memory_bytes = 4 * object_bytes + 4 * SHARD_BYTES
+                        pieces.append(Shard(path, stem_of(key), 0, 0, path, memory_bytes))
             except DataFileError as error:
                 complain(error)
-        return tuple(found)
+        return tuple(pieces)
 
     def read(self, shard: Shard, complain: Complain) -> Iterator[Columns]:
         """The labelled patches of one plane, about a megabyte at a time."""

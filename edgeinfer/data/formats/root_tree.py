@@ -48,15 +48,15 @@ class RootTrees:
         """The branches that hold numbers, or arrays of one length."""
         with _open(self.paths[0]) as file:
             tree = _tree(file, self.paths[0], self.tree)
-            found = _columns(tree)
-            if not found:
+            columns = _columns(tree)
+            if not columns:
                 hint = "Branches must be numbers, or arrays of one length."
                 raise DataFileError(self.paths[0], self.tree, "has no such branch", hint=hint)
-            return found
+            return columns
 
     def shards(self, complain: Complain) -> tuple[Shard, ...]:
         """Runs of entries of about a megabyte."""
-        found: list[Shard] = []
+        pieces: list[Shard] = []
         layout = self.layout()
         for path in self.paths:
             try:
@@ -66,27 +66,27 @@ class RootTrees:
                     largest = sum(_largest_basket(path, tree[name]) for name in found_here)
                     bytes_a_row = row_bytes(layout)
                     for first, rows in cut_rows(tree.num_entries, rows_per_shard(bytes_a_row)):
-                        held = 3 * rows * bytes_a_row + 2 * largest + SHARD_BYTES
-                        found.append(Shard(path, self.tree, first, rows, path, held))
+                        memory_bytes = 3 * rows * bytes_a_row + 2 * largest + SHARD_BYTES
+                        pieces.append(Shard(path, self.tree, first, rows, path, memory_bytes))
             except DataFileError as error:
                 complain(error)
-        return tuple(found)
+        return tuple(pieces)
 
     def read(self, shard: Shard, complain: Complain) -> Iterator[Columns]:
         """The entries of one shard."""
         layout = self.layout()
-        found: Columns = {}
+        columns: Columns = {}
         try:
             with _open(shard.path) as file:
                 tree = _tree(file, shard.path, self.tree)
                 for name in layout:
                     if name not in tree:
                         raise missing_key(shard.path, name, tree.keys())
-                    found[name] = _values(file, tree[name], shard)
+                    columns[name] = _values(file, tree[name], shard)
         except DataFileError as error:
             complain(error)
             return
-        yield found
+        yield columns
 
 
 def trees_in(path: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -157,7 +157,7 @@ def _columns(tree: Any) -> dict[str, ColumnSpec]:
     """Branches that uproot reads as an array of one type, each entry of the same shape."""
     import uproot
 
-    found = {}
+    columns = {}
     for branch in tree.branches:
         try:
             kind = branch.interpretation
@@ -167,8 +167,8 @@ def _columns(tree: Any) -> dict[str, ColumnSpec]:
             continue
         base, shape = kind.to_dtype.subdtype or (kind.to_dtype, ())
         if base.kind in "fiub":
-            found[branch.name] = ColumnSpec(tuple(shape), base)
-    return found
+            columns[branch.name] = ColumnSpec(tuple(shape), base)
+    return columns
 
 
 def _largest_basket(path: str, branch: Any) -> int:

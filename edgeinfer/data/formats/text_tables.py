@@ -37,7 +37,7 @@ class _Head:
     """What is known of a table before its first row."""
 
     names: tuple[str, ...]
-    kept: tuple[int, ...]
+    places: tuple[int, ...]
     """Places of the columns that are numbers."""
     separator: str | None
     """None: blanks."""
@@ -66,7 +66,7 @@ class TextTable:
         }
         return {
             head.names[place]: ColumnSpec((), np.dtype(np.float64), classes.get(place, ()))
-            for place in head.kept
+            for place in head.places
         }
 
     def omitted(self) -> Mapping[str, str]:
@@ -75,17 +75,17 @@ class TextTable:
 
     def shards(self, complain: Complain) -> tuple[Shard, ...]:
         """Runs of lines of about a megabyte; the key is where they begin in the file."""
-        found: list[Shard] = []
+        pieces: list[Shard] = []
         expected = self._head(self.paths[0])
         for path in self.paths:
             try:
                 head = self._head(path)
                 if head.names != expected.names:
                     raise DataFileError(path, "", f"has other columns than {self.paths[0]}")
-                found += _stretches(path, head, self.arff)
+                pieces += _stretches(path, head, self.arff)
             except DataFileError as error:
                 complain(error)
-        return tuple(found)
+        return tuple(pieces)
 
     def read(self, shard: Shard, complain: Complain) -> Iterator[Columns]:
         """The rows of one shard."""
@@ -97,21 +97,21 @@ class TextTable:
         except DataFileError as error:
             complain(error)
             return
-        yield {head.names[place]: rows[:, at].copy() for at, place in enumerate(head.kept)}
+        yield {head.names[place]: rows[:, at].copy() for at, place in enumerate(head.places)}
 
     def _head(self, path: str) -> _Head:
         """A file's head; its words have the numbers that they have in all of the files."""
         head = self._bare_head(path)
-        found = self._words(head).classes
+        classes = self._words(head).classes
         named = {
-            place: {word: float(number) for number, word in enumerate(found[head.names[place]])}
+            place: {word: float(number) for number, word in enumerate(classes[head.names[place]])}
             for place in head.words
-            if head.names[place] in found
+            if head.names[place] in classes
         }
-        kept = tuple(sorted((*head.kept, *named)))
+        kept = tuple(sorted((*head.places, *named)))
         if not kept:
             raise DataFileError(path, "", "has no column of numbers")
-        return replace(head, kept=kept, classes={**head.classes, **named})
+        return replace(head, places=kept, classes={**head.classes, **named})
 
     def _bare_head(self, path: str) -> _Head:
         return _arff_head(path) if self.arff else _csv_head(path)
@@ -239,11 +239,14 @@ def _count_words(paths: Sequence[str], head: _Head, arff: bool) -> WordColumns:
                 fields = _fields(text, head.separator)
                 if len(fields) != len(head.names):
                     break  # reading the rows says what is wrong with it
-                wanted = tally.wanted
+                counted_columns = tally.open_columns
                 for place in head.words:
-                    if head.names[place] in wanted and fields[place].lower() not in MISSING:
+                    if (
+                        head.names[place] in counted_columns
+                        and fields[place].lower() not in MISSING
+                    ):
                         tally.add(head.names[place], (fields[place],))
-                if not wanted:
+                if not counted_columns:
                     break
     return tally.columns()
 
@@ -273,12 +276,12 @@ def _stretches(path: str, head: _Head, arff: bool) -> Iterator[Shard]:
 
 
 def _shard(path: str, begin: int, first: int, rows: int, head: _Head) -> Shard:
-    held = 2 * MOST_LINE_BYTES + rows * 16 * len(head.kept)
-    return Shard(path, str(begin), first, rows, path, held)
+    memory_bytes = 2 * MOST_LINE_BYTES + rows * 16 * len(head.places)
+    return Shard(path, str(begin), first, rows, path, memory_bytes)
 
 
 def _rows(file: IO[bytes], shard: Shard, head: _Head, arff: bool) -> np.ndarray:
-    values = np.empty((shard.rows, len(head.kept)))
+    values = np.empty((shard.rows, len(head.places)))
     row = 0
     for _, text in _lines(file, shard.path):
         if not _is_row(text, arff=arff):
@@ -293,7 +296,7 @@ def _rows(file: IO[bytes], shard: Shard, head: _Head, arff: bool) -> np.ndarray:
                 hint = "Sparse rows are not read; write them in full."
             raise DataFileError(shard.path, "", problem, hint=hint)
         try:
-            values[row] = [_value(head, place, fields[place]) for place in head.kept]
+            values[row] = [_value(head, place, fields[place]) for place in head.places]
         except ValueError:
             raise _no_number(shard, head, row, fields) from None
         row += 1
@@ -315,7 +318,7 @@ def _value(head: _Head, place: int, text: str) -> float:
 
 def _no_number(shard: Shard, head: _Head, row: int, fields: list[str]) -> DataFileError:
     """The error for the first field of a row that is not a number."""
-    for place in head.kept:
+    for place in head.places:
         try:
             _value(head, place, fields[place])
         except ValueError:

@@ -48,7 +48,7 @@ class WordTally:
         self._beyond: set[str] = set()
 
     @property
-    def wanted(self) -> tuple[str, ...]:
+    def open_columns(self) -> tuple[str, ...]:
         """Columns that may still hold classes."""
         return tuple(name for name in self._seen if name not in self._beyond)
 
@@ -62,7 +62,7 @@ class WordTally:
 
     def columns(self) -> WordColumns:
         """What the columns turned out to be."""
-        classes = {name: tuple(sorted(self._seen[name])) for name in self.wanted}
+        classes = {name: tuple(sorted(self._seen[name])) for name in self.open_columns}
         left_out = dict.fromkeys(sorted(self._beyond), TOO_MANY)
         left_out |= {name: EMPTY for name, words in classes.items() if not words}
         return WordColumns({name: words for name, words in classes.items() if words}, left_out)
@@ -72,11 +72,11 @@ def number_words(
     words: Sequence[str], classes: Sequence[str], path: str, name: str, first: int
 ) -> NDArray[np.float64]:
     """The number of each word; an error for one that is none of the classes."""
-    known = {each: float(number) for number, each in enumerate(classes)}
+    numbers = {each: float(number) for number, each in enumerate(classes)}
     try:
-        return np.array([known[word] for word in words])
+        return np.array([numbers[word] for word in words])
     except KeyError:
-        row = next(row for row, word in enumerate(words) if word not in known)
+        row = next(row for row, word in enumerate(words) if word not in numbers)
         problem = f"holds {words[row][:40]!r} in row {first + row}, which is no class of it"
         raise DataFileError(
             path, name, problem, hint="The file changed while it was read."

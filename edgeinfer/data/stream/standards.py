@@ -71,23 +71,23 @@ class StandardizedSource:
 
 def choose_features(layout: Layout, patterns: Sequence[str]) -> tuple[str, ...]:
     """The columns that patterns name. A pattern with * takes no labels and no numbers of events."""
-    found: list[str] = []
+    features: list[str] = []
     for pattern in patterns:
         if "*" not in pattern:
             _check_feature(layout, pattern)
-            found.append(pattern)
+            features.append(pattern)
             continue
-        found += [
+        features += [
             name
             for name, column in layout.items()
             if fnmatchcase(name, pattern) and _is_feature(name, column)
         ]
-    if not found:
+    if not features:
         raise UsageError(
             f"No column of features is called {', '.join(patterns)}.",
             hint=f"There are {', '.join(layout)}.",
         )
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(features))
 
 
 def _check_feature(layout: Layout, name: str) -> None:
@@ -128,12 +128,12 @@ def measure_standards(
             spread[name] += part + step**2 * (count[name] * new / total)
             mean[name] += step * (new / total)
             count[name] = total
-    found = {}
+    standards = {}
     for name in names:
         deviation = np.sqrt(spread[name] / count[name])
         flat = deviation <= 1e-12 * np.maximum(np.abs(mean[name]), 1e-300)
-        found[name] = FeatureStandard(mean[name], np.where(flat, 1.0, deviation))
-    return found
+        standards[name] = FeatureStandard(mean[name], np.where(flat, 1.0, deviation))
+    return standards
 
 
 def _statistic_shape(column: ColumnSpec) -> tuple[int, ...]:

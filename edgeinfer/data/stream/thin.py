@@ -30,22 +30,25 @@ def thinned_rows(source: ShardSource, names: Sequence[str], most_bytes: int) -> 
     than `most_bytes`, every row is as likely as any other: they are spread evenly over the whole.
     """
     layout = source.layout()
-    held = {name: layout[name] for name in names}
-    most = max(1, most_bytes // max(1, row_bytes(held)))
+    chosen_layout = {name: layout[name] for name in names}
+    most = max(1, most_bytes // max(1, row_bytes(chosen_layout)))
     rows_at_once = max(1, BATCH_BYTES // max(1, row_bytes(layout)))
     settings = StreamSettings(rows_at_once, mixing="in-order", memory_cap_bytes=READING_BYTES)
     stream = BatchStream(source, settings)
-    known = sum(s.rows for s in stream.shards) if all(s.rows for s in stream.shards) else None
-    room = most if known is None else min(known, most)
-    columns = {name: np.empty((room, *held[name].shape), held[name].dtype) for name in names}
-    if known is None:
+    total_rows = sum(s.rows for s in stream.shards) if all(s.rows for s in stream.shards) else None
+    room = most if total_rows is None else min(total_rows, most)
+    columns = {
+        name: np.empty((room, *chosen_layout[name].shape), chosen_layout[name].dtype)
+        for name in names
+    }
+    if total_rows is None:
         return _halve_rows(stream, columns, room)
-    wanted = np.linspace(0, known - 1, room).astype(np.int64)
+    positions = np.linspace(0, total_rows - 1, room).astype(np.int64)
     start = at = 0
     for block in stream.epoch():
         end = start + rows_in(block)
-        stop = int(np.searchsorted(wanted, end))
-        chosen = slice(None) if room == known else wanted[at:stop] - start
+        stop = int(np.searchsorted(positions, end))
+        chosen = slice(None) if room == total_rows else positions[at:stop] - start
         for name in names:
             columns[name][at:stop] = block[name][chosen]
         start, at = end, stop

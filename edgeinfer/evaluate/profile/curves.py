@@ -61,9 +61,9 @@ def _thin_points(false: Floats, hits: Floats) -> NDArray[np.intp]:
     stretched = np.log(np.maximum(false, smallest)) / max(-math.log(smallest), 1e-9)
     steps = np.hypot(np.diff(false) + np.diff(stretched), np.diff(hits))
     along = np.append(0.0, np.cumsum(steps))
-    wanted = np.linspace(0.0, along[-1], POINTS)
+    spots = np.linspace(0.0, along[-1], POINTS)
     return np.unique(
-        np.append(np.searchsorted(along, wanted), len(false) - 1).clip(0, len(false) - 1)
+        np.append(np.searchsorted(along, spots), len(false) - 1).clip(0, len(false) - 1)
     )
 
 
@@ -73,11 +73,11 @@ def influence(scores: Floats, positive: NDArray[np.bool_]) -> Floats | None:
     if not ours.size or not theirs.size:
         return None
     won = _beats(ours, theirs)
-    lost = 1.0 - _beats(theirs, ours)
+    losing_share = 1.0 - _beats(theirs, ours)
     area = float(won.mean())
     moved = np.empty(len(scores))
     moved[positive] = (won - area) / ours.size
-    moved[~positive] = (lost - area) / theirs.size
+    moved[~positive] = (losing_share - area) / theirs.size
     return moved
 
 

@@ -43,13 +43,13 @@ class Tally:
         """The bins from the first that holds anything to the last."""
         filled = np.flatnonzero(self.counts)
         start, stop = (int(filled[0]), int(filled[-1]) + 1) if filled.size else (0, 0)
-        seen = bool(filled.size or self.zeros)
+        is_any = bool(filled.size or self.zeros)
         return Histogram(
             first=start + SMALLEST,
             counts=tuple(self.counts[start:stop].tolist()),
             zeros=self.zeros,
-            low=self.low if seen else 0.0,
-            high=self.high if seen else 0.0,
+            low=self.low if is_any else 0.0,
+            high=self.high if is_any else 0.0,
         )
 
 

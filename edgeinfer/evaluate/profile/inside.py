@@ -48,13 +48,13 @@ class ValueStatistics:
         self.elements += raw.size
         self.integers.add(real)
 
-    def add_float(self, wanted: NDArray[np.float64], real: NDArray[np.float64]) -> None:
+    def add_float(self, expected: NDArray[np.float64], real: NDArray[np.float64]) -> None:
         """The float tensor of the same batch."""
         if self.floats is None:
             self.floats = Tally()
-        self.floats.add(wanted)
-        self.float_squares += float(np.sum(wanted**2))
-        self.error_squares += float(np.sum((wanted - real) ** 2))
+        self.floats.add(expected)
+        self.float_squares += float(np.sum(expected**2))
+        self.error_squares += float(np.sum((expected - real) ** 2))
 
     def rms(self, squares: float) -> float:
         """The root of a mean of squares."""
@@ -79,39 +79,39 @@ def collect_statistics(
     values = [op.name for op in program.ops if not isinstance(op, ops.Constant)]
     twins = twins_of(program, graph)
     engine, exact = Engine(program), FloatEngine(graph)
-    seen = {name: ValueStatistics() for name in values}
+    statistics = {name: ValueStatistics() for name in values}
     total = len(next(iter(raw.values())))
     for start in range(0, total, batch):
         part = slice(start, start + batch)
-        held = engine.run({name: each[part] for name, each in raw.items()}, taps=values)
+        values_read = engine.run({name: each[part] for name, each in raw.items()}, taps=values)
         floats = exact.run(
             {name: each[part] for name, each in inputs.items()}, taps=sorted(set(twins.values()))
         )
         for name in values:
-            _add(seen[name], program, name, held, twins.get(name), floats)
-    return seen
+            _add(statistics[name], program, name, values_read, twins.get(name), floats)
+    return statistics
 
 
 def _add(
-    seen: ValueStatistics,
+    statistics: ValueStatistics,
     program: Program,
     name: str,
-    held: Mapping[str, Ints],
+    values: Mapping[str, Ints],
     twin: str | None,
     floats: Mapping[str, NDArray[np.float32]],
 ) -> None:
-    real = dequantize(held[name], program.type(name))
-    seen.add(held[name], real)
+    real = dequantize(values[name], program.type(name))
+    statistics.add(values[name], real)
     if twin is not None:
-        seen.add_float(floats[twin].astype(np.float64), real)
+        statistics.add_float(floats[twin].astype(np.float64), real)
     op = program[name]
     if isinstance(op, ops.Requant):
-        before = dequantize(held[op.x], program.type(op.x))
-        below, above = outside(op, held[op.x], program.type(op.x).frac)
-        seen.below += below
-        seen.above += above
+        before = dequantize(values[op.x], program.type(op.x))
+        below, above = outside(op, values[op.x], program.type(op.x).frac)
+        statistics.below += below
+        statistics.above += above
         kept = np.maximum(before, 0.0) if not op.type.signed else before
-        seen.rounding_squares += float(np.sum((kept - real) ** 2))
+        statistics.rounding_squares += float(np.sum((kept - real) ** 2))
 
 
 def outside(op: ops.Requant, x: Ints, frac: int) -> tuple[int, int]:
@@ -128,9 +128,9 @@ def outside(op: ops.Requant, x: Ints, frac: int) -> tuple[int, int]:
 
 def twins_of(program: Program, graph: Graph) -> dict[str, str]:
     """The float tensor that each value stands for, where one of its name and shape exists."""
-    found = {}
+    twins = {}
     for op in program.ops:
         name = op.name.removesuffix(".exact")
         if graph.shapes.get(name) == program.shapes[op.name]:
-            found[op.name] = name
-    return found
+            twins[op.name] = name
+    return twins

@@ -36,7 +36,7 @@ def profile_of(
     kept = samples.part(0, MOST_SAMPLES).spread(judge.judgeable(program.macs))
     tapped = worth_looking_at(program, len(kept))
     few = kept.part(0, tapped)
-    seen = collect_statistics(
+    statistics = collect_statistics(
         program,
         folded,
         judge.raw_inputs(program, recipe, few),
@@ -47,44 +47,52 @@ def profile_of(
         "float": judge.float_outputs(drawn, kept),
         "quantized": judge.program_outputs(program, recipe, kept),
     }
-    judged = {stage: scores.judge(stage, drawn, found, kept) for stage, found in outputs.items()}
+    judgements = {
+        stage: scores.judge(stage, drawn, judgement, kept) for stage, judgement in outputs.items()
+    }
     proved = bounds_of(program)
     return Profile(
         program=program.digest,
         samples=len(kept),
         tapped=tapped,
         origin=samples.origin,
-        scores=tuple(found.score for found in judged.values() if found is not None),
-        lost=scores.measure_loss(judged["float"], judged["quantized"]),
+        scores=tuple(judgement.score for judgement in judgements.values() if judgement is not None),
+        lost=scores.measure_loss(judgements["float"], judgements["quantized"]),
         curves=tuple(
             curve
-            for stage, found in outputs.items()
-            for curve in scores.draw_curves(stage, drawn, found, kept)
+            for stage, judgement in outputs.items()
+            for curve in scores.draw_curves(stage, drawn, judgement, kept)
         ),
-        layers=tuple(_layer(op, program, proved[op.name], seen.get(op.name)) for op in program.ops),
-        distributions=(*_weights(program, folded), *_activations(program, seen)),
+        layers=tuple(
+            _layer(op, program, proved[op.name], statistics.get(op.name)) for op in program.ops
+        ),
+        distributions=(*_weights(program, folded), *_activations(program, statistics)),
     )
 
 
-def _layer(op: ops.Op, program: Program, proved: Interval, seen: ValueStatistics | None) -> Layer:
+def _layer(
+    op: ops.Op, program: Program, proved: Interval, statistics: ValueStatistics | None
+) -> Layer:
     unit = op.type.lsb
     weight = weight_of(op)
-    found: dict[str, Any] = {}
-    if seen is not None:
-        needed = fixed_of_range(min(seen.raw_low, 0), max(seen.raw_high, 0), op.type.frac).bits
-        found |= {
-            "observed_low": seen.raw_low * unit,
-            "observed_high": seen.raw_high * unit,
+    facts: dict[str, Any] = {}
+    if statistics is not None:
+        needed = fixed_of_range(
+            min(statistics.raw_low, 0), max(statistics.raw_high, 0), op.type.frac
+        ).bits
+        facts |= {
+            "observed_low": statistics.raw_low * unit,
+            "observed_high": statistics.raw_high * unit,
             "observed_bits": needed,
-            "clipped": _count_clipped(op, seen),
+            "clipped": _count_clipped(op, statistics),
         }
-        if seen.floats is not None:
-            found |= {
-                "float_rms": seen.rms(seen.float_squares),
-                "error_rms": seen.rms(seen.error_squares),
+        if statistics.floats is not None:
+            facts |= {
+                "float_rms": statistics.rms(statistics.float_squares),
+                "error_rms": statistics.rms(statistics.error_squares),
             }
         if isinstance(op, ops.Requant):
-            found["rounding_rms"] = seen.rms(seen.rounding_squares)
+            facts["rounding_rms"] = statistics.rms(statistics.rounding_squares)
     return Layer(
         name=op.name,
         op=type(op).__name__,
@@ -96,18 +104,18 @@ def _layer(op: ops.Op, program: Program, proved: Interval, seen: ValueStatistics
         weight_format=None if weight is None else str(weight[1]),
         proved_low=proved.bottom * unit,
         proved_high=proved.top * unit,
-        **found,
+        **facts,
     )
 
 
-def _count_clipped(op: ops.Op, seen: ValueStatistics) -> Clipped | None:
+def _count_clipped(op: ops.Op, statistics: ValueStatistics) -> Clipped | None:
     if not isinstance(op, ops.Requant):
         return None
-    positive = seen.floats is None or seen.floats.low >= 0
+    positive = statistics.floats is None or statistics.floats.low >= 0
     return Clipped(
-        values=seen.elements,
-        below=seen.below,
-        above=seen.above,
+        values=statistics.elements,
+        below=statistics.below,
+        above=statistics.above,
         wraps=op.overflow is Overflow.WRAP,
         rectifies=not op.type.signed and positive,
     )
@@ -129,8 +137,8 @@ def weight_of(op: ops.Op) -> tuple[ops.Weights, Fixed] | None:
 def _weights(program: Program, graph: g.Graph) -> Iterator[Distribution]:
     floats: dict[str, NDArray[np.float64]] = {}
     for node in graph.nodes:
-        held: Mapping[str, NDArray[np.float64]] = g.weights_of(node)
-        for key, value in held.items():
+        weights: Mapping[str, NDArray[np.float64]] = g.weights_of(node)
+        for key, value in weights.items():
             if key.endswith(("/kernel", "/scale", "/slope")):
                 floats[node.name] = value
     for op in program.ops:
@@ -140,17 +148,21 @@ def _weights(program: Program, graph: g.Graph) -> Iterator[Distribution]:
         name = op.name.removesuffix(".exact")
         twin = floats.get(name)
         integers = dequantize(weight[0], weight[1])
-        known = None if twin is None or twin.size != integers.size else of_values(twin)
-        yield _distribution(name, "weight", weight[1], known, of_values(integers))
+        float_histogram = None if twin is None or twin.size != integers.size else of_values(twin)
+        yield _distribution(name, "weight", weight[1], float_histogram, of_values(integers))
 
 
-def _activations(program: Program, seen: Mapping[str, ValueStatistics]) -> Iterator[Distribution]:
+def _activations(
+    program: Program, value_statistics: Mapping[str, ValueStatistics]
+) -> Iterator[Distribution]:
     """Values whose formats were chosen: those that are exact by proof have no box to leave."""
     for op in program.ops:
         if isinstance(op, ops.Input | ops.Requant | ops.Table | ops.Softmax):
-            found = seen[op.name]
-            floats = None if found.floats is None else found.floats.histogram()
-            yield _distribution(op.name, "activation", op.type, floats, found.integers.histogram())
+            statistics = value_statistics[op.name]
+            floats = None if statistics.floats is None else statistics.floats.histogram()
+            yield _distribution(
+                op.name, "activation", op.type, floats, statistics.integers.histogram()
+            )
 
 
 def _distribution(

@@ -41,11 +41,11 @@ def judge(
     for name in classifying(graph, samples):
         values = judge_values(graph, name, outputs[name], Task.CLASSIFICATION)
         labels = samples.labels[name]
-        found = curves.macro_influence(values, labels)
+        influence = curves.macro_influence(values, labels)
         owners.append(metrics.samples_of(values, labels))
-        if found is not None:
-            areas.append(found[0])
-            moved.append(curves.by_sample(found[1], owners[-1], len(samples)))
+        if influence is not None:
+            areas.append(influence[0])
+            moved.append(curves.by_sample(influence[1], owners[-1], len(samples)))
         right.append(metrics.hits(values, labels))
     if not right:
         return None
@@ -70,23 +70,23 @@ def measure_loss(first: StageJudgement | None, second: StageJudgement | None) ->
         assert first.moved is not None and second.moved is not None
         apart = first.moved - second.moved
         area = curves.around(first.area - second.area, apart, least=-1.0)
-    lost = curves.paired_difference(first.right, second.right, first.sample)
-    return Lost(auc=area, accuracy=lost)
+    loss = curves.paired_difference(first.right, second.right, first.sample)
+    return Lost(auc=area, accuracy=loss)
 
 
 def draw_curves(
     stage: str, graph: g.Graph, outputs: Mapping[str, Floats], samples: Samples
 ) -> list[Curve]:
     """The curves of a stage, one for each class of each head that classifies."""
-    found = []
+    curves_drawn = []
     for name in classifying(graph, samples):
         values = judge_values(graph, name, outputs[name], Task.CLASSIFICATION)
         classes = curves.one_against_rest(values, samples.labels[name])
         for label, scores, positive in classes[:MOST_CLASSES]:
-            made = curves.curve(stage, name, label, scores, positive)
-            if made is not None:
-                found.append(made)
-    return found
+            drawn_curve = curves.curve(stage, name, label, scores, positive)
+            if drawn_curve is not None:
+                curves_drawn.append(drawn_curve)
+    return curves_drawn
 
 
 def classifying(graph: g.Graph, samples: Samples) -> list[str]:

@@ -127,8 +127,8 @@ class ByteMatrix:
 
     def multiply(self, x: NDArray[np.uint8]) -> NDArray[np.int32]:
         """The products' sums in int32. They wrap around where they are too large for it."""
-        wanted, name = self._names
-        (sums,) = self._session.run(wanted, {name: x})
+        names, name = self._names
+        (sums,) = self._session.run(names, {name: x})
         return np.asarray(sums)
 
 

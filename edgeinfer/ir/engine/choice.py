@@ -140,61 +140,61 @@ def requants_to_bytes(state: RewrittenProgram, kept: Sequence[str]) -> dict[str,
     """Requantisations that only products of bytes read, through reshapes, and may round to bytes
     at once: half to even, and saturating."""
     readers = Counter(x for op in state.ops for x in inputs_of(op))
-    wanted: dict[str, Carrier] = {}
-    found: dict[str, Carrier] = {}
+    carriers_wanted: dict[str, Carrier] = {}
+    carriers: dict[str, Carrier] = {}
     for op in reversed(state.ops):
-        carrier = wanted.get(op.name)
+        carrier = carriers_wanted.get(op.name)
         if isinstance(op, Dense):
             carrier = _byte_carrier(op, state)
         if carrier is None:
             continue
         match op:
             case Dense() | Reshape() if readers[op.x] == 1 and op.x not in kept:
-                wanted[op.x] = carrier
+                carriers_wanted[op.x] = carrier
             case Requant(rounding=Rounding.RND_CONV, overflow=Overflow.SAT | Overflow.SAT_SYM):
-                found[op.name] = carrier
+                carriers[op.name] = carrier
             case _:  # any other op keeps its own carrier
                 pass
-    return found
+    return carriers
 
 
 def _largest(op: Op, state: RewrittenProgram, reach: Mapping[str, int]) -> int:
     """Largest absolute value among the op's operands, partial sums and results, all as integers."""
-    held = [magnitude(state.ranges[name]) for name in (*inputs_of(op), op.name)]
+    magnitudes = [magnitude(state.ranges[name]) for name in (*inputs_of(op), op.name)]
     match op:
         case Accumulates():
             sums = reach_of_sums(op, state.ranges[op.x], state.shapes[op.x])
             shift = op.shift(state.types[op.x].frac)
-            return max(held[-1], (sums << shift) + _magnitude_of(op.bias))
+            return max(magnitudes[-1], (sums << shift) + _magnitude_of(op.bias))
         case Scale():
             shift = op.shift(state.types[op.x].frac)
             product = ranges.multiply_ranges(state.ranges[op.x], ranges.of_values(wide(op.factor)))
-            return max(*held, (magnitude(product) << shift) + _magnitude_of(op.bias))
+            return max(*magnitudes, (magnitude(product) << shift) + _magnitude_of(op.bias))
         case Requant():
             quantizer = op.quantizer
             return max(
-                held[-1],
+                magnitudes[-1],
                 largest_in_requant(state.ranges[op.x], state.types[op.x].frac, quantizer),
             )
         case Table():
-            return max(*held, abs(op.first) + op.entries.size)
+            return max(*magnitudes, abs(op.first) + op.entries.size)
         case Softmax():
-            return max(held[-1], _largest_in_softmax(op, state))
+            return max(magnitudes[-1], _largest_in_softmax(op, state))
         case Pool(kind=PoolKind.SUM):
-            return max(*held, int(np.prod(op.window)) * held[0])
+            return max(*magnitudes, int(np.prod(op.window)) * magnitudes[0])
         case Pair(kind=PairKind.MUL):
-            return max(*held, held[0] * held[1])
+            return max(*magnitudes, magnitudes[0] * magnitudes[1])
         case Pair():
             up = [op.type.frac - state.types[x].frac for x in (op.a, op.b)]
-            a, b = (held[0] << up[0], held[1] << up[1])
+            a, b = (magnitudes[0] << up[0], magnitudes[1] << up[1])
             if op.kind in (PairKind.MAX, PairKind.MIN):
-                return max(held[-1], a, b)
+                return max(magnitudes[-1], a, b)
             # A convolution and a sum may be computed as one: the partial sums count.
-            return max(held[-1], max(a, reach[op.a] << up[0]) + max(b, reach[op.b] << up[1]))
+            return max(magnitudes[-1], max(a, reach[op.a] << up[0]) + max(b, reach[op.b] << up[1]))
         case Sites():
-            return max(*held, abs(op.threshold))
+            return max(*magnitudes, abs(op.threshold))
         case Input() | Constant() | Clip() | PRelu() | Pool() | Concat() | Scan() | Moves():
-            return max(held)
+            return max(magnitudes)
         case _:
             assert_never(op)
 

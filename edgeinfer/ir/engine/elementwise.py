@@ -43,7 +43,7 @@ def scale(
     builder: OnnxBuilder, op: Scale, x: CarriedTensor, shape: Shape, shift: int, exponent: int
 ) -> CarriedTensor:
     """(x factor) 2^shift + bias, times 2^-exponent in a float tensor."""
-    like = replace(x, held=shape)
+    like = replace(x, layout=shape)
     factor = parameter(builder, op.factor, like, shift=x.exponent + shift - exponent)
     tensor = builder.node("Mul", x.tensor, factor)
     if op.bias.any():
@@ -53,8 +53,8 @@ def scale(
 
 def prelu(builder: OnnxBuilder, op: PRelu, x: CarriedTensor, shape: Shape) -> CarriedTensor:
     """x where x >= 0, else x slope, on the finer grid of the product."""
-    like = replace(x, held=shape)
-    if x.carrier is Carrier.FLOAT32 and x.held == shape:
+    like = replace(x, layout=shape)
+    if x.carrier is Carrier.FLOAT32 and x.layout == shape:
         slope = parameter(builder, op.slope, like, shift=-op.slope_type.frac)
         tensor = builder.node("PRelu", x.tensor, slope)
         return replace(x, tensor=tensor, exponent=x.exponent + op.slope_type.frac)
@@ -74,7 +74,7 @@ def pair(
     shapes: tuple[Shape, Shape, Shape],
 ) -> CarriedTensor:
     """Two tensors element by element, on the finer of their grids."""
-    first = any(x.first and x.held == s for x, s in zip(operands, shapes[:2], strict=True))
+    first = any(x.first and x.layout == s for x, s in zip(operands, shapes[:2], strict=True))
     a, b = (lay_out(builder, x, s, first) for x, s in zip(operands, shapes[:2], strict=True))
     if op.kind is PairKind.MUL:
         tensor = builder.node("Mul", a.tensor, b.tensor)
@@ -117,7 +117,7 @@ def softmax(builder: OnnxBuilder, op: Softmax, x: CarriedTensor, range_: Interva
     """The two tables of the definition, one after the other."""
     carrier, node = x.carrier, builder.node
     x = rescale(builder, x, 0)
-    axis, count = axis_in(x.held, x.first, op.axis), x.held[op.axis]
+    axis, count = axis_in(x.layout, x.first, op.axis), x.layout[op.axis]
     highest = largest_along(builder, x, axis, count)
     below = replace(x, tensor=node("Sub", highest, x.tensor))
     spread = Interval(np.asarray(0), np.asarray(range_.top - range_.bottom))
@@ -126,10 +126,10 @@ def softmax(builder: OnnxBuilder, op: Softmax, x: CarriedTensor, range_: Interva
     sums = Interval(np.asarray(0), np.asarray(count * int(op.exp.max())))
     r = _through(builder, op.inverse, op.inverse_shift, total, sums)
     product = replace(x, tensor=node("Mul", e.tensor, r.tensor), carrier=carrier)
-    reached = Interval(np.asarray(0), np.asarray(int(op.exp.max()) * int(op.inverse.max())))
+    interval = Interval(np.asarray(0), np.asarray(int(op.exp.max()) * int(op.inverse.max())))
     quantizer = op.quantizer
     return requantize_tensor(
-        builder, product, op.exp_type.frac + op.inverse_type.frac, reached, quantizer
+        builder, product, op.exp_type.frac + op.inverse_type.frac, interval, quantizer
     )
 
 

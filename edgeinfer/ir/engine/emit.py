@@ -124,18 +124,18 @@ def _exponents(state: RewrittenProgram, kept: Sequence[str]) -> dict[str, int]:
     """
     readers = Counter(x for op in state.ops for x in inputs_of(op))
     types = state.types
-    found: dict[str, int] = {}
+    exponents: dict[str, int] = {}
     for op in reversed(state.ops):
         match op:
             case Requant():
-                wanted = types[op.x].frac - op.type.frac
+                exponent = types[op.x].frac - op.type.frac
             case Clip() | Pool() | Moves():
-                wanted = found.get(op.name, 0)
+                exponent = exponents.get(op.name, 0)
             case _:  # the other ops cannot leave a power of two for later
                 continue
-        if 0 < wanted <= LARGEST_EXPONENT and readers[op.x] == 1 and op.x not in kept:
-            found[op.x] = wanted
-    return found
+        if 0 < exponent <= LARGEST_EXPONENT and readers[op.x] == 1 and op.x not in kept:
+            exponents[op.x] = exponent
+    return exponents
 
 
 @dataclass(slots=True)
@@ -174,7 +174,7 @@ class Emitter:
         arithmetic = arithmetic_of(op, self.state, reach)
         if self.only_integers:
             arithmetic = replace(arithmetic, carrier=Carrier.INT64, why="integers were asked for")
-        if sites := self.state.held.get(op.name):
+        if sites := self.state.site_sets.get(op.name):
             why = f"{arithmetic.why}; at the sites of %{sites.mask} alone"
             arithmetic = replace(arithmetic, why=why)
         self.arithmetic[op.name] = arithmetic
@@ -186,7 +186,7 @@ class Emitter:
 
     def result(self, name: str) -> str:
         """A tensor of the value's raw integers under its own shape, made by a node."""
-        if name in self.state.held:
+        if name in self.state.site_sets:
             value = self._rows.bring(self._placed(name, self.values[name].carrier), None)
         else:
             value = lay_out(self.builder, self.values[name], self.state.shapes[name], False)
@@ -203,7 +203,7 @@ class Emitter:
         value = rescale(self.builder, self.shaped(name, carrier, False), 0)
         if name in self.values:
             return value.tensor
-        return self.builder.each_sample(value.tensor, self.values[like].tensor, len(value.held))
+        return self.builder.each_sample(value.tensor, self.values[like].tensor, len(value.layout))
 
     def read(self, name: str, carrier: Carrier) -> CarriedTensor:
         """A value in an element type."""
@@ -216,34 +216,34 @@ class Emitter:
     def shaped(self, name: str, carrier: Carrier, first: bool | None = None) -> CarriedTensor:
         """A value under its own shape; in the layout it has unless another is asked for."""
         x, shape = self.read(name, carrier), self.state.shapes[name]
-        keeps = x.first and x.held == shape
+        keeps = x.first and x.layout == shape
         return lay_out(self.builder, x, shape, keeps if first is None else first)
 
     def emit_op(self, op: Op, arithmetic: OpArithmetic) -> CarriedTensor:
         """The op's value, in the arithmetic that is exact for it."""
         builder, carrier, shapes = self.builder, arithmetic.carrier, self.state.shapes
-        wanted = self.exponents.get(op.name, 0) if carrier is not Carrier.INT64 else 0
-        if (found := self._at_sites(op, carrier, wanted)) is not None:
-            return found
+        exponent = self.exponents.get(op.name, 0) if carrier is not Carrier.INT64 else 0
+        if (value_at_sites := self._at_sites(op, carrier, exponent)) is not None:
+            return value_at_sites
         match op:
             case Input() | Constant():
                 return self.values[op.name]
             case Conv():
                 shift = op.shift(self.state.types[op.x].frac)
                 x = self.read(op.x, carrier)
-                return conv(builder, op, x, (shapes[op.x], shapes[op.name]), shift, wanted)
+                return conv(builder, op, x, (shapes[op.x], shapes[op.name]), shift, exponent)
             case Dense():
                 shift = op.shift(self.state.types[op.x].frac)
                 x = self.read(op.x, carrier)
                 if carrier in (Carrier.UINT8, Carrier.INT8):
                     sums = float_for(arithmetic.largest)
                     largest = largest_operand(carrier, self.state.ranges[op.x].top)
-                    return dense_in_bytes(builder, op, x, shift, wanted, sums, largest)
-                return dense(builder, op, x, (shapes[op.x], shapes[op.name]), shift, wanted)
+                    return dense_in_bytes(builder, op, x, shift, exponent, sums, largest)
+                return dense(builder, op, x, (shapes[op.x], shapes[op.name]), shift, exponent)
             case Scale():
                 x = self.shaped(op.x, carrier)
                 shift = op.shift(self.state.types[op.x].frac)
-                return scale(builder, op, x, shapes[op.name], shift, wanted)
+                return scale(builder, op, x, shapes[op.name], shift, exponent)
             case Requant():
                 return self.requantize(op, carrier)
             case Clip():
@@ -297,14 +297,14 @@ class Emitter:
         return self.shaped(name, self.carrier_of(name), False).tensor
 
     def _placed(self, name: str, carrier: Carrier) -> PlacedTensor:
-        sites = self.state.held.get(name)
+        sites = self.state.site_sets.get(name)
         if sites is None:
             return PlacedTensor(self.shaped(name, carrier, False), self.state.shapes[name], None)
         return PlacedTensor(self.read(name, carrier), self.state.images[name], sites)
 
     def _at_sites(self, op: Op, carrier: Carrier, exponent: int) -> CarriedTensor | None:
         """The value where it, or what it reads, is held at sites in a way of its own."""
-        sites = self.state.held.get(op.name)
+        sites = self.state.site_sets.get(op.name)
         match op:
             case Conv() if sites is not None:
                 shift = op.shift(self.state.types[op.x].frac)
@@ -313,7 +313,7 @@ class Emitter:
                 return self._rows.pool(op, self._placed(op.x, carrier), sites)
             case SpaceToPixels() if sites is not None:
                 return self._rows.pixels(op, self._placed(op.x, carrier), sites)
-            case Reshape() if sites is not None or op.x in self.state.held:
+            case Reshape() if sites is not None or op.x in self.state.site_sets:
                 return self._rows.bring(self._placed(op.x, carrier), sites)
             case _:  # the others are computed row by row, or do not touch what is held so
                 return None
@@ -352,19 +352,19 @@ class Emitter:
         if name in self.values:
             return part
         like = next(self.values[x].tensor for x in inputs_of(op) if x in self.values)
-        tensor = self.builder.each_sample(part.tensor, like, len(part.held))
+        tensor = self.builder.each_sample(part.tensor, like, len(part.layout))
         return replace(part, tensor=tensor)
 
     def _scanned(self, op: Scan) -> CarriedTensor:
         """A loop whose body is emitted as any Program is; states stay in the inputs' carriers."""
         body = fold_constants(body_of(op))
         kept = [output.value for output in body.outputs]
-        read = [given.name for given in body.inputs]
+        read = [port.name for port in body.inputs]
         builder = self.builder.body()
         inner = _start_emitter(body, bounds_of(body), kept + read, builder, self.only_integers)
         states = body.inputs[len(op.xs) :]
-        for given in (*states, *body.inputs[: len(op.xs)]):  # in ONNX, states come first
-            inner.take(given)
+        for port in (*states, *body.inputs[: len(op.xs)]):  # in ONNX, states come first
+            inner.take(port)
         inner.emit_all()
         carriers = [inner.values[x].carrier for x in read]
         outer = [
@@ -403,11 +403,11 @@ class Emitter:
         tensor = self.builder.node(
             "Pad", x.tensor, self.builder.constant(around.ravel()), self.builder.constant(fill)
         )
-        return replace(x, tensor=tensor, held=self.state.shapes[op.name])
+        return replace(x, tensor=tensor, layout=self.state.shapes[op.name])
 
     def _sliced(self, op: Slice, carrier: Carrier) -> CarriedTensor:
         x, shape = self.shaped(op.x, carrier), self.state.shapes[op.x]
         axes = [axis_in(shape, x.first, axis) for axis in range(len(shape))]
         bounds = [self.builder.constant(b, np.int64) for b in (op.starts, op.stops, axes, op.steps)]
         tensor = self.builder.node("Slice", x.tensor, *bounds)
-        return replace(x, tensor=tensor, held=self.state.shapes[op.name])
+        return replace(x, tensor=tensor, layout=self.state.shapes[op.name])

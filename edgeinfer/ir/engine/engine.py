@@ -73,17 +73,17 @@ class Engine:
                 )
         fitting = fitting_inputs(self.program, inputs)
         values = self._run(fitting, tuple(sorted(set(taps))))
-        found = {output.name: values[output.value] for output in self.program.outputs}
-        return found | {tap: values[tap] for tap in taps}
+        results = {output.name: values[output.value] for output in self.program.outputs}
+        return results | {tap: values[tap] for tap in taps}
 
     def _values_for(self, taps: tuple[str, ...]) -> _CompiledModel | None:
         """The session that computes outputs and taps; None where inputs and constants suffice."""
         if taps not in self._compiled:
-            wanted = {output.value for output in self.program.outputs}.union(taps)
+            value_names = {output.value for output in self.program.outputs}.union(taps)
             kept = [
                 op.name
                 for op in self._folded.ops
-                if op.name in wanted and not isinstance(op, Input | Constant)
+                if op.name in value_names and not isinstance(op, Input | Constant)
             ]
             compiled = None
             if kept:
@@ -97,12 +97,12 @@ class Engine:
 
     def _run(self, inputs: Mapping[str, NDArray[Any]], taps: tuple[str, ...]) -> dict[str, Ints]:
         samples = len(next(iter(inputs.values())))
-        wanted = {output.value for output in self.program.outputs}.union(taps)
+        value_names = {output.value for output in self.program.outputs}.union(taps)
         values: dict[str, Ints] = {}
         for op in self._folded.ops:
-            if op.name in wanted and isinstance(op, Input):
+            if op.name in value_names and isinstance(op, Input):
                 values[op.name] = inputs[op.name].astype(np.int64, copy=False)
-            elif op.name in wanted and isinstance(op, Constant):
+            elif op.name in value_names and isinstance(op, Constant):
                 whole = op.value.astype(np.int64)
                 values[op.name] = np.broadcast_to(whole, (samples, *whole.shape))
         compiled = self._values_for(taps)
@@ -118,9 +118,9 @@ class Engine:
                 tensor: inputs[name][part].astype(carrier.dtype)
                 for name, tensor, carrier in graph.inputs
             }
-            found = dict(zip(tensors, compiled.session.run(tensors, feeds), strict=True))
+            arrays = dict(zip(tensors, compiled.session.run(tensors, feeds), strict=True))
             for name, tensor in graph.outputs:
-                values[name][part] = found[tensor]
+                values[name][part] = arrays[tensor]
         return values
 
 

@@ -88,12 +88,14 @@ class FloatEngine:
                     hint=did_you_mean(tap, self.graph.shapes),
                 )
         samples = self._checked(inputs)
-        wanted = tuple(sorted({*self.graph.outputs, *taps}))
-        if wanted not in self._compiled:
-            self._compiled[wanted] = _compile_graph(self.graph, self._still, wanted, self.threads)
-        compiled = self._compiled[wanted]
-        found: dict[str, NDArray[np.float32]] = {
-            name: np.empty((samples, *self.graph.shapes[name]), np.float32) for name in wanted
+        tensor_names = tuple(sorted({*self.graph.outputs, *taps}))
+        if tensor_names not in self._compiled:
+            self._compiled[tensor_names] = _compile_graph(
+                self.graph, self._still, tensor_names, self.threads
+            )
+        compiled = self._compiled[tensor_names]
+        values_by_name: dict[str, NDArray[np.float32]] = {
+            name: np.empty((samples, *self.graph.shapes[name]), np.float32) for name in tensor_names
         }
         tensors = sorted({tensor for _, tensor in compiled.outputs})
         for start in range(0, samples, self.batch):
@@ -104,18 +106,18 @@ class FloatEngine:
             }
             results = dict(zip(tensors, compiled.session.run(tensors, feeds), strict=True))
             for name, tensor in compiled.outputs:
-                found[name][part] = results[tensor]
-        return found
+                values_by_name[name][part] = results[tensor]
+        return values_by_name
 
     def _checked(self, inputs: Mapping[str, NDArray[Any]]) -> int:
         """The number of samples of inputs that fit the Graph."""
-        wanted = {node.name: node.shape for node in self.graph.inputs}
-        if set(inputs) != set(wanted):
+        shapes = {node.name: node.shape for node in self.graph.inputs}
+        if set(inputs) != set(shapes):
             raise InputError(
-                f"{self.graph.name} reads the inputs {', '.join(sorted(wanted))}, "
+                f"{self.graph.name} reads the inputs {', '.join(sorted(shapes))}, "
                 f"but {', '.join(sorted(inputs)) or 'nothing'} was given."
             )
-        for name, shape in wanted.items():
+        for name, shape in shapes.items():
             if np.shape(inputs[name])[1:] != shape:
                 raise InputError(
                     f"The input {name} has shape {np.shape(inputs[name])}, not (batch, *{shape})."
@@ -136,9 +138,9 @@ def _without_inputs(graph: Graph) -> frozenset[str]:
 
 
 def _compile_graph(
-    graph: Graph, still: frozenset[str], wanted: Sequence[str], threads: int
+    graph: Graph, still: frozenset[str], tensor_names: Sequence[str], threads: int
 ) -> _CompiledNetwork:
-    needed = set(wanted)
+    needed = set(tensor_names)
     for node in reversed(graph.nodes):
         if node.name in needed:
             needed.update(inputs_of(node))
@@ -152,7 +154,9 @@ def _compile_graph(
             walk.values[node.name] = CarriedTensor(fed[-1][1], FLOAT, node.shape)
         else:
             walk.values[node.name] = walk.emit_op(node)
-    outputs = tuple((name, walk.builder.result(walk.shaped(name, False).tensor)) for name in wanted)
+    outputs = tuple(
+        (name, walk.builder.result(walk.shaped(name, False).tensor)) for name in tensor_names
+    )
     model = walk.builder.model(sorted({tensor for _, tensor in outputs}))
     blocks = any(isinstance(n, ConvNode) and graph.shapes[n.x][-1] > 1 for n in graph.nodes)
     session = open_session(model, threads, exact=False, channel_blocks=blocks)
@@ -169,7 +173,7 @@ class _Walk:
     def shaped(self, name: str, first: bool | None = None) -> CarriedTensor:
         """A tensor under its own shape; in the layout it has unless another is asked for."""
         x, shape = self.values[name], self.shapes[name]
-        keeps = x.first and x.held == shape
+        keeps = x.first and x.layout == shape
         return lay_out(self.builder, x, shape, keeps if first is None else first)
 
     def emit_op(self, node: Node) -> CarriedTensor:
@@ -197,15 +201,15 @@ class _Walk:
                 zero = builder.constant(0.0, np.float32)
                 positive = builder.node("GreaterOrEqual", x.tensor, zero)
                 tensor = builder.node("Where", positive, x.tensor, slope)
-                return replace(x, tensor=tensor, held=shape)
+                return replace(x, tensor=tensor, layout=shape)
             case SoftmaxNode(mask=str() as mask):
                 x = self.shaped(node.x, False)
                 kept = self._wide(mask, shape)
-                kept = lay_out(builder, kept, kept.held, False)
+                kept = lay_out(builder, kept, kept.layout, False)
                 zero = builder.constant(0.0, np.float32)
                 hidden = builder.constant(HIDDEN, np.float32)
-                shown = builder.node("Greater", kept.tensor, zero)
-                masked = builder.node("Where", shown, x.tensor, hidden)
+                is_shown = builder.node("Greater", kept.tensor, zero)
+                masked = builder.node("Where", is_shown, x.tensor, hidden)
                 axis = node.axis % len(shape) + 1
                 return replace(x, tensor=builder.node("Softmax", masked, axis=axis))
             case SoftmaxNode():
@@ -218,7 +222,7 @@ class _Walk:
                 return self.values[node.x]
             case TransposeNode():
                 x = self.shaped(node.x)
-                order = [0, *(axis_in(x.held, x.first, axis) for axis in node.order)]
+                order = [0, *(axis_in(x.layout, x.first, axis) for axis in node.order)]
                 return CarriedTensor(builder.node("Transpose", x.tensor, perm=order), FLOAT, shape)
             case PadNode():
                 x = self.shaped(node.x)
@@ -227,7 +231,7 @@ class _Walk:
                     around[:, axis_in(shape, x.first, axis)] = pads
                 fill = builder.constant(node.value, np.float32)
                 tensor = builder.node("Pad", x.tensor, builder.constant(around.ravel()), fill)
-                return replace(x, tensor=tensor, held=shape)
+                return replace(x, tensor=tensor, layout=shape)
             case UpsampleNode():
                 return upsample(
                     builder, node.factors, self.values[node.x], (self.shapes[node.x], shape)
@@ -237,7 +241,7 @@ class _Walk:
                 axes = [axis_in(shape, x.first, axis) for axis in range(len(shape))]
                 bounds = (node.starts, node.stops, axes, node.steps)
                 ends = (builder.constant(bound, np.int64) for bound in bounds)
-                return replace(x, tensor=builder.node("Slice", x.tensor, *ends), held=shape)
+                return replace(x, tensor=builder.node("Slice", x.tensor, *ends), layout=shape)
             case MoveNode():
                 x = lay_out(builder, self.values[node.x], self.shapes[node.x], False)
                 return gather(
@@ -267,7 +271,7 @@ class _Walk:
         self, name: str, scale: NDArray[np.float64], shift: NDArray[np.float64], shape: Shape
     ) -> CarriedTensor:
         x = self._wide(name, shape)
-        like = replace(x, held=shape)
+        like = replace(x, layout=shape)
         scaled = self.builder.node("Mul", x.tensor, parameter(self.builder, scale, like))
         moved = self.builder.node("Add", scaled, parameter(self.builder, shift, like))
         return replace(like, tensor=moved)
@@ -317,10 +321,10 @@ class _Walk:
                 attributes["count_include_pad"] = int(node.count_pads)
                 tensor = self.builder.node("AveragePool", x.tensor, **attributes)
             case PoolNodeKind.SUM:
-                ones = np.ones((x.held[-1], 1, *node.window), np.float32)
+                ones = np.ones((x.layout[-1], 1, *node.window), np.float32)
                 weights = self.builder.constant(ones)
                 tensor = self.builder.node(
-                    "Conv", x.tensor, weights, group=x.held[-1], **attributes
+                    "Conv", x.tensor, weights, group=x.layout[-1], **attributes
                 )
             case _:
                 assert_never(node.kind)
@@ -329,7 +333,7 @@ class _Walk:
     def _merged(self, node: MergeNode, shape: Shape) -> CarriedTensor:
         parts = [self._wide(x, shape) for x in node.xs]
         first = any(part.first for part in parts)
-        parts = [lay_out(self.builder, part, part.held, first) for part in parts]
+        parts = [lay_out(self.builder, part, part.layout, first) for part in parts]
         kinds = {
             MergeKind.ADD: "Add",
             MergeKind.SUBTRACT: "Sub",
@@ -361,9 +365,9 @@ class _Walk:
     def _scanned(self, node: ScanNode, shape: Shape) -> CarriedTensor:
         builder, body = self.builder, node.body
         inner = _Walk(body.shapes, _without_inputs(body), builder.body())
-        for given in (*node.states, *node.slices):
-            tensor = inner.builder.input(np.dtype(np.float32), given.shape)
-            inner.values[given.name] = CarriedTensor(tensor, FLOAT, given.shape)
+        for port in (*node.states, *node.slices):
+            tensor = inner.builder.input(np.dtype(np.float32), port.shape)
+            inner.values[port.name] = CarriedTensor(tensor, FLOAT, port.shape)
         for each in body.nodes:
             if not isinstance(each, InputNode):
                 inner.values[each.name] = inner.emit_op(each)

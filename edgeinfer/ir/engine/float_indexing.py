@@ -72,8 +72,8 @@ def _rank(builder: OnnxBuilder, node: RankNode, x: str, shape: Shape) -> str:
     if node.last:
         turned = builder.constant(np.arange(size)[::-1], np.int64)
         keys = builder.node("Gather", keys, turned, axis=2)
-    found = builder.places_of_largest(keys, node.count)
-    places = builder.cast(found, np.float32)
+    places_of_largest = builder.places_of_largest(keys, node.count)
+    places = builder.cast(places_of_largest, np.float32)
     if not node.last:
         return places
     return builder.node("Sub", builder.constant(size - 1, np.float32), places)
@@ -97,5 +97,5 @@ def _entries(builder: OnnxBuilder, index: str, entries: int) -> str:
 def _repeat(builder: OnnxBuilder, tensor: str, like: str, sizes: tuple[int, int]) -> str:
     """The tensor for as many samples as another has, and at least so large."""
     batch = builder.node("Shape", like, start=0, end=1)
-    wanted = builder.node("Concat", batch, builder.constant(sizes, np.int64), axis=0)
-    return builder.node("Expand", tensor, wanted)
+    repeated_shape = builder.node("Concat", batch, builder.constant(sizes, np.int64), axis=0)
+    return builder.node("Expand", tensor, repeated_shape)

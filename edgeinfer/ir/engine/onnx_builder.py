@@ -99,8 +99,8 @@ class OnnxBuilder:
         key = ("places", tensor, count)
         if key not in self._made:
             names = [f"{what}{len(self._nodes)}" for what in ("largest", "places")]
-            wanted = [tensor, self.constant([count], np.int64)]
-            self._nodes.append(helper.make_node("TopK", wanted, names, axis=-1))
+            arguments = [tensor, self.constant([count], np.int64)]
+            self._nodes.append(helper.make_node("TopK", arguments, names, axis=-1))
             self._made[key] = names[1]
         return self._made[key]
 
@@ -116,8 +116,8 @@ class OnnxBuilder:
 
     def result(self, tensor: str) -> str:
         """The tensor under a name that a graph may give out: one that a node made."""
-        made = any(tensor in node.output for node in self._nodes)
-        return tensor if made else self.node("Identity", tensor)
+        is_made = any(tensor in node.output for node in self._nodes)
+        return tensor if is_made else self.node("Identity", tensor)
 
     def body(self) -> OnnxBuilder:
         """A builder for the graph of a loop's body in this graph."""
@@ -207,8 +207,8 @@ class OnnxBuilder:
 
 def available_threads() -> int:
     """Processors that this process may use; workers of a study are told to keep to one."""
-    if told := os.environ.get("EDGEINFER_THREADS", ""):
-        return max(1, int(told)) if told.isdecimal() else 1
+    if setting := os.environ.get("EDGEINFER_THREADS", ""):
+        return max(1, int(setting)) if setting.isdecimal() else 1
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -28,15 +28,15 @@ def place_at_sites(state: RewrittenProgram, kept: Sequence[str]) -> RewrittenPro
     """The Program with rows where they pay; as it is where no mask makes anything sparse."""
     ops = join_moves(state.ops, state.shapes, kept)
     search = SiteSearch(ops, state.ranges, state.types, state.shapes, kept)
-    held = search.run()
-    if not held:
+    placed_sets = search.run()
+    if not placed_sets:
         return state
-    placed = _Placement(search, dict(state.shapes), dict(state.ranges), dict(held))
+    placed = _Placement(search, dict(state.shapes), dict(state.ranges), dict(placed_sets))
     for op in ops:
         placed.add(op)
-    images = {name: state.shapes[name] for name in held} | placed.images
+    images = {name: state.shapes[name] for name in placed_sets} | placed.images
     return RewrittenProgram(
-        tuple(placed.ops), placed.ranges, placed.shapes, state.limits, placed.held, images
+        tuple(placed.ops), placed.ranges, placed.shapes, state.limits, placed.site_sets, images
     )
 
 
@@ -48,16 +48,16 @@ class _Placement:
         search: SiteSearch,
         shapes: dict[str, Shape],
         ranges: dict[str, Interval],
-        held: dict[str, SiteSet],
+        site_sets: dict[str, SiteSet],
     ) -> None:
-        self.search, self.shapes, self.ranges, self.held = search, shapes, ranges, held
+        self.search, self.shapes, self.ranges, self.site_sets = search, shapes, ranges, site_sets
         self.ops: list[Op] = []
         self.images: dict[str, Shape] = {}
         self._there: dict[tuple[str, SiteSet | None], str] = {}
 
     def add(self, op: Op) -> None:
         """Append an op, and before it what brings its operands to where it reads them."""
-        sites, masking = self.held.get(op.name), self.search.masking(op)
+        sites, masking = self.site_sets.get(op.name), self.search.masking(op)
         if masking is not None and self.search.is_plain(masking[1]):
             op = Reshape(op.name, op.type, masking[0], self.shapes[op.name])
         elif sites is None or not isinstance(op, Conv | Pool | SpaceToPixels):
@@ -76,7 +76,7 @@ class _Placement:
     def _bring(self, x: str, sites: SiteSet | None) -> str:
         """The value at these sites, or everywhere."""
         constant = self.search.constants.get(x)
-        if self.held.get(x) == sites or (constant is not None and sites is None):
+        if self.site_sets.get(x) == sites or (constant is not None and sites is None):
             return x
         if (x, sites) not in self._there:
             self._there[x, sites] = self._brought(x, sites, constant)
@@ -97,6 +97,6 @@ class _Placement:
         self.shapes[name] = image
         self.ranges[name] = hull(join_pixels(self.ranges[x], image), NOTHING)
         if sites is not None:
-            self.held[name] = sites
+            self.site_sets[name] = sites
             self._note(name, image)
         return name

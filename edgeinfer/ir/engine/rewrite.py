@@ -42,7 +42,9 @@ class RewrittenProgram:
     ranges: dict[str, Interval]
     shapes: dict[str, Shape]
     limits: dict[str, Limits]  # by name of a Requant: also clipped to these, on its own grid
-    held: dict[str, SiteSet] = field(default_factory=dict)  # as rows: `shapes` has those of a row
+    site_sets: dict[str, SiteSet] = field(
+        default_factory=dict
+    )  # as rows: `shapes` has those of a row
     images: dict[str, Shape] = field(default_factory=dict)  # the whole shapes of what is held so
 
     @property
@@ -128,14 +130,14 @@ def _clip_after(state: RewrittenProgram, requant: Requant, clip: Clip) -> Rewrit
 
 
 def _clip_before(state: RewrittenProgram, clip: Clip, requant: Requant) -> RewrittenProgram:
-    frac, reached = state.types[clip.x].frac, state.ranges[clip.name]
+    frac, input_range = state.types[clip.x].frac, state.ranges[clip.name]
     quantizer = Quantizer(requant.type, requant.rounding, requant.overflow)
 
     def after(limit: int) -> int:
         return int(requantize(np.asarray(limit), frac, quantizer))
 
-    low = None if clip.low is None else after(reached.bottom)
-    high = None if clip.high is None else after(reached.top)
+    low = None if clip.low is None else after(input_range.bottom)
+    high = None if clip.high is None else after(input_range.top)
     limits = _join_limits((low, high), state.limits.get(requant.name, _OPEN))
     merged = replace(requant, x=clip.x)
     return _swap_neighbours(state, (clip, requant), (merged,), {requant.name: limits})
@@ -145,10 +147,10 @@ def _pool_first(state: RewrittenProgram, step: Requant | Clip, pool: Pool) -> Re
     early = replace(pool, name=f"{pool.name} of {step.x}", x=step.x, type=state.types[step.x])
     late = replace(step, name=pool.name, x=early.name)
     limits = {pool.name: state.limits[step.name]} if step.name in state.limits else {}
-    found = _swap_neighbours(state, (step, pool), (early, late), limits)
-    found.shapes[early.name] = state.shapes[pool.name]
-    found.ranges[early.name] = bound_op(early, state.ranges, state.types, state.shapes)
-    return found
+    swapped = _swap_neighbours(state, (step, pool), (early, late), limits)
+    swapped.shapes[early.name] = state.shapes[pool.name]
+    swapped.ranges[early.name] = bound_op(early, state.ranges, state.types, state.shapes)
+    return swapped
 
 
 def _swap_neighbours(

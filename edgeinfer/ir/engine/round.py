@@ -29,16 +29,18 @@ _HALVES = (Rounding.RND, Rounding.RND_ZERO, Rounding.RND_INF, Rounding.RND_MIN_I
 def largest_in_requant(x: Interval, frac: int, quantizer: Quantizer) -> int:
     """Largest integer that floats must hold exactly to requantise x, counted in the finest unit
     that occurs; beyond what any float holds where only int64 will do."""
-    held = max(abs(x.bottom), abs(x.top))
+    largest = max(abs(x.bottom), abs(x.top))
     shift = frac - quantizer.type.frac
     if abs(shift) > LARGEST_EXPONENT:
-        return max(held, FLOAT64_INTEGERS << 1)
+        return max(largest, FLOAT64_INTEGERS << 1)
     if shift > 0 and quantizer.rounding in _HALVES:
-        held += 1 << (shift - 1)
+        largest += 1 << (shift - 1)
     y = _rounded_range(x, shift, quantizer.rounding)
     if quantizer.overflow is Overflow.WRAP and not _inside(y, quantizer.type):
-        held = max(held, (max(abs(y[0]), abs(y[1])) + (1 << quantizer.type.bits)) << max(shift, 0))
-    return held
+        largest = max(
+            largest, (max(abs(y[0]), abs(y[1])) + (1 << quantizer.type.bits)) << max(shift, 0)
+        )
+    return largest
 
 
 def rounded_to_bytes(
@@ -56,8 +58,8 @@ def rounded_to_bytes(
     on_grid = rescale(builder, replace(x, exponent=x.exponent - shift), 0)
     low, high = _rounded_range(range_, shift, quantizer.rounding)
     ends = np.iinfo(byte.dtype)  # there the step itself saturates
-    reached = max(low, int(ends.min)), min(high, int(ends.max))
-    kept = clip(builder, on_grid, *narrow_limits(_saturation(quantizer, limits), reached))
+    ends_reached = max(low, int(ends.min)), min(high, int(ends.max))
+    kept = clip(builder, on_grid, *narrow_limits(_saturation(quantizer, limits), ends_reached))
     one, zero = builder.constant(1.0, np.float32), builder.constant(0, byte.dtype)
     tensor = builder.node("QuantizeLinear", kept.tensor, one, zero)
     return replace(kept, tensor=tensor, carrier=byte)

@@ -45,13 +45,13 @@ class SiteRows:
         weight = integers_in(op.weight, x.value.exponent + shift - exponent, x.value.carrier)
         bias = integers_in(op.bias, -exponent, x.value.carrier)
         taps, (inside, outputs) = math.prod(op.window), weight.shape[-2:]
-        seen = self._seen(x, sites, op.strides, op.window, op.pads, op.dilation)
+        row_columns = self._seen(x, sites, op.strides, op.window, op.pads, op.dilation)
         builder, node = self.builder, self.builder.node
         if op.groups == 1:
-            columns = builder.reshape(seen, (taps * inside,))
+            columns = builder.reshape(row_columns, (taps * inside,))
             product = node("MatMul", columns, builder.constant(weight.reshape(-1, outputs)))
         else:
-            apart = builder.reshape(seen, (taps, op.groups, inside))
+            apart = builder.reshape(row_columns, (taps, op.groups, inside))
             apart = node("Transpose", apart, perm=[2, 0, 1, 3])
             columns = builder.reshape(apart, (0, taps * inside))
             each = outputs // op.groups
@@ -64,12 +64,14 @@ class SiteRows:
     def pool(self, op: Pool, x: PlacedTensor, sites: SiteSet) -> CarriedTensor:
         """The maximum or the sum over windows of what is zero beside its sites."""
         ones = (1,) * len(op.window)
-        seen = self._seen(x, sites, op.strides, op.window, op.pads, ones)
+        columns = self._seen(x, sites, op.strides, op.window, op.pads, ones)
         taps, channels = math.prod(op.window), x.image[-1]
-        rows = replace(x.value, tensor=seen, held=(taps, channels))
+        rows = replace(x.value, tensor=columns, layout=(taps, channels))
         along = largest_along if op.kind is PoolKind.MAX else sum_along
         tensor = along(self.builder, rows, 1, taps)
-        return replace(x.value, tensor=self.builder.reshape(tensor, (channels,)), held=(channels,))
+        return replace(
+            x.value, tensor=self.builder.reshape(tensor, (channels,)), layout=(channels,)
+        )
 
     def pixels(self, op: SpaceToPixels, x: PlacedTensor, sites: SiteSet) -> CarriedTensor:
         """The finer pixels at sites, from the coarse one that each lies in."""
@@ -91,11 +93,11 @@ class SiteRows:
         shape = constant([-1, channels], np.int64)
         source = self._with_zeros(x) if x.sites is not None else x.value.tensor
         tensor = node("Gather", node("Reshape", source, shape), row, axis=0)
-        return replace(x.value, tensor=tensor, held=(channels,), first=False)
+        return replace(x.value, tensor=tensor, layout=(channels,), first=False)
 
     def bring(self, x: PlacedTensor, sites: SiteSet | None) -> CarriedTensor:
         """The value at other sites, or everywhere; zero where it has no row."""
-        node, held = self.builder.node, x.image[-1:]
+        node, mask = self.builder.node, x.image[-1:]
         if x.sites == sites:
             return x.value
         if sites is None:
@@ -105,7 +107,7 @@ class SiteRows:
             empty = self.builder.filled(whole, 0, x.value.carrier.dtype)
             places = self.tables.places(x.sites)
             tensor = node("ScatterND", empty, places, x.value.tensor)
-            return replace(x.value, tensor=tensor, held=x.image, first=False)
+            return replace(x.value, tensor=tensor, layout=x.image, first=False)
         places = self.tables.places(sites)
         if x.sites is None:
             tensor = node("GatherND", x.value.tensor, places)
@@ -115,7 +117,7 @@ class SiteRows:
             pixels = self.tables.numbers(places, sizes, (1,) * len(sizes))
             row = node("Gather", grid, pixels, axis=0)
             tensor = node("Gather", self._with_zeros(x), row, axis=0)
-        return replace(x.value, tensor=tensor, held=held, first=False)
+        return replace(x.value, tensor=tensor, layout=mask, first=False)
 
     def _seen(
         self, x: PlacedTensor, sites: SiteSet, steps: Shape, taps: Shape, pads: Pads,

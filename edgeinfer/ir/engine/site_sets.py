@@ -83,11 +83,11 @@ class SiteSearch:
     ranges: Mapping[str, Interval]
     types: Mapping[str, Fixed]
     shapes: Mapping[str, Shape]
-    kept: Collection[str]  # values that are read from outside
+    read_outside: Collection[str]  # values that are read from outside
     masks: dict[str, SiteSet] = field(default_factory=dict)
-    asked: dict[str, SiteSet] = field(default_factory=dict)  # nobody reads them elsewhere
+    reader_sets: dict[str, SiteSet] = field(default_factory=dict)  # nobody reads them elsewhere
     empty: dict[str, SiteSet] = field(default_factory=dict)  # they are zero elsewhere
-    held: dict[str, SiteSet] = field(default_factory=dict)
+    site_sets: dict[str, SiteSet] = field(default_factory=dict)
     constants: dict[str, Constant] = field(default_factory=dict)
     beside: dict[str, tuple[SiteSet, Constant]] = field(default_factory=dict)  # a number elsewhere
 
@@ -104,8 +104,8 @@ class SiteSearch:
             for op in self.ops:
                 self._hold(op)
             self._hold_between()
-        gains = any(isinstance(op, Conv) and op.name in self.held for op in self.ops)
-        return self.held if gains else {}
+        gains = any(isinstance(op, Conv) and op.name in self.site_sets for op in self.ops)
+        return self.site_sets if gains else {}
 
     def masking(self, op: Op) -> tuple[str, str] | None:
         """The value and the mask that an op multiplies, if it does that."""
@@ -124,13 +124,13 @@ class SiteSearch:
     def _find_multiplying(self) -> set[str]:
         """The values that multiply others, or whose maxima do: a number between 0 and 1 that does
         neither hides nothing."""
-        found: set[str] = set()
+        names: set[str] = set()
         for op in reversed(self.ops):
             if isinstance(op, Pair) and op.kind is PairKind.MUL:
-                found |= {op.a, op.b}
-            elif isinstance(op, Pool) and op.kind is PoolKind.MAX and op.name in found:
-                found.add(op.x)
-        return found
+                names |= {op.a, op.b}
+            elif isinstance(op, Pool) and op.kind is PoolKind.MAX and op.name in names:
+                names.add(op.x)
+        return names
 
     def _note_mask(self, op: Op) -> None:
         shape, frac = self.shapes[op.name], self.types[op.name].frac
@@ -147,13 +147,13 @@ class SiteSearch:
     def _ask(self) -> None:
         readers = self._find_readers()
         for op in reversed(self.ops):
-            if op.name in self.kept or op.name in self.masks or op.name not in readers:
+            if op.name in self.read_outside or op.name in self.masks or op.name not in readers:
                 continue
             if isinstance(op, Conv | SpaceToPixels) or self._by_pixel(op):
-                wanted = {self._sites_read(op.name, reader) for reader in readers[op.name]}
-                (first, *others) = wanted
+                asked_sets = {self._sites_read(op.name, reader) for reader in readers[op.name]}
+                (first, *others) = asked_sets
                 if first is not None and not others:
-                    self.asked[op.name] = first
+                    self.reader_sets[op.name] = first
 
     def _find_readers(self) -> dict[str, list[Op]]:
         readers: dict[str, list[Op]] = {}
@@ -167,24 +167,24 @@ class SiteSearch:
         masking = self.masking(reader)
         if masking is not None and masking[0] == x:
             return self.masks[masking[1]]
-        if isinstance(reader, SpaceToPixels) and reader.name in self.asked:
+        if isinstance(reader, SpaceToPixels) and reader.name in self.reader_sets:
             tiles = PoolWindow(reader.factors, reader.factors, ((0, 0),) * len(reader.factors))
-            return self.asked[reader.name].pool(tiles)
-        return self.asked.get(reader.name) if self._by_pixel(reader) else None
+            return self.reader_sets[reader.name].pool(tiles)
+        return self.reader_sets.get(reader.name) if self._by_pixel(reader) else None
 
     def _hold(self, op: Op) -> None:
         if op.name in self.masks:
             return
         masking = self.masking(op)
         if masking is not None:
-            self.held[op.name] = self.empty[op.name] = self.masks[masking[1]]
-        elif op.name in self.asked:
-            self.held[op.name] = self.asked[op.name]
+            self.site_sets[op.name] = self.empty[op.name] = self.masks[masking[1]]
+        elif op.name in self.reader_sets:
+            self.site_sets[op.name] = self.reader_sets[op.name]
         elif isinstance(op, Pool):
             sites = self.empty.get(op.x)
             unseen = op.kind is PoolKind.SUM or not any(map(any, op.pads))
             if sites is not None and (unseen or self.ranges[op.x].bottom >= 0):
-                self.held[op.name] = self.empty[op.name] = sites.pool(PoolWindow.of(op))
+                self.site_sets[op.name] = self.empty[op.name] = sites.pool(PoolWindow.of(op))
         elif self._by_pixel(op):
             self._hold_pixels(op)
 
@@ -196,16 +196,16 @@ class SiteSearch:
         if sites is None or more:
             return
         if self._keeps_zero(op) and all(x in self.empty for x in reads):
-            self.held[op.name] = self.empty[op.name] = sites
+            self.site_sets[op.name] = self.empty[op.name] = sites
             return
-        known = {x: self.constants[x] for x in inputs_of(op) if x in self.constants}
+        constants = {x: self.constants[x] for x in inputs_of(op) if x in self.constants}
         for x in reads:
             zeros = np.zeros((*[1] * (len(self.shapes[x]) - 1), self.shapes[x][-1]), np.int64)
             plain = Constant(x, self.types[x], zeros)
-            known[x] = plain if x in self.empty else self.beside[x][1]
-        value = interpret_constant(op, known)
+            constants[x] = plain if x in self.empty else self.beside[x][1]
+        value = interpret_constant(op, constants)
         if not value.any():
-            self.held[op.name] = self.empty[op.name] = sites
+            self.site_sets[op.name] = self.empty[op.name] = sites
         else:
             self.beside[op.name] = sites, Constant(op.name, op.type, value)
 
@@ -217,16 +217,16 @@ class SiteSearch:
         """Values that are not zero elsewhere, but whose readers are known there without them."""
         readers = self._find_readers()
         for op in reversed(self.ops):
-            if op.name not in self.beside or op.name in self.kept:
+            if op.name not in self.beside or op.name in self.read_outside:
                 continue
             sites = self.beside[op.name][0]
             if all(
                 self._by_pixel(reader)
-                and self.held.get(reader.name) == sites
+                and self.site_sets.get(reader.name) == sites
                 and self._elsewhere(reader.name) == sites
                 for reader in readers.get(op.name, [])
             ):
-                self.held[op.name] = sites
+                self.site_sets[op.name] = sites
 
     def _by_pixel(self, op: Op) -> bool:
         """Whether every pixel of an op's value depends on the same pixel alone, and not on where
@@ -237,7 +237,7 @@ class SiteSearch:
         if isinstance(op, Concat | Softmax) and op.axis != len(shape) - 1:
             return False
         moving = [x for x in inputs_of(op) if x not in self.constants]
-        fixed = [held.shape for held in parameters_of(op) if not isinstance(op, Dense)]
+        fixed = [parameter.shape for parameter in parameters_of(op) if not isinstance(op, Dense)]
         fixed += [self.shapes[x] for x in inputs_of(op) if x in self.constants]
         return (
             bool(moving)

@@ -106,18 +106,18 @@ def find_sites(
 ) -> CarriedTensor:
     """1 where a pixel is lit and is among the first of its image. x: channels last."""
     node, constant = builder.node, builder.constant
-    *sizes, channels = x.held
-    brightest = largest_along(builder, x, len(x.held), channels) if channels > 1 else x.tensor
+    *sizes, channels = x.layout
+    brightest = largest_along(builder, x, len(x.layout), channels) if channels > 1 else x.tensor
     limit = constant(threshold, x.carrier.dtype)
     lit = builder.cast(node("Greater", brightest, limit), x.carrier.dtype)
-    y = replace(x, tensor=lit, held=(*sizes, 1))
+    y = replace(x, tensor=lit, layout=(*sizes, 1))
     if most is None or most >= math.prod(sizes):
         return y
     # Each lit pixel's number in its image: that among all lit pixels, without those before it.
     one, zero = constant(1, np.int64), constant(0, np.int64)
     places = node("Transpose", node("NonZero", lit), perm=[1, 0])
     count = node("Squeeze", node("Shape", places, start=0, end=1), constant([0], np.int64))
-    axes = constant(list(range(1, len(x.held) + 1)), np.int64)
+    axes = constant(list(range(1, len(x.layout) + 1)), np.int64)
     each = node("ReduceSum", builder.cast(lit, np.int64), axes, keepdims=0)
     starts = node("CumSum", each, zero, exclusive=1)
     image = node("Gather", places, zero, axis=1)

@@ -41,12 +41,12 @@ def join_moves(
 ) -> tuple[Op, ...]:
     """The ops with every such three moves as one."""
     readers = Counter(x for op in ops for x in inputs_of(op))
-    made = {op.name: op for op in ops}
+    ops_by_name = {op.name: op for op in ops}
     joined: dict[str, Op] = {}
-    gone: set[str] = set()
+    removed: set[str] = set()
     for op in ops:
-        turned = made.get(op.x) if isinstance(op, Reshape) else None
-        apart = made.get(turned.x) if isinstance(turned, Transpose) else None
+        turned = ops_by_name.get(op.x) if isinstance(op, Reshape) else None
+        apart = ops_by_name.get(turned.x) if isinstance(turned, Transpose) else None
         if not isinstance(apart, Reshape) or not isinstance(turned, Transpose):
             continue
         if any(readers[each.name] > 1 or each.name in kept for each in (turned, apart)):
@@ -58,5 +58,5 @@ def join_moves(
         whole = SpaceToPixels(op.name, op.type, apart.x, factors)
         if turned.order == interleave_axes(rank) and whole.shape_of(source) == shapes[op.name]:
             joined[op.name] = whole
-            gone |= {turned.name, apart.name}
-    return tuple(joined.get(op.name, op) for op in ops if op.name not in gone)
+            removed |= {turned.name, apart.name}
+    return tuple(joined.get(op.name, op) for op in ops if op.name not in removed)

@@ -50,13 +50,13 @@ class Carrier(StrEnum):
 class CarriedTensor:
     """A value of the Program in a tensor: raw = tensor x 2^exponent.
 
-    `held` is the shape, channels last and without the batch, under which the tensor is kept; the
+    `layout` is the shape, channels last and without the batch, under which the tensor is kept; the
     value's own shape is a row-major reshape of it. `first`: the tensor lies channels first.
     """
 
     tensor: str
     carrier: Carrier
-    held: Shape
+    layout: Shape
     first: bool = False
     exponent: int = 0
 
@@ -75,17 +75,17 @@ def axis_in(shape: Shape, first: bool, axis: int) -> int:
 
 def lay_out(builder: OnnxBuilder, value: CarriedTensor, shape: Shape, first: bool) -> CarriedTensor:
     """The value under its own shape, channels first or last."""
-    if value.held != shape:
+    if value.layout != shape:
         last = _turn(builder, value, False)
         tensor = builder.reshape(last.tensor, shape)
-        value = replace(last, tensor=tensor, held=shape)
+        value = replace(last, tensor=tensor, layout=shape)
     return _turn(builder, value, first)
 
 
 def _turn(builder: OnnxBuilder, value: CarriedTensor, first: bool) -> CarriedTensor:
     if value.first == first:
         return value
-    shape, rank = value.held, len(value.held)
+    shape, rank = value.layout, len(value.layout)
     if shape[-1] == 1 or math.prod(shape[:-1]) == 1:
         tensor = builder.reshape(value.tensor, shape_in_tensor(shape, first))
     else:
@@ -121,7 +121,7 @@ def parameter(
     shift: int = 0,
 ) -> str:
     """raw x 2^shift as a constant that broadcasts against a tensor, laid out like it."""
-    rank = len(like.held)
+    rank = len(like.layout)
     array = integers_in(raw, shift, like.carrier)
     array = array.reshape((1,) * (1 + rank - array.ndim) + array.shape)
     if like.first:

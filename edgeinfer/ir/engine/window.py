@@ -62,19 +62,19 @@ def conv(
         )
         return CarriedTensor(tensor, x.carrier, y_shape, True, exponent)
     window = op.window
-    seen = _windows(builder, x, x_shape, window, op.strides, op.pads, op.dilation, 0)
-    product = _grouped_product(builder, seen, weight.reshape(-1, *weight.shape[-2:]), op.groups)
+    windows = _windows(builder, x, x_shape, window, op.strides, op.pads, op.dilation, 0)
+    product = _grouped_product(builder, windows, weight.reshape(-1, *weight.shape[-2:]), op.groups)
     tensor = builder.node("Add", product, builder.constant(bias))
     return CarriedTensor(builder.reshape(tensor, y_shape), x.carrier, y_shape, False, exponent)
 
 
-def _grouped_product(builder: OnnxBuilder, seen: str, weight: NDArray[Any], groups: int) -> str:
+def _grouped_product(builder: OnnxBuilder, windows: str, weight: NDArray[Any], groups: int) -> str:
     """(batch, positions, taps, channels) times (taps, channels in group, outputs)."""
     taps, inside, outputs = weight.shape
     if groups == 1:
-        columns = builder.reshape(seen, (-1, taps * inside))
+        columns = builder.reshape(windows, (-1, taps * inside))
         return builder.node("MatMul", columns, builder.constant(weight.reshape(-1, outputs)))
-    apart = builder.reshape(seen, (-1, taps, groups, inside))
+    apart = builder.reshape(windows, (-1, taps, groups, inside))
     apart = builder.node("Transpose", apart, perm=[0, 3, 1, 2, 4])
     columns = builder.reshape(apart, (groups, -1, taps * inside))
     matrices = weight.reshape(taps * inside, groups, outputs // groups).swapaxes(0, 1)
@@ -135,10 +135,10 @@ def dense(
 
 def rows(builder: OnnxBuilder, x: CarriedTensor, weight: NDArray[Any]) -> tuple[str, NDArray[Any]]:
     """x as rows in the order in which it lies, and the weights in the same order."""
-    if len(x.held) == 1:
+    if len(x.layout) == 1:
         return x.tensor, weight
     if x.first:
-        order = np.moveaxis(np.arange(math.prod(x.held)).reshape(x.held), -1, 0).ravel()
+        order = np.moveaxis(np.arange(math.prod(x.layout)).reshape(x.layout), -1, 0).ravel()
         weight = weight[order]
     return builder.reshape(x.tensor, (weight.shape[0],)), weight
 
@@ -203,11 +203,11 @@ def _max_pool(
             strides=list(op.strides),
             pads=onnx_pads(op.pads),
         )
-        return replace(x, tensor=tensor, held=y_shape)
+        return replace(x, tensor=tensor, layout=y_shape)
     x = cast_to(builder, x, Carrier.INT64)
     ones = (1,) * len(op.window)
-    seen = _windows(builder, x, x_shape, op.window, op.strides, op.pads, ones, least)
-    taps = replace(x, tensor=seen)
+    windows = _windows(builder, x, x_shape, op.window, op.strides, op.pads, ones, least)
+    taps = replace(x, tensor=windows)
     tensor = largest_along(builder, taps, 2, math.prod(op.window))
     return CarriedTensor(builder.reshape(tensor, y_shape), x.carrier, y_shape)
 
@@ -221,7 +221,7 @@ def _sum_pool(
         x = lay_out(builder, x, x_shape, x.first)
         axes = builder.constant([axis + (2 if x.first else 1) for axis in range(rank)], np.int64)
         tensor = builder.node("ReduceSum", x.tensor, axes, keepdims=1)
-        return replace(x, tensor=tensor, held=y_shape)
+        return replace(x, tensor=tensor, layout=y_shape)
     if x.carrier is Carrier.FLOAT32 and rank in NATIVE_RANKS:
         x = lay_out(builder, x, x_shape, True)
         channels = x_shape[-1]
@@ -234,9 +234,9 @@ def _sum_pool(
             pads=onnx_pads(op.pads),
             group=channels,
         )
-        return replace(x, tensor=tensor, held=y_shape)
-    seen = _windows(builder, x, x_shape, op.window, op.strides, op.pads, (1,) * rank, 0)
-    tensor = sum_along(builder, replace(x, tensor=seen), 2, math.prod(op.window))
+        return replace(x, tensor=tensor, layout=y_shape)
+    windows = _windows(builder, x, x_shape, op.window, op.strides, op.pads, (1,) * rank, 0)
+    tensor = sum_along(builder, replace(x, tensor=windows), 2, math.prod(op.window))
     return CarriedTensor(builder.reshape(tensor, y_shape), x.carrier, y_shape, False, x.exponent)
 
 
@@ -254,7 +254,7 @@ def gather(
         "Gather", flat, builder.constant(np.where(places < 0, size, places)), axis=1
     )
     out = move.shape_of(shape)
-    return replace(x, tensor=builder.reshape(tensor, out), held=out)
+    return replace(x, tensor=builder.reshape(tensor, out), layout=out)
 
 
 def upsample(
@@ -273,7 +273,7 @@ def upsample(
     wide = builder.reshape(x.tensor, apart)
     tensor = builder.node("Expand", wide, builder.constant([1, *times], np.int64))
     tensor = builder.reshape(tensor, shape_in_tensor(y_shape, x.first))
-    return replace(x, tensor=tensor, held=y_shape)
+    return replace(x, tensor=tensor, layout=y_shape)
 
 
 def onnx_pads(pads: Pads) -> list[int]:

@@ -46,11 +46,11 @@ class Bounds:
 
 def read_bounds(option: str, words: Sequence[str]) -> dict[str, float]:
     """``["lut=2000"]`` as figures by name."""
-    found: dict[str, float] = {}
+    limits: dict[str, float] = {}
     for word in words:
         name, equals, text = word.partition("=")
         try:
-            found[name.strip().lower()] = float(text.replace("_", ""))
+            limits[name.strip().lower()] = float(text.replace("_", ""))
         except ValueError:
             equals = ""
         if not equals:
@@ -58,7 +58,7 @@ def read_bounds(option: str, words: Sequence[str]) -> dict[str, float]:
                 f"{option} {word}: that names no figure and its value.",
                 hint=f"Write it as NAME=NUMBER: {option} lut=2000",
             )
-    return found
+    return limits
 
 
 def best_points(points: Sequence[FrontPoint], cost: str) -> list[FrontPoint]:
@@ -70,13 +70,13 @@ def best_points(points: Sequence[FrontPoint], cost: str) -> list[FrontPoint]:
     return kept
 
 
-def refuse_unknown_bounds(bounds: Bounds, known: Collection[str]) -> None:
+def refuse_unknown_bounds(bounds: Bounds, figures: Collection[str]) -> None:
     """An error for a bound of a figure that the networks of a front do not have."""
     for name in (*bounds.at_most, *bounds.at_least):
-        if name not in known:
+        if name not in figures:
             raise UsageError(
                 f"The networks of the front have no figure {name!r}.",
-                hint=did_you_mean(name, known) or f"They have {', '.join(known)}.",
+                hint=did_you_mean(name, figures) or f"They have {', '.join(figures)}.",
             )
 
 

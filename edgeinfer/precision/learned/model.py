@@ -70,45 +70,45 @@ class LearnedModel:
 
     def run(self, inputs: Mapping[str, Any]) -> ForwardPass:
         """One pass over a batch, up to the ends of the network."""
-        found = ForwardPass()
-        wanted = set(self.plan.ends.values())
+        forward = ForwardPass()
+        ends = set(self.plan.ends.values())
         for node in self.plan.graph.nodes:
             if node.name in self.plan.ends and self.plan.ends[node.name] != node.name:
                 continue  # the host applies it
             if isinstance(node, g.InputNode):
-                found.tensors[node.name] = inputs[node.name]
+                forward.tensors[node.name] = inputs[node.name]
             else:
-                self._compute(node, found)
+                self._compute(node, forward)
             if node.name in self.plan.points:
-                self._cut(node.name, found)
-        assert wanted <= found.tensors.keys()
-        return found
+                self._cut(node.name, forward)
+        assert ends <= forward.tensors.keys()
+        return forward
 
-    def _cut(self, name: str, found: ForwardPass) -> None:
+    def _cut(self, name: str, forward: ForwardPass) -> None:
         """A tensor on the grid that it has learned; its sign is taken away behind it."""
-        point, x = self.plan.points[name], found.tensors[name]
+        point, x = self.plan.points[name], forward.tensors[name]
         along = [axis for axis in range(len(x.shape)) if not axis or point.shape[axis - 1] == 1]
         ends = []
         for reduce in (tf.reduce_min, tf.reduce_max):
             ends.append(tf.reshape(reduce(x, along), point.shape))
-        found.ranges[name] = (ends[0], ends[1])
+        forward.ranges[name] = (ends[0], ends[1])
         low = tf.zeros_like(self.low[name]) if point.relu else self.low[name]
         integer = integer_bits(low, self.high[name])
         own = integer + whole(self.bits[name])
         live = tf.stop_gradient(tf.cast(own > 0.0, x.dtype))
         signed = tf.cast(low < 0.0, x.dtype)
         shape = self.plan.graph.shapes[name]
-        found.tensors[name] = cut(x, self.bits[name], floor=point.floor) * live
-        found.bits[name] = tf.broadcast_to((tf.nn.relu(own) + signed) * live, shape)
+        forward.tensors[name] = cut(x, self.bits[name], floor=point.floor) * live
+        forward.bits[name] = tf.broadcast_to((tf.nn.relu(own) + signed) * live, shape)
         if not isinstance(self.plan.graph.node(name), g.InputNode):
-            found.cost += tf.reduce_sum(found.bits[name])
+            forward.cost += tf.reduce_sum(forward.bits[name])
 
-    def _compute(self, node: g.Node, found: ForwardPass) -> None:
-        xs = [found.tensors[x] for x in g.inputs_of(node)]
-        bits = [found.bits[x] for x in g.inputs_of(node)]
+    def _compute(self, node: g.Node, forward: ForwardPass) -> None:
+        xs = [forward.tensors[x] for x in g.inputs_of(node)]
+        bits = [forward.bits[x] for x in g.inputs_of(node)]
         match node:
             case g.DenseNode() | g.ConvNode():
-                y, own = self._linear(node, xs[0], bits[0], found), None
+                y, own = self._linear(node, xs[0], bits[0], forward), None
             case g.ActivationNode(function=g.Function.RELU):
                 y, own = tf.nn.relu(xs[0]), bits[0]
             case g.ActivationNode(function=g.Function.LINEAR):
@@ -132,14 +132,14 @@ class LearnedModel:
                 y, own = xs[0], bits[0]
                 for other, others in zip(xs[1:], bits[1:], strict=True):
                     y, own = y + sign * other, tf.maximum(own, others) + GROWN
-                found.cost += tf.reduce_sum(own)
+                forward.cost += tf.reduce_sum(own)
             case _:  # the plan refuses every other node
                 raise AssertionError(node)
-        found.tensors[node.name] = y
+        forward.tensors[node.name] = y
         if own is not None:
-            found.bits[node.name] = own
+            forward.bits[node.name] = own
 
-    def _linear(self, node: Linear, x: Any, bits: Any, found: ForwardPass) -> Any:
+    def _linear(self, node: Linear, x: Any, bits: Any, forward: ForwardPass) -> Any:
         kernel = cut(self.kernels[node.name], self.kernel_bits[node.name], weights=True)
         bias = self.biases[node.name]
         scale = power(self.bias_bits(node.name))
@@ -149,14 +149,14 @@ class LearnedModel:
         each = (bits + GROWN) * live
         if isinstance(node, g.DenseNode):
             rows = tf.reduce_sum(tf.reshape(each, (-1, each.shape[-1])), 0)
-            found.cost += tf.reduce_sum(counts * rows[:, None])
+            forward.cost += tf.reduce_sum(counts * rows[:, None])
             return tf.tensordot(x, kernel, 1) + bias
         rank = len(node.strides)
         widest = tf.reduce_max(tf.reshape(each, (-1, each.shape[-1])), 0)
         channel = np.arange(kernel.shape[-1]) // (kernel.shape[-1] // node.groups)
         places = channel[None, :] * kernel.shape[-2] + np.arange(kernel.shape[-2])[:, None]
         positions = math.prod(self.plan.graph.shapes[node.name][:-1])
-        found.cost += positions * tf.reduce_sum(counts * tf.gather(widest, places))
+        forward.cost += positions * tf.reduce_sum(counts * tf.gather(widest, places))
         padded = tf.pad(x, [(0, 0), *node.pads, (0, 0)])
         if rank == 1:
             padded, kernel = padded[:, None], kernel[None]
@@ -193,11 +193,11 @@ def _convolve(x: Any, kernel: Any, strides: Any, dilation: Any, groups: int) -> 
     ):
         depthwise = tf.transpose(kernel, (0, 1, 3, 2))
         return tf.nn.depthwise_conv2d(x, depthwise, (1, *strides, 1), "VALID", dilations=dilation)
-    made = [
+    split_parts = [
         tf.nn.conv2d(part, own, (1, *strides, 1), "VALID", dilations=dilation)
         for part, own in zip(parts, kernels, strict=True)
     ]
-    return tf.concat(made, -1)
+    return tf.concat(split_parts, -1)
 
 
 def _pool(node: g.PoolNode, x: Any) -> Any:

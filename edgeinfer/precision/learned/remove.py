@@ -26,42 +26,42 @@ def without_dead(network: ElementNetwork) -> ElementNetwork:
     while before != network.graph.parameters:
         before = network.graph.parameters
         for name in names:
-            found = prunable(network.graph, name)
-            if found is not None:
-                network = _without_dead_of(network, found)
+            candidate = prunable(network.graph, name)
+            if candidate is not None:
+                network = _without_dead_of(network, candidate)
     return network
 
 
-def _without_dead_of(network: ElementNetwork, found: Prunable) -> ElementNetwork:
-    graph, size = network.graph, found.layer.kernel.shape[-1]
-    dead = _silent(network, found) | ~_heard(graph, found)
-    gone = np.flatnonzero(dead)[: size - 1]
-    if not gone.size:
+def _without_dead_of(network: ElementNetwork, candidate: Prunable) -> ElementNetwork:
+    graph, size = network.graph, candidate.layer.kernel.shape[-1]
+    dead = _silent(network, candidate) | ~_heard(graph, candidate)
+    dead_places = np.flatnonzero(dead)[: size - 1]
+    if not dead_places.size:
         return network
-    nothing = {name: np.zeros(len(labels)) for name, labels in found.readers.items()}
+    nothing = {name: np.zeros(len(labels)) for name, labels in candidate.readers.items()}
     roundings = dict(network.roundings)
-    for name in _nodes_between(graph, found):
+    for name in _nodes_between(graph, candidate):
         roundings[name] = tuple(
-            _without_elements(each, gone, size) for each in roundings.get(name, ())
+            _without_elements(each, dead_places, size) for each in roundings.get(name, ())
         )
-    return ElementNetwork(remove_filters(graph, found, gone, nothing), roundings)
+    return ElementNetwork(remove_filters(graph, candidate, dead_places, nothing), roundings)
 
 
-def _silent(network: ElementNetwork, found: Prunable) -> NDArray[np.bool_]:
+def _silent(network: ElementNetwork, candidate: Prunable) -> NDArray[np.bool_]:
     """Filters whose outputs have no bits."""
-    size = found.layer.kernel.shape[-1]
+    size = candidate.layer.kernel.shape[-1]
     silent = np.zeros(size, np.bool_)
-    for name in _nodes_between(network.graph, found):
+    for name in _nodes_between(network.graph, candidate):
         for rounding in network.roundings.get(name, ()):
             if rounding.bits.size == size:
                 silent |= rounding.bits.reshape(-1) == 0
     return silent
 
 
-def _heard(graph: g.Graph, found: Prunable) -> NDArray[np.bool_]:
+def _heard(graph: g.Graph, candidate: Prunable) -> NDArray[np.bool_]:
     """Filters that some weight behind them reads."""
-    heard = np.zeros(found.layer.kernel.shape[-1], np.bool_)
-    for name, labels in found.readers.items():
+    heard = np.zeros(candidate.layer.kernel.shape[-1], np.bool_)
+    for name, labels in candidate.readers.items():
         reader = graph.node(name)
         assert isinstance(reader, Linear)
         used = np.any(reader.kernel != 0, axis=(*range(reader.kernel.ndim - 2), -1))
@@ -69,22 +69,22 @@ def _heard(graph: g.Graph, found: Prunable) -> NDArray[np.bool_]:
     return heard
 
 
-def _nodes_between(graph: g.Graph, found: Prunable) -> list[str]:
+def _nodes_between(graph: g.Graph, candidate: Prunable) -> list[str]:
     """The layer itself, and what its outputs pass until they are read by weights; not what joins
     them with others, which rounds nothing."""
-    between = [found.layer.name]
+    between = [candidate.layer.name]
     for node in graph.nodes:
         follows = any(x in between for x in g.inputs_of(node))
-        if follows and node.name not in found.readers and not isinstance(node, g.ConcatNode):
+        if follows and node.name not in candidate.readers and not isinstance(node, g.ConcatNode):
             between.append(node.name)
     return between
 
 
 def _without_elements(
-    rounding: ElementRounding, gone: NDArray[np.int64], size: int
+    rounding: ElementRounding, dead_places: NDArray[np.int64], size: int
 ) -> ElementRounding:
     integer, frac = (
-        np.delete(values, gone, axis=-1) if values.shape[-1:] == (size,) else values
+        np.delete(values, dead_places, axis=-1) if values.shape[-1:] == (size,) else values
         for values in (rounding.integer, rounding.frac)
     )
     return replace(rounding, integer=integer, frac=frac)

@@ -118,9 +118,9 @@ class _Run:
 
     def _advance(self, rows: NDArray[np.int64], rate: float, width_rate: float) -> None:
         inputs = {name: values[rows] for name, values in self.inputs.items()}
-        wanted = [aim.values[rows] for aim in self.lesson.aims]
+        aim_values = [aim.values[rows] for aim in self.lesson.aims]
         rates = np.array([rate, width_rate, self.weight / self.unit], np.float32)
-        loss = float(self.step(inputs, wanted, rates))
+        loss = float(self.step(inputs, aim_values, rates))
         if not np.isfinite(loss):
             raise InputError(
                 f"{self.plan.graph.name}: the loss became {loss}.",
@@ -193,7 +193,7 @@ def _compile_step(model: LearnedModel, lesson: LearnedLesson) -> Any:
     done = tf.Variable(0.0, trainable=False)
     logits = {aim.output: yields_logits(plan.graph, aim.output) for aim in lesson.aims}
 
-    def step(inputs: Any, wanted: Any, rates: Any) -> Any:
+    def step(inputs: Any, aim_values: Any, rates: Any) -> Any:
         with tf.GradientTape() as tape:
             passed = model.run(inputs)
             losses = [
@@ -204,7 +204,7 @@ def _compile_step(model: LearnedModel, lesson: LearnedLesson) -> Any:
                     logits=logits[aim.output],
                     unit=aim.unit,
                 )
-                for aim, values in zip(lesson.aims, wanted, strict=True)
+                for aim, values in zip(lesson.aims, aim_values, strict=True)
             ]
             loss = tf.add_n(losses) / len(losses)
             total = loss + rates[2] * passed.cost

@@ -27,8 +27,8 @@ def add_entries(tables: Any, place: Any, position: Any) -> Any:
     inputs, entries, units = tables.shape
     hot = ops.one_hot(place, entries, dtype=tables.dtype)
 
-    def total(rows: Any, held: Any) -> Any:
-        flat = ops.reshape(held, (inputs * entries, units))
+    def total(rows: Any, table_values: Any) -> Any:
+        flat = ops.reshape(table_values, (inputs * entries, units))
         return ops.matmul(ops.reshape(rows, (-1, inputs * entries)), flat)
 
     y = total(hot, tables)

@@ -115,14 +115,14 @@ class LookupModel:
         names = ["neurons", self.plan.output]
         if function is not HostFunction.NONE:
             names[1] = "sums" if self.plan.end == self.plan.output else self.plan.end
-        x = given = keras.Input(self.plan.input.shape, name=self.plan.input.name)
+        x = input_tensor = keras.Input(self.plan.input.shape, name=self.plan.input.name)
         for (layer, tables, quantizer, frac), name in zip(layers, names, strict=True):
-            made = layer(tables.shape[2], str(quantizer), frac, name=name)
-            x = made(x)
-            made.tables.assign(np.ldexp(tables, -frac))
+            keras_layer = layer(tables.shape[2], str(quantizer), frac, name=name)
+            x = keras_layer(x)
+            keras_layer.tables.assign(np.ldexp(tables, -frac))
         if function is not HostFunction.NONE:
             x = keras.layers.Activation(str(function), name=self.plan.output)(x)
-        return keras.Model(given, x, name=graph.name.replace("/", "_"))
+        return keras.Model(input_tensor, x, name=graph.name.replace("/", "_"))
 
 
 def input_type(x: Floats32) -> Fixed:

@@ -45,7 +45,7 @@ def learn_tables(
     pace = training.pace(LOOKUP_PACE)
     x = lesson.samples.inputs[plan.input.name].astype(np.float32)
     model = LookupModel(plan, x, settings.neurons, training.seed)
-    place, wanted = model.places(x), lesson.aims[0].values
+    place, aim_values = model.places(x), lesson.aims[0].values
     batch = min(pace.batch, len(x))
     each = len(x) // batch
     steps = each * pace.epochs
@@ -66,7 +66,7 @@ def learn_tables(
             along = (point + min(share / (1.0 - SETTLING), 1.0)) / points
             weight = lesson.settings.cost_low * growth**along
             rows = order[number % each * batch :][:batch]
-            loss = float(step(place[rows], wanted[rows], np.float32(weight / unit)))
+            loss = float(step(place[rows], aim_values[rows], np.float32(weight / unit)))
             if not np.isfinite(loss):
                 raise InputError(
                     f"{plan.graph.name}: the loss became {loss}.",
@@ -87,10 +87,10 @@ def _compile_step(model: LookupModel, lesson: LearnedLesson) -> tuple[Any, Any]:
     optimizer = keras.optimizers.Adam()
     optimizer.build(model.tables)
 
-    def step(place: Any, wanted: Any, weight: Any) -> Any:
+    def step(place: Any, aim_values: Any, weight: Any) -> Any:
         with tf.GradientTape() as tape:
             y, cost, _ = model.run(place)
-            loss = loss_between(aim.loss, y, wanted, logits=logits, unit=aim.unit)
+            loss = loss_between(aim.loss, y, aim_values, logits=logits, unit=aim.unit)
             total = loss + weight * cost
         optimizer.apply(tape.gradient(total, model.tables), model.tables)
         return loss
@@ -103,12 +103,12 @@ def _ends_of_sums(
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Between which places all samples leave the sum of each neuron."""
     look = tf.function(lambda some: model.run(some)[2], jit_compile=True, autograph=False)
-    found = [
+    sums_by_batch = [
         look(tf.constant(place[start : start + AT_ONCE])).numpy()
         for start in range(0, len(place), AT_ONCE)
     ]
-    least = np.min([each.min(axis=0) for each in found], axis=0)
-    return least, np.max([each.max(axis=0) for each in found], axis=0)
+    least = np.min([each.min(axis=0) for each in sums_by_batch], axis=0)
+    return least, np.max([each.max(axis=0) for each in sums_by_batch], axis=0)
 
 
 def _save(model: Any) -> bytes:

@@ -80,17 +80,17 @@ class AdaptationCache:
             self._made.move_to_end(key)
         return self._made.get(key)
 
-    def keep(self, key: str, made: _PartResult) -> None:
+    def keep(self, key: str, part: _PartResult) -> None:
         """Remember, and forget what there is no room for."""
-        self._made[key] = made
-        self._bytes += _size(made)
+        self._made[key] = part
+        self._bytes += _size(part)
         while self._bytes > self.most_bytes and len(self._made) > 1:
             _, oldest = self._made.popitem(last=False)
             self._bytes -= _size(oldest)
 
 
-def _size(made: _PartResult) -> int:
-    return made.values.nbytes + sum(values.nbytes for values in made.weights.values())
+def _size(part: _PartResult) -> int:
+    return part.values.nbytes + sum(values.nbytes for values in part.weights.values())
 
 
 def adapt_weights(
@@ -138,11 +138,11 @@ class _Walk:
         quantizer = self.formats.get(name)
         exact = self.network.exact[name]
         self.keys[name] = f"input {name} {quantizer}"
-        known = self.memory.find(self.keys[name])
-        if known is None:
-            known = _PartResult(round_values(exact, quantizer) if quantizer else exact, {}, {})
-            self.memory.keep(self.keys[name], known)
-        self.values[name] = known.values
+        part = self.memory.find(self.keys[name])
+        if part is None:
+            part = _PartResult(round_values(exact, quantizer) if quantizer else exact, {}, {})
+            self.memory.keep(self.keys[name], part)
+        self.values[name] = part.values
 
     def add(self, part: Part) -> None:
         """Adapt a part's weights and run it, or remember what came of it."""
@@ -153,19 +153,21 @@ class _Walk:
         content = f"{part.point} {quantizer} {forms!r} {self.effort} {before}"
         key = self.keys[part.point] = hashlib.sha256(content.encode()).hexdigest()
         shared = any(self.uses[node.layer] > 1 for node in part.layers)
-        made = None if shared else self.memory.find(key)
-        if made is None:
-            made = self._made(part, quantizer)
+        part_result = None if shared else self.memory.find(key)
+        if part_result is None:
+            part_result = self._made(part, quantizer)
             if not shared:
-                self.memory.keep(key, made)
-        self.values[part.point] = made.values
-        self.weights |= made.weights
-        self.biases |= made.biases
+                self.memory.keep(key, part_result)
+        self.values[part.point] = part_result.values
+        self.weights |= part_result.weights
+        self.biases |= part_result.biases
 
     def _made(self, part: Part, quantizer: Quantizer | None) -> _PartResult:
         weights, biases = self.adapted(part)
-        found = self.network.run(part, self.values, weights=self.weights | weights)[part.point]
-        return _PartResult(round_values(found, quantizer) if quantizer else found, weights, biases)
+        values = self.network.run(part, self.values, weights=self.weights | weights)[part.point]
+        return _PartResult(
+            round_values(values, quantizer) if quantizer else values, weights, biases
+        )
 
     def adapted(self, part: Part) -> tuple[dict[str, g.Floats], dict[str, WeightFormat]]:
         """A part's weights, and the formats of its biases."""
@@ -193,12 +195,12 @@ class _Walk:
             return
         kernel, bias = plain(node.kernel, fmt), node.bias
         if self.uses[node.layer] == 1 and self.effort > Effort.NEAREST:
-            seen = moments_of(node, self.network.read_input(part, node, self.values))
+            moments = moments_of(node, self.network.read_input(part, node, self.values))
             if self.effort >= Effort.ROUNDING:
-                kernel = round_with_compensation(node, seen, fmt)
+                kernel = round_with_compensation(node, moments, fmt)
             if bias is not None:
                 exact = self.network.means(part, node)
-                bias = corrected_bias(node, kernel, exact, [m.mean for m in seen])
+                bias = corrected_bias(node, kernel, exact, [m.mean for m in moments])
         weights[key] = kernel
         if bias is not None:
             grid = WeightFormat.of(bias_format(bias, fmt.frac + self._frac(node.x)))

@@ -117,25 +117,27 @@ def _quantize(
     folded: g.Graph, data: Mapping[str, NDArray[Any]], settings: PtqSettings
 ) -> QuantizedGraph:
     tensors = points_of(folded)
-    given = check_samples(folded, data)
-    count, most = len(next(iter(given.values()))), most_samples(folded)
+    samples_checked = check_samples(folded, data)
+    count, most = len(next(iter(samples_checked.values()))), most_samples(folded)
     network = divide_network(folded, tensors)
     rows: Rows
     if settings.refine and is_refinable(network, count, FEWEST_REFINED):
         inputs = {node.name for node in folded.inputs}
-        seen = sketch_tensors(folded, {*tensors, *inputs}, given, kept=inputs)
-        rows = extreme_rows({name: seen[name] for name in tensors})
+        sketches = sketch_tensors(folded, {*tensors, *inputs}, samples_checked, kept=inputs)
+        rows = extreme_rows({name: sketches[name] for name in tensors})
         if is_refinable(network, count, len(rows)):
-            held, placed = refinable_samples(network)
-            samples, rows = calibration_samples(given, min(most, held), rows)
+            most_refinable, placed = refinable_samples(network)
+            samples, rows = calibration_samples(samples_checked, min(most, most_refinable), rows)
             chosen = _refine_formats(folded, samples, rows, min(PLACING_SAMPLES, placed), settings)
             whole = _quantize_bodies(chosen, samples, settings)
-            return _with_remarks(whole, degenerate({name: seen[name] for name in inputs}))
-    chosen, seen = fit_streamed(folded, network, given, settings)
+            return _with_remarks(whole, degenerate({name: sketches[name] for name in inputs}))
+    chosen, sketches = fit_streamed(folded, network, samples_checked, settings)
     if any(scans_of(folded)):
-        samples, _ = calibration_samples(given, most, extreme_rows(seen))
+        samples, _ = calibration_samples(samples_checked, most, extreme_rows(sketches))
         chosen = _quantize_bodies(chosen, samples, settings)
-    return _with_remarks(chosen, degenerate({node.name: seen[node.name] for node in folded.inputs}))
+    return _with_remarks(
+        chosen, degenerate({node.name: sketches[node.name] for node in folded.inputs})
+    )
 
 
 def _with_remarks(chosen: QuantizedGraph, remarks: list[str]) -> QuantizedGraph:
@@ -155,8 +157,8 @@ def _refine_formats(
     if even is not folded:
         other = fit(even, calibration, placed, settings)
         if other.error < WORTH * chosen.error:
-            said = "Channels were rescaled between layers (exactly: by powers of two)."
-            chosen = replace(other, findings=(*other.findings, said))
+            finding = "Channels were rescaled between layers (exactly: by powers of two)."
+            chosen = replace(other, findings=(*other.findings, finding))
     return chosen
 
 
@@ -165,7 +167,7 @@ def _quantize_bodies(
 ) -> QuantizedGraph:
     """The same with every recurrence's body quantized for itself. A slice has the format of the
     sequence that it is cut from, if that has one; a state that adds up keeps some bits more."""
-    found: dict[str, QuantizedGraph] = {}
+    bodies: dict[str, QuantizedGraph] = {}
     recipe, findings = outside.recipe, list(outside.findings)
     for node in scans_of(outside.exact):
         body = body_network(outside.exact, node, samples)
@@ -173,25 +175,25 @@ def _quantize_bodies(
         for name in body.summed:
             bits = min(settings.width_of(name) + TABLE_INDEX_EXTRA_BITS, MOST_BITS)
             inside = replace(inside, bits_of=((pattern_of(name), bits), *inside.bits_of))
-        made = _quantize(body.graph, body.samples, inside)
+        quantized_body = _quantize(body.graph, body.samples, inside)
         cut = {
             one.name
             for x, one in zip(node.xs, node.slices, strict=True)
             if outside.recipe.activation(source(outside.exact, x))
         }
-        formats = {name: fmt for name, fmt in made.recipe.activations if name not in cut}
-        recipe = recipe.updated(Recipe.of(formats, dict(made.recipe.weights)))
-        findings += made.findings
-        found[node.name] = made
+        formats = {name: fmt for name, fmt in quantized_body.recipe.activations if name not in cut}
+        recipe = recipe.updated(Recipe.of(formats, dict(quantized_body.recipe.weights)))
+        findings += quantized_body.findings
+        bodies[node.name] = quantized_body
     ports = ((outer, recipe.activation(inner)) for outer, inner in state_ports(outside.exact))
-    recipe = recipe.updated(Recipe.of({outer: found for outer, found in ports if found}))
+    recipe = recipe.updated(Recipe.of({outer: bodies for outer, bodies in ports if bodies}))
     return replace(
         outside,
         graph=replace_bodies(
-            outside.graph, lambda node: without_plain_ends(found[node.name].graph, node.body)
+            outside.graph, lambda node: without_plain_ends(bodies[node.name].graph, node.body)
         ),
         exact=replace_bodies(
-            outside.exact, lambda node: without_plain_ends(found[node.name].exact, node.body)
+            outside.exact, lambda node: without_plain_ends(bodies[node.name].exact, node.body)
         ),
         recipe=recipe,
         findings=tuple(findings),
@@ -218,21 +220,21 @@ def fit(
     )
     recipe = Recipe.of(quantizers, formats | constant_formats(graph, settings.bits))
     efforts = tuple(Effort) if settings.adapt else (Effort.NEAREST,)
-    judged = network
+    judge_network = network
     if calibration.held_out is not calibration.fit:
-        judged = network.on(calibration.held_out)
-    made = [adapt_weights(network, recipe, effort) for effort in efforts]
-    errors = [error_of(judged, one) for one in made]
-    best = min(range(len(made)), key=lambda i: errors[i])
+        judge_network = network.on(calibration.held_out)
+    adaptations = [adapt_weights(network, recipe, effort) for effort in efforts]
+    errors = [error_of(judge_network, one) for one in adaptations]
+    best = min(range(len(adaptations)), key=lambda i: errors[i])
     points = {name: network.exact[network.point(name)] for name in network.tensors}
-    said = lifeless({name: sketch_values(name, values) for name, values in points.items()})
-    weights, recipe = made[best].graph(graph), made[best].recipe
-    return QuantizedGraph(weights, recipe, tuple(said), graph, errors[best])
+    findings = lifeless({name: sketch_values(name, values) for name, values in points.items()})
+    weights, recipe = adaptations[best].graph(graph), adaptations[best].recipe
+    return QuantizedGraph(weights, recipe, tuple(findings), graph, errors[best])
 
 
-def error_of(network: CutNetwork, made: AdaptedWeights) -> float:
+def error_of(network: CutNetwork, adapted: AdaptedWeights) -> float:
     """The error of the outputs when everything is rounded."""
-    return network.error(network.rounded_outputs(dict(made.recipe.activations), made.weights))
+    return network.error(network.rounded_outputs(dict(adapted.recipe.activations), adapted.weights))
 
 
 def _tensor(network: CutNetwork, name: str, settings: PtqSettings, *, is_index: bool) -> Quantizer:

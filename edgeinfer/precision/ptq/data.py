@@ -44,7 +44,7 @@ class Calibration:
 
 def check_samples(graph: g.Graph, data: Mapping[str, NDArray[Any]]) -> Samples:
     """The inputs among the data, in the types that they came in; their shapes are checked."""
-    found: Samples = {}
+    checked: Samples = {}
     for node in graph.inputs:
         if node.name not in data:
             raise InputError(f"The data have no array for the input {node.name!r}.")
@@ -59,10 +59,10 @@ def check_samples(graph: g.Graph, data: Mapping[str, NDArray[Any]]) -> Samples:
                 f"The calibration set is empty: {node.name!r} has no samples.",
                 hint="Give at least one sample, better some hundreds.",
             )
-        found[node.name] = values
-    if len({len(values) for values in found.values()}) > 1:
+        checked[node.name] = values
+    if len({len(values) for values in checked.values()}) > 1:
         raise InputError("The inputs differ in their number of samples.")
-    return found
+    return checked
 
 
 def most_samples(graph: g.Graph, most: int = MOST_SAMPLES) -> int:
@@ -99,15 +99,15 @@ def divide_samples(samples: Samples, extremes: Rows) -> Calibration:
     the same samples for both where there are too few."""
     count = len(next(iter(samples.values())))
     rest = np.setdiff1d(np.arange(count), extremes)
-    wanted = min(count // HELD_OUT, len(rest))
-    if wanted < FEWEST_HELD_OUT:
+    held_out_count = min(count // HELD_OUT, len(rest))
+    if held_out_count < FEWEST_HELD_OUT:
         return use_all_samples(samples, extremes)
-    drawn = np.random.default_rng(DRAW_SEED).choice(rest, wanted, replace=False)
-    held = np.isin(np.arange(count), drawn)
+    drawn = np.random.default_rng(DRAW_SEED).choice(rest, held_out_count, replace=False)
+    held_out = np.isin(np.arange(count), drawn)
     return Calibration(
-        {name: values[~held] for name, values in samples.items()},
-        {name: values[held] for name, values in samples.items()},
-        np.flatnonzero(np.isin(np.flatnonzero(~held), extremes)),
+        {name: values[~held_out] for name, values in samples.items()},
+        {name: values[held_out] for name, values in samples.items()},
+        np.flatnonzero(np.isin(np.flatnonzero(~held_out), extremes)),
     )
 
 
@@ -119,13 +119,13 @@ def use_all_samples(samples: Samples, extremes: Rows) -> Calibration:
 def degenerate(inputs: Mapping[str, TensorSketch]) -> list[str]:
     """Remarks on data that say little about the ranges."""
     findings = []
-    for name, seen in inputs.items():
-        if seen.rows < FEW_SAMPLES:
-            findings.append(f"{name}: only {seen.rows} calibration samples.")
-        if seen.low == seen.high:
-            findings.append(f"{name} is constant ({seen.low:g}) in the calibration set.")
+    for name, sketch in inputs.items():
+        if sketch.rows < FEW_SAMPLES:
+            findings.append(f"{name}: only {sketch.rows} calibration samples.")
+        if sketch.low == sketch.high:
+            findings.append(f"{name} is constant ({sketch.low:g}) in the calibration set.")
             continue
-        values = seen.values
+        values = sketch.values
         sizes = np.abs(values[values != 0.0]).astype(np.float64)
         top, usual = float(sizes.max()), float(np.percentile(sizes, BULK_PERCENT))
         if top > FAR * usual:
@@ -140,11 +140,11 @@ def degenerate(inputs: Mapping[str, TensorSketch]) -> list[str]:
 def lifeless(layers: Mapping[str, TensorSketch]) -> list[str]:
     """Remarks on tensors that are zero throughout, and on channels that are."""
     findings = []
-    for name, seen in layers.items():
-        if seen.low == seen.high == 0.0:
+    for name, sketch in layers.items():
+        if sketch.low == sketch.high == 0.0:
             findings.append(f"{name} is zero throughout the calibration set.")
             continue
-        alive = np.ones(1, bool) if seen.alive is None else seen.alive
+        alive = np.ones(1, bool) if sketch.alive is None else sketch.alive
         dead = int(np.sum(~alive))
         if dead and alive.size > 1:
             findings.append(

@@ -58,7 +58,7 @@ def _pairs(graph: g.Graph) -> tuple[_Pair, ...]:
         for x in g.inputs_of(node):
             readers.setdefault(x, []).append(node)
     uses = Counter(node.layer for node in graph.nodes if isinstance(node, Linear))
-    found = []
+    pairs = []
     for node in graph.nodes:
         if not isinstance(node, Linear) or uses[node.layer] > 1:
             continue
@@ -67,13 +67,13 @@ def _pairs(graph: g.Graph) -> tuple[_Pair, ...]:
             reader = readers[tensor][0]
             if isinstance(reader, Linear):
                 if uses[reader.layer] == 1:
-                    found.append(_Pair(node.name, reader.name, channels))
+                    pairs.append(_Pair(node.name, reader.name, channels))
                 break
             through = _through(reader, channels, graph)
             if through is None:
                 break
             tensor, channels = reader.name, through
-    return tuple(found)
+    return tuple(pairs)
 
 
 def _through(node: g.Node, channels: NDArray[np.int64], graph: g.Graph) -> NDArray[np.int64] | None:
@@ -98,15 +98,15 @@ def _through(node: g.Node, channels: NDArray[np.int64], graph: g.Graph) -> NDArr
 def _exponents(pair: _Pair, first: Linear, second: Linear) -> NDArray[np.int64]:
     """log2 of the factors after which a channel's weights reach equally far on both sides."""
     size = first.kernel.shape[-1]
-    made = np.abs(first.kernel).reshape(-1, size).max(axis=0)
-    seen = np.zeros(size)
-    np.maximum.at(seen, pair.channels, _reach_of_inputs(second))
-    alive = (made > 0) & (seen > 0)
-    ratio = np.divide(seen, made, out=np.ones(size), where=alive)
-    wanted = np.rint(np.log2(ratio) / 2)
+    peaks = np.abs(first.kernel).reshape(-1, size).max(axis=0)
+    peaks_seen = np.zeros(size)
+    np.maximum.at(peaks_seen, pair.channels, _reach_of_inputs(second))
+    alive = (peaks > 0) & (peaks_seen > 0)
+    ratio = np.divide(peaks_seen, peaks, out=np.ones(size), where=alive)
+    shifts = np.rint(np.log2(ratio) / 2)
     if alive.any():  # a factor that all channels share equalises nothing
-        wanted = wanted - np.rint(np.median(wanted[alive]))
-    return np.where(alive, np.clip(wanted, -FARTHEST, FARTHEST), 0).astype(np.int64)
+        shifts = shifts - np.rint(np.median(shifts[alive]))
+    return np.where(alive, np.clip(shifts, -FARTHEST, FARTHEST), 0).astype(np.int64)
 
 
 def _reach_of_inputs(node: Linear) -> NDArray[np.float64]:

@@ -43,7 +43,7 @@ def layer_moments(
 ) -> dict[str, list[tuple[g.ConvNode | g.DenseNode, tuple[Moments, ...]]]]:
     """What every kernel is multiplied with, by layer: an entry for each of its uses, on inputs that
     were rounded once (so that an outlier which a format cuts off does not decide on weights)."""
-    found: dict[str, list[tuple[g.ConvNode | g.DenseNode, tuple[Moments, ...]]]] = {}
+    moments: dict[str, list[tuple[g.ConvNode | g.DenseNode, tuple[Moments, ...]]]] = {}
     values = dict(network.exact)
     for tensor in network.tensors:
         if tensor in quantizers:
@@ -51,9 +51,9 @@ def layer_moments(
             values[point] = round_values(network.exact[point], quantizers[tensor])
     for part in network.parts:
         for node in part.layers:
-            uses = found.setdefault(node.layer, [])
+            uses = moments.setdefault(node.layer, [])
             uses.append((node, moments_of(node, network.read_input(part, node, values))))
-    return found
+    return moments
 
 
 def kernel_formats(
@@ -64,14 +64,14 @@ def kernel_formats(
     per_channel: bool,
 ) -> dict[str, WeightFormat]:
     """A format for every kernel, by key; `bits` by layer."""
-    found: dict[str, WeightFormat] = {}
+    formats: dict[str, WeightFormat] = {}
     for layer, uses in layer_moments(network, quantizers).items():
         node = uses[0][0]
         moments = join_moments([moments for _, moments in uses])
-        found[f"{layer}/kernel"] = kernel_format(
+        formats[f"{layer}/kernel"] = kernel_format(
             node, moments, bits[layer], per_channel=per_channel
         )
-    return found
+    return formats
 
 
 def join_moments(uses: Sequence[tuple[Moments, ...]]) -> tuple[Moments, ...]:
@@ -89,12 +89,12 @@ def join_moments(uses: Sequence[tuple[Moments, ...]]) -> tuple[Moments, ...]:
 
 def constant_formats(graph: g.Graph, bits: int) -> dict[str, WeightFormat]:
     """Formats of what is neither kernel nor bias: scales and shifts for each channel, slopes."""
-    found: dict[str, WeightFormat] = {}
+    formats: dict[str, WeightFormat] = {}
     for node in graph.nodes:
         if isinstance(node, g.BatchNormNode | g.AffineNode | g.PReluNode | g.ConstantNode):
             for key, values in g.weights_of(node).items():
-                found[key] = _constant(node, values, bits + CONSTANT_EXTRA_BITS)
-    return found
+                formats[key] = _constant(node, values, bits + CONSTANT_EXTRA_BITS)
+    return formats
 
 
 def _constant(node: g.Node, values: g.Floats, bits: int) -> WeightFormat:
@@ -112,7 +112,7 @@ def ranged_kernels(
     per_channel: bool,
 ) -> dict[str, WeightFormat]:
     """Formats of kernels by the range of their values alone; `bits` by layer."""
-    found: dict[str, WeightFormat] = {}
+    formats: dict[str, WeightFormat] = {}
     for part in network.parts:
         for node in part.layers:
             width = bits[node.layer]
@@ -124,5 +124,5 @@ def ranged_kernels(
                         node.kernel, width, method=method, percentile=percentile, signed=True
                     )
                 )
-            found[f"{node.layer}/kernel"] = fmt
-    return found
+            formats[f"{node.layer}/kernel"] = fmt
+    return formats

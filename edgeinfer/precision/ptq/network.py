@@ -205,8 +205,8 @@ def _exact(
 ) -> dict[str, Values]:
     fed = {node.name: np.asarray(samples[node.name], dtype=np.float32) for node in graph.inputs}
     taps = tuple(part.point for part in parts)
-    found = FloatEngine(graph).run(fed, taps) if taps else {}
-    return fed | {name: found[name] for name in taps}
+    values = FloatEngine(graph).run(fed, taps) if taps else {}
+    return fed | {name: values[name] for name in taps}
 
 
 def _part(graph: g.Graph, tensor: str, point: str, cuts: Collection[str]) -> Part:

@@ -27,7 +27,7 @@ def quantized_tensors(graph: g.Graph) -> tuple[str, ...]:
     """Tensors that get a format: the inputs, and whatever feeds arithmetic without being on a
     narrow grid already. What leaves the network stays exact, logits too."""
     whole = g.whole_inputs(graph)  # indices and masks, which are never rounded
-    found: set[str] = {node.name for node in graph.inputs}
+    tensors: set[str] = {node.name for node in graph.inputs}
     hosted = host_functions(graph)
     for node in graph.nodes:
         if node.name in hosted:
@@ -43,12 +43,12 @@ def quantized_tensors(graph: g.Graph) -> tuple[str, ...]:
                 | g.MergeNode()
                 | g.ScanNode()
             ):
-                found.update(source(graph, x) for x in g.inputs_of(node))
+                tensors.update(source(graph, x) for x in g.inputs_of(node))
             case g.SoftmaxNode():
-                found.add(source(graph, node.x))
+                tensors.add(source(graph, node.x))
             case g.PoolNode():
                 if node.kind is not g.PoolNodeKind.MAX and not _is_dot_product(graph, node):
-                    found.add(source(graph, node.x))
+                    tensors.add(source(graph, node.x))
             case (
                 g.InputNode()
                 | g.ConstantNode()
@@ -63,7 +63,7 @@ def quantized_tensors(graph: g.Graph) -> tuple[str, ...]:
                 assert_never(node)
     moving = dependent(graph)
     sites = {node.name for node in graph.nodes if isinstance(node, g.SitesNode)}
-    named = (found & moving) - set(whole) - sites
+    named = (tensors & moving) - set(whole) - sites
     return tuple(node.name for node in graph.nodes if node.name in named)
 
 
@@ -85,9 +85,9 @@ def _is_sum_of_products(graph: g.Graph, node: g.MergeNode) -> bool:
         return False
     readers = Counter(x for each in graph.nodes for x in g.inputs_of(each))
     for x in node.xs:
-        made = graph.node(x)
-        product = isinstance(made, g.DenseNode) or (
-            isinstance(made, g.MergeNode) and made.kind is g.MergeKind.MULTIPLY
+        maker = graph.node(x)
+        product = isinstance(maker, g.DenseNode) or (
+            isinstance(maker, g.MergeNode) and maker.kind is g.MergeKind.MULTIPLY
         )
         if not product or readers[x] > 1 or x in graph.outputs:
             return False
@@ -112,7 +112,7 @@ def table_indices(graph: g.Graph) -> tuple[str, ...]:
     inputs, whose width is the interface's."""
     hosted = host_functions(graph)
     moving = dependent(graph) - {node.name for node in graph.inputs}
-    found = [
+    tensors = [
         node.x
         for node in graph.nodes
         if isinstance(node, g.ActivationNode)
@@ -120,7 +120,7 @@ def table_indices(graph: g.Graph) -> tuple[str, ...]:
         and node.name not in hosted
         and node.x in moving
     ]
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(tensors))
 
 
 def points_of(graph: g.Graph) -> tuple[str, ...]:
@@ -136,8 +136,8 @@ def source(graph: g.Graph, tensor: str) -> str:
             return source(graph, node.x)
         case g.PoolNode(kind=g.PoolNodeKind.MAX):
             return source(graph, node.x)
-        case g.MergeNode() if (given := _masked_source(graph, node)) and _is_input(graph, given):
-            return given  # what a mask leaves are its own values, and zeros
+        case g.MergeNode() if (masked := _masked_source(graph, node)) and _is_input(graph, masked):
+            return masked  # what a mask leaves are its own values, and zeros
         case g.LookNode() if not isinstance(graph.node(node.x), g.ConstantNode):
             return source(graph, node.x)
         case _:  # the others make new values; a format at one of these is never wrong
@@ -146,11 +146,11 @@ def source(graph: g.Graph, tensor: str) -> str:
 
 def dependent(graph: g.Graph) -> set[str]:
     """Tensors that depend on an input."""
-    found: set[str] = set()
+    names: set[str] = set()
     for node in graph.nodes:
-        if isinstance(node, g.InputNode) or any(x in found for x in g.inputs_of(node)):
-            found.add(node.name)
-    return found
+        if isinstance(node, g.InputNode) or any(x in names for x in g.inputs_of(node)):
+            names.add(node.name)
+    return names
 
 
 def late_point(graph: g.Graph, tensor: str) -> str:

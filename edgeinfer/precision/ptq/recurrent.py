@@ -43,23 +43,23 @@ def body_network(graph: g.Graph, node: g.ScanNode, samples: Mapping[str, Any]) -
     most = max(1, MOST_STEPS // steps)
     count = len(next(iter(samples.values())))
     rows = np.linspace(0, count - 1, min(most, count)).astype(np.intp)
-    given = {one.name: np.asarray(samples[one.name])[rows] for one in graph.inputs}
-    found: Samples = {}
-    seen = FloatEngine(graph).run(given, node.xs)
+    drawn_rows = {one.name: np.asarray(samples[one.name])[rows] for one in graph.inputs}
+    body_samples: Samples = {}
+    outputs = FloatEngine(graph).run(drawn_rows, node.xs)
     for x, one in zip(node.xs, node.slices, strict=True):
-        found[one.name] = seen[x].reshape(-1, *one.shape)
+        body_samples[one.name] = outputs[x].reshape(-1, *one.shape)
     for state in node.states:
         probe = replace(node.body, outputs=(state.name, *node.body.outputs[1:]))
-        values = _run_until(graph, replace(node, body=probe, stacked=True), given)
-        found[state.name] = values.reshape(-1, *state.shape)
-    return BodyNetwork(_with_plain_ends(node.body), found, tuple(_summed_states(node)))
+        values = _run_until(graph, replace(node, body=probe, stacked=True), drawn_rows)
+        body_samples[state.name] = values.reshape(-1, *state.shape)
+    return BodyNetwork(_with_plain_ends(node.body), body_samples, tuple(_summed_states(node)))
 
 
-def _run_until(graph: g.Graph, node: g.ScanNode, given: Samples) -> NDArray[np.float32]:
+def _run_until(graph: g.Graph, node: g.ScanNode, samples: Samples) -> NDArray[np.float32]:
     """The tensor of a changed node: of the nodes behind it, it may not suit any."""
     place = [each.name for each in graph.nodes].index(node.name)
     before = g.Graph(graph.name, (*graph.nodes[:place], node), (node.name,))
-    fed = {each.name: given[each.name] for each in before.inputs}
+    fed = {each.name: samples[each.name] for each in before.inputs}
     return FloatEngine(before).run(fed)[node.name]
 
 

@@ -40,15 +40,15 @@ class Moments:
     def error(self, change: Floats) -> Floats:
         """Mean squared change of the outputs, for changes (inputs, outputs) of the weights."""
         if self.gram.ndim == 1:
-            found: Floats = self.gram @ change**2
-            return found
+            errors: Floats = self.gram @ change**2
+            return errors
         return np.asarray(np.einsum("io,io->o", change, self.gram @ change))
 
 
 def moments_of(node: g.ConvNode | g.DenseNode, x: NDArray[np.float32]) -> tuple[Moments, ...]:
     """Moments for each group (a dense layer is one group)."""
-    seen = rows_of(node, x)
-    return tuple(_moments(seen[:, group]) for group in range(seen.shape[1]))
+    rows = rows_of(node, x)
+    return tuple(_moments(rows[:, group]) for group in range(rows.shape[1]))
 
 
 def means_of(node: g.ConvNode | g.DenseNode, x: NDArray[np.float32]) -> tuple[Floats, ...]:
@@ -123,7 +123,7 @@ def _windows(node: g.ConvNode, x: NDArray[np.float32], most: int) -> NDArray[np.
             )
         )
         taps.append(padded[(sample, *at)])
-    seen = np.stack(taps, axis=1).reshape(len(chosen), len(taps), node.groups, -1)
-    return np.moveaxis(seen, 2, 1).reshape(
+    windows = np.stack(taps, axis=1).reshape(len(chosen), len(taps), node.groups, -1)
+    return np.moveaxis(windows, 2, 1).reshape(
         len(chosen), node.groups, len(taps) * channels // node.groups
     )

@@ -57,8 +57,8 @@ class TensorSketch:
             max(self.ends[1], largest, key=lambda end: end[0]),
         )
         if values.ndim > 1:
-            seen = np.asarray(values.reshape(-1, values.shape[-1]).any(axis=0))
-            self.alive = seen if self.alive is None else self.alive | seen
+            alive = np.asarray(values.reshape(-1, values.shape[-1]).any(axis=0))
+            self.alive = alive if self.alive is None else self.alive | alive
         if keep:
             self._keep(flat)
         self.rows += len(values)
@@ -100,24 +100,24 @@ def sketch_tensors(
     """
     engine = FloatEngine(graph)
     count = len(next(iter(samples.values())))
-    found = {name: TensorSketch(name, count) for name in graph.shapes if name in tensors}
+    sketches = {name: TensorSketch(name, count) for name in graph.shapes if name in tensors}
     for part in batches_of(graph, tensors, samples):
-        seen = engine.run(part, tuple(tensors))
-        for name, sketch in found.items():
-            if not np.isfinite(seen[name]).all():
+        outputs = engine.run(part, tuple(tensors))
+        for name, sketch in sketches.items():
+            if not np.isfinite(outputs[name]).all():
                 raise InputError(
                     f"{graph.name}: the values of {name!r} leave float32 on the calibration set.",
                     hint="Its weights or its inputs are too large; scale them, or give a recipe.",
                 )
-            sketch.add(seen[name], keep=name in kept)
-    return found
+            sketch.add(outputs[name], keep=name in kept)
+    return sketches
 
 
 def sketch_values(name: str, values: NDArray[np.float32]) -> TensorSketch:
     """A tensor that is at hand in all samples, without its values."""
-    found = TensorSketch(name, len(values))
-    found.add(values, keep=False)
-    return found
+    sketch = TensorSketch(name, len(values))
+    sketch.add(values, keep=False)
+    return sketch
 
 
 def batches_of(

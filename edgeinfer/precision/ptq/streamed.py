@@ -71,18 +71,18 @@ def fit_streamed(
     inputs = {node.name for node in graph.inputs}
     looked_at = {*points.values(), *inputs}
     by_ends = not settings.refine and settings.method is Method.MINMAX
-    seen = sketch_tensors(network.graph, looked_at, samples, inputs if by_ends else looked_at)
-    wanted = set(points_of(graph))
+    sketches = sketch_tensors(network.graph, looked_at, samples, inputs if by_ends else looked_at)
+    point_names = set(points_of(graph))
     quantizers = {
-        name: _streamed_format(network, name, seen[point], settings, is_index=name in indices)
+        name: _streamed_format(network, name, sketches[point], settings, is_index=name in indices)
         for name, point in points.items()
-        if name in wanted
+        if name in point_names
     }
     bits = bits_of_layers(network, settings)
-    said = lifeless({name: seen[point] for name, point in points.items()})
+    findings = lifeless({name: sketches[point] for name, point in points.items()})
     if settings.refine:
         formats = streamed_kernels(network, samples, bits, per_channel=settings.per_channel)
-        said.append(
+        findings.append(
             f"{graph.name} is too large to try formats one by one: each was placed where it "
             f"changes its own tensor least, and weights were rounded to the nearest."
         )
@@ -95,25 +95,27 @@ def fit_streamed(
             per_channel=settings.per_channel,
         )
     recipe = Recipe.of(quantizers, formats | constant_formats(graph, settings.bits))
-    made = nearest_weights(network, recipe)
-    return QuantizedGraph(made.graph(graph), made.recipe, tuple(said), graph), seen
+    adapted = nearest_weights(network, recipe)
+    return QuantizedGraph(adapted.graph(graph), adapted.recipe, tuple(findings), graph), sketches
 
 
 def _streamed_format(
-    network: CutNetwork, name: str, seen: TensorSketch, settings: PtqSettings, *, is_index: bool
+    network: CutNetwork, name: str, sketch: TensorSketch, settings: PtqSettings, *, is_index: bool
 ) -> Quantizer:
     bits = bits_of_tensor(network, name, settings)
     if is_index:
-        ends = np.array([seen.low, seen.high])
+        ends = np.array([sketch.low, sketch.high])
         return fit_quantizer(ends, bits + TABLE_INDEX_EXTRA_BITS, signed=True)
     if settings.refine:
-        return own_format(seen, bits)
-    return fit_quantizer(seen.values, bits, method=settings.method, percentile=settings.percentile)
+        return own_format(sketch, bits)
+    return fit_quantizer(
+        sketch.values, bits, method=settings.method, percentile=settings.percentile
+    )
 
 
-def own_format(seen: TensorSketch, bits: int) -> Quantizer:
+def own_format(sketch: TensorSketch, bits: int) -> Quantizer:
     """The format of this width that changes the tensor itself least."""
-    values = seen.values.astype(np.float64)
+    values = sketch.values.astype(np.float64)
     return min(places(values, bits), key=lambda one: squared_error(values, one))
 
 
@@ -122,13 +124,13 @@ def streamed_kernels(
 ) -> dict[str, WeightFormat]:
     """A format for every kernel, by key, for the sizes of its inputs; `bits` by layer."""
     moments = _sizes_of_inputs(network, samples)
-    found: dict[str, WeightFormat] = {}
+    formats: dict[str, WeightFormat] = {}
     for layer, uses in moments.items():
         node = next(one for one in _linear(network.graph) if one.layer == layer)
-        found[f"{layer}/kernel"] = kernel_format(
+        formats[f"{layer}/kernel"] = kernel_format(
             node, join_moments(uses), bits[layer], per_channel=per_channel
         )
-    return found
+    return formats
 
 
 def _linear(graph: g.Graph) -> list[g.ConvNode | g.DenseNode]:
@@ -145,14 +147,14 @@ def _sizes_of_inputs(network: CutNetwork, samples: Samples) -> dict[str, list[tu
     sums: dict[str, Any] = {}
     for row in chosen:
         one = {name: check_values(name, values[row : row + 1]) for name, values in samples.items()}
-        seen = engine.run(one, taps)
+        outputs = engine.run(one, taps)
         for node in layers:
-            rows = rows_of(node, seen[node.x], most).astype(np.float64)
+            rows = rows_of(node, outputs[node.x], most).astype(np.float64)
             both = np.stack([rows.mean(axis=0), np.mean(rows**2, axis=0)])
             sums[node.name] = sums.get(node.name, 0.0) + both
-    found: dict[str, list[tuple[Moments, ...]]] = {}
+    groups_by_layer: dict[str, list[tuple[Moments, ...]]] = {}
     for node in layers:
         mean, square = sums[node.name] / len(chosen)
         groups = tuple(Moments(*each) for each in zip(mean, square, strict=True))
-        found.setdefault(node.layer, []).append(groups)
-    return found
+        groups_by_layer.setdefault(node.layer, []).append(groups)
+    return groups_by_layer

@@ -43,8 +43,8 @@ def _at(bits: int, integer: int) -> Quantizer:
 def _errors(node: g.ConvNode | g.DenseNode, moments: Sequence[Moments], type_: Fixed) -> Floats:
     """Mean squared change of each output channel under plain rounding."""
     kernel = group_kernel(node, node.kernel.astype(np.float64))
-    held = nearest(kernel, np.full(kernel.shape[-1], type_.lsb), type_.raw_min, type_.raw_max)
-    parts = [m.error(change) for m, change in zip(moments, held - kernel, strict=True)]
+    rounded = nearest(kernel, np.full(kernel.shape[-1], type_.lsb), type_.raw_min, type_.raw_max)
+    parts = [m.error(change) for m, change in zip(moments, rounded - kernel, strict=True)]
     return np.concatenate(parts)
 
 
@@ -94,13 +94,13 @@ def _compensate_group(
     order = np.argsort(-diagonal, kind="stable")
     damped = gram[np.ix_(order, order)] + DAMPING * mean * np.eye(len(gram))
     answer = np.linalg.cholesky(np.linalg.inv(damped)).T
-    left, held = kernel[order].copy(), np.empty_like(kernel)
+    left, rounded = kernel[order].copy(), np.empty_like(kernel)
     for i in range(len(left)):
-        held[i] = np.clip(np.rint(left[i] / lsb), low, high) * lsb
-        error = (left[i] - held[i]) / answer[i, i]
+        rounded[i] = np.clip(np.rint(left[i] / lsb), low, high) * lsb
+        error = (left[i] - rounded[i]) / answer[i, i]
         left[i + 1 :] -= np.outer(answer[i, i + 1 :], error)
-    placed = np.empty_like(held)
-    placed[order] = held
+    placed = np.empty_like(rounded)
+    placed[order] = rounded
     return placed
 
 
@@ -116,11 +116,19 @@ def bias_format(bias: g.Floats, frac: int, most_bits: int = 24) -> Quantizer:
 
 
 def corrected_bias(
-    node: g.ConvNode | g.DenseNode, kernel: Floats, exact: Sequence[Floats], seen: Sequence[Floats]
+    node: g.ConvNode | g.DenseNode,
+    kernel: Floats,
+    exact: Sequence[Floats],
+    quantized: Sequence[Floats],
 ) -> Floats:
     """The bias with which the mean of each output is what it was: `exact` are the means of the
-    float inputs, `seen` those of the rounded ones that `kernel` is applied to."""
-    wanted, got = group_kernel(node, node.kernel.astype(np.float64)), group_kernel(node, kernel)
-    moved = [e @ w - s @ k for e, s, w, k in zip(exact, seen, wanted, got, strict=True)]
+    float inputs, `quantized` those of the rounded ones that `kernel` is applied to."""
+    exact_kernel, actual = (
+        group_kernel(node, node.kernel.astype(np.float64)),
+        group_kernel(node, kernel),
+    )
+    moved = [
+        e @ w - s @ k for e, s, w, k in zip(exact, quantized, exact_kernel, actual, strict=True)
+    ]
     bias = np.zeros(node.kernel.shape[-1]) if node.bias is None else node.bias
     return np.asarray(bias + np.concatenate(moved))

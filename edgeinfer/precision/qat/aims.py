@@ -51,10 +51,10 @@ def aims(
 ) -> tuple[Aim, ...]:
     """An aim for each output that has labels, or, where none has, for every output; `answers` are
     the float network's outputs."""
-    wanted = [name for name in graph.outputs if name in samples.labels] or list(graph.outputs)
+    aim_names = [name for name in graph.outputs if name in samples.labels] or list(graph.outputs)
     return tuple(
         _aim(graph, name, samples.labels.get(name), answers[name], distillation)
-        for name in dict.fromkeys(wanted)
+        for name in dict.fromkeys(aim_names)
     )
 
 

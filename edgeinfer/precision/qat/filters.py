@@ -48,14 +48,14 @@ def without_filters(
     `data` show how much each filter's outputs vary. Batch norms are to be folded before."""
     kept: dict[str, tuple[int, int]] = {}
     for name in [node.name for node in graph.nodes if isinstance(node, Linear)]:
-        found = prunable(graph, name)
-        if found is None:
+        candidate = prunable(graph, name)
+        if candidate is None:
             continue
-        size = found.layer.kernel.shape[-1]
+        size = candidate.layer.kernel.shape[-1]
         count = min(round(share * size), size - 1)
         if count:
-            graph = _prune_layer(graph, found, data, count)
-        kept[found.layer.layer] = (size - count, size)
+            graph = _prune_layer(graph, candidate, data, count)
+        kept[candidate.layer.layer] = (size - count, size)
     return PrunedNetwork(graph, kept)
 
 
@@ -121,39 +121,41 @@ def _through(node: g.Node, labels: Mapping[str, Labels], graph: g.Graph) -> Labe
 
 
 def _prune_layer(
-    graph: g.Graph, found: Prunable, data: Mapping[str, NDArray[Any]], count: int
+    graph: g.Graph, candidate: Prunable, data: Mapping[str, NDArray[Any]], count: int
 ) -> g.Graph:
     """The network without the `count` filters whose variation its readers notice least."""
-    size = found.layer.kernel.shape[-1]
-    seen = {name: _channel_statistics(graph, name, data) for name in found.readers}
+    size = candidate.layer.kernel.shape[-1]
+    statistics = {name: _channel_statistics(graph, name, data) for name in candidate.readers}
     worth = np.zeros(size)
-    for name, labels in found.readers.items():
+    for name, labels in candidate.readers.items():
         reader = graph.node(name)
         assert isinstance(reader, Linear)
-        _, spread = seen[name]
+        _, spread = statistics[name]
         weight = np.sum(reader.kernel**2, axis=(*range(reader.kernel.ndim - 2), -1))
         ours = labels >= 0
         np.add.at(worth, labels[ours], (spread**2 * weight)[ours])
-    gone = np.sort(np.argsort(worth, kind="stable")[:count])
-    return remove_filters(graph, found, gone, {name: means for name, (means, _) in seen.items()})
+    removed = np.sort(np.argsort(worth, kind="stable")[:count])
+    return remove_filters(
+        graph, candidate, removed, {name: means for name, (means, _) in statistics.items()}
+    )
 
 
 def remove_filters(
     graph: g.Graph,
-    found: Prunable,
-    gone: NDArray[np.int64],
+    candidate: Prunable,
+    removed: NDArray[np.int64],
     means: Mapping[str, NDArray[np.float64]],
 ) -> g.Graph:
     """The network without some filters of a layer; `means` are those of each reader's inputs."""
-    changed: dict[str, g.Node] = {found.layer.name: _fewer_outputs(found.layer, gone)}
-    for name, labels in found.readers.items():
+    changed: dict[str, g.Node] = {candidate.layer.name: _fewer_outputs(candidate.layer, removed)}
+    for name, labels in candidate.readers.items():
         reader = graph.node(name)
         assert isinstance(reader, Linear)
-        changed[name] = _fewer_inputs(reader, np.isin(labels, gone), means[name])
-    for name in found.moves:
+        changed[name] = _fewer_inputs(reader, np.isin(labels, removed), means[name])
+    for name in candidate.moves:
         move = graph.node(name)
         assert isinstance(move, g.ReshapeNode)
-        left = int(np.sum(~np.isin(found.moves[name], gone)))
+        left = int(np.sum(~np.isin(candidate.moves[name], removed)))
         changed[name] = replace(move, shape=(left,))
     nodes = tuple(changed.get(node.name, node) for node in graph.nodes)
     return g.Graph(graph.name, nodes, graph.outputs)
@@ -174,19 +176,19 @@ def _channel_statistics(
     return rows.mean(axis=0), rows.std(axis=0)
 
 
-def _fewer_outputs(layer: Linear, gone: NDArray[np.int64]) -> Linear:
-    kernel = np.delete(layer.kernel, gone, axis=-1)
-    bias = None if layer.bias is None else np.delete(layer.bias, gone)
+def _fewer_outputs(layer: Linear, removed: NDArray[np.int64]) -> Linear:
+    kernel = np.delete(layer.kernel, removed, axis=-1)
+    bias = None if layer.bias is None else np.delete(layer.bias, removed)
     return replace(layer, kernel=kernel, bias=bias)
 
 
-def _fewer_inputs(layer: Linear, gone: NDArray[np.bool_], means: NDArray[np.float64]) -> Linear:
+def _fewer_inputs(layer: Linear, removed: NDArray[np.bool_], means: NDArray[np.float64]) -> Linear:
     """Without some input channels; what they add on average moves into the bias (which is exact
     where a convolution pads nothing)."""
     axis = layer.kernel.ndim - 2
-    lost = np.compress(gone, layer.kernel, axis=axis)
-    added = np.einsum("...io,i->...o", lost, means[gone])
+    removed_rows = np.compress(removed, layer.kernel, axis=axis)
+    added = np.einsum("...io,i->...o", removed_rows, means[removed])
     while added.ndim > 1:
         added = added.sum(axis=0)
     bias = added if layer.bias is None else layer.bias + added
-    return replace(layer, kernel=np.compress(~gone, layer.kernel, axis=axis), bias=bias)
+    return replace(layer, kernel=np.compress(~removed, layer.kernel, axis=axis), bias=bias)

@@ -31,8 +31,8 @@ class Tutor:
     def of(teacher: g.Graph, teach: Samples, choose: Samples, settings: QatSettings) -> Tutor:
         """A tutor; `choose` decides which epoch was the best."""
         answers = judge.float_outputs(teacher, teach)
-        wanted = aims(teacher, teach, answers, settings.distillation)
-        return Tutor(teach, wanted, objective_on(teacher, choose), settings)
+        aim_list = aims(teacher, teach, answers, settings.distillation)
+        return Tutor(teach, aim_list, objective_on(teacher, choose), settings)
 
     def train(
         self, graph: g.Graph, recipe: Recipe, watch: Watch = lambda done, total: None

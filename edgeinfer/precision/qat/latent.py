@@ -51,26 +51,28 @@ class Latent:
 
     def take(self, graph: g.Graph) -> None:
         """Put a graph's kernels and biases, as floats, into the model."""
-        held = dict(graph.weights())
+        weights_by_name = dict(graph.weights())
         for name, layer in self._layers():
-            kernel = held[f"{name}/kernel"] / self._alpha(f"{name}/kernel", held)
+            kernel = weights_by_name[f"{name}/kernel"] / self._alpha(
+                f"{name}/kernel", weights_by_name
+            )
             weights = [kernel.reshape(layer.weights[0].shape)]
-            if f"{name}/bias" in held:
-                weights.append(held[f"{name}/bias"])
+            if f"{name}/bias" in weights_by_name:
+                weights.append(weights_by_name[f"{name}/bias"])
             layer.set_weights([np.asarray(values, np.float32) for values in weights])
 
     def graph(self) -> g.Graph:
         """The network with the weights that the model holds now, still as floats."""
-        held = dict(self.drawing.graph.weights())
-        found: dict[str, g.Floats] = {}
+        weights = dict(self.drawing.graph.weights())
+        kernels: dict[str, g.Floats] = {}
         for name, layers in self.drawing.linear.items():
             kernel, *bias = layers[0].get_weights()
-            shape = held[f"{name}/kernel"].shape
-            alpha = self._alpha(f"{name}/kernel", held)
-            found[f"{name}/kernel"] = kernel.astype(np.float64).reshape(shape) * alpha
+            shape = weights[f"{name}/kernel"].shape
+            alpha = self._alpha(f"{name}/kernel", weights)
+            kernels[f"{name}/kernel"] = kernel.astype(np.float64).reshape(shape) * alpha
             if bias:
-                found[f"{name}/bias"] = bias[0].astype(np.float64)
-        return replace_weights(self.drawing.graph, found)
+                kernels[f"{name}/bias"] = bias[0].astype(np.float64)
+        return replace_weights(self.drawing.graph, kernels)
 
     def kernels(self) -> dict[str, Any]:
         """The kernels' variables by layer."""
@@ -79,35 +81,35 @@ class Latent:
     def _layers(self) -> list[tuple[str, Any]]:
         return [(name, layer) for name, ls in self.drawing.linear.items() for layer in ls]
 
-    def _alpha(self, key: str, held: dict[str, g.Floats]) -> NDArray[np.float64]:
+    def _alpha(self, key: str, weights: dict[str, g.Floats]) -> NDArray[np.float64]:
         fmt = self.drawing.recipe.weight(key)
         assert fmt is not None, "drawing completes the recipe for every weight"
-        alpha = prepare_weights(held[key], fmt).alpha
+        alpha = prepare_weights(weights[key], fmt).alpha
         return np.asarray(1.0 if alpha is None else alpha, dtype=np.float64)
 
 
 def roomy(graph: g.Graph, recipe: Recipe) -> Recipe:
     """The recipe with biases that may grow."""
-    held = dict(graph.weights())
-    found: dict[str, WeightFormat] = {}
+    weights = dict(graph.weights())
+    formats: dict[str, WeightFormat] = {}
     for node in graph.nodes:
         key = f"{node.layer}/bias" if isinstance(node, g.ConvNode | g.DenseNode) else ""
-        if key not in held:
+        if key not in weights:
             continue
         narrow = recipe.weight(key)
-        quantizer = narrow.quantizers[0] if narrow else bias_format(held[key], _finest(recipe))
-        found[key] = WeightFormat.of(_wider(quantizer))
-    return recipe.updated(Recipe.of({}, found))
+        quantizer = narrow.quantizers[0] if narrow else bias_format(weights[key], _finest(recipe))
+        formats[key] = WeightFormat.of(_wider(quantizer))
+    return recipe.updated(Recipe.of({}, formats))
 
 
 def settle_biases(graph: g.Graph, recipe: Recipe) -> Recipe:
     """The recipe with the narrowest formats, on the same grids, that hold a graph's biases."""
-    found: dict[str, WeightFormat] = {}
+    formats: dict[str, WeightFormat] = {}
     for key, values in graph.weights():
         fmt = recipe.weight(key)
         if key.endswith("/bias") and fmt is not None:
-            found[key] = WeightFormat.of(bias_format(values, fmt.frac))
-    return recipe.updated(Recipe.of({}, found))
+            formats[key] = WeightFormat.of(bias_format(values, fmt.frac))
+    return recipe.updated(Recipe.of({}, formats))
 
 
 def _wider(quantizer: Quantizer) -> Quantizer:

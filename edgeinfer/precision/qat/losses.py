@@ -13,19 +13,19 @@ from edgeinfer.precision.qat.aims import Loss
 SMALLEST = 1e-7  # probability of which a logarithm is taken
 
 
-def loss_between(loss: Loss, got: Any, aim: Any, *, logits: bool, unit: float) -> Any:
+def loss_between(loss: Loss, actual: Any, aim: Any, *, logits: bool, unit: float) -> Any:
     """The mean over a batch."""
     match loss:
         case Loss.CLASSES if logits:
-            return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(aim, got))
+            return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(aim, actual))
         case Loss.CLASSES:
-            return -tf.reduce_mean(tf.reduce_sum(aim * _log(got), axis=-1))
+            return -tf.reduce_mean(tf.reduce_sum(aim * _log(actual), axis=-1))
         case Loss.YES_NO if logits:
-            return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(aim, got))
+            return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(aim, actual))
         case Loss.YES_NO:
-            return -tf.reduce_mean(aim * _log(got) + (1.0 - aim) * _log(1.0 - got))
+            return -tf.reduce_mean(aim * _log(actual) + (1.0 - aim) * _log(1.0 - actual))
         case Loss.SQUARED:
-            return tf.reduce_mean(tf.square(got / unit - aim))
+            return tf.reduce_mean(tf.square(actual / unit - aim))
         case _:
             assert_never(loss)
 

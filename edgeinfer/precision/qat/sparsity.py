@@ -39,8 +39,8 @@ def masks(kernels: Mapping[str, NDArray[np.floating]], share: float) -> dict[str
     units of their output channel's own size, and each channel keeps its largest."""
     sizes = {name: relative(kernel) for name, kernel in kernels.items()}
     every = np.concatenate([size.ravel() for size in sizes.values()])
-    gone = int(np.ceil(share * every.size))
-    limit = np.partition(every, gone - 1)[gone - 1] if gone else -1.0
+    removed_count = int(np.ceil(share * every.size))
+    limit = np.partition(every, removed_count - 1)[removed_count - 1] if removed_count else -1.0
     return {name: (size > limit) | _largest(size) for name, size in sizes.items()}
 
 

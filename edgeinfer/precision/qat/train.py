@@ -124,8 +124,8 @@ class _Run:
                     break
                 losses.append(self._step((epoch - 1) * self.steps_an_epoch + i, order, i))
             if losses:
-                found = self._closed(epoch, float(np.mean(losses)))
-                best = max(best, found, key=lambda kept: (kept.due, kept.score))
+                closed_epoch = self._closed(epoch, float(np.mean(losses)))
+                best = max(best, closed_epoch, key=lambda kept: (kept.due, kept.score))
             if self._late():
                 break
         return best
@@ -165,9 +165,9 @@ class _Run:
             return
         kernels = self.latent.kernels()
         if self.schedule.changes(step):
-            held = {name: np.asarray(kernel) for name, kernel in kernels.items()}
+            kernels_by_name = {name: np.asarray(kernel) for name, kernel in kernels.items()}
             self.due = self.schedule.at(step)
-            self.masks = masks(held, self.due)
+            self.masks = masks(kernels_by_name, self.due)
         for name, mask in self.masks.items():
             kernels[name].assign(kernels[name] * mask.astype(np.float32))
 
@@ -203,10 +203,10 @@ def _compiled_step(latent: Latent, aims: tuple[Aim, ...], optimizer: Any, variab
     ends = list(dict.fromkeys(latent.ends.values()))
     logits = {aim.output: yields_logits(graph, aim.output) for aim in aims}
 
-    def total(inputs: Any, wanted: Any) -> Any:
-        found = latent.model(inputs, training=True)
+    def total(inputs: Any, aim_values: Any) -> Any:
+        outputs = latent.model(inputs, training=True)
         tensors: Mapping[str, Any] = dict(
-            zip(ends, found if isinstance(found, list | tuple) else [found], strict=True)
+            zip(ends, outputs if isinstance(outputs, list | tuple) else [outputs], strict=True)
         )
         losses = [
             loss_between(
@@ -216,13 +216,13 @@ def _compiled_step(latent: Latent, aims: tuple[Aim, ...], optimizer: Any, variab
                 logits=logits[aim.output],
                 unit=aim.unit,
             )
-            for aim, values in zip(aims, wanted, strict=True)
+            for aim, values in zip(aims, aim_values, strict=True)
         ]
         return tf.add_n(losses) / len(losses)
 
-    def step(inputs: Any, wanted: Any) -> Any:
+    def step(inputs: Any, aim_values: Any) -> Any:
         with tf.GradientTape() as tape:
-            loss = total(inputs, wanted)
+            loss = total(inputs, aim_values)
         optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
         return loss
 

@@ -53,8 +53,8 @@ class SearchObjective:
             f"{op.name} {recipe.activation(op.name)} {op.type}" for op in program.inputs
         )
         if key not in self._raw:
-            found = judge.raw_inputs(program, recipe, self.samples)
-            self._raw[key] = {name: pack_weights(values) for name, values in found.items()}
+            raws = judge.raw_inputs(program, recipe, self.samples)
+            self._raw[key] = {name: pack_weights(values) for name, values in raws.items()}
         return self.of(judge.quantized_outputs(program, self._raw[key]))
 
     def of_ends(self, ends: Tensors) -> float:
@@ -99,8 +99,9 @@ def figure(scores: Scores, samples: Samples) -> tuple[str, float]:
 
 def _mean_error(exact: Mapping[str, Floats], outputs: Mapping[str, NDArray[Any]]) -> float:
     away = [
-        float(np.sqrt(np.mean((outputs[name] - wanted) ** 2))) / (float(wanted.std()) or 1.0)
-        for name, wanted in exact.items()
+        float(np.sqrt(np.mean((outputs[name] - exact_values) ** 2)))
+        / (float(exact_values.std()) or 1.0)
+        for name, exact_values in exact.items()
     ]
     return float(np.mean(away))
 

@@ -53,13 +53,13 @@ class ScoredPoint:
     name: str = ""
 
 
-def report(found: SearchResult) -> BuildPlan:
+def report(result: SearchResult) -> BuildPlan:
     """All files of a search's result. Recipes on the front are complete: they lower as they are."""
-    files = {"front.json": _json(found).encode(), "front.svg": picture(found).encode()}
-    for trial in found.front:
-        ready = found.network.ready(trial.recipe, trial.outcome.weights)
+    files = {"front.json": _json(result).encode(), "front.svg": picture(result).encode()}
+    for trial in result.front:
+        ready = result.network.ready(trial.recipe, trial.outcome.weights)
         files[f"recipes/{name_of(trial)}.toml"] = ready.recipe.to_toml().encode()
-    return BuildPlan(found.network.graph.name, files)
+    return BuildPlan(result.network.graph.name, files)
 
 
 def name_of(trial: Trial) -> str:
@@ -71,26 +71,26 @@ def name_of(trial: Trial) -> str:
     ]
 
 
-def document(found: SearchResult) -> dict[str, Any]:
+def document(result: SearchResult) -> dict[str, Any]:
     """The result as JSON data."""
-    kept = {id(trial) for trial in found.front}
+    kept = {id(trial) for trial in result.front}
     return {
         "version": VERSION,
-        "model": found.network.graph.name,
-        "objective": found.objective.name,
-        "cost": found.settings.cost,
-        "strategy": str(found.settings.strategy),
-        "seed": found.settings.seed,
-        "float_score": found.objective.exact_score,
-        "samples": len(found.objective.samples),
-        "front": [_point(trial) for trial in found.front],
-        "uniform": [{"bits": bits, **_point(t)} for bits, t in sorted(found.uniform.items())],
-        "others": [_point(trial) for trial in found.trials if id(trial) not in kept],
+        "model": result.network.graph.name,
+        "objective": result.objective.name,
+        "cost": result.settings.cost,
+        "strategy": str(result.settings.strategy),
+        "seed": result.settings.seed,
+        "float_score": result.objective.exact_score,
+        "samples": len(result.objective.samples),
+        "front": [_point(trial) for trial in result.front],
+        "uniform": [{"bits": bits, **_point(t)} for bits, t in sorted(result.uniform.items())],
+        "others": [_point(trial) for trial in result.trials if id(trial) not in kept],
     }
 
 
-def _json(found: SearchResult) -> str:
-    return json.dumps(document(found), indent=1) + "\n"
+def _json(result: SearchResult) -> str:
+    return json.dumps(document(result), indent=1) + "\n"
 
 
 def _point(trial: Trial) -> dict[str, Any]:
@@ -103,25 +103,25 @@ def _point(trial: Trial) -> dict[str, Any]:
     }
 
 
-def picture(found: SearchResult) -> str:
+def picture(result: SearchResult) -> str:
     """Score against cost as an SVG."""
-    cost = found.settings.cost
-    shown = _worth_showing(found)
-    visible = {id(trial) for trial in shown}
+    cost = result.settings.cost
+    trials = _worth_showing(result)
+    visible = {id(trial) for trial in trials}
 
     def scored(trial: Trial, name: str = "") -> ScoredPoint:
         costs, score = trial.outcome.costs[cost], trial.outcome.score
         return ScoredPoint(name_of(trial), costs, score, name)
 
     return draw_front(
-        f"{found.network.graph.name}: {found.objective.name} against {cost}",
-        (cost, found.objective.name),
-        found.objective.exact_score,
-        [scored(trial) for trial in shown],
-        [scored(trial) for trial in found.front if id(trial) in visible],
+        f"{result.network.graph.name}: {result.objective.name} against {cost}",
+        (cost, result.objective.name),
+        result.objective.exact_score,
+        [scored(trial) for trial in trials],
+        [scored(trial) for trial in result.front if id(trial) in visible],
         [
             scored(trial, f"{bits} bits")
-            for bits, trial in found.uniform.items()
+            for bits, trial in result.uniform.items()
             if id(trial) in visible
         ],
     )
@@ -131,15 +131,15 @@ def draw_front(
     title: str,
     names: tuple[str, str],
     exact: float,
-    tried: Sequence[ScoredPoint],
+    trials: Sequence[ScoredPoint],
     front: Sequence[ScoredPoint],
     named: Sequence[ScoredPoint] = (),
 ) -> str:
     """Scores against costs (`names`: cost and score) as an SVG; the cost's axis is logarithmic."""
     from jinja2 import Environment, StrictUndefined
 
-    ys = [point.score for point in tried] + [exact]
-    xs = [math.log2(max(point.cost, 1.0)) for point in tried]
+    ys = [point.score for point in trials] + [exact]
+    xs = [math.log2(max(point.cost, 1.0)) for point in trials]
     across, up = _Axis.over(xs, LEFT, RIGHT), _Axis.over(ys, BOTTOM, TOP)
 
     def dot(point: ScoredPoint) -> RecipeDot:
@@ -161,19 +161,19 @@ def draw_front(
         exact=up.place(exact),
         x_ticks=[Tick(across.place(x), _short(2.0**x)) for x in across.whole()],
         y_ticks=[Tick(up.place(y), f"{y:.4g}") for y in up.even()],
-        tried=[dot(point) for point in tried],
+        tried=[dot(point) for point in trials],
         front=[dot(point) for point in front],
         uniform=[dot(point) for point in named],
     )
     return writable(drawn)
 
 
-def _worth_showing(found: SearchResult) -> list[Trial]:
+def _worth_showing(result: SearchResult) -> list[Trial]:
     """Trials within twice the distance of the float score that was allowed; if there are none, all.
     What lies far below would press the interesting part into a line."""
-    least = found.objective.exact_score - 2.0 * found.settings.tolerance
-    near = [trial for trial in found.trials if trial.outcome.score >= least]
-    return near or list(found.trials)
+    least = result.objective.exact_score - 2.0 * result.settings.tolerance
+    near = [trial for trial in result.trials if trial.outcome.score >= least]
+    return near or list(result.trials)
 
 
 @dataclass(frozen=True, slots=True)

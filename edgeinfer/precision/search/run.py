@@ -35,7 +35,7 @@ from quantization.search_journal import SearchError, SearchJournal
 from quantization.search_thorough import Exploration, Sampler, explore
 
 Train = Callable[[g.Graph, Recipe], g.Graph]  # the network with weights trained for a recipe
-Advanced = Callable[[int, int], None]  # trials (or seconds) done, and in all
+SampleProgress = Callable[[int, int], None]  # trials (or seconds) done, and in all
 
 JOURNAL, STUDY, WEIGHTS = "search.jsonl", "study.log", "weights"
 FINISHED = 12  # recipes that are trained in the end, where there is training
@@ -114,7 +114,7 @@ def search(
     *,
     train: Train | None = None,
     estimate: Estimate | None = None,
-    advanced: Advanced = lambda done, total: None,
+    report_progress: SampleProgress = lambda done, total: None,
 ) -> SearchResult:
     """Search recipes for a network; formats are fitted to the one set and judged on the other."""
     _refuse_recurrences(graph)
@@ -126,7 +126,7 @@ def search(
         estimate=estimate,
     )
     objective = objective_on(graph, validation)
-    evaluate = _with_progress(network.evaluator(objective), settings, advanced)
+    evaluate = _with_progress(network.evaluator(objective), settings, report_progress)
     judge = _judge(network, objective, settings, folder, evaluate)
     if train is not None:
         judge.repair = _repair(network, evaluate, train, folder / WEIGHTS)
@@ -154,17 +154,19 @@ def search(
 
 def _refuse_recurrences(graph: g.Graph) -> None:
     """Widths inside a body are not searched yet."""
-    found = [node.name for node in graph.nodes if isinstance(node, g.ScanNode)]
-    if found:
+    scans = [node.name for node in graph.nodes if isinstance(node, g.ScanNode)]
+    if scans:
         raise UsageError(
-            f"{graph.name} has recurrences ({', '.join(found)}), and a search does not vary the "
+            f"{graph.name} has recurrences ({', '.join(scans)}), and a search does not vary the "
             f"widths inside these.",
             hint="Choose widths yourself: edgeinfer compile --bits N --bits-of PATTERN=N.",
         )
 
 
 def _with_progress(
-    evaluate: Callable[[Recipe, str], RecipeOutcome], settings: SearchSettings, advanced: Advanced
+    evaluate: Callable[[Recipe, str], RecipeOutcome],
+    settings: SearchSettings,
+    report_progress: SampleProgress,
 ) -> Callable[[Recipe, str], RecipeOutcome]:
     """The evaluator, telling how far the search is."""
     began, done = time.monotonic(), [0]
@@ -174,9 +176,9 @@ def _with_progress(
         done[0] += 1
         if settings.minutes is not None:
             whole = int(60 * settings.minutes)
-            advanced(min(int(time.monotonic() - began), whole), whole)
+            report_progress(min(int(time.monotonic() - began), whole), whole)
         elif settings.trials is not None:
-            advanced(min(done[0], settings.trials), settings.trials)
+            report_progress(min(done[0], settings.trials), settings.trials)
         return outcome
 
     return telling
@@ -205,23 +207,23 @@ def _judge(
         raise InputError(str(error)) from None
     judge = Judge(network.space, evaluate, journal, limits)
     widest = judge.space.uniform(max(settings.widths))
-    known = judge.judge(widest).outcome.costs
-    if settings.cost not in known:
+    costs = judge.judge(widest).outcome.costs
+    if settings.cost not in costs:
         raise UsageError(
-            f"There is no cost {settings.cost!r}.", hint=f"Choose one of {', '.join(known)}."
+            f"There is no cost {settings.cost!r}.", hint=f"Choose one of {', '.join(costs)}."
         )
     return judge
 
 
 def _uniform(judge: Judge, settings: SearchSettings) -> dict[int, Trial]:
     """One width throughout: what every search is compared with."""
-    found: dict[int, Trial] = {}
+    trials: dict[int, Trial] = {}
     try:
         for bits in sorted(settings.widths, reverse=True):
-            found[bits] = judge.judge(judge.space.uniform(bits))
+            trials[bits] = judge.judge(judge.space.uniform(bits))
     except LimitReached:
         pass
-    return found
+    return trials
 
 
 def _shorten_limits(settings: SearchSettings) -> Limits:

@@ -56,20 +56,20 @@ def sensitivities(
     """Each tensor and each weight that the recipe names, worst first."""
     whole = {end: network.exact[end] for end in network.ends}
     best = score(whole) if score else None
-    found = []
+    results = []
     for tensor in network.tensors:
         quantizer = recipe.activation(tensor)
         if quantizer is None:
             continue
         point = network.point(tensor)
         outputs = network.outputs_after({point: round_values(network.exact[point], quantizer)})
-        found.append(_sensitivity(network, tensor, str(quantizer), outputs, score, best))
+        results.append(_sensitivity(network, tensor, str(quantizer), outputs, score, best))
     for key, values in network.graph.weights():
         fmt = recipe.weight(key)
         if fmt is not None:
             outputs = network.outputs_after({}, weights={key: plain(values, fmt)})
-            found.append(_sensitivity(network, key, str(fmt), outputs, score, best))
-    order = sorted(found, key=lambda row: (-(row.score_drop or 0.0), -row.error))
+            results.append(_sensitivity(network, key, str(fmt), outputs, score, best))
+    order = sorted(results, key=lambda row: (-(row.score_drop or 0.0), -row.error))
     return tuple(order)
 
 

@@ -76,8 +76,8 @@ class SearchedNetwork:
         if weights:
             graph = self.repaired[weights]
         else:
-            made = adapt_weights(self.network, recipe, self.effort, self.memory)
-            graph, recipe = made.graph(self.graph), made.recipe
+            adapted = adapt_weights(self.network, recipe, self.effort, self.memory)
+            graph, recipe = adapted.graph(self.graph), adapted.recipe
         lowered = lower(graph, recipe)
         return Ready(graph, recipe, lowered, costs_of(lowered.program, self.estimate))
 
@@ -106,9 +106,11 @@ def prepare_search(
     indices = table_indices(folded)
     tensors = quantized_tensors(folded)
     points = tuple(dict.fromkeys((*tensors, *indices)))
-    given = check_samples(folded, data)
-    rows = extreme_rows(sketch_tensors(folded, points, given))
-    samples, extremes = calibration_samples(given, most_samples(folded, MOST_SAMPLES), rows)
+    checked_samples = check_samples(folded, data)
+    rows = extreme_rows(sketch_tensors(folded, points, checked_samples))
+    samples, extremes = calibration_samples(
+        checked_samples, most_samples(folded, MOST_SAMPLES), rows
+    )
     network = cut(folded, points, samples)
     placing = network.on(thin_samples(samples, PLACING_SAMPLES, extremes))
     kept = {
@@ -129,7 +131,7 @@ def prepare_search(
     ]
     at_widest = kept | {name: formats[widest] for name, formats in chosen.items()}
     for layer, uses in layer_moments(network, at_widest).items():
-        node, moments = uses[0][0], join_moments([seen for _, seen in uses])
+        node, moments = uses[0][0], join_moments([moment for _, moment in uses])
         key = f"{layer}/kernel"
         parts = {
             bits: Recipe.of({}, {key: kernel_format(node, moments, bits, per_channel=per_channel)})

@@ -63,6 +63,6 @@ def prelu_layer(site: Site) -> str:
     shared = site.fields.get("shared_axes") or []
     axes = {int(a) for a in (shared if isinstance(shared, list) else [shared]) if a in range(1, 9)}
     shape = site.shape(site.x)
-    wanted = tuple(1 if axis + 1 in axes else size for axis, size in enumerate(shape))
-    slope = site.shaped("alpha", wanted).astype(np.float64)
+    slope_shape = tuple(1 if axis + 1 in axes else size for axis, size in enumerate(shape))
+    slope = site.shaped("alpha", slope_shape).astype(np.float64)
     return site.add(PReluNode(site.name(), site.layer.path, site.x, slope))

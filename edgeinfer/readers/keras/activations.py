@@ -40,10 +40,10 @@ Step = FloatStep | q.Spec
 
 def parse_activation(site: Site, value: Any) -> Step | None:
     """What an `activation` argument asks for; None for nothing."""
-    found = parse_serialised(value)
-    if found is None or found[0] in {"linear", "None", ""}:
+    parsed = parse_serialised(value)
+    if parsed is None or parsed[0] in {"linear", "None", ""}:
         return None
-    name, fields = found
+    name, fields = parsed
     if is_quantizer(name):
         return spec_of(name, fields)
     if name == "Activation":
@@ -137,11 +137,11 @@ def _refuse_auto(alpha: q.Alpha) -> None:
 
 def _add_scale(site: Site, x: str, alpha: q.Alpha, factor: float = 1.0, shift: float = 0.0) -> str:
     """The tensor times a quantizer's constant scale."""
-    given = np.asarray(1.0 if alpha is None else alpha, dtype=np.float32).reshape(-1)
-    if (given == 1.0).all() and factor == 1.0 and shift == 0.0:
+    factors = np.asarray(1.0 if alpha is None else alpha, dtype=np.float32).reshape(-1)
+    if (factors == 1.0).all() and factor == 1.0 and shift == 0.0:
         return x
     name = site.builder.fresh(f"{x}_scale")
-    scale = given.astype(np.float64)
+    scale = factors.astype(np.float64)
     return site.add(AffineNode(name, name, x, scale * factor, scale * shift))
 
 

@@ -55,10 +55,10 @@ class Arguments:
 
     def tensor(self) -> str:
         """The one tensor that most functions read first."""
-        found = self.take(0, "x", "inputs", "input", "features", "logits", "tensor", "input_tensor")
-        if not isinstance(found, CallTensor):
+        value = self.take(0, "x", "inputs", "input", "features", "logits", "tensor", "input_tensor")
+        if not isinstance(value, CallTensor):
             raise UnsupportedLayerError("it reads a constant where a tensor is expected")
-        return found.name
+        return value.name
 
     def check_rest(self) -> None:
         """Refuse what has not been asked for, unless it changes nothing."""
@@ -80,18 +80,18 @@ def parse_arguments(site: Site) -> Arguments:
     read = _Decoder(site, dict(zip(references(call), site.xs, strict=False)))
     if isinstance(call, Mapping):
         config, kwargs, args = site.layer.entry.get("config"), call.get("kwargs"), call.get("args")
-        given = dict(config) if isinstance(config, Mapping) else {}
-        given |= kwargs if isinstance(kwargs, Mapping) else {}
+        arguments = dict(config) if isinstance(config, Mapping) else {}
+        arguments |= kwargs if isinstance(kwargs, Mapping) else {}
         first = list(args) if isinstance(args, (list, tuple)) else []
     else:
         single = isinstance(call[0], str)
         parts = [call] if single else [part for part in call if isinstance(part, (list, tuple))]
-        given = {}
+        arguments = {}
         for part in parts:
-            given |= part[3] if len(part) > 3 and isinstance(part[3], Mapping) else {}
+            arguments |= part[3] if len(part) > 3 and isinstance(part[3], Mapping) else {}
         tensors = [list(part[:3]) for part in parts]
         first = tensors if single else [tensors]
-    named = {name: read.decode(value) for name, value in given.items() if name != "name"}
+    named = {name: read.decode(value) for name, value in arguments.items() if name != "name"}
     return Arguments(tuple(read.decode(value) for value in first), named)
 
 
@@ -107,8 +107,8 @@ def _arguments_of_node(site: Site) -> Arguments:
     named: dict[str, Any] = {}
     for name, value in attributes.items() if isinstance(attributes, Mapping) else ():
         if not name.startswith(("_", "T")) and value not in NEUTRAL_ATTRIBUTES:
-            known = value if isinstance(value, Mapping) else {}
-            named[name] = known.get("b", known.get("f", value))
+            mapping = value if isinstance(value, Mapping) else {}
+            named[name] = mapping.get("b", mapping.get("f", value))
     return Arguments(tuple(inputs), named)
 
 
@@ -165,12 +165,12 @@ def constant_value(value: Any) -> Any:
 def as_constant(value: Any) -> Floats:
     """Numbers in lists as an array; Unsupported where there is anything else."""
     try:
-        found = np.asarray(value, dtype=np.float64)
+        values = np.asarray(value, dtype=np.float64)
     except (ValueError, TypeError, OverflowError):
         raise UnsupportedLayerError("one of its arguments is neither tensor nor number") from None
-    if not np.isfinite(found).all():
+    if not np.isfinite(values).all():
         raise UnsupportedLayerError("one of its arguments holds numbers that are not finite")
-    return found
+    return values
 
 
 def per_sample(values: Floats, rank: int) -> Floats:
@@ -192,22 +192,22 @@ def check_axis_of_bias(shape: Shape, constant: Floats) -> None:
     if len(long) != 1:
         return
     axis, size = len(shape) - values.ndim + long[0], values.shape[long[0]]
-    taken = len(shape) - 1 if shape[-1] == size else 0 if shape[0] == size else axis
-    if taken != axis:
+    bias_axis = len(shape) - 1 if shape[-1] == size else 0 if shape[0] == size else axis
+    if bias_axis != axis:
         raise UnsupportedLayerError(
             f"it adds a constant along axis {axis + 1}, which Keras on TensorFlow adds along axis "
-            f"{taken + 1}, and on others not; put the constant first"
+            f"{bias_axis + 1}, and on others not; put the constant first"
         )
 
 
 def axis_of(value: Any, rank: int) -> int:
     """An axis without the batch, from one that counts the batch."""
-    found = whole(value, "axis")
-    if not -rank - 1 <= found <= rank:
-        raise UnsupportedLayerError(f"its axis is {found} for {rank} axes and the batch")
-    if found % (rank + 1) == 0:
+    axis = whole(value, "axis")
+    if not -rank - 1 <= axis <= rank:
+        raise UnsupportedLayerError(f"its axis is {axis} for {rank} axes and the batch")
+    if axis % (rank + 1) == 0:
         raise UnsupportedLayerError("it works along the batch")
-    return found % (rank + 1) - 1
+    return axis % (rank + 1) - 1
 
 
 def axes_of(value: Any, rank: int) -> tuple[int, ...]:

@@ -204,7 +204,7 @@ def _einsum_of_tensors(site: Site, text: Any, a: str, b: str) -> str:
         if len({part[:1] for part in axes}) != 1:
             raise UnsupportedLayerError(f"its equation {text!r} works along the batch")
         left, right, y = (part[1:] for part in axes)
-        found = multiply_along(site, a, b, (left, right, y))
+        product = multiply_along(site, a, b, (left, right, y))
     except ValueError as error:
         raise UnsupportedLayerError(str(error)) from None
-    return site.add(ReshapeNode(site.name(), found, site.shape(found)))
+    return site.add(ReshapeNode(site.name(), product, site.shape(product)))

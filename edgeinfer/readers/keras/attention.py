@@ -49,7 +49,7 @@ def grouped_query_layer(site: Site) -> str:
     return _attend(site, heads, shared, size, size, None)
 
 
-def _attend(site: Site, heads: int, key_heads: int, size: int, value_size: int, wanted: Any) -> str:
+def _attend(site: Site, heads: int, key_heads: int, size: int, value_size: int, layout: Any) -> str:
     if min(heads, key_heads, size, value_size) < 1:
         raise UnsupportedLayerError(f"it has {heads} heads of {size} and {value_size} channels")
     refuse_options(site)
@@ -72,8 +72,8 @@ def _attend(site: Site, heads: int, key_heads: int, size: int, value_size: int, 
     mixed = compose.attend(site, query, key, value, projections, heads, key_heads, mask)
     width = (
         site.shape(query)[-1]
-        if wanted is None
-        else Fields({"output_shape": wanted}).integer("output_shape")
+        if layout is None
+        else Fields({"output_shape": layout}).integer("output_shape")
     )
     kernel = site.shaped("output_kernel", (heads, value_size, width)).astype(np.float64)
     biased = site.fields.flag("use_bias", True)
@@ -99,27 +99,27 @@ def refuse_options(site: Site) -> None:
         raise UnsupportedLayerError("it has a gate (use_gate=True); leave the gate out")
     if site.fields.get("sliding_window") is not None:
         raise UnsupportedLayerError("it has a sliding window; attention to all places is supported")
-    for name, given in call_options(site).items():
-        if name in PADDING_MASKS and given not in (None, False):
+    for name, value in call_options(site).items():
+        if name in PADDING_MASKS and value not in (None, False):
             raise UnsupportedLayerError(
                 f"it is called with {name}; use attention_mask or use_causal_mask"
             )
-        if name == "return_attention_scores" and given:
+        if name == "return_attention_scores" and value:
             raise UnsupportedLayerError("it also returns its attention scores")
 
 
 def call_options(site: Site) -> Mapping[str, Any]:
     """What the layer is called with by name, in the form of any version of Keras."""
     if isinstance(site.call, Mapping):
-        found = site.call.get("kwargs")
-        return found if isinstance(found, Mapping) else {}
+        options = site.call.get("kwargs")
+        return options if isinstance(options, Mapping) else {}
     parts = site.call if isinstance(site.call, (list, tuple)) else ()
     parts = [parts] if parts and isinstance(parts[0], str) else parts
-    found = {}
+    options = {}
     for part in parts:
         if isinstance(part, (list, tuple)) and len(part) > 3 and isinstance(part[3], Mapping):
-            found |= part[3]
-    return found
+            options |= part[3]
+    return options
 
 
 def read_roles(site: Site, names: tuple[str, ...] = ROLES) -> dict[str, str]:
@@ -127,14 +127,17 @@ def read_roles(site: Site, names: tuple[str, ...] = ROLES) -> dict[str, str]:
     tensors, options = site.inputs, call_options(site)
     by_name = [name for name in sorted(options) for _ in references(options[name])]
     roles = [*names[: len(tensors) - len(by_name)], *by_name]
-    given = dict(zip(roles, tensors, strict=False))
-    known = {*ROLES, "attention_mask"}
-    if len(set(roles)) != len(tensors) or not {"query", "value"} <= set(given) <= known:
+    tensors_by_role = dict(zip(roles, tensors, strict=False))
+    role_names = {*ROLES, "attention_mask"}
+    if (
+        len(set(roles)) != len(tensors)
+        or not {"query", "value"} <= set(tensors_by_role) <= role_names
+    ):
         raise UnsupportedLayerError(f"it reads {len(tensors)} tensors whose parts are not clear")
-    return {"key": given["value"]} | given
+    return {"key": tensors_by_role["value"]} | tensors_by_role
 
 
-def read_mask(site: Site, given: str | None, places: int, others: int) -> str | None:
+def read_mask(site: Site, mask: str | None, places: int, others: int) -> str | None:
     """The mask of (places, other places), which may have heads before: the one that the layer is
     called with and the one that leaves out what comes later, both where there are both."""
     constant = np.ones((places, others))
@@ -142,7 +145,7 @@ def read_mask(site: Site, given: str | None, places: int, others: int) -> str | 
     if options.get("use_causal_mask"):
         constant = np.tri(places, others)
     written = options.get("attention_mask")
-    if given is None and written is not None:
+    if mask is None and written is not None:
         value = as_constant(constant_value(written))
         value = value[0] if value.ndim > 2 and len(value) == 1 else value
         try:
@@ -150,11 +153,13 @@ def read_mask(site: Site, given: str | None, places: int, others: int) -> str | 
         except ValueError:
             raise UnsupportedLayerError(f"its mask of {value.shape} does not fit") from None
     if constant.all():
-        return given
-    held = site.add(ConstantNode(site.name("causal" if written is None else "mask"), constant))
-    if given is None:
-        return held
-    return site.add(MergeNode(site.name("both_masks"), (given, held), MergeKind.MULTIPLY))
+        return mask
+    constant_name = site.add(
+        ConstantNode(site.name("causal" if written is None else "mask"), constant)
+    )
+    if mask is None:
+        return constant_name
+    return site.add(MergeNode(site.name("both_masks"), (mask, constant_name), MergeKind.MULTIPLY))
 
 
 def dot_layer(site: Site) -> str:

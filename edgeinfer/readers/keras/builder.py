@@ -97,8 +97,8 @@ class GraphBuilder:
                     hint="This is a fault of the reader; please report it with the model.",
                 )
         used = {key: f for key, f in self.weights.items() if key in weights}
-        known = {node.name for node in graph.all_nodes()}
-        tensors = {n: q for n, q in self.activations.items() if n in known}
+        node_names = {node.name for node in graph.all_nodes()}
+        tensors = {n: q for n, q in self.activations.items() if n in node_names}
         return LoadedModel(graph, Recipe.of(tensors, used), tuple(self.findings))
 
     def _format_of_float(self, key: str, values: Floats) -> WeightFormat:
@@ -118,12 +118,12 @@ class GraphBuilder:
 
 def _needed_nodes(nodes: Sequence[Node], outputs: Sequence[str]) -> tuple[Node, ...]:
     """Nodes on the way to the outputs, and all inputs."""
-    wanted = set(outputs)
+    needed = set(outputs)
     kept: list[Node] = []
     for node in reversed(nodes):
-        if node.name in wanted or isinstance(node, InputNode):
+        if node.name in needed or isinstance(node, InputNode):
             kept.append(node)
-            wanted.update(inputs_of(node))
+            needed.update(inputs_of(node))
     return tuple(reversed(kept))
 
 
@@ -158,10 +158,10 @@ class Site:
     @property
     def x(self) -> str:
         """The one tensor that the layer reads."""
-        found = self.inputs
-        if len(found) != 1:
-            raise UnsupportedLayerError(f"it reads {len(found)} tensors instead of one")
-        return found[0]
+        names = self.inputs
+        if len(names) != 1:
+            raise UnsupportedLayerError(f"it reads {len(names)} tensors instead of one")
+        return names[0]
 
     def shape(self, tensor: str) -> Shape:
         """A tensor's shape without the batch."""
@@ -192,21 +192,21 @@ class Site:
                 hint="The weights belong to another model, or the layer was not built when they "
                 "were saved; save the model again as one .keras file.",
             )
-        found = self.datasets[name]
-        if isinstance(found, FreshParameter):
+        stored_array = self.datasets[name]
+        if isinstance(stored_array, FreshParameter):
             raise UnsupportedLayerError(f"its {name} cannot be drawn; give the model's weights")
-        return found
+        return stored_array
 
     def shaped(self, name: str, shape: Shape) -> NDArray[np.float32]:
         """A parameter whose shape is known from the architecture."""
-        held = None if name in self.values else self.datasets.get(name)
-        if isinstance(held, FreshParameter):
-            return held.draw(shape)
-        found = self.weight(name)
-        if found.shape != shape:
+        parameter = None if name in self.values else self.datasets.get(name)
+        if isinstance(parameter, FreshParameter):
+            return parameter.draw(shape)
+        weight = self.weight(name)
+        if weight.shape != shape:
             raise ModelError(
                 f"{self.builder.source}: the weight {self.layer.path}/{name} has the shape "
-                f"{found.shape}, but the architecture asks for {shape}.",
+                f"{weight.shape}, but the architecture asks for {shape}.",
                 hint="Architecture and weights are from two models; give those saved together.",
             )
-        return found
+        return weight

@@ -56,14 +56,14 @@ def cells_of(layer: LayerConfig, prefix: str = "", folder: str = "cell") -> tupl
     listed = Fields(entry.get("config")).get("cells")
     if not isinstance(listed, list) or not listed:
         raise UnsupportedLayerError("its StackedRNNCells lists no cells")
-    seen: Counter[str] = Counter()
-    found: list[CellConfig] = []
+    counts: Counter[str] = Counter()
+    cells: list[CellConfig] = []
     for number, each in enumerate(listed):
         name = FOLDERS.get(class_name(each) if isinstance(each, dict) else "", "cell")
-        place = name if not seen[name] else f"{name}_{seen[name]}"
-        seen[name] += 1
-        found.append(_cell(each, f"{prefix}cell{number + 1}_", f"{folder}/cells/{place}"))
-    return tuple(found)
+        place = name if not counts[name] else f"{name}_{counts[name]}"
+        counts[name] += 1
+        cells.append(_cell(each, f"{prefix}cell{number + 1}_", f"{folder}/cells/{place}"))
+    return tuple(cells)
 
 
 def _cell(entry: object, prefix: str, folder: str) -> CellConfig:
@@ -93,8 +93,8 @@ def _inner(layer: LayerConfig, name: str) -> LayerConfig:
     entry = layer.fields.get(name)
     if not isinstance(entry, dict):
         raise UnsupportedLayerError(f"it does not say what its {name} is")
-    found = parse_layer(entry, layer.path, 0)
-    return LayerConfig(found.kind, layer.name, layer.path, entry)
+    inner_layer = parse_layer(entry, layer.path, 0)
+    return LayerConfig(inner_layer.kind, layer.name, layer.path, entry)
 
 
 def all_cells(layer: LayerConfig) -> tuple[CellConfig, ...]:

@@ -189,10 +189,10 @@ def _add_affine(site: Site, x: str, scale: Floats, shift: Floats, name: str) -> 
 
 def _check_truth(site: Site, tensor: str) -> None:
     """Refuse numbers where truths are meant."""
-    made = {node.name: node for node in site.builder.nodes}
+    nodes_by_name = {node.name: node for node in site.builder.nodes}
     waiting = [tensor]
     while waiting:
-        node = made[waiting.pop()]
+        node = nodes_by_name[waiting.pop()]
         match node:
             case SitesNode():
                 pass

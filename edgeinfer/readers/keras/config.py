@@ -92,11 +92,11 @@ class ModelConfig:
 def class_name(entry: Mapping[str, Any]) -> str:
     """The class without its package ('qkeras>QDense' -> 'QDense') where that is one of ours to
     read; with it ('mine>Dense') where the class only bears the name of one that is known."""
-    found = entry.get("class_name")
-    if not isinstance(found, str) or not found:
+    class_text = entry.get("class_name")
+    if not isinstance(class_text, str) or not class_text:
         raise UnsupportedLayerError("it has no class_name")
-    name = found.rpartition(">")[2].rpartition(".")[2]
-    package = _package(entry, found)
+    name = class_text.rpartition(">")[2].rpartition(".")[2]
+    package = _package(entry, class_text)
     if package is None or package in OURS or (package in HGQ and name == PROXY):
         return name
     return f"{package}>{name}"
@@ -157,9 +157,11 @@ def parse_model(entry: Mapping[str, Any], parent: str = "") -> ModelConfig:
         built = config.get("build_input_shape")
         built = built or Fields(entry.get("build_config") or {}).get("input_shape")
         return ModelConfig(name, layers, True, built_shape=built)
-    given = config.get("input_layers")
-    made = references(config.get("output_layers"))
-    return ModelConfig(name, layers, False, references(given), keys_of(given), made)
+    input_layers = config.get("input_layers")
+    output_layers = references(config.get("output_layers"))
+    return ModelConfig(
+        name, layers, False, references(input_layers), keys_of(input_layers), output_layers
+    )
 
 
 def references(value: Any) -> tuple[TensorReference, ...]:

@@ -56,14 +56,14 @@ def parse_equation(text: Any, rank: int, kernel_rank: int) -> Equation:
         raise UnsupportedLayerError(f"its equation {text!r} does not name each axis by a letter")
     if y[:1] != x[0] or x[0] in kernel:
         raise UnsupportedLayerError(f"its equation {text!r} works along the batch")
-    found = Equation(x[1:], kernel, y[1:])
-    rest = "".join(axis for axis in found.x if axis not in kernel)
-    if sorted(found.y) != sorted(rest + found.new) or not found.summed:
+    equation_read = Equation(x[1:], kernel, y[1:])
+    rest = "".join(axis for axis in equation_read.x if axis not in kernel)
+    if sorted(equation_read.y) != sorted(rest + equation_read.new) or not equation_read.summed:
         raise UnsupportedLayerError(
             f"its equation {text!r} is no dense layer over some axes: each axis of the kernel must "
             "be either summed over or new"
         )
-    return found
+    return equation_read
 
 
 def add_einsum(

@@ -278,29 +278,29 @@ def _set_input(site: Site, x: str, formats: ElementFormats) -> None:
             continue
         if isinstance(node, InputNode):
             own = formats.common or _cut_off(_hull(formats))
-            known = site.builder.activations.get(x)
-            site.builder.activations[x] = own if known is None else _join(known, own)
+            before = site.builder.activations.get(x)
+            site.builder.activations[x] = own if before is None else _join(before, own)
         return
 
 
 def widen_shared_inputs(builder: GraphBuilder) -> None:
     """Where a layer reads an input of the model as it is, while another rounds it for itself: give
     the input so many bits that both see nearly what they would, and say so."""
-    for given in builder.nodes:
-        if not isinstance(given, InputNode) or given.name not in builder.activations:
+    for port in builder.nodes:
+        if not isinstance(port, InputNode) or port.name not in builder.activations:
             continue
-        others = _readers_of_floats(builder, given.name)
+        others = _readers_of_floats(builder, port.name)
         if others:
-            own = _cut_off(builder.activations[given.name]).type
+            own = _cut_off(builder.activations[port.name]).type
             integer, frac = max(own.integer, WIDE.integer), max(own.frac, WIDE.frac)
             wide = Quantizer(_type(True, integer + frac, integer), Rounding.TRN, Overflow.SAT)
-            builder.activations[given.name] = wide
-            builder.find(f"{given.name} is taken as {wide}: {', '.join(others)} would read floats.")
+            builder.activations[port.name] = wide
+            builder.find(f"{port.name} is taken as {wide}: {', '.join(others)} would read floats.")
 
 
 def _readers_of_floats(builder: GraphBuilder, tensor: str) -> list[str]:
     """Who reads a tensor, or its elements at other places, and does not round it first."""
-    places, found = {tensor}, []
+    places, readers = {tensor}, []
     for node in builder.nodes:
         if places.isdisjoint(inputs_of(node)):
             continue
@@ -312,8 +312,8 @@ def _readers_of_floats(builder: GraphBuilder, tensor: str) -> list[str]:
         elif isinstance(node, AffineNode) and not node.scale.any():
             continue
         elif not rounds or node.name not in builder.activations:
-            found.append(node.name)
-    return found
+            readers.append(node.name)
+    return readers
 
 
 def _hull(formats: ElementFormats) -> Quantizer:

@@ -37,17 +37,17 @@ class Fields:
     def number(self, name: str, default: float | None = None, *, limit: float = math.inf) -> float:
         """A finite number of a magnitude up to `limit`."""
         value = self._values.get(name, default)
-        found = scalar(value)
-        if found is None or not math.isfinite(found) or abs(found) > limit:
+        number_read = scalar(value)
+        if number_read is None or not math.isfinite(number_read) or abs(number_read) > limit:
             raise UnsupportedLayerError(f"its {name} is {value!r}, not a number")
-        return found
+        return number_read
 
     def epsilon(self, default: float) -> float:
         """What a norm adds to a variance; a negative number would make roots of negative ones."""
-        found = self.number("epsilon", default)
-        if found < 0:
-            raise UnsupportedLayerError(f"its epsilon is {found:g}; it must not be negative")
-        return found
+        value = self.number("epsilon", default)
+        if value < 0:
+            raise UnsupportedLayerError(f"its epsilon is {value:g}; it must not be negative")
+        return value
 
     def optional(self, name: str) -> float | None:
         """A finite number, or None where the file has none."""
@@ -71,11 +71,11 @@ class Fields:
             raise UnsupportedLayerError(f"its {name} is {value!r}, not a text")
         return value
 
-    def one_of(self, name: str, default: str, *known: str) -> str:
+    def one_of(self, name: str, default: str, *choices: str) -> str:
         """A string out of a few (case does not matter)."""
         value = self.text(name, default).lower()
-        if value not in known:
-            raise UnsupportedLayerError(f"its {name} is {value!r}; known are {', '.join(known)}")
+        if value not in choices:
+            raise UnsupportedLayerError(f"its {name} is {value!r}; known are {', '.join(choices)}")
         return value
 
     def positive(self, name: str, rank: int, default: int | None = None) -> tuple[int, ...]:
@@ -84,14 +84,14 @@ class Fields:
         if value is None:
             value = default
         several = isinstance(value, (list, tuple))
-        found = tuple(whole(v, name) for v in value) if several else (whole(value, name),) * rank
-        if len(found) == 1:
-            found *= rank
-        if len(found) != rank or min(found) < 1:
+        numbers = tuple(whole(v, name) for v in value) if several else (whole(value, name),) * rank
+        if len(numbers) == 1:
+            numbers *= rank
+        if len(numbers) != rank or min(numbers) < 1:
             raise UnsupportedLayerError(
                 f"its {name} is {value!r}, not {rank} positive whole numbers"
             )
-        return found
+        return numbers
 
 
 def scalar(value: Any) -> float | None:
@@ -112,7 +112,12 @@ def scalar(value: Any) -> float | None:
 
 def whole(value: Any, name: str) -> int:
     """A whole number of reasonable size."""
-    found = scalar(value)
-    if found is None or not math.isfinite(found) or found != int(found) or abs(found) > 2**40:
+    number_read = scalar(value)
+    if (
+        number_read is None
+        or not math.isfinite(number_read)
+        or number_read != int(number_read)
+        or abs(number_read) > 2**40
+    ):
         raise UnsupportedLayerError(f"its {name} is {value!r}, not a whole number")
-    return int(found)
+    return int(number_read)

@@ -54,11 +54,11 @@ def _read_hdf5(path: Path, weights: Path | None) -> LoadedModel:
         version = hdf5.text_attribute(file, "keras_version") or "2"
     if text is None:
         sibling = path.with_name(re.sub(r"[._]weights$", "", path.stem) + ".json")
-        known = f" Give {sibling}, which lies beside it." if sibling.exists() else ""
+        remedy = f" Give {sibling}, which lies beside it." if sibling.exists() else ""
         raise ModelError(
             f"{path} holds weights but no architecture.",
             hint="Give the whole model (model.save), or the JSON of its architecture "
-            f"(model.to_json) with these weights beside it.{known}",
+            f"(model.to_json) with these weights beside it.{remedy}",
         )
     entry = sources.parse_json(text.encode(errors="replace"), f"{path}, attribute model_config")
     if weights is None:
@@ -75,14 +75,14 @@ def _read_json(path: Path, weights: Path | None) -> LoadedModel:
         )
     entry = sources.parse_json(path.read_bytes(), str(path))
     keras_model.root(str(path), entry)
-    found = _weights_beside(path) if weights is None else _weights_file(weights)
+    weights_path = _weights_beside(path) if weights is None else _weights_file(weights)
     version = entry.get("keras_version") if isinstance(entry, Mapping) else None
     if version is None:
         is_new = isinstance(entry, Mapping) and "registered_name" in entry
         version = "3" if is_new else "2"
-    if found is None:
+    if weights_path is None:
         return _build_fresh(path, entry, str(version))
-    return _build(path, entry, str(version), str(found), found)
+    return _build(path, entry, str(version), str(weights_path), weights_path)
 
 
 def _weights_beside(path: Path) -> Path | None:
@@ -113,13 +113,13 @@ def _build(path: Path, entry: Any, version: str, where: str, content: Path | byt
 def _build_fresh(path: Path, entry: Any, version: str) -> LoadedModel:
     """An architecture alone, with weights that are drawn here."""
     model = keras_model.root(str(path), entry)
-    made = keras_model.build(str(path), path.stem, model, None, "", _major_of(version))
+    model_built = keras_model.build(str(path), path.stem, model, None, "", _major_of(version))
     names = ", ".join(place.name for place in _places_of_weights(path)[::2])
-    said = (
+    finding = (
         f"{path.name} comes without weights (none of {names} lies beside it): random ones were "
         f"drawn, with the seed {SEED}. Costs and exactness can be judged by them, answers cannot."
     )
-    return replace(made, findings=(said, *made.findings))
+    return replace(model_built, findings=(finding, *model_built.findings))
 
 
 def _major_of(version: str) -> int:

@@ -28,30 +28,30 @@ class FormattedWeight:
     scale: Reals | None = None  # None: 1
 
 
-def format_weight(found: CodedWeights, shape: tuple[int, ...]) -> FormattedWeight:
+def format_weight(coded: CodedWeights, shape: tuple[int, ...]) -> FormattedWeight:
     """Codes brought to a kernel's shape, output channels last."""
-    codes = found.codes.reshape(shape)
-    scales = np.broadcast_to(found.scale, found.codes.shape).reshape(shape)
+    codes = coded.codes.reshape(shape)
+    scales = np.broadcast_to(coded.scale, coded.codes.shape).reshape(shape)
     channels = scales.reshape(-1, shape[-1]) if shape else scales.reshape(1, 1)
-    values = codes * found.step * scales
+    values = codes * coded.step * scales
     if (channels != channels[0]).any():
         return FormattedWeight(values, narrowest(values))
     mantissas, exponents = np.frexp(channels[0])
     if (mantissas == 0.5).all():
-        return FormattedWeight(values, _grid(found, exponents - 1) or narrowest(values))
-    grid = codes * found.step
+        return FormattedWeight(values, _grid(coded, exponents - 1) or narrowest(values))
+    grid = codes * coded.step
     scale = channels[0] if (channels[0] != channels[0][0]).any() else channels[0][:1]
-    return FormattedWeight(grid, _grid(found, np.zeros(1, int)) or narrowest(grid), scale.copy())
+    return FormattedWeight(grid, _grid(coded, np.zeros(1, int)) or narrowest(grid), scale.copy())
 
 
-def _grid(found: CodedWeights, exponents: NDArray[np.int_]) -> WeightFormat | None:
+def _grid(coded: CodedWeights, exponents: NDArray[np.int_]) -> WeightFormat | None:
     """The quantizer's own format, moved by a power of two for each channel."""
-    symmetric = found.low == -found.high
-    width = fixed_of_range(found.low, found.high, 0) if found.high < 1 << MAX_BITS else None
+    symmetric = coded.low == -coded.high
+    width = fixed_of_range(coded.low, coded.high, 0) if coded.high < 1 << MAX_BITS else None
     if width is None or width.bits > MAX_BITS:
         return None
     overflow = Overflow.SAT_SYM if symmetric else Overflow.SAT
-    step = int(np.frexp(found.step)[1]) - 1
+    step = int(np.frexp(coded.step)[1]) - 1
     quantizers = [
         Quantizer(Fixed(width.signed, width.bits, width.bits + step + int(e)), overflow=overflow)
         for e in exponents
@@ -62,8 +62,8 @@ def _grid(found: CodedWeights, exponents: NDArray[np.int_]) -> WeightFormat | No
 def narrowest(values: Reals, *, per_channel: bool = False) -> WeightFormat | None:
     """The narrowest format that holds every value exactly, if MAX_BITS are enough."""
     if not per_channel or values.ndim == 0:
-        found = _exact(values)
-        return None if found is None else WeightFormat.of(found)
+        quantizer = _exact(values)
+        return None if quantizer is None else WeightFormat.of(quantizer)
     channels = [_exact(values[..., c]) for c in range(values.shape[-1])]
     exact = [channel for channel in channels if channel is not None]
     return WeightFormat.of(*exact) if len(exact) == len(channels) else None

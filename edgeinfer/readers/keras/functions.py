@@ -94,9 +94,9 @@ FloatStep = Plain | Rectifier | GraphFunction | SoftmaxAlong
 
 def plain_function(name: str) -> Plain:
     """The function that a name stands for; Unsupported for one that is not known."""
-    found = _OTHER_NAMES.get(name, name)
-    if found in _ALONE or found in _TOGETHER:
-        return Plain(found)
+    function = _OTHER_NAMES.get(name, name)
+    if function in _ALONE or function in _TOGETHER:
+        return Plain(function)
     raise UnsupportedLayerError(f"its activation {name!r} is not known")
 
 
@@ -193,8 +193,8 @@ def _add_plain(site: Site, x: str, function: str, name: str) -> str:
         case "glu":
             return add_gated_half(site, x, -1, name)
         case _:  # the caller has checked that the name is known
-            found, parameters = _ALONE[function]
-            return site.add(ActivationNode(name, x, found, parameters))
+            kind, parameters = _ALONE[function]
+            return site.add(ActivationNode(name, x, kind, parameters))
 
 
 def _add_rectifier(site: Site, x: str, step: Rectifier, name: str) -> str:

@@ -151,8 +151,8 @@ def _with_einsum_norm(site: Site) -> Site:
     sides = site.fields.text("equation").replace(" ", "").replace("->", ",").split(",")
     letters = sides[1] if len(sides) == 3 else ""
     new = [at for at, letter in enumerate(letters) if letter in str(axes)]
-    made = [letter for letter in sides[-1] if letter in str(axes)]
-    if len(letters) != kernel.ndim or not new or made != [letters[at] for at in new]:
+    letters_made = [letter for letter in sides[-1] if letter in str(axes)]
+    if len(letters) != kernel.ndim or not new or letters_made != [letters[at] for at in new]:
         raise UnsupportedLayerError(f"it normalizes the axes {axes!r}, which its kernel lacks")
     channels = tuple(kernel.shape[at] for at in new)
     scale = _norm_scale(site, channels, FUSED_EPSILON)
@@ -234,8 +234,8 @@ def _add_softmax(site: Site) -> str:
     exp = round_tensor(site, x, "exp_table/oq", site.name("exp_oq"))
     total = add_reduction(site, exp, axes, PoolNodeKind.SUM, True, site.name("total"))
     total = round_tensor(site, total, "inv_table/iq", site.name("inv_iq"))
-    found = read_formats(site, "inv_table/oq", site.shape(total), batch=True)
-    if found is not None and found[1].signed.any():  # HGQ2 adds 1e-7, which moves ties below 0
+    formats = read_formats(site, "inv_table/oq", site.shape(total), batch=True)
+    if formats is not None and formats[1].signed.any():  # HGQ2 adds 1e-7, which moves ties below 0
         raise UnsupportedLayerError("its table of inverses has a sign, which HGQ2 leaves out")
     x = site.add(ActivationNode(site.name("inv"), total, Function.RECIPROCAL))
     inverse = round_tensor(site, x, "inv_table/oq", site.name("inv_oq"))
@@ -249,12 +249,12 @@ def _add_attention(site: Site) -> str:
     if axes is not None and list(np.ravel(axes)) not in ([1], [-2]):
         raise UnsupportedLayerError(f"it attends along the axes {axes!r}; axis 1 alone is read")
     inputs = site.inputs
-    given = dict.fromkeys(attention.ROLES, inputs[0])
+    tensors_by_role = dict.fromkeys(attention.ROLES, inputs[0])
     if len(inputs) > 1:
-        given = attention.read_roles(site)
-    if "attention_mask" in given or attention.call_options(site).get("use_causal_mask"):
+        tensors_by_role = attention.read_roles(site)
+    if "attention_mask" in tensors_by_role or attention.call_options(site).get("use_causal_mask"):
         raise UnsupportedLayerError("it has a mask, which is not read for HGQ2's attention")
-    roles = tuple(given[name] for name in attention.ROLES)
+    roles = tuple(tensors_by_role[name] for name in attention.ROLES)
     if any(len(site.shape(x)) != 2 for x in roles):
         raise UnsupportedLayerError("it attends to tensors that are no sequences of vectors")
     parts = {

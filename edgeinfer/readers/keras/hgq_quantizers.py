@@ -69,18 +69,18 @@ def read_formats(
 
 def round_tensor(site: Site, x: str, place: str, name: str) -> str:
     """The tensor behind a quantizer of the layer; itself where the layer has none there."""
-    found = read_formats(site, place, site.shape(x), batch=True)
-    return x if found is None else round_elements(site, x, found[1], name)
+    element_formats = read_formats(site, place, site.shape(x), batch=True)
+    return x if element_formats is None else round_elements(site, x, element_formats[1], name)
 
 
 def round_weights(site: Site, place: str, values: F32) -> F32:
     """Weights behind a quantizer of the layer; Unsupported where no grid here holds them all."""
     if place not in entries_of(site.layer):
         raise UnsupportedLayerError(f"its architecture does not describe its quantizer {place}")
-    found = read_formats(site, place, values.shape, batch=False)
-    if found is None:
+    element_formats = read_formats(site, place, values.shape, batch=False)
+    if element_formats is None:
         return values
-    rounded = _round_float32(values, *found)
+    rounded = _round_float32(values, *element_formats)
     if formats.narrowest(rounded.astype(np.float64)) is None:
         raise UnsupportedLayerError(
             f"its {place} has weights whose smallest and largest bits are too far apart; at most "
@@ -111,22 +111,22 @@ def _round_float32(values: F32, options: QuantizerOptions, own: ElementFormats) 
 
 def _round(x: F32, rounding: Rounding) -> F32:
     half = np.float32(0.5)
-    found: F32
+    rounded: F32
     match rounding:
         case Rounding.TRN:
-            found = np.floor(x)
+            rounded = np.floor(x)
         case Rounding.RND:
-            found = np.floor(x + half)
+            rounded = np.floor(x + half)
         case Rounding.RND_CONV:
-            found = np.rint(x)
+            rounded = np.rint(x)
         case Rounding.TRN_ZERO:
-            found = np.trunc(x)
+            rounded = np.trunc(x)
         case Rounding.RND_MIN_INF:
-            found = np.ceil(x - half)
+            rounded = np.ceil(x - half)
         case Rounding.RND_INF:
-            found = np.sign(x) * np.floor(np.abs(x) + half)
+            rounded = np.sign(x) * np.floor(np.abs(x) + half)
         case Rounding.RND_ZERO:
-            found = np.sign(x) * np.ceil(np.abs(x) - half)
+            rounded = np.sign(x) * np.ceil(np.abs(x) - half)
         case _:
             assert_never(rounding)
-    return found
+    return rounded

@@ -76,31 +76,33 @@ def entries_of(layer: LayerConfig) -> dict[str, Any]:
     else:
         places = {"kq": "kq_conf", "bq": "bq_conf"}
     places |= {"iq": "iq_conf", "oq": "oq_conf"}
-    found = {place: fields.get(key) for place, key in places.items()}
+    entries = {place: fields.get(key) for place, key in places.items()}
     each = fields.get("iq_confs")
     if isinstance(each, list):
-        found |= {
+        entries |= {
             EACH_INPUT + (f"_{number}" if number else ""): entry
             for number, entry in enumerate(each)
         }
     for side in ("oq",) if name == ATTENTION else ("iq", "oq"):
         switch = fields.get(f"enable_{side}")
         if switch is False:
-            found = {place: entry for place, entry in found.items() if place.split("/")[0] != side}
-        elif switch and found.get(side) is None and not (side == "iq" and each):
+            entries = {
+                place: entry for place, entry in entries.items() if place.split("/")[0] != side
+            }
+        elif switch and entries.get(side) is None and not (side == "iq" and each):
             raise UnsupportedLayerError(f"its architecture does not describe its quantizer {side}")
-    return {place: entry for place, entry in found.items() if entry is not None}
+    return {place: entry for place, entry in entries.items() if entry is not None}
 
 
 def variables_of(layer: LayerConfig) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """The groups in which a layer's quantizers keep their variables, with the variables' names."""
-    found: list[tuple[str, tuple[str, ...]]] = []
+    variables: list[tuple[str, tuple[str, ...]]] = []
     for place, entry in entries_of(layer).items():
         options = parse_quantizer(entry)
         if options is not None:
             group = f"{place}/quantizer".removeprefix("/")
-            found.append((group, tuple(f"{group}/{name}" for name in options.variables)))
-    return tuple(found)
+            variables.append((group, tuple(f"{group}/{name}" for name in options.variables)))
+    return tuple(variables)
 
 
 NORM = ("moving_mean", "moving_variance")
@@ -133,7 +135,7 @@ def layers_inside(layer: LayerConfig) -> dict[str, LayerConfig]:
         return {}
     fields = layer.fields
     fused = {"qkv": ("query", "value"), "kv": ("value",)}.get(fields.text("fuse", "none"), ())
-    found: dict[str, LayerConfig] = {}
+    inner_layers: dict[str, LayerConfig] = {}
     for part in ("query", "key", "value", "output"):
         ends, letters = ("abe", "e") if part == "output" else ("abde", "de")
         biased = fields.flag("use_bias", True) and part != "key"
@@ -148,7 +150,7 @@ def layers_inside(layer: LayerConfig) -> dict[str, LayerConfig]:
             config["iq_conf"] = None  # some read what the key's quantizer makes
         if part == "output" and not fields.flag("enable_oq", False):
             config["oq_conf"] = None
-        found[f"{part}_dense"] = _inner(layer, part, "QEinsumDense", config)
+        inner_layers[f"{part}_dense"] = _inner(layer, part, "QEinsumDense", config)
     config = {
         f"{place}_conf": fields.get(f"softmax_{place}_conf")
         for place in ("exp_iq", "exp_oq", "inv_iq", "inv_oq", "oq")
@@ -160,7 +162,7 @@ def layers_inside(layer: LayerConfig) -> dict[str, LayerConfig]:
         raise UnsupportedLayerError(f"its key_dim is {size}")
     config |= {"axes": [-1], "stable": stable, "input_scaler": 1.0 / math.sqrt(size)}
     config["enable_ebops"] = fields.get("enable_ebops")
-    return found | {"_softmax": _inner(layer, "softmax", "QSoftmax", config)}
+    return inner_layers | {"_softmax": _inner(layer, "softmax", "QSoftmax", config)}
 
 
 def _inner(layer: LayerConfig, name: str, kind: str, config: dict[str, Any]) -> LayerConfig:

@@ -25,10 +25,10 @@ def embedding_layer(site: Site) -> str:
     fields = site.fields
     rows, columns = fields.integer("input_dim"), fields.integer("output_dim")
     table = site.shaped("embeddings", (rows, columns)).astype(np.float64)
-    found = _name_result(site, _look_in(site, table, site.x, f"{site.stem}_table"))
+    looked_up = _name_result(site, _look_in(site, table, site.x, f"{site.stem}_table"))
     if fields.flag("mask_zero", False):
-        site.builder.masked[found] = site.x
-    return found
+        site.builder.masked[looked_up] = site.x
+    return looked_up
 
 
 def read_take(site: Site, arguments: Arguments) -> str:
@@ -58,8 +58,8 @@ def read_gather(site: Site, arguments: Arguments) -> str:
         raise UnsupportedLayerError(
             f"it looks along axis {axis} with batch_dims={batched}; 1 and 1 are read"
         )
-    found = compose_indexing.look_up_rows(site, table.name, index, 0)
-    return _name_result(site, found)
+    rows = compose_indexing.look_up_rows(site, table.name, index, 0)
+    return _name_result(site, rows)
 
 
 def read_take_along_axis(site: Site, arguments: Arguments) -> str:
@@ -102,14 +102,14 @@ def read_smallest_place(site: Site, arguments: Arguments) -> str:
 
 def _place(site: Site, arguments: Arguments, *, smallest: bool) -> str:
     x = arguments.tensor()
-    given = arguments.take(1, "axis", "dimension")
-    if given is None:
+    axis_argument = arguments.take(1, "axis", "dimension")
+    if axis_argument is None:
         raise UnsupportedLayerError("it names no axis, and so counts along the batch too")
-    axis, keep = axis_in(site, x, given), bool(arguments.option("keepdims", default=False))
+    axis, keep = axis_in(site, x, axis_argument), bool(arguments.option("keepdims", default=False))
     arguments.option("output_type")
-    found = compose_indexing.rank_elements(site, x, axis, 1, smallest=smallest)
-    shape = site.shape(found)
-    return _name_result(site, found, shape if keep else (*shape[:axis], *shape[axis + 1 :]))
+    ranks = compose_indexing.rank_elements(site, x, axis, 1, smallest=smallest)
+    shape = site.shape(ranks)
+    return _name_result(site, ranks, shape if keep else (*shape[:axis], *shape[axis + 1 :]))
 
 
 def read_top(site: Site, arguments: Arguments) -> tuple[str, ...]:
@@ -141,18 +141,18 @@ def _order(site: Site, arguments: Arguments) -> tuple[str, int, str]:
 
 
 def _index(arguments: Arguments) -> str:
-    found = arguments.take(1, "indices")
-    if not isinstance(found, CallTensor):
+    index = arguments.take(1, "indices")
+    if not isinstance(index, CallTensor):
         raise UnsupportedLayerError("its indices are constant")
-    return found.name
+    return index.name
 
 
 def _look_in_constant(site: Site, table: Any, index: str, axis: Any) -> str:
     values = as_constant(table)
     if values.ndim == 0 or axis % values.ndim:
         raise UnsupportedLayerError(f"it looks along axis {axis} of a constant; 0 is read")
-    found = _look_in(site, values.reshape(len(values), -1), index, site.name("table"))
-    return _name_result(site, found, (*site.shape(index), *values.shape[1:]))
+    rows = _look_in(site, values.reshape(len(values), -1), index, site.name("table"))
+    return _name_result(site, rows, (*site.shape(index), *values.shape[1:]))
 
 
 def _look_in(site: Site, table: Floats, index: str, name: str) -> str:

@@ -56,12 +56,12 @@ def _over_axes(read: Callable[..., str], *names: str, most: int = 3) -> dict[str
 
 def _pools(kind: PoolNodeKind, *names: str) -> dict[str, Reader]:
     """Pools over windows, and over everything."""
-    found: dict[str, Reader] = {}
+    pool_readers: dict[str, Reader] = {}
     for axes in (1, 2, 3):
         for name in names:
-            found[f"{name}{axes}D"] = _with(pooling.pool_layer, kind, axes)
-            found[f"Global{name}{axes}D"] = _with(pooling.global_pool_layer, kind, axes)
-    return found
+            pool_readers[f"{name}{axes}D"] = _with(pooling.pool_layer, kind, axes)
+            pool_readers[f"Global{name}{axes}D"] = _with(pooling.global_pool_layer, kind, axes)
+    return pool_readers
 
 
 def _pass_on(site: Site) -> str:

@@ -34,8 +34,8 @@ Make = Callable[[str, str, Floats, Floats | None], Node]
 
 def channels_first(fields: Fields) -> bool:
     """Whether a layer counts its channels before its spatial axes."""
-    known = ("channels_last", "channels_first")
-    return fields.one_of("data_format", "channels_last", *known) == "channels_first"
+    orders = ("channels_last", "channels_first")
+    return fields.one_of("data_format", "channels_last", *orders) == "channels_first"
 
 
 def move_channels_last(site: Site, x: str, first: bool) -> str:
@@ -189,9 +189,9 @@ Geometry = tuple[str, Shape, Shape]  # padding, strides, dilation
 
 
 def _geometry(fields: Fields, rank: int) -> Geometry:
-    known = ("valid", "same", "causal") if rank == 1 else ("valid", "same")
+    paddings = ("valid", "same", "causal") if rank == 1 else ("valid", "same")
     return (
-        fields.one_of("padding", "valid", *known),
+        fields.one_of("padding", "valid", *paddings),
         fields.positive("strides", rank, 1),
         fields.positive("dilation_rate", rank, 1),
     )
@@ -286,8 +286,8 @@ def add_product(
 ) -> str:
     """Append the multiplication; a scale that is no power of two becomes a node of its own."""
     layer, name = site.layer.path + part, site.stem if not part else site.name(part[1:])
-    found = _format_weight(site, f"{layer}/kernel", kernel, shape, kernel_spec)
-    values = found.values if mask is None else found.values * mask
+    formatted = _format_weight(site, f"{layer}/kernel", kernel, shape, kernel_spec)
+    values = formatted.values if mask is None else formatted.values * mask
     shift = None
     if bias is not None:
         shifted = _format_weight(site, f"{layer}/bias", bias, bias.shape, bias_spec)
@@ -295,9 +295,9 @@ def add_product(
         bias_format = shifted.format if shifted.scale is None else None
     else:
         bias_format = None
-    if found.format is not None:
-        site.builder.weights[f"{layer}/kernel"] = found.format
-    if found.scale is None:
+    if formatted.format is not None:
+        site.builder.weights[f"{layer}/kernel"] = formatted.format
+    if formatted.scale is None:
         if bias_format is not None:
             site.builder.weights[f"{layer}/bias"] = bias_format
         return site.add(make(name, layer, values, shift))
@@ -307,7 +307,7 @@ def add_product(
         site.builder.weights[f"{scale_layer}/shift"] = bias_format
     scaled = site.builder.fresh(f"{name}_scale")
     shift = np.zeros(1) if shift is None else shift
-    return site.add(AffineNode(scaled, scale_layer, x, found.scale, shift))
+    return site.add(AffineNode(scaled, scale_layer, x, formatted.scale, shift))
 
 
 def _format_weight(
@@ -315,12 +315,12 @@ def _format_weight(
 ) -> formats.FormattedWeight:
     if spec is None:
         return formats.FormattedWeight(weights.astype(np.float64).reshape(shape), None)
-    found = code_weights(spec, weights)
-    off = straight_through(spec, weights, found.values).astype(np.float64) - found.values
+    coded = code_weights(spec, weights)
+    off = straight_through(spec, weights, coded.values).astype(np.float64) - coded.values
     worst = float(np.abs(off).max(initial=0.0))
     if worst:
         site.builder.find(
             f"{key}: QKeras itself computes in float32 with values that lie up to {worst:.2g} "
             "beside their quantizer's grid; the grid is what counts here."
         )
-    return formats.format_weight(found, shape)
+    return formats.format_weight(coded, shape)

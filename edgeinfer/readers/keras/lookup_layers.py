@@ -55,11 +55,11 @@ def lookup_dense_layer(site: Site) -> str:
     index = site.add(AffineNode(name, name, edges, scale, first))
     parameters = (0.0, *np.ldexp(entries.astype(np.float64), -frac).reshape(-1).tolist())
     table = ActivationNode(site.name("tables"), index, Function.LOOKUP, parameters)
-    held = fixed_of_range(0, max(int(entries.max()), 1), frac)
-    found = add_quantized(site, table, Quantizer(held, Rounding.TRN, Overflow.SAT))
+    entry_type = fixed_of_range(0, max(int(entries.max()), 1), frac)
+    entries_node = add_quantized(site, table, Quantizer(entry_type, Rounding.TRN, Overflow.SAT))
     ones = (units[:, None] == np.arange(raw.shape[2])).astype(np.float64)
     bias = np.ldexp(low.sum(axis=0).astype(np.float64), -frac)
-    return site.add(DenseNode(site.name(), site.layer.path, found, ones, bias))
+    return site.add(DenseNode(site.name(), site.layer.path, entries_node, ones, bias))
 
 
 def _read_format(site: Site) -> Quantizer:

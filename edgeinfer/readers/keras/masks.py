@@ -35,16 +35,16 @@ def refuse_masks(builder: GraphBuilder, layer: LayerConfig, xs: Tensors) -> None
         )
 
 
-def pass_masks(builder: GraphBuilder, layer: LayerConfig, xs: Tensors, made: Tensors) -> None:
+def pass_masks(builder: GraphBuilder, layer: LayerConfig, xs: Tensors, outputs: Tensors) -> None:
     """Give what a layer has made the mask that Keras gives it."""
     masks = [builder.masked[x] for x in xs if x in builder.masked]
     if not masks:
         return
     if layer.kind in RECURRENT:
-        made, mask = made[: _sequences_of(layer)], masks[0]
+        outputs, mask = outputs[: _sequences_of(layer)], masks[0]
     else:
         mask = masks[0] if len(xs) == 1 and layer.kind in MASK_PASSING else None
-    for x in made:
+    for x in outputs:
         if x is not None:
             builder.masked.setdefault(x, mask)
 

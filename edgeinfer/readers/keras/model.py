@@ -97,8 +97,8 @@ class _Reader:
     model: ModelConfig
     weights: Weights | FreshWeights
     stem: str  # what stands before its nodes' names: '' or 'encoder/' or 'encoder_call2/'
-    made: dict[tuple[str, int], Tensors] = field(default_factory=dict)
-    given: dict[str, str | None] = field(default_factory=dict)
+    results: dict[tuple[str, int], Tensors] = field(default_factory=dict)
+    entries: dict[str, str | None] = field(default_factory=dict)
     first_calls: dict[str, int] = field(default_factory=dict)
 
     def run(self, inputs: Tensors | None, keys: tuple[str, ...] | None = None) -> Tensors:
@@ -107,7 +107,7 @@ class _Reader:
         if self.model.sequential:
             return self._run_sequence(inputs)
         if inputs is not None:
-            self.given = self._given(inputs, keys)
+            self.entries = self._entries_of(inputs, keys)
         layers = {layer.name: layer for layer in self.model.layers}
         if len(layers) != len(self.model.layers):
             raise UnsupportedLayerError("two of its layers have the same name")
@@ -126,7 +126,7 @@ class _Reader:
             for reference in self.model.outputs
         )
 
-    def _given(self, inputs: Tensors, keys: tuple[str, ...] | None) -> dict[str, str | None]:
+    def _entries_of(self, inputs: Tensors, keys: tuple[str, ...] | None) -> dict[str, str | None]:
         """What each input layer is given: by key where both sides have keys, or by the layer's
         name; else in order."""
         names, own = [reference.layer for reference in self.model.inputs], self.model.input_keys
@@ -136,13 +136,13 @@ class _Reader:
             )
         if keys is None:
             return dict(zip(names, inputs, strict=True))
-        wanted = names if own is None else list(own)
+        input_names = names if own is None else list(own)
         by_key = dict(zip(keys, inputs, strict=True))
-        if len(by_key) != len(keys) or set(by_key) != set(wanted):
+        if len(by_key) != len(keys) or set(by_key) != set(input_names):
             raise UnsupportedLayerError(
-                f"its inputs are {', '.join(wanted)}, but it is called with {', '.join(keys)}"
+                f"its inputs are {', '.join(input_names)}, but it is called with {', '.join(keys)}"
             )
-        return {name: by_key[key] for name, key in zip(names, wanted, strict=True)}
+        return {name: by_key[key] for name, key in zip(names, input_names, strict=True)}
 
     def _run_sequence(self, inputs: Tensors | None) -> Tensors:
         layers = list(self.model.layers)
@@ -186,7 +186,7 @@ class _Reader:
         pending: set[tuple[str, int]] = set()
         while todo:
             key = todo[-1]
-            if key in self.made:
+            if key in self.results:
                 todo.pop()
                 continue
             layer = layers.get(key[0])
@@ -194,7 +194,7 @@ class _Reader:
                 raise UnsupportedLayerError(f"a layer reads {key[0]!r}, which is not in the model")
             call = key[1] - self.first_calls.get(layer.name, 0)
             reads = references(_call_of(layer, call))
-            missing = [(r.layer, r.call) for r in reads if (r.layer, r.call) not in self.made]
+            missing = [(r.layer, r.call) for r in reads if (r.layer, r.call) not in self.results]
             if missing and key not in pending:
                 pending.add(key)
                 todo += missing
@@ -202,18 +202,18 @@ class _Reader:
             if missing:
                 raise UnsupportedLayerError(f"its layer {key[0]!r} reads what it makes itself")
             todo.pop()
-            self.made[key] = self._make_one(layer, call, reads)
+            self.results[key] = self._make_one(layer, call, reads)
 
     def _make_one(self, layer: LayerConfig, call: int, reads: Sequence[TensorReference]) -> Tensors:
         if layer.kind == "InputLayer":
-            if layer.name in self.given:
-                return (self.given[layer.name],)
+            if layer.name in self.entries:
+                return (self.entries[layer.name],)
             return (self._input(layer, layer.fields),)
         arguments = _call_of(layer, call)
         return self._call(layer, call, tuple(self._tensor(r) for r in reads), arguments)
 
     def _tensor(self, reference: TensorReference) -> str | None:
-        tensors = self.made.get((reference.layer, reference.call))
+        tensors = self.results.get((reference.layer, reference.call))
         if tensors == (None,):
             return None
         if tensors is None or reference.tensor >= len(tensors):
@@ -263,19 +263,19 @@ class _Reader:
             if layer.kind not in AUGMENTATIONS:
                 _refuse_training(arguments)
             refuse_masks(self.builder, layer, xs)
-            made: Tensors
+            outputs: Tensors
             if layer.kind == "TimeDistributed":
-                made = (self._call_at_each_step(layer, stem, xs, datasets),)
+                outputs = (self._call_at_each_step(layer, stem, xs, datasets),)
                 if layer_at_each_step(layer).is_model:
                     unread = ()  # its layers tell theirs
             else:
-                made = read_layer(Site(self.builder, layer, stem, xs, datasets, arguments))
-            pass_masks(self.builder, layer, xs, made)
+                outputs = read_layer(Site(self.builder, layer, stem, xs, datasets, arguments))
+            pass_masks(self.builder, layer, xs, outputs)
             if unread:
                 raise UnsupportedLayerError(
                     f"its file holds variables that are not known: {', '.join(unread)}"
                 )
-            return made
+            return outputs
         except UnsupportedLayerError as reason:
             self._offend(layer, reason)
         except UnknownInput:
@@ -308,13 +308,13 @@ class _Reader:
 
         if site.shape(site.x)[0] > MOST_STEPS:
             return repeat_for_steps(site, call)
-        found: list[str] = []
+        outputs: list[str] = []
         for number, x in enumerate(cut_into_steps(site), start=1):
-            made = call(self.builder, x, f"{stem}_step{number}")
-            if made is None:
+            output = call(self.builder, x, f"{stem}_step{number}")
+            if output is None:
                 return None
-            found.append(made)
-        return join_steps(site, found)
+            outputs.append(output)
+        return join_steps(site, outputs)
 
 
 def _first_calls(model: ModelConfig) -> tuple[dict[str, int], dict[str, int]]:
@@ -343,10 +343,10 @@ def _first_calls(model: ModelConfig) -> tuple[dict[str, int], dict[str, int]]:
 
 def _highest(read: Iterable[TensorReference]) -> dict[str, int]:
     """The highest call of each layer that is read."""
-    found: dict[str, int] = {}
+    highest: dict[str, int] = {}
     for reference in read:
-        found[reference.layer] = max(found.get(reference.layer, 0), reference.call)
-    return found
+        highest[reference.layer] = max(highest.get(reference.layer, 0), reference.call)
+    return highest
 
 
 def _call_of(layer: LayerConfig, call: int) -> Any:

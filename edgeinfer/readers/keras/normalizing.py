@@ -160,9 +160,9 @@ def masking_layer(site: Site) -> str:
         raise UnsupportedLayerError(
             f"it sets steps of {value!r} to 0; only a mask_value of 0 changes nothing"
         )
-    made = site.add(ReshapeNode(site.name(), site.x, site.shape(site.x)))
-    site.builder.masked[made] = made if len(site.shape(made)) == 2 else None
-    return made
+    marked = site.add(ReshapeNode(site.name(), site.x, site.shape(site.x)))
+    site.builder.masked[marked] = marked if len(site.shape(marked)) == 2 else None
+    return marked
 
 
 def rescaling_layer(site: Site) -> str:
@@ -232,8 +232,8 @@ def _scale(site: Site, x: str, scale: NDArray[Any], shift: NDArray[Any]) -> str:
 
 def _last_axes(site: Site) -> int:
     """How many of the last axes a layer normalizes together."""
-    given = site.fields.get("axis", -1)
-    listed = list(given) if isinstance(given, (list, tuple)) else [given]
+    axis_field = site.fields.get("axis", -1)
+    listed = list(axis_field) if isinstance(axis_field, (list, tuple)) else [axis_field]
     rank = len(site.shape(site.x))
     places = sorted(
         axis if axis < 0 else axis - rank - 1
@@ -241,7 +241,7 @@ def _last_axes(site: Site) -> int:
     )
     if not places or places != list(range(-len(places), 0)) or len(places) > rank:
         raise UnsupportedLayerError(
-            f"it normalizes the axes {given!r} of a tensor with {rank} axes; only the last ones, "
-            f"next to one another, are supported"
+            f"it normalizes the axes {axis_field!r} of a tensor with {rank} axes; only the last "
+            f"ones, next to one another, are supported"
         )
     return len(places)

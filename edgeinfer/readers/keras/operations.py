@@ -129,13 +129,13 @@ def read_operation(site: Site) -> tuple[str, ...]:
         raise UnsupportedLayerError(f"it calls {called}, {reason}")
     try:
         arguments = parse_arguments(site)
-        found = reader(site, arguments)
+        result = reader(site, arguments)
     except UnsupportedLayerError as reason:
         raise UnsupportedLayerError(f"it calls {called}: {reason}") from None
     except (ValueError, TypeError, LookupError, OverflowError):  # a file may hold anything
         raise UnsupportedLayerError(f"it calls {called} with arguments of another kind") from None
     arguments.check_rest()
-    return (found,) if isinstance(found, str) else found
+    return (result,) if isinstance(result, str) else result
 
 
 def _canonical_name(called: str) -> str:
@@ -150,8 +150,8 @@ def _canonical_name(called: str) -> str:
         return name if name in _IN_GRAPHS else called
     if (image := _IMAGES.fullmatch(called)) is not None:
         return f"image.{image[1]}"
-    found = _TENSORFLOW.fullmatch(called)
-    return _KERAS_NAMES.get(found[1], found[1]) if found else called
+    match = _TENSORFLOW.fullmatch(called)
+    return _KERAS_NAMES.get(match[1], match[1]) if match else called
 
 
 def _plain(name: str) -> Reader:
@@ -255,9 +255,9 @@ def _same(site: Site, arguments: Arguments) -> str:
 
 
 def _cast(site: Site, arguments: Arguments) -> str:
-    wanted = arguments.take(1, "dtype")
-    if wanted not in ("float32", "float64"):
-        raise UnsupportedLayerError(f"it makes numbers of the type {wanted!r}; float32 is read")
+    dtype = arguments.take(1, "dtype")
+    if dtype not in ("float32", "float64"):
+        raise UnsupportedLayerError(f"it makes numbers of the type {dtype!r}; float32 is read")
     return arguments.tensor()
 
 

@@ -131,18 +131,24 @@ def _sparse_parameters(layer: LayerConfig) -> Parameters:
 def _recurrent_parameters(layer: LayerConfig) -> Parameters:
     """Those of the cells, which are layers of their own inside."""
     try:
-        found = cells.all_cells(layer)
+        cells_found = cells.all_cells(layer)
     except UnsupportedLayerError:  # which is reported when the layer is read
         return Parameters()
-    names = tuple(name for cell in found for name in cell.names)
-    return Parameters(names, children=tuple((cell.folder, cell.names) for cell in found))
+    names = tuple(name for cell in cells_found for name in cell.names)
+    return Parameters(names, children=tuple((cell.folder, cell.names) for cell in cells_found))
 
 
 def unwrap_layer(layer: LayerConfig) -> LayerConfig:
     """The layer inside a wrapper, under the name and path that the user gave it."""
     inner = layer.fields.get("layer")
-    found = parse_layer(inner, layer.path.removesuffix(layer.name), 0)
-    return LayerConfig(class_name(found.entry), found.name, found.path, found.entry, layer.calls)
+    inner_layer = parse_layer(inner, layer.path.removesuffix(layer.name), 0)
+    return LayerConfig(
+        class_name(inner_layer.entry),
+        inner_layer.name,
+        inner_layer.path,
+        inner_layer.entry,
+        layer.calls,
+    )
 
 
 def layer_at_each_step(layer: LayerConfig) -> LayerConfig:

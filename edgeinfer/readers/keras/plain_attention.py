@@ -65,19 +65,19 @@ def _dot_scores(site: Site, query: str, key: str, scale: Floats) -> str:
     if scale != 1.0:
         name = f"{site.layer.path}_scale"
         query = site.add(AffineNode(site.name("scaled"), name, query, scale, np.zeros(())))
-    asked, known = (
+    queries, keys = (
         compose.reshape(site, x, (1, *site.shape(x)), label)
         for x, label in ((query, "query"), (key, "key"))
     )
-    return compose.multiply_rows(site, asked, known, "scores")
+    return compose.multiply_rows(site, queries, keys, "scores")
 
 
 def _added_scores(site: Site, query: str, key: str, scale: Floats, weights: Floats) -> str:
     """The sum of weights tanh(scale (query + key)) over channels: (1, places, other places)."""
     (places, dim), others = site.shape(query), site.shape(key)[0]
-    asked = compose.reshape(site, query, (places, 1, dim), "query")
-    known = compose.reshape(site, key, (1, others, dim), "key")
-    total = site.add(MergeNode(site.name("sums"), (asked, known), MergeKind.ADD))
+    queries = compose.reshape(site, query, (places, 1, dim), "query")
+    keys = compose.reshape(site, key, (1, others, dim), "key")
+    total = site.add(MergeNode(site.name("sums"), (queries, keys), MergeKind.ADD))
     if scale != 1.0:
         name = f"{site.layer.path}_scale"
         total = site.add(AffineNode(site.name("scaled"), name, total, scale, np.zeros(())))

@@ -79,8 +79,8 @@ def _divisor(site: Site, area: int) -> float | None:
     spec = quantizer(site.fields.get("average_quantizer"))
     if spec is None:
         return None
-    found = code_weights(spec, np.asarray(1.0 / area, dtype=np.float32))
-    return float(found.values.reshape(-1)[0])
+    coded = code_weights(spec, np.asarray(1.0 / area, dtype=np.float32))
+    return float(coded.values.reshape(-1)[0])
 
 
 def _add_sum(site: Site, x: str, window: Shape, strides: Shape, divisor: float) -> str:

@@ -89,13 +89,13 @@ def _from_text(text: str) -> tuple[str, Fields]:
             raise ValueError
         name = call.func.id
         values = [ast.literal_eval(argument) for argument in call.args]
-        given = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
+        settings = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise UnsupportedLayerError(f"{text!r} is not a quantizer that can be read") from None
     order = _SIGNATURES.get(name, ())
     if len(values) > len(order) and name in _SIGNATURES:
         raise UnsupportedLayerError(f"{text!r} has more arguments than {name} takes")
-    return name, Fields(dict(zip(order, values, strict=False)) | given)
+    return name, Fields(dict(zip(order, values, strict=False)) | settings)
 
 
 def quantizer(value: Any, *, of_kernel: bool = False) -> Spec | None:
@@ -103,10 +103,10 @@ def quantizer(value: Any, *, of_kernel: bool = False) -> Spec | None:
 
     of_kernel: QKeras layers give a kernel's quantizer a scale of its own where alpha is None.
     """
-    found = parse_serialised(value)
-    if found is None or found[0] in {"linear", "None", ""}:
+    parsed = parse_serialised(value)
+    if parsed is None or parsed[0] in {"linear", "None", ""}:
         return None
-    spec = spec_of(*found)
+    spec = spec_of(*parsed)
     match spec:
         case QuantizedBits(alpha=None) | QuantizedLinear(alpha=None) if of_kernel:
             return replace(spec, alpha="auto_po2", symmetric=True)

@@ -61,24 +61,24 @@ def code_weights(spec: Spec, weights: F32) -> CodedWeights:
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         match spec:
             case QuantizedBits():
-                found = _bits_auto(spec, x) if isinstance(spec.alpha, str) else _bits(spec, x)
+                coded = _bits_auto(spec, x) if isinstance(spec.alpha, str) else _bits(spec, x)
             case QuantizedLinear():
-                found = _linear(spec, x)
+                coded = _linear(spec, x)
             case Binary():
-                found = _binary(spec, x)
+                coded = _binary(spec, x)
             case Ternary():
-                found = _ternary(spec, x)
+                coded = _ternary(spec, x)
             case PowerOfTwo():
-                found = _power_of_two(spec, x)
+                coded = _power_of_two(spec, x)
             case QuantizedRelu() if not spec.negative_slope and not spec.use_sigmoid:
-                found = _relu(spec, x)
+                coded = _relu(spec, x)
             case QuantizedRelu() | QuantizedTanh() | QuantizedSigmoid() | QuantizedHardSwish():
                 raise UnsupportedLayerError("an activation's quantizer is used on its weights")
             case _:
                 assert_never(spec)
-    if not np.isfinite(found.values).all():
+    if not np.isfinite(coded.values).all():
         raise UnsupportedLayerError("its quantizer finds no finite scale for its weights")
-    return found
+    return coded
 
 
 def straight_through(spec: Spec, weights: F32, quantized: NDArray[np.float64]) -> F32:
@@ -101,8 +101,8 @@ def _scale_codes(
 
 
 def _scalar_alpha(alpha: object) -> NDArray[np.float64]:
-    given = 1.0 if alpha is None or isinstance(alpha, str) else alpha
-    return np.asarray(given, dtype=np.float32).astype(np.float64)
+    number = 1.0 if alpha is None or isinstance(alpha, str) else alpha
+    return np.asarray(number, dtype=np.float32).astype(np.float64)
 
 
 def _bits(spec: QuantizedBits, x: F32) -> CodedWeights:
@@ -286,10 +286,10 @@ def _group_mean(x: F32, auto: AutoScale) -> F32:
         reduced.append(len(split) - 1)
     mean = np.mean(x.reshape(split), axis=tuple(reduced), keepdims=True)
     shape = [size // sizes[axis] if axis in sizes else 1 for axis, size in enumerate(x.shape)]
-    found: F32 = np.reshape(mean, shape)
+    means: F32 = np.reshape(mean, shape)
     for axis, group in sizes.items():
-        found = np.repeat(found, group, axis=axis)
-    return found
+        means = np.repeat(means, group, axis=axis)
+    return means
 
 
 def _nearest_po2(scale: F32) -> F32:

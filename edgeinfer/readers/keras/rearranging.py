@@ -116,10 +116,10 @@ def read_slice(site: Site, arguments: Arguments) -> str:
 def read_reshape(site: Site, arguments: Arguments) -> str:
     """A reshape that leaves the batch as it is: -1, None or `tf.shape(x)[0]` stand for it."""
     x = arguments.tensor()
-    given = arguments.take(1, "shape", "newshape")
-    listed = given.tolist() if isinstance(given, np.ndarray) else given
+    sizes_argument = arguments.take(1, "shape", "newshape")
+    listed = sizes_argument.tolist() if isinstance(sizes_argument, np.ndarray) else sizes_argument
     if not isinstance(listed, (list, tuple)) or not listed:
-        raise UnsupportedLayerError(f"its shape is {given!r}")
+        raise UnsupportedLayerError(f"its shape is {sizes_argument!r}")
     sizes = [-1 if size is None else whole(size, "shape") for size in listed]
     total, rest = prod(site.shape(x)), sizes[1:]
     if -1 in rest and sizes[0] == -1:
@@ -132,8 +132,12 @@ def read_reshape(site: Site, arguments: Arguments) -> str:
 def read_transpose(site: Site, arguments: Arguments) -> str:
     """Axes in another order, the batch first."""
     x = arguments.tensor()
-    given = arguments.take(1, "axes", "perm")
-    order = [] if given is None else np.atleast_1d(as_constant(given)).astype(int).tolist()
+    order_argument = arguments.take(1, "axes", "perm")
+    order = (
+        []
+        if order_argument is None
+        else np.atleast_1d(as_constant(order_argument)).astype(int).tolist()
+    )
     return _permute(site, x, [axis_of(axis, len(site.shape(x))) for axis in order[1:]], order[:1])
 
 
@@ -192,10 +196,10 @@ def read_squeeze(site: Site, arguments: Arguments) -> str:
 
 def _tensors(arguments: Arguments) -> tuple[str, ...]:
     listed = arguments.take(0, "xs", "x", "values", "arrays")
-    found = tuple(each.name for each in listed or () if isinstance(each, CallTensor))
-    if not isinstance(listed, list) or len(found) != len(listed) or len(found) > MOST_PARTS:
+    tensors = tuple(each.name for each in listed or () if isinstance(each, CallTensor))
+    if not isinstance(listed, list) or len(tensors) != len(listed) or len(tensors) > MOST_PARTS:
         raise UnsupportedLayerError(f"it joins other than up to {MOST_PARTS} tensors")
-    return found
+    return tensors
 
 
 def read_concat(site: Site, arguments: Arguments) -> str:
@@ -235,8 +239,8 @@ def read_split(site: Site, arguments: Arguments) -> tuple[str, ...]:
     elif places is not None:
         bounds = [0, *listed, size]
     else:
-        known = sum(each for each in listed if each >= 0)
-        bounds = [0, *np.cumsum([each if each >= 0 else size - known for each in listed]).tolist()]
+        stated = sum(each for each in listed if each >= 0)
+        bounds = [0, *np.cumsum([each if each >= 0 else size - stated for each in listed]).tolist()]
     return _cut(site, x.name, axis, bounds)
 
 
@@ -247,14 +251,14 @@ def _cut(site: Site, x: str, axis: int, bounds: Sequence[int]) -> tuple[str, ...
         raise UnsupportedLayerError(f"it cuts an axis of {shape[axis]} at {list(bounds)}")
     if len(bounds) > MOST_PARTS + 1:
         raise UnsupportedLayerError(f"it cuts an axis into more than {MOST_PARTS} parts")
-    found: list[str] = []
+    parts: list[str] = []
     for start, stop in pairwise(bounds):
         starts, stops = [0] * len(shape), list(shape)
         starts[axis], stops[axis] = start, stop
-        name = site.name("part") if found else site.name()
+        name = site.name("part") if parts else site.name()
         node = SliceNode(name, x, tuple(starts), tuple(stops), (1,) * len(shape))
-        found.append(site.add(node))
-    return tuple(found)
+        parts.append(site.add(node))
+    return tuple(parts)
 
 
 def read_unstack(site: Site, arguments: Arguments) -> tuple[str, ...]:
@@ -276,19 +280,19 @@ def read_pad(site: Site, arguments: Arguments) -> str:
     """A constant around the tensor."""
     x = arguments.tensor()
     mode = arguments.option("mode", default="constant")
-    given = arguments.option("pad_width", "paddings")
+    pads_argument = arguments.option("pad_width", "paddings")
     value = arguments.take(1, "constant_values", default=0.0)
     if str(mode).lower() != "constant":
         raise UnsupportedLayerError(f"it pads by the mode {mode!r}; 'constant' is read")
     rank = len(site.shape(x))
     try:
-        pads = np.broadcast_to(as_constant(given), (rank + 1, 2)).astype(int).tolist()
+        pads = np.broadcast_to(as_constant(pads_argument), (rank + 1, 2)).astype(int).tolist()
     except ValueError:
-        raise UnsupportedLayerError(f"its padding is {given!r}") from None
+        raise UnsupportedLayerError(f"its padding is {pads_argument!r}") from None
     if pads[0] != [0, 0]:
         raise UnsupportedLayerError("it pads the batch")
     if min(map(min, pads)) < 0:
-        raise UnsupportedLayerError(f"its padding is {given!r}")
+        raise UnsupportedLayerError(f"its padding is {pads_argument!r}")
     number = Fields({"constant_values": value}).number("constant_values")
     sides = tuple((before, after) for before, after in pads[1:])
     return site.add(PadNode(site.name(), x, sides, number))
@@ -340,8 +344,8 @@ def read_take(site: Site, arguments: Arguments) -> str:
 def read_tile(site: Site, arguments: Arguments) -> str:
     """The whole tensor again and again along its axes."""
     x = arguments.tensor()
-    given = arguments.option("repeats", "multiples")
-    counts = np.atleast_1d(as_constant(given)).astype(int).tolist()
+    repeats = arguments.option("repeats", "multiples")
+    counts = np.atleast_1d(as_constant(repeats)).astype(int).tolist()
     shape = site.shape(x)
     counts = [1] * (len(shape) + 1 - len(counts)) + counts
     if (
@@ -349,7 +353,7 @@ def read_tile(site: Site, arguments: Arguments) -> str:
         or counts[0] != 1
         or not all(1 <= count <= MOST_PARTS for count in counts)
     ):
-        raise UnsupportedLayerError(f"it repeats a tensor {given!r} times")
+        raise UnsupportedLayerError(f"it repeats a tensor {repeats!r} times")
     for axis, count in enumerate(counts[1:]):
         if count > 1:
             last = max(counts[axis + 2 :], default=1) == 1

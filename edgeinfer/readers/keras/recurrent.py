@@ -45,8 +45,8 @@ def read_recurrent(site: Site) -> tuple[str, ...]:
         return _read_both(site)
     called = _read_call(site)
     cells = cells_of(site.layer)
-    made = _read_direction(site, site.layer, cells, "", called, called.starts)
-    return (made.y, *made.states)
+    direction = _read_direction(site, site.layer, cells, "", called, called.starts)
+    return (direction.y, *direction.states)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +80,16 @@ def _read_both(site: Site) -> tuple[str, ...]:
         raise UnsupportedLayerError(f"its merge_mode is {merge!r}, which is not known")
     forward, backward = directions_of(site.layer)
     called = _read_call(site)
-    given = called.starts
-    half = len(given) // 2
-    made = []
+    starts = called.starts
+    half = len(starts) // 2
+    directions = []
     for layer, label, part in (
-        (forward, "forward", given[:half]),
-        (backward, "backward", given[half:]),
+        (forward, "forward", starts[:half]),
+        (backward, "backward", starts[half:]),
     ):
         cells = cells_of(layer, f"{label}_", f"{label}_layer/cell")
-        made.append(_read_direction(site, layer, cells, label, called, part))
-    there, back = made
+        directions.append(_read_direction(site, layer, cells, label, called, part))
+    there, back = directions
     y = back.y
     if backward.fields.flag("return_sequences", False):
         y = r.reverse(site, y, "backward_in_order")
@@ -107,7 +107,7 @@ def _read_direction(
     cells: tuple[CellConfig, ...],
     label: str,
     called: _Call,
-    given: tuple[str, ...],
+    start_states: tuple[str, ...],
 ) -> r.RecurrenceResult:
     fields, x, mask = layer.fields, called.x, called.mask
     _refuse_options(site, fields)
@@ -122,26 +122,28 @@ def _read_direction(
         beside = tuple(r.reverse(site, each, f"{label}_mask".lstrip("_")) for each in beside)
     step = _StepSite.beside(site, label, cells[0])
     entry = step.add(InputNode(step.named("x"), shape[1:]))
-    seen = entry
+    step_mask = entry
     for each in beside:
-        seen = step.add(InputNode(step.named("seen"), site.shape(each)[1:]))
+        step_mask = step.add(InputNode(step.named("seen"), site.shape(each)[1:]))
     states: list[str] = []
     after: list[str] = []
     y = entry
     for number, cell in enumerate(cells):
         mark = "" if len(cells) == 1 else f"{number + 1}"
-        made, held = _read_cell(replace(step, cell=cell, mark=mark), y)
-        y = made.y
-        states += held
-        after += made.states
-    if given and len(given) != len(states):
+        cell_result, cell_states = _read_cell(replace(step, cell=cell, mark=mark), y)
+        y = cell_result.y
+        states += cell_states
+        after += cell_result.states
+    if start_states and len(start_states) != len(states):
         raise UnsupportedLayerError(
-            f"it is called with {len(given)} initial states and has {len(states)}"
+            f"it is called with {len(start_states)} initial states and has {len(states)}"
         )
     count = len(states)
-    keeps = fields.flag("stateful", False) and not given  # else each call begins with what is given
+    keeps = (
+        fields.flag("stateful", False) and not start_states
+    )  # else each call begins with what is given
     ports = _add_state_inputs(site, step, label, states) if keeps else ()
-    starts: tuple[str | None, ...] = tuple(given) or tuple(port for port, _ in ports)
+    starts: tuple[str | None, ...] = tuple(start_states) or tuple(port for port, _ in ports)
     starts = starts or (None,) * count
     result = r.StepResult(y, tuple(after))
     if mask is not None:
@@ -152,7 +154,7 @@ def _read_direction(
         ):  # it begins with zeros, whatever the states begin with
             states, starts = [*states, last], (*starts, None)
             result = r.StepResult(y, (*after, y))
-        result = r.mask_step(step, seen, result, states, last)
+        result = r.mask_step(step, step_mask, result, states, last)
     # the states are the body's inputs after the entries, whatever was made between them
     inputs = [node for node in step.builder.nodes if isinstance(node, InputNode)]
     rest = [node for node in step.builder.nodes if not isinstance(node, InputNode)]
@@ -216,13 +218,13 @@ def _masked_sequence(site: Site, x: str, mask: str | None) -> tuple[str, ...]:
 
 
 def _last_output(
-    step: _StepSite, made: r.StepResult, states: list[str], starts: Sequence[str | None]
+    step: _StepSite, result: r.StepResult, states: list[str], starts: Sequence[str | None]
 ) -> str:
     """The state that holds what the step before has yielded, of which the first is zeros."""
-    for after, state, start in zip(made.states, states, starts, strict=True):
-        if after == made.y and start is None:
+    for after, state, start in zip(result.states, states, starts, strict=True):
+        if after == result.y and start is None:
             return state
-    return step.add(InputNode(step.named("before"), step.shape(made.y)))
+    return step.add(InputNode(step.named("before"), step.shape(result.y)))
 
 
 def _refuse_options(site: Site, fields: Fields) -> None:
@@ -240,16 +242,18 @@ def _read_cell(site: _StepSite, x: str) -> tuple[r.StepResult, list[str]]:
     units = site.cell.fields.integer("units")
     if units < 1:
         raise UnsupportedLayerError(f"it has {units} units")
-    held = [site.add(InputNode(site.named(name), (units,))) for name in ("h", "c")[: STATES[kind]]]
+    states = [
+        site.add(InputNode(site.named(name), (units,))) for name in ("h", "c")[: STATES[kind]]
+    ]
     match kind:
         case "SimpleRNN":
-            made = r.simple_step(site, x, held[0])
+            result = r.simple_step(site, x, states[0])
         case "LSTM":
-            made = r.lstm_step(site, x, held[0], held[1], GATES)
+            result = r.lstm_step(site, x, states[0], states[1], GATES)
         case _:  # "GRU", the one left in `cells.FOLDERS`
             after = site.cell.fields.flag("reset_after", False)
-            made = r.gru_step(site, x, held[0], reset_after=after)
-    return r.StepResult(made.y, tuple(map(site.keep, made.states, held))), held
+            result = r.gru_step(site, x, states[0], reset_after=after)
+    return r.StepResult(result.y, tuple(map(site.keep, result.states, states))), states
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,8 +285,8 @@ class _StepSite:
         recurrent = part in (r.RECURRENT, r.CANDIDATE_RECURRENT)
         kernel, bias = self._weights(x, part, recurrent=recurrent)
         fields = self.cell.fields
-        wanted = fields.get("recurrent_quantizer" if recurrent else "kernel_quantizer")
-        kernel_spec = quantizer(wanted, of_kernel=True)
+        stated = fields.get("recurrent_quantizer" if recurrent else "kernel_quantizer")
+        kernel_spec = quantizer(stated, of_kernel=True)
         bias_spec = quantizer(fields.get("bias_quantizer"))
         return self._product(x, part, kernel, bias, (kernel_spec, bias_spec))
 

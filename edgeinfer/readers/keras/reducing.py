@@ -31,8 +31,8 @@ def read_min(site: Site, arguments: Arguments) -> str:
     """`keras.ops.min`, `tf.reduce_min`: the maximum of what is turned round, turned back."""
     x, axes, keep = _parse(site, arguments)
     turned = add_scale(site, x, -1.0, site.name("negative"))
-    found = add_reduction(site, turned, axes, PoolNodeKind.MAX, keep, site.name("max"))
-    return add_scale(site, found, -1.0, site.name())
+    largest = add_reduction(site, turned, axes, PoolNodeKind.MAX, keep, site.name("max"))
+    return add_scale(site, largest, -1.0, site.name())
 
 
 def _read(site: Site, arguments: Arguments, kind: PoolNodeKind) -> str:
@@ -60,8 +60,8 @@ def add_reduction(
     window = tuple(shape[axis] for axis in axes)
     if len(rest) != 1 or len(window) > 2:
         window = (prod(window),)
-        wanted = (*window, prod(shape[axis] for axis in rest))
-        x = site.add(ReshapeNode(site.name("rows"), x, wanted))
+        row_shape = (*window, prod(shape[axis] for axis in rest))
+        x = site.add(ReshapeNode(site.name("rows"), x, row_shape))
     pads = ((0, 0),) * len(window)
     pooled = (1,) * len(window) + site.shape(x)[-1:]
     if pooled == result:

@@ -55,8 +55,8 @@ def transposed_layer(site: Site, rank: int) -> str:
     x = add_zeros_between(site, x, strides)
     pads: list[tuple[int, int]] = []
     for axis, size in enumerate(sizes):
-        wanted, before = _result_size(size, reach[axis], strides[axis], padding, extra[axis])
-        after = wanted + reach[axis] - 1 - size * strides[axis] - before
+        result_size, before = _result_size(size, reach[axis], strides[axis], padding, extra[axis])
+        after = result_size + reach[axis] - 1 - size * strides[axis] - before
         pads.append((before, after))
     x = _without_last(site, x, tuple(min(after, 0) for _, after in pads))
     kernel = site.shaped("kernel", (*window, filters, channels))
@@ -95,14 +95,16 @@ def _tile(site: Site, x: str, window: Shape, filters: int) -> str:
 
 
 def _output_padding(fields: Fields, rank: int) -> tuple[int | None, ...]:
-    given = fields.get("output_padding")
-    if given is None:
+    padding_field = fields.get("output_padding")
+    if padding_field is None:
         return (None,) * rank
-    listed = list(given) if isinstance(given, (list, tuple)) else [given] * rank
-    found = tuple(Fields({"output_padding": each}).integer("output_padding") for each in listed)
-    if len(found) not in (1, rank) or min(found) < 0:
-        raise UnsupportedLayerError(f"its output_padding is {given!r}")
-    return found if len(found) == rank else found * rank
+    listed = (
+        list(padding_field) if isinstance(padding_field, (list, tuple)) else [padding_field] * rank
+    )
+    paddings = tuple(Fields({"output_padding": each}).integer("output_padding") for each in listed)
+    if len(paddings) not in (1, rank) or min(paddings) < 0:
+        raise UnsupportedLayerError(f"its output_padding is {padding_field!r}")
+    return paddings if len(paddings) == rank else paddings * rank
 
 
 def _result_size(
@@ -112,11 +114,11 @@ def _result_size(
     if padding == "valid":
         spare = max(stride - reach, 0) if extra is None else extra
         return (size - 1) * stride + reach + spare, reach - 1
-    wanted = size * stride if extra is None else (size - 1) * stride + reach % 2 + extra
-    if -(-wanted // stride) != size:
+    result_size = size * stride if extra is None else (size - 1) * stride + reach % 2 + extra
+    if -(-result_size // stride) != size:
         raise UnsupportedLayerError(f"its output_padding does not fit its strides of {stride}")
-    cut = max((size - 1) * stride + reach - wanted, 0)
-    return wanted, reach - 1 - cut // 2
+    cut = max((size - 1) * stride + reach - result_size, 0)
+    return result_size, reach - 1 - cut // 2
 
 
 def add_zeros_between(site: Site, x: str, steps: Shape) -> str:
@@ -159,25 +161,25 @@ def upsampling_layer(site: Site, rank: int) -> str:
 def resizing_layer(site: Site) -> str:
     """Resizing by whole factors."""
     fields = site.fields
-    known = ("nearest", "bilinear")
-    smooth = fields.one_of("interpolation", "bilinear", *known) == "bilinear"
+    methods = ("nearest", "bilinear")
+    smooth = fields.one_of("interpolation", "bilinear", *methods) == "bilinear"
     for option in ("crop_to_aspect_ratio", "pad_to_aspect_ratio"):
         if fields.flag(option, False):
             raise UnsupportedLayerError(f"its {option} is set")
     first = channels_first(fields)
     x = spatial_input(site, 2, first)
-    wanted = (fields.integer("height"), fields.integer("width"))
-    factors = whole_factors(site.shape(x)[:-1], wanted)
+    target_size = (fields.integer("height"), fields.integer("width"))
+    factors = whole_factors(site.shape(x)[:-1], target_size)
     return move_channels_first(site, add_enlargement(site, x, factors, smooth=smooth), first)
 
 
-def whole_factors(sizes: Shape, wanted: Shape) -> Shape:
+def whole_factors(sizes: Shape, target_size: Shape) -> Shape:
     """By how much each axis grows; Unsupported unless by a whole factor."""
-    if any(new < old or new % old for old, new in zip(sizes, wanted, strict=True)):
+    if any(new < old or new % old for old, new in zip(sizes, target_size, strict=True)):
         raise UnsupportedLayerError(
-            f"it brings an image of {sizes} to {wanted}; only whole factors are read"
+            f"it brings an image of {sizes} to {target_size}; only whole factors are read"
         )
-    return tuple(new // old for old, new in zip(sizes, wanted, strict=True))
+    return tuple(new // old for old, new in zip(sizes, target_size, strict=True))
 
 
 def add_enlargement(site: Site, x: str, factors: Shape, *, smooth: bool) -> str:
@@ -230,10 +232,10 @@ def center_crop_layer(site: Site) -> str:
     first = channels_first(fields)
     x = move_channels_last(site, spatial_input(site, 2, False), first)
     shape = site.shape(x)
-    wanted = (fields.integer("height"), fields.integer("width"))
-    if any(not 1 <= new <= old for old, new in zip(shape[:-1], wanted, strict=True)):
-        raise UnsupportedLayerError(f"it crops an image of {shape[:-1]} to {wanted}")
-    starts = [(old - new) // 2 for old, new in zip(shape[:-1], wanted, strict=True)]
-    stops = [start + new for start, new in zip(starts, wanted, strict=True)]
+    target_size = (fields.integer("height"), fields.integer("width"))
+    if any(not 1 <= new <= old for old, new in zip(shape[:-1], target_size, strict=True)):
+        raise UnsupportedLayerError(f"it crops an image of {shape[:-1]} to {target_size}")
+    starts = [(old - new) // 2 for old, new in zip(shape[:-1], target_size, strict=True)]
+    stops = [start + new for start, new in zip(starts, target_size, strict=True)]
     node = SliceNode(site.name(), x, (*starts, 0), (*stops, shape[-1]), (1, 1, 1))
     return move_channels_first(site, site.add(node), first)

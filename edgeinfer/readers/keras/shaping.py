@@ -60,9 +60,9 @@ def reshape_layer(site: Site) -> str:
     if sizes.count(-1) > 1 or any(size < -1 or size == 0 for size in sizes):
         raise UnsupportedLayerError(f"its target_shape is {target!r}")
     if -1 in sizes:
-        known = int(np.prod([size for size in sizes if size != -1], dtype=object))
+        stated_size = int(np.prod([size for size in sizes if size != -1], dtype=object))
         total = int(np.prod(site.shape(site.x), dtype=object))
-        sizes[sizes.index(-1)] = max(total // known, 1)
+        sizes[sizes.index(-1)] = max(total // stated_size, 1)
     return site.add(ReshapeNode(site.name(), site.x, tuple(sizes)))
 
 
@@ -93,10 +93,10 @@ def _margins(fields: Fields, name: str, rank: int) -> tuple[tuple[int, int], ...
     if len(value) != rank:
         raise UnsupportedLayerError(f"its {name} is {fields.get(name)!r}")
     pairs = [v if isinstance(v, (list, tuple)) else [v, v] for v in value]
-    found = tuple(tuple(whole(v, name) for v in pair) for pair in pairs)
-    if any(len(pair) != 2 or min(pair) < 0 for pair in found):
+    margins = tuple(tuple(whole(v, name) for v in pair) for pair in pairs)
+    if any(len(pair) != 2 or min(pair) < 0 for pair in margins):
         raise UnsupportedLayerError(f"its {name} is {fields.get(name)!r}")
-    return tuple((pair[0], pair[1]) for pair in found)
+    return tuple((pair[0], pair[1]) for pair in margins)
 
 
 def padding_layer(site: Site, rank: int) -> str:
@@ -172,12 +172,12 @@ def cut_into_steps(site: Site) -> tuple[str, ...]:
     steps, *rest = site.shape(site.x)
     if not rest:
         raise UnsupportedLayerError(f"its {steps} steps are single numbers; it works on tensors")
-    found: list[str] = []
+    step_inputs: list[str] = []
     for step in range(steps):
         starts, stops, ones = (step, *(0 for _ in rest)), (step + 1, *rest), (1, *(1 for _ in rest))
         cut = site.add(SliceNode(site.name(f"at{step + 1}"), site.x, starts, stops, ones))
-        found.append(site.add(ReshapeNode(site.name(f"input{step + 1}"), cut, tuple(rest))))
-    return tuple(found)
+        step_inputs.append(site.add(ReshapeNode(site.name(f"input{step + 1}"), cut, tuple(rest))))
+    return tuple(step_inputs)
 
 
 def repeat_for_steps(

@@ -74,11 +74,11 @@ def _keep_first(site: Site) -> tuple[str, ...]:
     shape = site.shape(x)
     if len(shape) != 3 or most < 1:
         raise UnsupportedLayerError(f"it keeps {most} pixels of a tensor of {shape}")
-    seen = x
+    bright = x
     if shape[-1] > 1:
         ends = (0, 0, 0), (*shape[:-1], 1), (1, 1, 1)
-        seen = site.add(SliceNode(site.name("brightness"), x, *ends))
-    mask = site.add(SitesNode(site.name("mask"), seen, float(threshold), most))
+        bright = site.add(SliceNode(site.name("brightness"), x, *ends))
+    mask = site.add(SitesNode(site.name("mask"), bright, float(threshold), most))
     return _hide(site, x, mask, site.name()), mask
 
 

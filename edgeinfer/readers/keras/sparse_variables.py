@@ -39,13 +39,13 @@ def groups_of(layer: LayerConfig) -> tuple[Group, ...]:
         return ()
     inner = conv_layer(layer)
     trained, tracked = hgq_variables.own_variables(inner)
-    found: list[Group] = [(CONV[:-1], tuple(f"{CONV}{name}" for name in (*trained, *tracked)))]
+    groups: list[Group] = [(CONV[:-1], tuple(f"{CONV}{name}" for name in (*trained, *tracked)))]
     for place, names in hgq_variables.variables_of(inner):
-        found.append((f"{CONV}{place}", tuple(f"{CONV}{name}" for name in names)))
+        groups.append((f"{CONV}{place}", tuple(f"{CONV}{name}" for name in names)))
     if layer.fields.flag("use_bias", True):
         for place, names in hgq_variables.variables_of(bias_layer(layer)):
-            found.append((f"_{place}", tuple(f"_{name}" for name in names)))
-    return tuple(found)
+            groups.append((f"_{place}", tuple(f"_{name}" for name in names)))
+    return tuple(groups)
 
 
 def conv_layer(layer: LayerConfig) -> LayerConfig:

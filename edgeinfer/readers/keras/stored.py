@@ -105,12 +105,12 @@ def _groups_in_order(source: str, root: h5py.Group, model: ModelConfig) -> dict[
     them, by their order."""
     names = {*root, *(hdf5.names_attribute(root, "layer_names") or [])}
     named = {name: root[name] for name in names if isinstance(root.get(name), h5py.Group)}
-    wanted = _names_with_weights(model)
-    if all(name in named for name in wanted):
+    layer_names = _names_with_weights(model)
+    if all(name in named for name in layer_names):
         return named
     listed = [named[n] for n in hdf5.names_attribute(root, "layer_names") or [] if n in named]
     filled = [group for group in listed if _list_datasets(source, group)]
-    return dict(zip(wanted, filled, strict=True)) if len(filled) == len(wanted) else named
+    return dict(zip(layer_names, filled, strict=True)) if len(filled) == len(layer_names) else named
 
 
 def _names_with_weights(model: ModelConfig) -> list[str]:
@@ -138,8 +138,8 @@ def _unread(parameters: Parameters, listed: Iterable[tuple[str, h5py.Dataset]]) 
     names = [name for name, _ in listed]
     if len(names) <= len(parameters.names):
         return ()
-    known = {*parameters.names, *BOOKKEEPING}
-    return tuple(name for name in names if re.sub(r"_\d+$", "", _base(name)) not in known)
+    known_names = {*parameters.names, *BOOKKEEPING}
+    return tuple(name for name in names if re.sub(r"_\d+$", "", _base(name)) not in known_names)
 
 
 def _match_by_name(
@@ -147,16 +147,16 @@ def _match_by_name(
 ) -> dict[str, h5py.Dataset]:
     """Match stored weights with parameters, by name if they bear it, else by their order."""
     pairs = list(listed)
-    found: dict[str, h5py.Dataset] = {}
+    datasets: dict[str, h5py.Dataset] = {}
     for stored, dataset in pairs:
         base = _base(stored)
         plain = re.sub(r"_\d+$", "", base)
         for name in (base, plain):
-            if name in parameters.names and name not in found:
-                found[name] = dataset
+            if name in parameters.names and name not in datasets:
+                datasets[name] = dataset
                 break
-    if len(found) == len(parameters.names) or len(pairs) != len(parameters.names):
-        return found
+    if len(datasets) == len(parameters.names) or len(pairs) != len(parameters.names):
+        return datasets
     order = (*parameters.trained, *parameters.tracked)
     return dict(zip(order, (dataset for _, dataset in pairs), strict=True))
 
@@ -180,14 +180,14 @@ class FlatWeights:
             for layer in leaves:
                 if layer.name in parts:
                     by_name.setdefault(layer.path, []).append((stored, dataset))
-        wanted = {layer.path: parameters_of(layer) for layer in leaves}
+        parameters_by_path = {layer.path: parameters_of(layer) for layer in leaves}
         if all(
             len(by_name.get(path, [])) == len(parameters.names)
-            for path, parameters in wanted.items()
+            for path, parameters in parameters_by_path.items()
         ) and len({layer.name for layer in leaves}) == len(leaves):
             return FlatWeights(by_name)
-        order = [(path, n) for path, p in wanted.items() for n in p.trained]
-        order += [(path, n) for path, p in wanted.items() for n in p.tracked]
+        order = [(path, n) for path, p in parameters_by_path.items() for n in p.trained]
+        order += [(path, n) for path, p in parameters_by_path.items() for n in p.tracked]
         if len(order) != len(listed):
             return FlatWeights(by_name)
         by_order: dict[str, list[tuple[str, h5py.Dataset]]] = {}
@@ -231,11 +231,11 @@ class NumberedWeights:
         if group is None:
             return {}
         parameters = parameters_of(layer)
-        found = dict(zip(parameters.own, _numbered_datasets(group), strict=False))
+        datasets = dict(zip(parameters.own, _numbered_datasets(group), strict=False))
         for child, names in parameters.children:
             if isinstance(group.get(child), h5py.Group):
-                found |= dict(zip(names, _numbered_datasets(group[child]), strict=False))
-        return found
+                datasets |= dict(zip(names, _numbered_datasets(group[child]), strict=False))
+        return datasets
 
     def unread(self, layer: LayerConfig) -> tuple[str, ...]:
         """Variables of a layer that are none of its parameters."""
@@ -276,14 +276,14 @@ def _groups_by_layer(container: h5py.Group, model: ModelConfig) -> dict[str, h5p
     for layer in model.layers:
         kind = layer.kind.rpartition(">")[2]
         by_class.setdefault(GROUP_STEMS.get(kind) or _snake_case(kind), []).append(layer)
-    found: dict[str, h5py.Group] = {}
+    groups_read: dict[str, h5py.Group] = {}
     for stem, layers in by_class.items():
         groups = _series(children, stem)
         if len(groups) != len(layers):  # layers without weights may have no group, or empty ones
             groups = [group for group in groups if _has_values(group)]
             layers = [layer for layer in layers if layer.is_model or parameters_of(layer).names]
-        found |= {layer.name: group for layer, group in zip(layers, groups, strict=False)}
-    return found
+        groups_read |= {layer.name: group for layer, group in zip(layers, groups, strict=False)}
+    return groups_read
 
 
 def _series(children: dict[str, h5py.Group], stem: str) -> list[h5py.Group]:
@@ -297,11 +297,11 @@ def _series(children: dict[str, h5py.Group], stem: str) -> list[h5py.Group]:
 
 
 def _has_values(group: h5py.Group) -> bool:
-    found: list[str] = []
+    datasets: list[str] = []
     group.visititems(
-        lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None
+        lambda name, item: datasets.append(name) if isinstance(item, h5py.Dataset) else None
     )
-    return bool(found)
+    return bool(datasets)
 
 
 def _snake_case(name: str) -> str:

@@ -85,9 +85,9 @@ def _as_bias(d: Drawing, view: View, addend: Floats) -> View | None:
         return None
     bias = np.broadcast_to(addend, node.kernel.shape[-1:]).copy()
     if d.quantized:
-        held = fixed_bias(bias, exact=d.stepwise)
-        bias = held.values
-        d.weights[f"{node.layer}/bias"] = held.format
+        fixed = fixed_bias(bias, exact=d.stepwise)
+        bias = fixed.values
+        d.weights[f"{node.layer}/bias"] = fixed.format
     d.nodes[view.tensor] = replace(node, bias=bias)
     return view
 

@@ -14,26 +14,26 @@ Args = tuple[Value | None, ...]
 
 def data(args: Args, place: int) -> View:
     """An input that depends on the network's input."""
-    found = args[place] if place < len(args) else None
-    if not isinstance(found, View):
+    value = args[place] if place < len(args) else None
+    if not isinstance(value, View):
         raise UnreadableModelError(f"its input {place} does not depend on any network input")
-    return found
+    return value
 
 
 def constant(args: Args, place: int, what: str) -> Const:
     """An input that must be constant."""
-    found = constant_or_none(args, place, what)
-    if found is None:
+    const = constant_or_none(args, place, what)
+    if const is None:
         raise UnreadableModelError(f"it has no {what}")
-    return found
+    return const
 
 
 def constant_or_none(args: Args, place: int, what: str) -> Const | None:
     """An optional input that must be constant."""
-    found = args[place] if place < len(args) else None
-    if isinstance(found, View):
+    value = args[place] if place < len(args) else None
+    if isinstance(value, View):
         raise UnreadableModelError(f"its {what} depend on the network's input")
-    return found
+    return value
 
 
 def epsilon_of(op: OnnxOp) -> float:
@@ -46,9 +46,9 @@ def epsilon_of(op: OnnxOp) -> float:
 
 def setting(op: OnnxOp, args: Args, key: str, place: int) -> tuple[int, ...] | None:
     """Integers that older operator sets give as an attribute, newer ones as an input."""
-    found = op.wholes(key)
-    if found is not None:
-        return found
+    values = op.wholes(key)
+    if values is not None:
+        return values
     const = constant_or_none(args, place, key)
     if const is None:
         return None
@@ -58,12 +58,12 @@ def setting(op: OnnxOp, args: Args, key: str, place: int) -> tuple[int, ...] | N
 def number(op: OnnxOp, args: Args, key: str, place: int, default: float) -> float:
     """The same for one real number; not NaN."""
     if key in op.attributes:
-        found = op.real(key, default)
+        value = op.real(key, default)
     else:
         const = constant_or_none(args, place, key)
         if const is not None and const.value.size != 1:
             raise UnreadableModelError(f"its {key} is not a single number")
-        found = default if const is None else float(const.value.reshape(-1)[0])
-    if np.isnan(found):
+        value = default if const is None else float(const.value.reshape(-1)[0])
+    if np.isnan(value):
         raise UnreadableModelError(f"its {key} is NaN")
-    return found
+    return value

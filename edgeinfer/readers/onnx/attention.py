@@ -41,26 +41,26 @@ def attention(d: Drawing, op: OnnxOp, args: Args) -> View:
     site = OperatorSite(d, d.named(op))
     flat = data(args, 0).rank == 3
     heads = _heads(op, "q_num_heads", flat)
-    asked = _by_head(d, site, data(args, 0), heads, "query")
-    size = d.shapes[asked.tensor][-1]
+    queries = _by_head(d, site, data(args, 0), heads, "query")
+    size = d.shapes[queries.tensor][-1]
     scale = op.attributes.get("scale") or 1.0 / math.sqrt(size)
-    asked = settle_scale(d, scale_view(d, op, asked, np.asarray(scale, np.float64), ZERO))
+    queries = settle_scale(d, scale_view(d, op, queries, np.asarray(scale, np.float64), ZERO))
     kept = _heads(op, "kv_num_heads", flat)
-    known, told = (
+    keys, values = (
         _by_head(d, site, data(args, place), kept, label).tensor
         for place, label in ((1, "key"), (2, "value"))
     )
-    heads, places, _ = d.shapes[asked.tensor]
-    key_heads, others, _ = d.shapes[known]
-    if heads % key_heads or d.shapes[told][:2] != (key_heads, others):
+    heads, places, _ = d.shapes[queries.tensor]
+    key_heads, others, _ = d.shapes[keys]
+    if heads % key_heads or d.shapes[values][:2] != (key_heads, others):
         raise UnreadableModelError(f"{heads} heads of queries cannot share {key_heads} of keys")
     mask, bias = _masks(d, op, site, args, (heads, places, others))
-    mixed = compose.weigh_values(site, asked.tensor, known, told, mask, bias)
+    mixed = compose.weigh_values(site, queries.tensor, keys, values, mask, bias)
     if flat:
         joined = compose.transpose(site, mixed, (1, 0, 2), "by_place")
         mixed = compose.reshape(site, joined, (places, heads * d.shapes[mixed][-1]), "joined")
     order = tuple(range(len(d.shapes[mixed])))
-    return replace(asked, tensor=mixed, order=order, exclusive=True, integer="")
+    return replace(queries, tensor=mixed, order=order, exclusive=True, integer="")
 
 
 def _heads(op: OnnxOp, key: str, flat: bool) -> int:
@@ -89,19 +89,19 @@ def _masks(
     d: Drawing, op: OnnxOp, site: OperatorSite, args: Args, shape: Shape
 ) -> tuple[str | None, str | None]:
     """What leaves elements out, and what is added to the products."""
-    given = args[MASK] if len(args) > MASK else None
+    mask_input = args[MASK] if len(args) > MASK else None
     causal = np.tri(shape[1], shape[2]) if op.whole("is_causal", 0) else np.ones(shape[1:])
-    if isinstance(given, View):
+    if isinstance(mask_input, View):
         if not causal.all():
             raise UnreadableModelError("it is causal and has a mask that depends on an input")
-        tensor = _mask_by_head(d, site, given, shape)
-        return (tensor, None) if given.integer == "bool" else (None, tensor)
+        tensor = _mask_by_head(d, site, mask_input, shape)
+        return (tensor, None) if mask_input.integer == "bool" else (None, tensor)
     bias = np.zeros(())
-    if isinstance(given, Const):
-        value = np.asarray(given.value, np.float64)
+    if isinstance(mask_input, Const):
+        value = np.asarray(mask_input.value, np.float64)
         if value.ndim == 4 and len(value) == 1:
             value = value[0]
-        if given.value.dtype == np.bool_:
+        if mask_input.value.dtype == np.bool_:
             causal = causal * value
         else:
             causal, bias = causal * (value > UNSEEN), np.where(value > UNSEEN, value, 0.0)

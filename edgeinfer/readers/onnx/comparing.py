@@ -34,15 +34,15 @@ def compare(d: Drawing, op: OnnxOp, args: Args) -> View:
     a, b = _input_of(args, 0), _input_of(args, 1)
     match op.kind:
         case "Less":  # a - b below zero
-            return _is_negative(d, op, _minus(d, op, a, b), wanted=True)
+            return _is_negative(d, op, _minus(d, op, a, b), negative=True)
         case "GreaterOrEqual":
-            return _is_negative(d, op, _minus(d, op, a, b), wanted=False)
+            return _is_negative(d, op, _minus(d, op, a, b), negative=False)
         case "Greater" if (sites := _find_sites(d, op, a, b)) is not None:
             return sites
         case "Greater":
-            return _is_negative(d, op, _minus(d, op, b, a), wanted=True)
+            return _is_negative(d, op, _minus(d, op, b, a), negative=True)
         case "LessOrEqual":
-            return _is_negative(d, op, _minus(d, op, b, a), wanted=False)
+            return _is_negative(d, op, _minus(d, op, b, a), negative=False)
         case _:  # "Equal", the last of the five
             return negate_truth(d, op, (_is_not_zero(d, op, _minus(d, op, a, b)),))
 
@@ -60,10 +60,10 @@ def _find_sites(d: Drawing, op: OnnxOp, x: Value, limit: Value) -> View | None:
 
 
 def _input_of(args: Args, place: int) -> Value:
-    found = args[place] if place < len(args) else None
-    if found is None:
+    value = args[place] if place < len(args) else None
+    if value is None:
         raise UnreadableModelError(f"it has no input {place}")
-    return found
+    return value
 
 
 def _minus(d: Drawing, op: OnnxOp, a: Value, b: Value) -> View:
@@ -76,9 +76,9 @@ def _minus(d: Drawing, op: OnnxOp, a: Value, b: Value) -> View:
     raise UnreadableModelError("it works on constants only")
 
 
-def _is_negative(d: Drawing, op: OnnxOp, x: View, *, wanted: bool) -> View:
+def _is_negative(d: Drawing, op: OnnxOp, x: View, *, negative: bool) -> View:
     sign = add_activation(d, op, x, Function.SIGN)
-    half = np.asarray(-0.5 if wanted else 0.5)
+    half = np.asarray(-0.5 if negative else 0.5)
     return replace(scale_view(d, op, sign, half, np.asarray(0.5)), integer=BOOL)
 
 
@@ -145,8 +145,8 @@ def cast(d: Drawing, op: OnnxOp, args: Args) -> Value:
     x, to = data(args, 0), op.whole("to", TensorProto.FLOAT)
     if op.kind == "CastLike":
         like = _input_of(args, 1)
-        held = np.dtype(like.integer or np.float32) if isinstance(like, View) else like.value.dtype
-        to = helper.np_dtype_to_tensor_dtype(held)
+        dtype = np.dtype(like.integer or np.float32) if isinstance(like, View) else like.value.dtype
+        to = helper.np_dtype_to_tensor_dtype(dtype)
     kind = TensorProto.DataType.Name(to)
     if to in (TensorProto.FLOAT, TensorProto.DOUBLE):
         return replace(x, integer="")

@@ -163,9 +163,9 @@ def einsum(d: Drawing, op: OnnxOp, args: Args) -> View:
         axes = [part.removeprefix(axes[0][0]) for part in axes]
     site, named = OperatorSite(d, d.named(op)), (axes[0], axes[1], axes[2])
     if isinstance(other, View):
-        found = multiply_along(site, tensors[0].tensor, tensors[1].tensor, named)
+        product = multiply_along(site, tensors[0].tensor, tensors[1].tensor, named)
     else:
         kernel = finite(other, "constant")
-        found = multiply_by_constant(site, site.name(), tensors[0].tensor, kernel, named)
-    order = tuple(range(len(d.shapes[found])))
-    return replace(tensors[0], tensor=found, order=order, exclusive=True, integer="")
+        product = multiply_by_constant(site, site.name(), tensors[0].tensor, kernel, named)
+    order = tuple(range(len(d.shapes[product])))
+    return replace(tensors[0], tensor=product, order=order, exclusive=True, integer="")

@@ -39,9 +39,9 @@ class Drawing:
         self.nodes[node.name] = node
         return node.name
 
-    def fresh(self, wanted: str) -> str:
+    def fresh(self, name: str) -> str:
         """A name like this one that is still free."""
-        return free_name(wanted, self.nodes)
+        return free_name(name, self.nodes)
 
     def named(self, op: OnnxOp) -> str:
         """A free name for what an operator makes."""

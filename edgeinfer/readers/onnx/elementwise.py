@@ -115,11 +115,11 @@ def activation(d: Drawing, op: OnnxOp, args: Args) -> View:
         case "Elu":
             return add_activation(d, op, x, Function.ELU, (op.real("alpha", 1.0),))
         case "Selu":
-            given = op.real("alpha", SELU[0]), op.real("gamma", SELU[1])
-            if np.allclose(given, SELU, rtol=1e-6):
+            alpha_gamma = op.real("alpha", SELU[0]), op.real("gamma", SELU[1])
+            if np.allclose(alpha_gamma, SELU, rtol=1e-6):
                 return add_activation(d, op, x, Function.SELU)
-            y = add_activation(d, op, x, Function.ELU, (given[0],))
-            return scale_view(d, op, y, np.asarray(given[1]), ZEROS)
+            y = add_activation(d, op, x, Function.ELU, (alpha_gamma[0],))
+            return scale_view(d, op, y, np.asarray(alpha_gamma[1]), ZEROS)
         case "Gelu":
             smooth = op.text("approximate", "none") == "tanh"
             return add_activation(d, op, x, Function.GELU_TANH if smooth else Function.GELU)
@@ -145,10 +145,10 @@ def activation(d: Drawing, op: OnnxOp, args: Args) -> View:
 
 
 def _positive(op: OnnxOp, key: str) -> float:
-    found = op.real(key, 1.0)
-    if not found > 0:
-        raise UnreadableModelError(f"its {key} is {found:g}; it must be positive")
-    return found
+    value = op.real(key, 1.0)
+    if not value > 0:
+        raise UnreadableModelError(f"its {key} is {value:g}; it must be positive")
+    return value
 
 
 def _scale_by(d: Drawing, op: OnnxOp, x: View, factor: float) -> View:

@@ -61,11 +61,11 @@ def _refuse_strangers(path: Path, model: ModelProto) -> None:
         raise ModelError(
             f"{path}: the graph declares no outputs.", hint="Export the model with its outputs."
         )
-    known = defs.onnx_opset_version()
+    newest = defs.onnx_opset_version()
     for opset in model.opset_import:
-        if opset.domain in ("", "ai.onnx") and not 1 <= opset.version <= known:
+        if opset.domain in ("", "ai.onnx") and not 1 <= opset.version <= newest:
             raise ModelError(
-                f"{path} uses operator set {opset.version}; known are 1 to {known}.",
+                f"{path} uses operator set {opset.version}; known are 1 to {newest}.",
                 hint="Export the model with opset_version=17, for instance.",
             )
 

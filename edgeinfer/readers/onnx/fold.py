@@ -71,7 +71,7 @@ def compute_operator(op: OnnxOp, arrays: list[NDArray[Any] | None]) -> list[NDAr
     from onnx import TypeProto, helper
     from onnx.reference import ReferenceEvaluator
 
-    given = {
+    arrays_by_name = {
         name: array
         for name, array in zip(op.inputs, arrays, strict=True)
         if name and array is not None
@@ -80,48 +80,48 @@ def compute_operator(op: OnnxOp, arrays: list[NDArray[Any] | None]) -> list[NDAr
     graph = helper.make_graph(
         [op.proto],
         "constants",
-        [helper.make_value_info(name, TypeProto()) for name in given],
+        [helper.make_value_info(name, TypeProto()) for name in arrays_by_name],
         [helper.make_value_info(name, TypeProto()) for name in outputs],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", op.version)])
     try:
         with np.errstate(all="ignore"):
-            found = ReferenceEvaluator(model).run(None, given)
+            computed = ReferenceEvaluator(model).run(None, arrays_by_name)
     except Exception as error:  # whatever NumPy or the reference code finds wrong with the inputs
         reason = str(error).split("\n", 1)[0][:200]
         raise UnreadableModelError(f"its constants do not fit together ({reason})") from None
-    return [np.asarray(array) for array in found]
+    return [np.asarray(array) for array in computed]
 
 
 def refuse_large(op: OnnxOp, arrays: list[NDArray[Any]]) -> None:
     """Some operators make much of little."""
     shapes = [array.shape for array in arrays]
-    wanted = 0.0
+    products = 0.0
     match op.kind:
         case "ConstantOfShape":
-            wanted = _product(arrays[0])
+            products = _product(arrays[0])
         case "Expand":
-            wanted = _product(arrays[1]) * max(arrays[0].size, 1)
+            products = _product(arrays[1]) * max(arrays[0].size, 1)
         case "Tile":
-            wanted = arrays[0].size * _product(arrays[1])
+            products = arrays[0].size * _product(arrays[1])
         case "Range":
             start, limit, delta = (float(array.reshape(-1)[0]) for array in arrays[:3])
-            wanted = abs((limit - start) / delta) if delta else math.inf
+            products = abs((limit - start) / delta) if delta else math.inf
         case "OneHot":
-            wanted = arrays[0].size * abs(float(arrays[1].reshape(-1)[0]))
+            products = arrays[0].size * abs(float(arrays[1].reshape(-1)[0]))
         case "Pad":
             widths = arrays[1].reshape(-1) if len(arrays) > 1 else np.zeros(2)
-            wanted = arrays[0].size + _product(np.abs(widths.astype(np.float64)) + 16)
+            products = arrays[0].size + _product(np.abs(widths.astype(np.float64)) + 16)
         case "MatMul" | "Gemm" | "Gather" | "GatherND" | "GatherElements":
-            wanted = float(math.prod(array.size for array in arrays[:2]))
-            wanted = wanted if wanted <= MAX_ELEMENTS else _outer(op, arrays)
+            products = float(math.prod(array.size for array in arrays[:2]))
+            products = products if products <= MAX_ELEMENTS else _outer(op, arrays)
         case _:  # the others are element-wise, or make no more than they read
             try:
-                wanted = math.prod(np.broadcast_shapes(*shapes))
+                products = math.prod(np.broadcast_shapes(*shapes))
             except ValueError:
-                wanted = sum(array.size for array in arrays)
-    if not wanted <= MAX_ELEMENTS:
-        raise UnreadableModelError(f"it would make a constant of {wanted:.1e} elements")
+                products = sum(array.size for array in arrays)
+    if not products <= MAX_ELEMENTS:
+        raise UnreadableModelError(f"it would make a constant of {products:.1e} elements")
 
 
 def _outer(op: OnnxOp, arrays: list[NDArray[Any]]) -> float:

@@ -45,19 +45,19 @@ def fixed_bias(values: Floats, *, exact: bool = False) -> GridNumbers:
     """One grid for all of it: what counts in a sum is the absolute error."""
     largest = float(np.abs(values).max(initial=0.0))
     quantizer = _quantizer(values, largest, EXACT_BITS if exact else MAX_BITS)
-    held = dequantize(quantize(values, quantizer), quantizer.type)
-    error = float(np.abs(held - values).max(initial=0.0)) / largest if largest else 0.0
-    return GridNumbers(held, WeightFormat.of(quantizer), error)
+    rounded = dequantize(quantize(values, quantizer), quantizer.type)
+    error = float(np.abs(rounded - values).max(initial=0.0)) / largest if largest else 0.0
+    return GridNumbers(rounded, WeightFormat.of(quantizer), error)
 
 
 def _grid_numbers(values: Floats, quantizers: list[Quantizer]) -> GridNumbers:
     if len(set(quantizers)) == 1:
         quantizers = quantizers[:1]
     format_ = WeightFormat.of(*quantizers)
-    held = np.ldexp(format_.raw(values).astype(np.float64), -format_.frac)
+    rounded = np.ldexp(format_.raw(values).astype(np.float64), -format_.frac)
     nonzero = np.abs(values) > 0
-    wrong = np.abs(held - values)[nonzero] / np.abs(values)[nonzero]
-    return GridNumbers(held, format_, float(wrong.max(initial=0.0)))
+    wrong = np.abs(rounded - values)[nonzero] / np.abs(values)[nonzero]
+    return GridNumbers(rounded, format_, float(wrong.max(initial=0.0)))
 
 
 def _quantizer(values: Floats, largest: float, most_bits: int = MAX_BITS) -> Quantizer:

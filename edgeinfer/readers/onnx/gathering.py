@@ -54,20 +54,21 @@ def tile(d: Drawing, op: OnnxOp, args: Args) -> View:
 def expand(d: Drawing, op: OnnxOp, args: Args) -> View:
     """Expand: axes of size 1 repeated, new ones put in front."""
     x = data(args, 0)
-    wanted = tuple(int(size) for size in constant(args, 1, "shape").value.reshape(-1))
-    if len(wanted) > x.rank:
+    target_shape = tuple(int(size) for size in constant(args, 1, "shape").value.reshape(-1))
+    if len(target_shape) > x.rank:
         if d.batch != 1:
             raise UnreadableModelError("it puts an axis before the batch")
         x = replace(
-            with_all_axes(x), order=(*(None,) * (len(wanted) - x.rank), *with_all_axes(x).order)
+            with_all_axes(x),
+            order=(*(None,) * (len(target_shape) - x.rank), *with_all_axes(x).order),
         )
     have = file_shape(d, x)
-    wanted = (*have[: len(have) - len(wanted)], *wanted)
-    if any(size not in (1, old) and old != 1 for size, old in zip(wanted, have, strict=True)):
-        raise UnreadableModelError(f"{list(have)} cannot be expanded to {list(wanted)}")
-    if d.batch == 1 and wanted and wanted[0] > 1:
+    target_shape = (*have[: len(have) - len(target_shape)], *target_shape)
+    if any(size not in (1, old) and old != 1 for size, old in zip(target_shape, have, strict=True)):
+        raise UnreadableModelError(f"{list(have)} cannot be expanded to {list(target_shape)}")
+    if d.batch == 1 and target_shape and target_shape[0] > 1:
         x = with_all_axes(x)
-    for axis, (size, old) in enumerate(zip(wanted, have, strict=True)):
+    for axis, (size, old) in enumerate(zip(target_shape, have, strict=True)):
         if old == 1 and size > 1:
             x = pick(d, op, x, axis_of(d, x, axis), [0] * size)
     return x
@@ -100,16 +101,16 @@ def pad(d: Drawing, op: OnnxOp, args: Args) -> View:
         size = sizes(d, x)[place]
         if min(before, after) < 0:
             x = cut(d, op, x, place, max(-before, 0), size - max(-after, 0))
-    grown = {
+    grown_pads = {
         place: (max(before, 0), max(after, 0))
         for place, (before, after) in places.items()
         if max(before, after) > 0
     }
     if mode == "constant":
-        return _pad_constant(d, op, x, grown, value)
-    if any(min(places[place]) < 0 for place in grown):
+        return _pad_constant(d, op, x, grown_pads, value)
+    if any(min(places[place]) < 0 for place in grown_pads):
         raise UnreadableModelError(f"mode {mode!r} with one side cut cannot be read")
-    for place, width in grown.items():
+    for place, width in grown_pads.items():
         size = sizes(d, x)[place]
         if mode == "reflect" and max(width) >= size:
             raise UnreadableModelError(f"it mirrors {max(width)} of {size} elements")
@@ -119,14 +120,14 @@ def pad(d: Drawing, op: OnnxOp, args: Args) -> View:
 
 
 def _pad_constant(
-    d: Drawing, op: OnnxOp, x: View, grown: dict[int, tuple[int, int]], value: float
+    d: Drawing, op: OnnxOp, x: View, pads: dict[int, tuple[int, int]], value: float
 ) -> View:
-    if not grown:
+    if not pads:
         return x
-    if any(x.order[place] is None for place in grown):
+    if any(x.order[place] is None for place in pads):
         x = arrange_axes(d, x)
     widths = [(0, 0)] * len(d.shapes[x.tensor])
-    for place, width in grown.items():
+    for place, width in pads.items():
         widths[graph_axis(x, place)] = width
     name = d.add(PadNode(d.named(op), x.tensor, tuple(widths), value))
     return replace(x, tensor=name, exclusive=True)
@@ -157,8 +158,8 @@ def _apply(op: OnnxOp, args: Args, values: NDArray[Any]) -> NDArray[Any]:
     """The operator's first result on other values of its first input."""
     rest = []
     for place in range(1, len(args)):
-        given = constant_or_none(args, place, f"input {place}")
-        rest.append(None if given is None else given.value)
+        const = constant_or_none(args, place, f"input {place}")
+        rest.append(None if const is None else const.value)
     refuse_large(op, [values, *(array for array in rest if array is not None)])
     return compute_operator(op, [values, *rest])[0]
 

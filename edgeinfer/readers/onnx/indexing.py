@@ -158,17 +158,19 @@ def arg_extreme(d: Drawing, op: OnnxOp, args: Args) -> View:
     site = OperatorSite(d, d.named(op))
     smallest, last = op.kind == "ArgMin", bool(op.whole("select_last_index", 0))
     tensor = compose_indexing.rank_elements(site, x.tensor, axis, 1, smallest=smallest, last=last)
-    found = replace(_view_of(d, tensor, x), integer="int64")
+    places = replace(_view_of(d, tensor, x), integer="int64")
     if op.whole("keepdims", 1):
-        return found
-    return replace(found, order=(*found.order[:axis], *found.order[axis + 1 :]))
+        return places
+    return replace(places, order=(*places.order[:axis], *places.order[axis + 1 :]))
 
 
 def top(d: Drawing, op: OnnxOp, args: Args) -> list[View]:
     """TopK: the largest, or smallest, elements along an axis, and where they are."""
     x, axis = _along(d, data(args, 0), op.whole("axis", -1))
-    held = op.whole("k", 0)
-    count = held if op.version < TENSOR_K else int(constant(args, 1, "K").value.reshape(-1)[0])
+    whole_count = op.whole("k", 0)
+    count = (
+        whole_count if op.version < TENSOR_K else int(constant(args, 1, "K").value.reshape(-1)[0])
+    )
     if not 1 <= count <= sizes(d, x)[axis]:
         raise UnreadableModelError(f"K is {count} for {sizes(d, x)[axis]} elements")
     site = OperatorSite(d, d.named(op))

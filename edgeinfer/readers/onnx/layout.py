@@ -151,15 +151,15 @@ def arrange_axes(d: Drawing, view: View, axes: tuple[int, ...] | None = None) ->
     """A view whose Graph tensor has exactly these axes (indices into `order`), in this order."""
     view = unfold_view(d, view)
     axes = tuple(range(len(view.order))) if axes is None else axes
-    wanted = [view.order[axis] for axis in axes]
+    axis_order = [view.order[axis] for axis in axes]
     shape = d.shapes[view.tensor]
-    if wanted == list(range(len(shape))):
+    if axis_order == list(range(len(shape))):
         return view
     if view.scale.ndim or view.shift.ndim:
         view = settle_scale(d, view)
-    kept = [axis for axis in wanted if axis is not None]
+    kept = [axis for axis in axis_order if axis is not None]
     order = (*kept, *(axis for axis in range(len(shape)) if axis not in kept))
-    target = tuple(1 if axis is None else shape[axis] for axis in wanted)
+    target = tuple(1 if axis is None else shape[axis] for axis in axis_order)
     tensor = arranged_tensor(d, view.tensor, order, target)
     places: list[int | None] = [0] * len(axes)
     for place, axis in enumerate(axes):
@@ -179,13 +179,13 @@ def write_affine(d: Drawing, view: View) -> View:
     return replace(view, tensor=tensor, scale=ONE, shift=ZERO, label="")
 
 
-def write_constant(d: Drawing, wanted: str, values: Floats) -> str:
+def write_constant(d: Drawing, name_wanted: str, values: Floats) -> str:
     """A constant as a node; its tensor's name."""
-    name = d.fresh(wanted)
+    name = d.fresh(name_wanted)
     if d.quantized:
-        held = fixed_bias(values, exact=d.stepwise)
-        values = held.values
-        d.weights[f"{name}/value"] = held.format
+        fixed = fixed_bias(values, exact=d.stepwise)
+        values = fixed.values
+        d.weights[f"{name}/value"] = fixed.format
     return d.add(ConstantNode(name, values))
 
 

@@ -30,29 +30,29 @@ from edgeinfer.readers.onnx.ops import OnnxOp, UnreadableModelError
 def reshape(d: Drawing, op: OnnxOp, args: Args) -> View:
     """Reshape to a shape that is known."""
     x = data(args, 0)
-    wanted = setting(op, args, "shape", 1)
-    if wanted is None:
+    target_shape = setting(op, args, "shape", 1)
+    if target_shape is None:
         raise UnreadableModelError("it has no shape to go to")
     have = file_shape(d, x)
-    if wanted[:1] == (1,) and have[:1] == (d.batch,):
+    if target_shape[:1] == (1,) and have[:1] == (d.batch,):
         have = (1, *have[1:])  # a batch of one, written down although the batch is open
-    return reshape_view(d, x, _target(have, wanted, zero_copies=not op.whole("allowzero", 0)))
+    return reshape_view(d, x, _target(have, target_shape, zero_copies=not op.whole("allowzero", 0)))
 
 
-def _target(have: Shape, wanted: Shape, *, zero_copies: bool) -> Shape:
-    sizes_ = list(wanted)
+def _target(have: Shape, target_shape: Shape, *, zero_copies: bool) -> Shape:
+    sizes_ = list(target_shape)
     for place, size in enumerate(sizes_):
         if size == 0 and zero_copies:
             if place >= len(have):
-                raise UnreadableModelError(f"{list(wanted)} copies an axis that is not there")
+                raise UnreadableModelError(f"{list(target_shape)} copies an axis that is not there")
             sizes_[place] = have[place]
     if sizes_.count(-1) > 1 or min(sizes_, default=1) < -1:
-        raise UnreadableModelError(f"{list(wanted)} is not a shape")
+        raise UnreadableModelError(f"{list(target_shape)} is not a shape")
     if -1 in sizes_:
-        known = math.prod(size for size in sizes_ if size != -1)
-        if known == 0 or math.prod(have) % known:
-            raise UnreadableModelError(f"{list(have)} cannot be reshaped to {list(wanted)}")
-        sizes_[sizes_.index(-1)] = math.prod(have) // known
+        stated = math.prod(size for size in sizes_ if size != -1)
+        if stated == 0 or math.prod(have) % stated:
+            raise UnreadableModelError(f"{list(have)} cannot be reshaped to {list(target_shape)}")
+        sizes_[sizes_.index(-1)] = math.prod(have) // stated
     return tuple(sizes_)
 
 
@@ -141,11 +141,11 @@ def squeeze(d: Drawing, op: OnnxOp, args: Args) -> View:
     """Squeeze axes of size 1."""
     x = data(args, 0)
     shape = file_shape(d, x)
-    given = setting(op, args, "axes", 1)
-    if given is None:
+    axis_list = setting(op, args, "axes", 1)
+    if axis_list is None:
         axes = {place for place, size in enumerate(shape) if size == 1}
     else:
-        axes = {axis % len(shape) for axis in given}
+        axes = {axis % len(shape) for axis in axis_list}
     if any(shape[axis] != 1 for axis in axes):
         raise UnreadableModelError(f"it squeezes axes of {list(shape)} that are not of size 1")
     return reshape_view(d, x, tuple(s for place, s in enumerate(shape) if place not in axes))
@@ -154,10 +154,10 @@ def squeeze(d: Drawing, op: OnnxOp, args: Args) -> View:
 def unsqueeze(d: Drawing, op: OnnxOp, args: Args) -> View:
     """Unsqueeze: new axes of size 1."""
     x = data(args, 0)
-    given = setting(op, args, "axes", 1) or ()
+    axes = setting(op, args, "axes", 1) or ()
     shape = list(file_shape(d, x))
-    rank = len(shape) + len(given)
-    for axis in sorted(axis % rank for axis in given):
+    rank = len(shape) + len(axes)
+    for axis in sorted(axis % rank for axis in axes):
         shape.insert(axis, 1)
     if d.batch != 1 and shape[:1] == [1]:
         raise UnreadableModelError("it puts an axis before the batch")
@@ -261,10 +261,10 @@ def gather(d: Drawing, op: OnnxOp, args: Args) -> View:
     index = axis_of(d, x, op.whole("axis", 0))
     indices = constant(args, 1, "indices").value
     size = sizes(d, x)[index]
-    wanted = [int(value) for value in indices.reshape(-1)]
-    if not wanted or not all(-size <= value < size for value in wanted):
-        raise UnreadableModelError(f"its indices {wanted[:8]} are not those of {size} entries")
-    part = pick(d, op, x, index, [value % size for value in wanted])
+    rows_wanted = [int(value) for value in indices.reshape(-1)]
+    if not rows_wanted or not all(-size <= value < size for value in rows_wanted):
+        raise UnreadableModelError(f"its indices {rows_wanted[:8]} are not those of {size} entries")
+    part = pick(d, op, x, index, [value % size for value in rows_wanted])
     if indices.ndim == 1:
         return part
     shape, place = file_shape(d, part), index + (0 if part.merged else 1)

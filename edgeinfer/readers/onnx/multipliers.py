@@ -31,14 +31,14 @@ def move_scales_up(nodes: list[Node], fixed: Container[str]) -> list[Node]:
     fixed: tensors that must stay what they are (quantized ones and outputs).
     """
     readers = Counter(x for node in nodes for x in inputs_of(node))
-    made: dict[str, Node] = {}
+    moved_nodes: dict[str, Node] = {}
     renamed: dict[str, str] = {}
     for node in nodes:
         current = rewire_node(node, renamed)
         if isinstance(current, AffineNode) and current.name not in fixed:
-            target = _target(current, made, readers, fixed)
+            target = _target(current, moved_nodes, readers, fixed)
             if target is not None:
-                made[target.name] = replace(
+                moved_nodes[target.name] = replace(
                     target,
                     scale=target.scale * current.scale,
                     shift=target.shift * current.scale + current.shift,
@@ -46,22 +46,25 @@ def move_scales_up(nodes: list[Node], fixed: Container[str]) -> list[Node]:
                 renamed[node.name] = current.x
                 readers[current.x] = readers[node.name]
                 continue
-        made[current.name] = current
-    return list(made.values())
+        moved_nodes[current.name] = current
+    return list(moved_nodes.values())
 
 
 def _target(
-    node: AffineNode, made: Mapping[str, Node], readers: Mapping[str, int], fixed: Container[str]
+    node: AffineNode,
+    moved_nodes: Mapping[str, Node],
+    readers: Mapping[str, int],
+    fixed: Container[str],
 ) -> AffineNode | None:
     """The Affine node that can take over what this one does."""
-    before, between = made[node.x], 0
+    before, between = moved_nodes[node.x], 0
     while not isinstance(before, AffineNode):
         passes = (isinstance(before, ActivationNode) and before.function in _HOMOGENEOUS) or (
             isinstance(before, PoolNode) and before.kind is PoolNodeKind.MAX
         )
         if not passes or readers[before.name] != 1 or before.name in fixed:
             return None
-        before, between = made[inputs_of(before)[0]], between + 1
+        before, between = moved_nodes[inputs_of(before)[0]], between + 1
     if readers[before.name] != 1 or before.name in fixed:
         return None
     if between and (_bulky(node.scale) or (node.scale <= 0).any() or (node.shift != 0).any()):
@@ -89,10 +92,10 @@ def on_grids(
         done.append(replace(node, scale=scale.values, shift=shift.values))
         formats[f"{node.layer}/scale"] = scale.format
         formats[f"{node.layer}/shift"] = shift.format
-        for what, held in (("multiplier", scale), ("addend", shift)):
-            if held.error:
+        for what, fixed in (("multiplier", scale), ("addend", shift)):
+            if fixed.error:
                 findings.append(
-                    f"{node.name}: its {what} is held in {held.format.bits} bits, "
-                    f"with a relative error of at most {held.error:.1e}."
+                    f"{node.name}: its {what} is held in {fixed.format.bits} bits, "
+                    f"with a relative error of at most {fixed.error:.1e}."
                 )
     return done, formats, findings

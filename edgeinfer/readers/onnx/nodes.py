@@ -151,10 +151,10 @@ def why_unknown(op: OnnxOp) -> str | None:
         return "it contains a graph of its own; export the model without control flow"
     if op.domain not in DOMAINS:
         return f"the domain {op.domain!r} is unknown"
-    known = set(DOMAINS[op.domain])
+    known_ops = set(DOMAINS[op.domain])
     if op.domain in MAIN_DOMAINS:
-        known |= FOLDABLE | _MEASURES
-    if op.kind in known:
+        known_ops |= FOLDABLE | _MEASURES
+    if op.kind in known_ops:
         return None
     return REASONS.get(op.kind, "no such operator can be read")
 
@@ -176,8 +176,8 @@ def read_op(d: Drawing, op: OnnxOp, args: Args) -> list[Value]:
             return list(fold_operator(op, constants))
     if reader is None:
         raise UnreadableModelError(NO_READER)
-    found = reader(d, op, args)
-    return list(found) if isinstance(found, list) else [found]
+    result = reader(d, op, args)
+    return list(result) if isinstance(result, list) else [result]
 
 
 def _refuse_few(op: OnnxOp) -> None:

@@ -39,9 +39,9 @@ class OnnxOp:
     @property
     def place(self) -> str:
         """Where it is, for messages."""
-        made = ", ".join(repr(output) for output in self.outputs if output)
+        made_tensors = ", ".join(repr(output) for output in self.outputs if output)
         called = f"node {self.name!r}" if self.name else "an unnamed node"
-        return f"{called} making {made}"
+        return f"{called} making {made_tensors}"
 
     @property
     def label(self) -> str:
@@ -100,10 +100,10 @@ def source_of(model: ModelProto, path: Path) -> OnnxSource:
     ops = [_op(node, opsets, path) for node in graph.node]
     makers = _makers(ops, {*stored, *(entry.name for entry in entries)}, path)
     live = _live(ops, makers, outputs)
-    known = {*makers, *stored, *(entry.name for entry in entries)}
+    known_names = {*makers, *stored, *(entry.name for entry in entries)}
     if graph.sparse_initializer:
         raise ModelError(f"{path} has sparse weights.", hint="Export the model with dense ones.")
-    _refuse_missing(path, live, outputs, known)
+    _refuse_missing(path, live, outputs, known_names)
     ordered = _sort_ops(live, path)
     used = {name for op in ordered for name in op.inputs} | set(outputs)
     return OnnxSource(
@@ -187,11 +187,11 @@ def _attribute(attribute: AttributeProto) -> Any:
         return None
 
 
-def _makers(ops: list[OnnxOp], given: set[str], path: Path) -> dict[str, int]:
+def _makers(ops: list[OnnxOp], entries: set[str], path: Path) -> dict[str, int]:
     makers: dict[str, int] = {}
     for index, op in enumerate(ops):
         for output in op.outputs:
-            if output and (output in makers or output in given):
+            if output and (output in makers or output in entries):
                 raise ModelError(
                     f"{path}: {op.place} ({op.label}) makes {output!r} a second time.",
                     hint="Every tensor of an ONNX graph is made once; export the model again.",
@@ -203,31 +203,31 @@ def _makers(ops: list[OnnxOp], given: set[str], path: Path) -> dict[str, int]:
 
 def _live(ops: list[OnnxOp], makers: dict[str, int], outputs: tuple[str, ...]) -> list[OnnxOp]:
     """The operators on which an output depends."""
-    seen: set[int] = set()
+    indices: set[int] = set()
     waiting = [makers[output] for output in outputs if output in makers]
     while waiting:
         index = waiting.pop()
-        if index not in seen:
-            seen.add(index)
+        if index not in indices:
+            indices.add(index)
             waiting.extend(makers[name] for name in ops[index].inputs if name in makers)
-    return [ops[index] for index in sorted(seen)]
+    return [ops[index] for index in sorted(indices)]
 
 
 def _refuse_missing(
-    path: Path, live: list[OnnxOp], outputs: tuple[str, ...], known: set[str]
+    path: Path, live: list[OnnxOp], outputs: tuple[str, ...], known_names: set[str]
 ) -> None:
     for op in live:
         for name in op.inputs:
-            if name and name not in known:
+            if name and name not in known_names:
                 raise ModelError(
                     f"{path}: {op.place} ({op.label}) reads {name!r}, which nothing makes.",
-                    hint=did_you_mean(name, known) or "Export the model again.",
+                    hint=did_you_mean(name, known_names) or "Export the model again.",
                 )
     for name in outputs:
-        if name not in known:
+        if name not in known_names:
             raise ModelError(
                 f"{path}: nothing makes the output {name!r}.",
-                hint=did_you_mean(name, known) or "Export the model again.",
+                hint=did_you_mean(name, known_names) or "Export the model again.",
             )
 
 

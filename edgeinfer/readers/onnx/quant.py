@@ -84,9 +84,9 @@ def trunc(d: Drawing, op: OnnxOp, args: Args) -> Value:
     whole = _quantize_value(d, op, args[0], first)
     if isinstance(whole, Const):
         raise UnreadableModelError("it truncates a constant")
-    held = _in_units(d, whole, step, zero)
+    tensor = _in_units(d, whole, step, zero)
     cut = _quantize_value(
-        d, op, held, QuantizationSteps(np.asarray(unit), np.zeros(()), low, high, mode)
+        d, op, tensor, QuantizationSteps(np.asarray(unit), np.zeros(()), low, high, mode)
     )
     if isinstance(cut, Const):
         raise UnreadableModelError("it truncates a constant")
@@ -101,16 +101,16 @@ def quantize_linear(d: Drawing, op: OnnxOp, args: Args) -> Value:
     rank = x.rank if isinstance(x, View) else np.ndim(constant(args, 0, "input").value)
     step, zero = _along(step, op, rank), _along(zero, op, rank)
     if isinstance(x, Const):
-        given = np.asarray(x.value)
-        own = step.astype(given.dtype)
+        array = np.asarray(x.value)
+        own = step.astype(array.dtype)
         if not own.all():
-            raise UnreadableModelError(f"its scale is zero in the {given.dtype} of what it divides")
-        values = np.round(given / own) + zero
+            raise UnreadableModelError(f"its scale is zero in the {array.dtype} of what it divides")
+        values = np.round(array / own) + zero
         return Const(np.clip(values, low, high).astype(np.int64))
     if (zero != zero.reshape(-1)[0]).any():
         raise UnreadableModelError("its zero point varies")
-    found = _quantize_value(d, op, x, QuantizationSteps(step, zero, low, high, rounds_first=True))
-    return _in_units(d, found, step, zero) if isinstance(found, View) else found
+    view = _quantize_value(d, op, x, QuantizationSteps(step, zero, low, high, rounds_first=True))
+    return _in_units(d, view, step, zero) if isinstance(view, View) else view
 
 
 def dequantize_linear(d: Drawing, op: OnnxOp, args: Args) -> Value:
@@ -130,13 +130,13 @@ def dequantize_linear(d: Drawing, op: OnnxOp, args: Args) -> Value:
     return const_of(whole, step, low - int(zero.max()), high - int(zero.min()))
 
 
-def _in_units(d: Drawing, found: View, step: NDArray[Any], zero: NDArray[Any]) -> View:
+def _in_units(d: Drawing, view: View, step: NDArray[Any], zero: NDArray[Any]) -> View:
     """q itself, of a tensor that is step x (q - zero)."""
-    unit, offset = local(d, found, step), local(d, found, zero)
+    unit, offset = local(d, view, step), local(d, view, zero)
     if unit is None or offset is None:
         raise UnreadableModelError("its scale does not fit its input")
-    shift = np.round(found.shift / unit + offset, 9)
-    return replace(found, scale=shrink_array(found.scale / unit), shift=shrink_array(shift))
+    shift = np.round(view.shift / unit + offset, 9)
+    return replace(view, scale=shrink_array(view.scale / unit), shift=shrink_array(shift))
 
 
 def _quantize_value(d: Drawing, op: OnnxOp, x: Value | None, steps: QuantizationSteps) -> Value:

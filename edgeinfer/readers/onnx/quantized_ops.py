@@ -56,8 +56,8 @@ def integer_product(multiply: Callable[[Drawing, OnnxOp, Args], View]) -> Callab
         x, weights = data(args, 0), constant(args, 1, "weights").value
         zeros: list[np.ndarray[tuple[int, ...], np.dtype[np.float64]]] = []
         for place in (2, 3):
-            given = constant_or_none(args, place, "zero point")
-            zeros.append(np.zeros(()) if given is None else given.value.astype(np.float64))
+            const = constant_or_none(args, place, "zero point")
+            zeros.append(np.zeros(()) if const is None else const.value.astype(np.float64))
         if zeros[0].size != 1:
             raise UnreadableModelError("its zero point varies from row to row")
         if op.kind == "ConvInteger" and zeros[1].size > 1:

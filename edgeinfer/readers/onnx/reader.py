@@ -85,8 +85,8 @@ def _transposes(d: Drawing) -> int:
 def _draw_graph(source: OnnxSource, turned: frozenset[str]) -> tuple[Drawing, tuple[str, ...]]:
     """The graph drawn, the inputs in `turned` channels last."""
     d = _drawing(source, _batch(source))
-    known = {e.name: _input(d, source, e, turned=e.name in turned) for e in source.inputs}
-    values = _read_all(d, source, known)
+    input_values = {e.name: _input(d, source, e, turned=e.name in turned) for e in source.inputs}
+    values = _read_all(d, source, input_values)
     outputs: list[str] = []
     for name in source.outputs:
         outputs.append(_output(d, source, name, values[name], outputs))
@@ -97,8 +97,10 @@ def _draw_sample(source: OnnxSource, batch_axis: int | None) -> tuple[Drawing, t
     """The graph drawn for one sample, in the file's own order of axes. A batch elsewhere than in
     front is an axis of size 1."""
     d = _drawing(source, 1)
-    known = {entry.name: _whole_input(d, source, entry, batch_axis) for entry in source.inputs}
-    values = _read_all(d, source, known)
+    input_values = {
+        entry.name: _whole_input(d, source, entry, batch_axis) for entry in source.inputs
+    }
+    values = _read_all(d, source, input_values)
     outputs: list[str] = []
     for name in source.outputs:
         value = values[name]
@@ -131,28 +133,28 @@ def _drawing(source: OnnxSource, batch: int) -> Drawing:
 
 def _read_all(d: Drawing, source: OnnxSource, inputs: dict[str, View]) -> dict[str, Value]:
     """Every operator read; all that cannot be are one error."""
-    known: dict[str, Value] = {name: Const(value) for name, value in source.constants.items()}
-    known |= inputs
+    values: dict[str, Value] = {name: Const(value) for name, value in source.constants.items()}
+    values |= inputs
     offences: list[Offence] = []
     for op in source.ops:
-        reason = why_unknown(op) or _read(d, source, op, known)
+        reason = why_unknown(op) or _read(d, source, op, values)
         if reason:
             offences.append(Offence(op.place, op.label, reason))
     if offences:
         raise UnsupportedModelError(source.path, offences)
-    return known
+    return values
 
 
-def _read(d: Drawing, source: OnnxSource, op: OnnxOp, known: dict[str, Value]) -> str:
-    """Read one operator into `known`; why that failed, if it did."""
-    if any(name and name not in known for name in op.inputs):
+def _read(d: Drawing, source: OnnxSource, op: OnnxOp, values: dict[str, Value]) -> str:
+    """Read one operator into `values`; why that failed, if it did."""
+    if any(name and name not in values for name in op.inputs):
         return "" if reads_tensors(op) else NO_READER  # what makes its input was reported
     if d.stepwise and op.kind != "Add":  # which may complete a multiplier
-        _settle(d, op, known)
+        _settle(d, op, values)
     if op.kind in GATES:  # which make only what is asked for
         read = tuple(name if source.readers[name] else "" for name in op.outputs)
         op = replace(op, outputs=read)
-    args = tuple(_given_value(source, name, known) for name in op.inputs)
+    args = tuple(_given_value(source, name, values) for name in op.inputs)
     try:
         results = read_op(d, op, args)
     except UnreadableModelError as error:
@@ -163,25 +165,25 @@ def _read(d: Drawing, source: OnnxSource, op: OnnxOp, known: dict[str, Value]) -
         results = [
             arrange_axes(d, value) if isinstance(value, View) else value for value in results
         ]
-    known.update({name: value for name, value in zip(op.outputs, results, strict=False) if name})
-    if missing := [name for name in op.outputs if name and name not in known]:
+    values.update({name: value for name, value in zip(op.outputs, results, strict=False) if name})
+    if missing := [name for name in op.outputs if name and name not in values]:
         unread = [name for name in missing if source.readers[name]]
         return f"its output {unread[0]!r} cannot be read" if unread else ""
     return ""
 
 
-def _settle(d: Drawing, op: OnnxOp, known: dict[str, Value]) -> None:
+def _settle(d: Drawing, op: OnnxOp, values: dict[str, Value]) -> None:
     """What its inputs owe becomes nodes, for all that read them."""
     for name in op.inputs:
-        value = known.get(name)
+        value = values.get(name)
         if isinstance(value, View) and not value.plain:
-            known[name] = settle_scale(d, value)
+            values[name] = settle_scale(d, value)
 
 
-def _given_value(source: OnnxSource, name: str, known: dict[str, Value]) -> Value | None:
+def _given_value(source: OnnxSource, name: str, values: dict[str, Value]) -> Value | None:
     if not name:
         return None
-    value = known[name]
+    value = values[name]
     if isinstance(value, View):
         return replace(value, exclusive=value.exclusive and source.readers[name] == 1)
     return value
@@ -317,20 +319,20 @@ def _output(
         ) from None
 
 
-def _order_output(d: Drawing, wanted: str, value: View, others: list[str], *, whole: bool) -> str:
-    view = unfold_view(d, settle_scale(d, replace(value, label=wanted)))
+def _order_output(d: Drawing, name: str, value: View, others: list[str], *, whole: bool) -> str:
+    view = unfold_view(d, settle_scale(d, replace(value, label=name)))
     rank = len(view.order)
     if rank > 1 and not view.merged and not whole and _lies_channels_last(d, view):
         view = arrange_axes(d, view, (*range(1, rank), 0))
         shape = d.shapes[view.tensor]
         d.findings.append(
-            f"The output {wanted!r} is {(shape[-1], *shape[:-1])} in the file, channels first; "
+            f"The output {name!r} is {(shape[-1], *shape[:-1])} in the file, channels first; "
             f"here it is {shape}, channels last."
         )
     else:
         view = arrange_axes(d, view)
     if isinstance(d.nodes[view.tensor], InputNode) or view.tensor in others:
-        return d.add(ActivationNode(d.fresh(wanted), view.tensor, Function.LINEAR))
+        return d.add(ActivationNode(d.fresh(name), view.tensor, Function.LINEAR))
     return view.tensor
 
 

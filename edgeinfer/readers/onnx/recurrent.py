@@ -101,13 +101,13 @@ def read_recurrent(d: Drawing, op: OnnxOp, args: Args) -> list[View]:
     name = clean(op.name or next(filter(None, op.outputs)), op.kind)
     entry = () if rows == 1 else (rows,)
     whole = d.shapes[x.tensor]
-    wanted = (steps, *entry, whole[-1])
-    tensor = x.tensor if whole == wanted else d.add(
-        ReshapeNode(d.fresh(f"{name}_steps"), x.tensor, wanted)
+    result_shape = (steps, *entry, whole[-1])
+    tensor = x.tensor if whole == result_shape else d.add(
+        ReshapeNode(d.fresh(f"{name}_steps"), x.tensor, result_shape)
     )  # fmt: skip
     if length < steps:
         tensor = _first_steps(d, name, tensor, length)
-    made: list[r.RecurrenceResult] = []
+    runs: list[r.RecurrenceResult] = []
     for place, backwards in enumerate(ways[direction]):
         label = "" if len(ways[direction]) == 1 else ("backward" if backwards else "forward")
         starts = [_start(d, name, args, at, place, rows, units, first) for at, _ in ZERO_STATE]
@@ -117,10 +117,10 @@ def read_recurrent(d: Drawing, op: OnnxOp, args: Args) -> list[View]:
         ran = _run(d, name, label, tensor, recurrence, op, backwards=backwards)
         if length < steps and op.outputs[0]:
             ran = replace(ran, y=_zeros_behind(d, name, ran.y, steps - length))
-        made.append(ran)
-    results = [_join_ways(d, name, [one.y for one in made], units, rows, first, stacked=True)]
+        runs.append(ran)
+    results = [_join_ways(d, name, [one.y for one in runs], units, rows, first, stacked=True)]
     for state in range(2 if op.kind == "LSTM" else 1):
-        tensors = [one.states[state] if one.states else one.y for one in made]
+        tensors = [one.states[state] if one.states else one.y for one in runs]
         label = f"{name}_{'hc'[state]}"
         results.append(_join_ways(d, label, tensors, units, rows, first, stacked=False))
     return results
@@ -140,8 +140,12 @@ def _refuse_options(op: OnnxOp, args: Args) -> None:
 
 def _length(args: Args, steps: int) -> int:
     """The steps that are run, of those that the input has."""
-    given = constant_or_none(args, 4, "sequence_lens")
-    lengths = {steps} if given is None else {int(length) for length in given.value.reshape(-1)}
+    length_const = constant_or_none(args, 4, "sequence_lens")
+    lengths = (
+        {steps}
+        if length_const is None
+        else {int(length) for length in length_const.value.reshape(-1)}
+    )
     if len(lengths) != 1 or not 1 <= min(lengths) <= steps:
         raise UnreadableModelError(
             f"its sequence_lens are {sorted(lengths)}, and its input has {steps} steps; sequences "
@@ -189,41 +193,41 @@ def _functions_of(op: OnnxOp, ways: int) -> Iterator[tuple[GateFunction, ...]]:
     alphas, betas = (
         list(op.attributes.get(key) or ()) for key in ("activation_alpha", "activation_beta")
     )
-    known = {name.lower(): name for name in (*PLAIN, *SHAPED)}
-    found: list[GateFunction] = []
+    function_names = {name.lower(): name for name in (*PLAIN, *SHAPED)}
+    functions: list[GateFunction] = []
     for name in names:
-        kind = known.get(name.lower())
+        kind = function_names.get(name.lower())
         if kind is None:
             raise UnreadableModelError(f"its activation {name!r} is not known")
         if kind in PLAIN:
-            found.append(GateFunction(kind))
+            functions.append(GateFunction(kind))
             continue
         alpha, beta = SHAPED[kind]
         alpha = alphas.pop(0) if alphas else alpha
         if beta is not None and betas:
             beta = betas.pop(0)
-        found.append(GateFunction(kind, float(alpha), float(beta or 0.0)))
+        functions.append(GateFunction(kind, float(alpha), float(beta or 0.0)))
     for way in range(ways):
-        yield tuple(found[way * len(defaults) : (way + 1) * len(defaults)])
+        yield tuple(functions[way * len(defaults) : (way + 1) * len(defaults)])
 
 
 def _start(
     d: Drawing, name: str, args: Args, at: int, place: int, rows: int, units: int, first: bool
 ) -> str | None:
     """The state of the first step of one direction; None for zeros."""
-    given = args[at] if at < len(args) else None
+    start_value = args[at] if at < len(args) else None
     shape = (units,) if rows == 1 else (rows, units)
-    if given is None:
+    if start_value is None:
         return None
-    if isinstance(given, Const):
-        values = finite(given, "initial state")
+    if isinstance(start_value, Const):
+        values = finite(start_value, "initial state")
         picked = np.take(values, place, axis=1 if first else 0)
         if picked.size != rows * units:
             raise UnreadableModelError(f"its initial state has the shape {values.shape}")
         if not picked.any():
             return None
         return d.add(ConstantNode(d.fresh(f"{name}_start"), picked.reshape(shape)))
-    view = arrange_axes(d, with_all_axes(settle_scale(d, given)))
+    view = arrange_axes(d, with_all_axes(settle_scale(d, start_value)))
     whole = d.shapes[view.tensor]
     axis = 1 if first else 0
     starts = tuple(place if i == axis else 0 for i in range(len(whole)))
@@ -249,11 +253,11 @@ def _run(
         x = r.reverse(site, x, f"{label}_reversed".lstrip("_"))
     stacked = bool(op.outputs[0])
     with_states = (stacked and any(op.outputs[1:])) or any(op.outputs[2:])
-    made = r.add_recurrence(site, label, x, recurrence, stacked=stacked, with_states=with_states)
+    result = r.add_recurrence(site, label, x, recurrence, stacked=stacked, with_states=with_states)
     if backwards and stacked:
-        y = r.reverse(site, made.y, f"{label}_in_order".lstrip("_"))
-        made = replace(made, y=y)
-    return made
+        y = r.reverse(site, result.y, f"{label}_in_order".lstrip("_"))
+        result = replace(result, y=y)
+    return result
 
 
 def _join_ways(
@@ -316,19 +320,19 @@ class _Body:
     def recurrence(self, entry: Shape, units: int, starts: tuple[str | None, ...]) -> r.Recurrence:
         """The whole step."""
         x = self.add(InputNode(self.named("x"), entry))
-        held = [
+        states = [
             self.add(InputNode(self.named(name), (*entry[:-1], units)))
             for name in ("h", "c")[: len(starts)]
         ]
         match self.op.kind:
             case "LSTM":
-                made = r.lstm_step(self, x, held[0], held[1], LSTM_ORDER)
+                result = r.lstm_step(self, x, states[0], states[1], LSTM_ORDER)
             case "GRU":
                 after = bool(self.op.whole("linear_before_reset", 0))
-                made = r.gru_step(self, x, held[0], reset_after=after)
+                result = r.gru_step(self, x, states[0], reset_after=after)
             case _:  # "RNN", the one left that is read so
-                made = r.simple_step(self, x, held[0])
-        return r.Recurrence(tuple(self.nodes), x, tuple(held), made, starts)
+                result = r.simple_step(self, x, states[0])
+        return r.Recurrence(tuple(self.nodes), x, tuple(states), result, starts)
 
     def project(self, x: str, part: str) -> str:
         """x times the columns of W or R that the part stands for."""
@@ -346,19 +350,19 @@ class _Body:
             raise UnreadableModelError(
                 f"its weights of {weights.value.shape} do not fit {self.shapes[x][-1]} features"
             )
-        held = kernel_of(self.d, kernel, f"{kind} {layer}")
-        if held.format is not None:
-            self.d.weights[f"{layer}/kernel"] = held.format
-        plain = bool((held.scale == 1.0).all())
+        matrix = kernel_of(self.d, kernel, f"{kind} {layer}")
+        if matrix.format is not None:
+            self.d.weights[f"{layer}/kernel"] = matrix.format
+        plain = bool((matrix.scale == 1.0).all())
         if bias is not None and self.d.quantized:
             fixed = fixed_bias(bias, exact=self.d.stepwise)
             bias = fixed.values
             self.d.weights[f"{layer}/bias" if plain else f"{layer}_scale/shift"] = fixed.format
-        y = self.add(DenseNode(name, layer, x, held.values, bias if plain else None))
+        y = self.add(DenseNode(name, layer, x, matrix.values, bias if plain else None))
         if plain:
             return y
         shift = np.zeros(1) if bias is None else bias
-        scale = np.atleast_1d(held.scale)
+        scale = np.atleast_1d(matrix.scale)
         return self.add(AffineNode(self.named(f"{part}_scale"), f"{layer}_scale", y, scale, shift))
 
     def _columns(self, part: str, units: int) -> slice:
@@ -368,10 +372,10 @@ class _Body:
 
     def _bias(self, part: str, columns: slice, *, recurrent: bool) -> Floats | None:
         """Both biases stand at the input's kernel, unless a gate lies between them."""
-        given = constant_or_none(self.args, 3, "bias")
-        if given is None:
+        bias_const = constant_or_none(self.args, 3, "bias")
+        if bias_const is None:
             return None
-        values = finite(given, "bias")
+        values = finite(bias_const, "bias")
         if values.ndim != 2 or values.shape[1] % 2:
             raise UnreadableModelError(f"its bias has the shape {values.shape}")
         of_input, of_state = np.split(values[self.place], 2)

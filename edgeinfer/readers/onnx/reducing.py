@@ -42,50 +42,50 @@ def reduce(d: Drawing, op: OnnxOp, args: Args) -> View:
     x = data(args, 0)
     if op.kind == "ReduceMean" and x.integer:
         raise UnreadableModelError("it takes the mean of integers, which drops what remains")
-    given = setting(op, args, "axes", 1)
-    if not given:
+    axes = setting(op, args, "axes", 1)
+    if not axes:
         if op.whole("noop_with_empty_axes", 0):
             if op.kind in ("ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum"):
                 return x
             raise UnreadableModelError("it reduces no axes")
         if d.batch != 1:
             raise UnreadableModelError("it reduces all axes, the batch among them")
-        given = tuple(range(x.rank))
-    if d.batch == 1 and any(axis % x.rank == 0 for axis in given):
+        axes = tuple(range(x.rank))
+    if d.batch == 1 and any(axis % x.rank == 0 for axis in axes):
         x = with_all_axes(x)
-    gone = sorted({axis_of(d, x, axis) for axis in given})
+    removed = sorted({axis_of(d, x, axis) for axis in axes})
     have = file_shape(d, x)
-    y = _reduce_kind(d, op, x, gone)
+    y = _reduce_kind(d, op, x, removed)
     if op.whole("keepdims", 1) != 1:
         first = 0 if x.merged else 1
-        return reshape_view(d, y, tuple(s for p, s in enumerate(have) if p - first not in gone))
+        return reshape_view(d, y, tuple(s for p, s in enumerate(have) if p - first not in removed))
     return y
 
 
-def _reduce_kind(d: Drawing, op: OnnxOp, x: View, gone: list[int]) -> View:
-    """The axes `gone` (indices into `order`) of size 1."""
+def _reduce_kind(d: Drawing, op: OnnxOp, x: View, removed: list[int]) -> View:
+    """The axes `removed` (indices into `order`) of size 1."""
     match op.kind:
         case "ReduceMin":
-            largest = _reduce_view(d, op, negate_view(d, op, (x,)), gone, PoolNodeKind.MAX)
+            largest = _reduce_view(d, op, negate_view(d, op, (x,)), removed, PoolNodeKind.MAX)
             return negate_view(d, op, (largest,))
         case "ReduceL1":
-            return _reduce_view(d, op, absolute(d, op, (x,)), gone, PoolNodeKind.SUM)
+            return _reduce_view(d, op, absolute(d, op, (x,)), removed, PoolNodeKind.SUM)
         case "ReduceL2" | "ReduceSumSquare":
             square = merge_views(d, op, [x, x], MergeKind.MULTIPLY)
-            total = _reduce_view(d, op, square, gone, PoolNodeKind.SUM)
+            total = _reduce_view(d, op, square, removed, PoolNodeKind.SUM)
             return total if op.kind != "ReduceL2" else add_activation(d, op, total, Function.SQRT)
         case "ReduceLogSum":
-            total = _reduce_view(d, op, x, gone, PoolNodeKind.SUM)
+            total = _reduce_view(d, op, x, removed, PoolNodeKind.SUM)
             return add_activation(d, op, total, Function.LOG)
         case "ReduceLogSumExp":
             x = settle_scale(d, x)
-            largest = _reduce_view(d, op, x, gone, PoolNodeKind.MAX)
-            rest = _log_of_sum(d, op, _minus(d, op, x, largest), gone)
+            largest = _reduce_view(d, op, x, removed, PoolNodeKind.MAX)
+            rest = _log_of_sum(d, op, _minus(d, op, x, largest), removed)
             return merge_views(d, op, [rest, largest], MergeKind.ADD)
         case "ReduceProd":
-            return _multiply_axes(d, op, settle_scale(d, x), gone)
+            return _multiply_axes(d, op, settle_scale(d, x), removed)
         case _:  # the three that are pools
-            return _reduce_view(d, op, x, gone, POOLS[op.kind])
+            return _reduce_view(d, op, x, removed, POOLS[op.kind])
 
 
 def length_pool(d: Drawing, op: OnnxOp, args: Args) -> View:
@@ -136,14 +136,14 @@ def _minus(d: Drawing, op: OnnxOp, a: View, b: View) -> View:
     return merge_views(d, op, [a, b], MergeKind.SUBTRACT)
 
 
-def _log_of_sum(d: Drawing, op: OnnxOp, x: View, gone: list[int]) -> View:
+def _log_of_sum(d: Drawing, op: OnnxOp, x: View, removed: list[int]) -> View:
     powers = add_activation(d, op, x, Function.EXPONENTIAL)
-    total = _reduce_view(d, op, powers, gone, PoolNodeKind.SUM)
+    total = _reduce_view(d, op, powers, removed, PoolNodeKind.SUM)
     return add_activation(d, op, total, Function.LOG)
 
 
-def _multiply_axes(d: Drawing, op: OnnxOp, x: View, gone: list[int]) -> View:
-    for axis in gone:
+def _multiply_axes(d: Drawing, op: OnnxOp, x: View, removed: list[int]) -> View:
+    for axis in removed:
         count = sizes(d, x)[axis]
         if count > MOST_FACTORS:
             raise UnreadableModelError(
@@ -155,19 +155,19 @@ def _multiply_axes(d: Drawing, op: OnnxOp, x: View, gone: list[int]) -> View:
     return x
 
 
-def _reduce_view(d: Drawing, op: OnnxOp, x: View, gone: list[int], kind: PoolNodeKind) -> View:
-    """The view with the axes `gone` of size 1, by a pool over all of them."""
+def _reduce_view(d: Drawing, op: OnnxOp, x: View, removed: list[int], kind: PoolNodeKind) -> View:
+    """The view with the axes `removed` of size 1, by a pool over all of them."""
     x = carry_pool(d, x, kind)
-    kept = [place for place in range(len(x.order)) if place not in gone]
+    kept = [place for place in range(len(x.order)) if place not in removed]
     if x.scale.ndim or x.shift.ndim:
         x = settle_scale(d, x)
-    x = arrange_axes(d, x, (*gone, *kept))
+    x = arrange_axes(d, x, (*removed, *kept))
     shape = d.shapes[x.tensor]
-    window, rest = shape[: len(gone)], shape[len(gone) :]
-    if len(gone) in (1, 2) and len(kept) == 1:
-        return add_pool(d, op, x, kind, window, window, ((0, 0),) * len(gone))
+    window, rest = shape[: len(removed)], shape[len(removed) :]
+    if len(removed) in (1, 2) and len(kept) == 1:
+        return add_pool(d, op, x, kind, window, window, ((0, 0),) * len(removed))
     count = math.prod(window)
     rows = arranged_tensor(d, x.tensor, tuple(range(len(shape))), (count, math.prod(rest)))
     y = add_pool(d, op, replace(x, tensor=rows), kind, (count,), (count,), ((0, 0),))
-    back = arranged_tensor(d, y.tensor, (0, 1), ((1,) * len(gone)) + rest)
+    back = arranged_tensor(d, y.tensor, (0, 1), ((1,) * len(removed)) + rest)
     return replace(y, tensor=back)

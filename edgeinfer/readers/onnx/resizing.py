@@ -117,38 +117,38 @@ def _axis_map(op: OnnxOp, size: int, factor: Fraction, ends: tuple[float, float]
         proto.attribute.extend(helper.make_attribute(key, value) for key, value in old.items())
         proto.op_type, version = "Resize", 13
     elif Fraction(float(scales[1])) != factor:
-        wanted = np.asarray([size, round(size * factor)], np.int64)
-        inputs, arrays = ("x", "roi", "", "sizes"), [region, None, wanted]
+        result_size = np.asarray([size, round(size * factor)], np.int64)
+        inputs, arrays = ("x", "roi", "", "sizes"), [region, None, result_size]
     del proto.input[:]
     proto.input.extend(inputs)
     alone = replace(op, proto=proto, inputs=inputs, version=version)
-    (found,) = compute_operator(alone, [np.eye(size), *arrays])
+    (matrix,) = compute_operator(alone, [np.eye(size), *arrays])
     (offset,) = compute_operator(alone, [np.zeros((size, size)), *arrays])
     if offset.any():
         raise UnreadableModelError("it puts a number of its own where nothing is")
-    return np.asarray(found.T, np.float64)
+    return np.asarray(matrix.T, np.float64)
 
 
 def _factors(op: OnnxOp, args: Args, shape: Shape) -> tuple[tuple[int, ...], list[Fraction]]:
     """The axes that are resized and by how much."""
     axes = op.wholes("axes") or tuple(range(len(shape)))
     place = 1 if op.kind == "Upsample" or op.version < 11 else 2
-    given = op.attributes.get("scales")
+    scale_attribute = op.attributes.get("scales")
     scales = constant_or_none(args, place, "scales")
-    if given is None and scales is not None and scales.value.size:
-        given = scales.value.reshape(-1)
-    if given is not None:
-        if len(given) != len(axes) or not np.isfinite(given).all():
-            raise UnreadableModelError(f"its scales are {list(given)}")
-        return axes, [Fraction(float(factor)) for factor in given]
+    if scale_attribute is None and scales is not None and scales.value.size:
+        scale_attribute = scales.value.reshape(-1)
+    if scale_attribute is not None:
+        if len(scale_attribute) != len(axes) or not np.isfinite(scale_attribute).all():
+            raise UnreadableModelError(f"its scales are {list(scale_attribute)}")
+        return axes, [Fraction(float(factor)) for factor in scale_attribute]
     sizes_ = constant_or_none(args, 3, "sizes")
     if sizes_ is None or sizes_.value.size != len(axes):
         raise UnreadableModelError("its scales are not constant or do not fit its input")
-    wanted = [int(size) for size in sizes_.value.reshape(-1)]
+    target_sizes = [int(size) for size in sizes_.value.reshape(-1)]
     have = [shape[axis] for axis in axes]
-    if len(wanted) == len(shape) and wanted[0] == 1:
+    if len(target_sizes) == len(shape) and target_sizes[0] == 1:
         have[0] = 1  # a batch of one, written down although the batch is open
-    return axes, [Fraction(want, size) for want, size in zip(wanted, have, strict=True)]
+    return axes, [Fraction(want, size) for want, size in zip(target_sizes, have, strict=True)]
 
 
 def _repeats(op: OnnxOp, size: int, factor: int) -> bool:

@@ -120,18 +120,18 @@ def quantized_constant(const: Const, steps: QuantizationSteps) -> Const:
 
 def _round(values: NDArray[Any], mode: str) -> NDArray[Any]:
     """As QONNX does it, in the numbers' own precision."""
-    found: NDArray[Any]
+    rounded: NDArray[Any]
     match mode:
         case "FLOOR":
-            found = np.floor(values)
+            rounded = np.floor(values)
         case "CEIL":
-            found = np.ceil(values)
+            rounded = np.ceil(values)
         case "ROUND_TO_ZERO" | "DOWN":
-            found = np.trunc(values)
+            rounded = np.trunc(values)
         case "HALF_UP":
-            found = np.sign(values) * np.floor(np.abs(values) + 0.5)
+            rounded = np.sign(values) * np.floor(np.abs(values) + 0.5)
         case "HALF_DOWN":
-            found = np.sign(values) * np.ceil(np.abs(values) - 0.5)
+            rounded = np.sign(values) * np.ceil(np.abs(values) - 0.5)
         case _:  # "ROUND" and "HALF_EVEN"
-            found = np.round(values)
-    return found
+            rounded = np.round(values)
+    return rounded

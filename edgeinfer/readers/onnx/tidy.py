@@ -64,14 +64,14 @@ def finish_drawing(
 def _names(d: Drawing, outputs: tuple[str, ...], names: tuple[str, ...]) -> dict[str, str]:
     """New names, so that outputs bear those that the file gives them."""
     renamed: dict[str, str] = {}
-    for tensor, wanted in zip(outputs, names, strict=True):
-        if tensor == wanted or wanted in renamed.values():
+    for tensor, name in zip(outputs, names, strict=True):
+        if tensor == name or name in renamed.values():
             continue
-        if wanted in d.nodes:
-            if wanted in outputs or isinstance(d.nodes[wanted], InputNode):
+        if name in d.nodes:
+            if name in outputs or isinstance(d.nodes[name], InputNode):
                 continue
-            renamed[wanted] = d.fresh(f"{wanted}_inner")
-        renamed[tensor] = wanted
+            renamed[name] = d.fresh(f"{name}_inner")
+        renamed[tensor] = name
     return renamed
 
 
@@ -81,11 +81,11 @@ def _rename_node(node: Node, renamed: Mapping[str, str]) -> Node:
 
 def _read(nodes: Mapping[str, Node], outputs: tuple[str, ...]) -> list[Node]:
     """The nodes on which an output depends, and the inputs."""
-    wanted = set(outputs)
+    needed = set(outputs)
     kept: list[Node] = []
     for node in reversed(list(nodes.values())):
-        if node.name in wanted or isinstance(node, InputNode):
-            wanted.update(inputs_of(node))
+        if node.name in needed or isinstance(node, InputNode):
+            needed.update(inputs_of(node))
             kept.append(node)
     return kept[::-1]
 
@@ -96,10 +96,12 @@ def _join_quantizers(
     """A quantizer alone becomes the format of the node before it, where nothing else reads that."""
     readers = Counter(x for node in nodes for x in inputs_of(node))
     activations, renamed = dict(quantizers), dict[str, str]()
-    made: dict[str, Node] = {}
+    nodes_by_name: dict[str, Node] = {}
     for node in nodes:
         current = rewire_node(node, renamed)
-        maker = made[inputs_of(current)[0]] if _only_quantizes(current, activations) else None
+        maker = (
+            nodes_by_name[inputs_of(current)[0]] if _only_quantizes(current, activations) else None
+        )
         joins = (
             maker is not None
             and _computes(maker)
@@ -108,15 +110,15 @@ def _join_quantizers(
             and readers[maker.name] == 1
         )
         if maker is None or not joins or (node.name in outputs and isinstance(maker, InputNode)):
-            made[current.name] = current
+            nodes_by_name[current.name] = current
         elif node.name in outputs:  # an output keeps its name
-            del made[maker.name]
-            made[node.name] = replace(maker, name=node.name)
+            del nodes_by_name[maker.name]
+            nodes_by_name[node.name] = replace(maker, name=node.name)
         else:
             activations[maker.name] = activations.pop(node.name)
             readers[maker.name] = readers[node.name]
             renamed[node.name] = maker.name
-    return list(made.values()), activations
+    return list(nodes_by_name.values()), activations
 
 
 def _only_quantizes(node: Node, activations: Mapping[str, Quantizer]) -> bool:

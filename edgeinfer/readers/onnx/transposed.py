@@ -128,25 +128,29 @@ def _pads(op: OnnxOp, space: Shape, reach: Shape, strides: Shape) -> Pads:
     """What the file cuts from both ends, less what the zeros after the last element add."""
     rank = len(space)
     extra = op.wholes("output_padding") or (0,) * rank
-    wanted = op.wholes("output_shape")
+    output_shape = op.wholes("output_shape")
     auto = op.text("auto_pad", "NOTSET")
-    if wanted is not None:
-        wanted = wanted[-rank:]
+    if output_shape is not None:
+        output_shape = output_shape[-rank:]
     elif auto in ("SAME_UPPER", "SAME_LOWER"):
-        wanted = tuple(size * step for size, step in zip(space, strides, strict=True))
-    given = op.wholes("pads") or (0,) * (2 * rank)
-    if len(given) != 2 * rank or len(extra) != rank or (wanted and len(wanted) != rank):
-        raise UnreadableModelError(f"its pads {list(given)} do not fit {rank} spatial axes")
-    found: list[tuple[int, int]] = []
+        output_shape = tuple(size * step for size, step in zip(space, strides, strict=True))
+    pad_attribute = op.wholes("pads") or (0,) * (2 * rank)
+    if (
+        len(pad_attribute) != 2 * rank
+        or len(extra) != rank
+        or (output_shape and len(output_shape) != rank)
+    ):
+        raise UnreadableModelError(f"its pads {list(pad_attribute)} do not fit {rank} spatial axes")
+    pads: list[tuple[int, int]] = []
     for axis, (size, width, step) in enumerate(zip(space, reach, strides, strict=True)):
-        before, after = given[axis], given[axis + rank]
+        before, after = pad_attribute[axis], pad_attribute[axis + rank]
         if auto == "VALID":
             before = after = 0
-        if wanted is not None:
-            total = step * (size - 1) + extra[axis] + width - wanted[axis]
+        if output_shape is not None:
+            total = step * (size - 1) + extra[axis] + width - output_shape[axis]
             if total < 0:
-                raise UnreadableModelError(f"its output shape {list(wanted)} is too large")
+                raise UnreadableModelError(f"its output shape {list(output_shape)} is too large")
             before = total // 2 if auto == "SAME_UPPER" else total - total // 2
             after = total - before
-        found.append((before, after - extra[axis] + step - 1))
-    return tuple(found)
+        pads.append((before, after - extra[axis] + step - 1))
+    return tuple(pads)

@@ -79,12 +79,12 @@ def kernel_of(d: Drawing, const: Const, name: str) -> Kernel:
             ONE,
             WeightFormat.of(Quantizer(grid_type(int(whole.min()), int(whole.max()), finest))),
         )
-    held = fixed_bias(values)
+    fixed = fixed_bias(values)
     d.findings.append(
         f"{name}: its weights' scale varies along their inputs; they are held in "
-        f"{held.format.bits} bits, with an error of at most {held.error:.1e} of the largest."
+        f"{fixed.format.bits} bits, with an error of at most {fixed.error:.1e} of the largest."
     )
-    return Kernel(held.values, ONE, held.format)
+    return Kernel(fixed.values, ONE, fixed.format)
 
 
 def _by_channel(values: Floats, grid: Grid, steps: Floats) -> Kernel:
@@ -143,5 +143,5 @@ def _inside(d: Drawing, values: Floats, grid: Grid | None) -> Bias:
         if powers_of_two(steps) and (steps == steps[0]).all():
             type_ = grid_type(grid.low, grid.high, float(steps[0]))
             return Bias(values.copy(), WeightFormat.of(Quantizer(type_)), ZERO)
-    held = fixed_bias(values, exact=d.stepwise)
-    return Bias(held.values, held.format, ZERO)
+    fixed = fixed_bias(values, exact=d.stepwise)
+    return Bias(fixed.values, fixed.format, ZERO)

@@ -133,8 +133,8 @@ def _table_of(function: Callable[[Singles], Singles]) -> Entries:
 def round_reals(x: Steps, out: TfliteTensor, scaled: Callable[[Singles], Singles]) -> Ints:
     """For each step of x what a function in float32, which is in steps of the output, is nearest
     to, halves away from zero, as far as it can be stored."""
-    made = scaled(x.scale * _steps(x).astype(np.float32)).astype(np.float64)
-    nearest = np.copysign(np.floor(np.abs(made) + 0.5), made)
+    scaled_steps = scaled(x.scale * _steps(x).astype(np.float32)).astype(np.float64)
+    nearest = np.copysign(np.floor(np.abs(scaled_steps) + 0.5), scaled_steps)
     return np.clip(nearest.astype(np.int64), *steps_allowed(out))
 
 
@@ -178,8 +178,8 @@ def _hard_swish(op: Operator, x: Steps, out: TfliteTensor) -> Ints:
     gate = _sixteen(gate << 1) if shift > 0 else shift_right(gate, -shift, Rounding.RND_INF)
     gate = (gate + (1 << 15)) >> 1
     product = shift_right(gate * scaled, 15, Rounding.TRN_ZERO)
-    made = shift_right(product, -int(to_out.shifts[0]), Rounding.RND_INF)
-    return np.clip(made, *steps_allowed(out))
+    product_steps = shift_right(product, -int(to_out.shifts[0]), Rounding.RND_INF)
+    return np.clip(product_steps, *steps_allowed(out))
 
 
 def _short(by: Multipliers) -> int:

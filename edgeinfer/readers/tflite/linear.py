@@ -47,9 +47,9 @@ def read_dense(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
     )
     sums = _bound_sums(d.add(node), kernel, bias, x)
     by = _scales(op, x, stored)
-    found = rescale(d, name, sums, by, out, op.options.fused, twice=False)
-    tensor = d.reshape(f"{name}_shaped", found.tensor, inner(out.shape))
-    return Steps(tensor, out.shape, found.low, found.high, found.scale, found.zero)
+    rescaled = rescale(d, name, sums, by, out, op.options.fused, twice=False)
+    tensor = d.reshape(f"{name}_shaped", rescaled.tensor, inner(out.shape))
+    return Steps(tensor, out.shape, rescaled.low, rescaled.high, rescaled.scale, rescaled.zero)
 
 
 def read_conv(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
@@ -103,14 +103,14 @@ def read_transposed(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
     if len(stored.shape) != 4 or len(x.shape) != 4 or len(out.shape) != 4:
         raise UnreadableOperatorError(f"weights of {stored.shape} do not fit {x.shape}")
     kernel = np.flip(_weights(stored, 0).transpose(1, 2, 3, 0), (0, 1))
-    window, wanted = kernel.shape[:2], out.shape[1:3]
-    cut = pads_of(wanted, window, strides, (1, 1), same=op.options.same_padding)
+    window, result_size = kernel.shape[:2], out.shape[1:3]
+    cut = pads_of(result_size, window, strides, (1, 1), same=op.options.same_padding)
     before = tuple(width - 1 - pad[0] for width, pad in zip(window, cut, strict=True))
-    spread = _spread(d, name, x, strides, wanted, before, window)
+    spread = _spread(d, name, x, strides, result_size, before, window)
     sizes = d.shapes[spread][:2]
     after = tuple(
         size + width - 1 - pad - have
-        for size, width, pad, have in zip(wanted, window, before, sizes, strict=True)
+        for size, width, pad, have in zip(result_size, window, before, sizes, strict=True)
     )
     kernel, bias = _without_dead(kernel, _bias(op, kernel.shape[-1], 3), x, op)
     node = ConvNode(
@@ -132,7 +132,7 @@ def _spread(
     name: str,
     x: Steps,
     strides: Shape,
-    wanted: Shape,
+    result_size: Shape,
     before: Shape,
     window: Shape,
 ) -> str:
@@ -144,11 +144,11 @@ def _spread(
     sizes = (rows * strides[0], columns * strides[1])
     spread = d.reshape(f"{name}_spread", apart, (*sizes, channels))
     reach = [
-        size + width - 1 - pad for size, width, pad in zip(wanted, window, before, strict=True)
+        size + width - 1 - pad for size, width, pad in zip(result_size, window, before, strict=True)
     ]
     stops = tuple(min(size, end) for size, end in zip(sizes, reach, strict=True))
     if any(size - stop >= step for size, stop, step in zip(sizes, stops, strides, strict=True)):
-        raise UnreadableOperatorError(f"its output {wanted} leaves out some of its input")
+        raise UnreadableOperatorError(f"its output {result_size} leaves out some of its input")
     if stops == sizes:
         return spread
     node = SliceNode(d.fresh(f"{name}_cut"), spread, (0, 0, 0), (*stops, channels), (1, 1, 1))
@@ -169,10 +169,10 @@ def pads_of(
 
 
 def _constant(op: Operator, place: int) -> TfliteTensor:
-    found = op.input(place)
-    if found is None or not found.constant:
+    tensor = op.input(place)
+    if tensor is None or not tensor.constant:
         raise UnreadableOperatorError(f"its input {place} is not stored in the file")
-    return found
+    return tensor
 
 
 def _weights(stored: TfliteTensor, axis: int) -> Ints:
@@ -191,12 +191,12 @@ def _weights(stored: TfliteTensor, axis: int) -> Ints:
 
 
 def _bias(op: Operator, channels: int, place: int = 2) -> Ints | None:
-    found = op.input(place)
-    if found is None:
+    tensor = op.input(place)
+    if tensor is None:
         return None
-    if not found.constant or found.type != "INT32" or found.elements != channels:
+    if not tensor.constant or tensor.type != "INT32" or tensor.elements != channels:
         raise UnreadableOperatorError(f"its bias is not {channels} stored integers of 32 bits")
-    return found.integers().astype(np.int64).reshape(-1)
+    return tensor.integers().astype(np.int64).reshape(-1)
 
 
 def _scales(op: Operator, x: Steps, stored: TfliteTensor) -> Multipliers:
@@ -249,8 +249,10 @@ def read_matmul(d: StepDrawing, name: str, op: Operator, xs: Sequence[Steps]) ->
     ends: Ints = np.multiply.outer([a.low, a.high], [b.low, b.high]) * length
     bounds = Sums(sums, ends.min(), ends.max())
     by = multipliers_of([float(a.scale * b.scale / scale_of(out))])
-    found = rescale(d, name, bounds, by, out)
-    return [replace(found, tensor=d.reshape(f"{name}_shaped", found.tensor, inner(out.shape)))]
+    rescaled = rescale(d, name, bounds, by, out)
+    return [
+        replace(rescaled, tensor=d.reshape(f"{name}_shaped", rescaled.tensor, inner(out.shape)))
+    ]
 
 
 def _matrices(x: Steps) -> Shape:

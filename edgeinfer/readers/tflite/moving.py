@@ -42,8 +42,8 @@ def read_pad(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
     pads = [(int(before), int(after)) for before, after in numbers_of(op, 1).reshape(-1, 2)]
     if min(map(min, pads)) < 0:
         raise UnreadableOperatorError(f"its padding {pads} is negative")
-    found = d.add(PadNode(name, x.tensor, tuple(_without_batch(x, pads, (0, 0)))))
-    return replace(place_steps(x, op, found), low=min(x.low, 0), high=max(x.high, 0))
+    padded = d.add(PadNode(name, x.tensor, tuple(_without_batch(x, pads, (0, 0)))))
+    return replace(place_steps(x, op, padded), low=min(x.low, 0), high=max(x.high, 0))
 
 
 def read_transpose(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
@@ -86,8 +86,8 @@ def read_strided_slice(d: StepDrawing, name: str, op: Operator, x: Steps) -> Ste
     return _cut(d, name, op, x, parts)
 
 
-def _index(given: int, size: int) -> int:
-    return min(max(given + size if given < 0 else given, 0), size)
+def _index(index: int, size: int) -> int:
+    return min(max(index + size if index < 0 else index, 0), size)
 
 
 def _cut(
@@ -98,8 +98,8 @@ def _cut(
     ):
         raise UnreadableOperatorError(f"it takes {list(parts)} of {x.shape}")
     starts, stops, steps = zip(*_without_batch(x, parts, (0, 1, 1)), strict=True)
-    found = d.add(SliceNode(name, x.tensor, starts, stops, steps))
-    return place_steps(x, op, d.reshape(f"{name}_shaped", found, inner(op.outputs[0].shape)))
+    part = d.add(SliceNode(name, x.tensor, starts, stops, steps))
+    return place_steps(x, op, d.reshape(f"{name}_shaped", part, inner(op.outputs[0].shape)))
 
 
 def read_nearest(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
@@ -108,14 +108,14 @@ def read_nearest(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
         raise UnreadableOperatorError(f"an image of {x.shape} cannot be read")
     tensor, options = x.tensor, op.options
     for axis in (1, 2):
-        size, wanted = x.shape[axis], op.outputs[0].shape[axis]
-        aligned = options.align_corners and wanted > 1
+        size, result_size = x.shape[axis], op.outputs[0].shape[axis]
+        aligned = options.align_corners and result_size > 1
         ratio = (
-            np.float32(size - 1) / np.float32(wanted - 1)
+            np.float32(size - 1) / np.float32(result_size - 1)
             if aligned
-            else (np.float32(size) / np.float32(wanted))
+            else (np.float32(size) / np.float32(result_size))
         )
-        places = np.arange(wanted, dtype=np.float32)
+        places = np.arange(result_size, dtype=np.float32)
         exact = (places + np.float32(0.5 if options.half_pixel else 0.0)) * ratio
         near = np.floor(exact + np.float32(0.5)) if options.align_corners else np.floor(exact)
         indices = np.clip(near.astype(np.int64), 0, size - 1)
@@ -134,18 +134,18 @@ def read_concatenation(d: StepDrawing, name: str, op: Operator, xs: Sequence[Ste
         raise UnreadableOperatorError("it joins samples of a batch")
     for x in xs:
         same_scale(x, op.outputs[0])
-    found = d.add(ConcatNode(name, tuple(x.tensor for x in xs), axis))
+    joined = d.add(ConcatNode(name, tuple(x.tensor for x in xs), axis))
     low, high = min(x.low for x in xs), max(x.high for x in xs)
-    return [replace(xs[0], tensor=found, shape=op.outputs[0].shape, low=low, high=high)]
+    return [replace(xs[0], tensor=joined, shape=op.outputs[0].shape, low=low, high=high)]
 
 
 def read_extremes(d: StepDrawing, name: str, op: Operator, xs: Sequence[Steps]) -> list[Steps]:
     """MAXIMUM and MINIMUM of two tensors with the output's scale."""
     for x in xs:
         same_scale(x, op.outputs[0])
-    found = d.add(MergeNode(name, tuple(x.tensor for x in xs), MergeKind(op.name.lower())))
+    extremes = d.add(MergeNode(name, tuple(x.tensor for x in xs), MergeKind(op.name.lower())))
     low, high = min(x.low for x in xs), max(x.high for x in xs)
-    return [replace(xs[0], tensor=found, shape=op.outputs[0].shape, low=low, high=high)]
+    return [replace(xs[0], tensor=extremes, shape=op.outputs[0].shape, low=low, high=high)]
 
 
 def read_split(d: StepDrawing, name: str, op: Operator, xs: Sequence[Steps]) -> list[Steps]:
@@ -155,14 +155,14 @@ def read_split(d: StepDrawing, name: str, op: Operator, xs: Sequence[Steps]) -> 
     if x.shape[axis] % count:
         raise UnreadableOperatorError(f"{x.shape} has not {count} equal parts along axis {axis}")
     width = x.shape[axis] // count
-    found = []
+    split_parts = []
     for part in range(count):
         parts = [(0, size, 1) for size in x.shape]
         parts[axis] = (part * width, (part + 1) * width, 1)
         starts, stops, steps = zip(*_without_batch(x, parts, (0, 1, 1)), strict=True)
         node = SliceNode(d.fresh(f"{name}_{part}"), x.tensor, starts, stops, steps)
-        found.append(place_steps(x, op, d.add(node), part))
-    return found
+        split_parts.append(place_steps(x, op, d.add(node), part))
+    return split_parts
 
 
 def lead_of(x: Steps) -> int:
@@ -180,7 +180,7 @@ def _without_batch(x: Steps, entries: Sequence[Entry], whole: Entry) -> Sequence
 
 def numbers_of(op: Operator, place: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
     """Whole numbers that the file stores as an input."""
-    given = op.input(place)
-    if given is None or not given.constant:
+    tensor = op.input(place)
+    if tensor is None or not tensor.constant:
         raise UnreadableOperatorError(f"its input {place} is not stored in the file")
-    return given.integers().astype(np.int64)
+    return tensor.integers().astype(np.int64)

@@ -60,13 +60,13 @@ def staircase_of(
     if count > MOST_LEVELS or count * first.size > MOST_STEPS:
         return None
     levels = first + 1 + np.arange(count)
-    below, reached = (np.broadcast_to(end, levels.shape).copy() for end in (low, high))
-    while (open_ := reached - below > 1).any():
-        middle = np.where(open_, below + (reached - below) // 2, reached)
+    below, upper = (np.broadcast_to(end, levels.shape).copy() for end in (low, high))
+    while (open_ := upper - below > 1).any():
+        middle = np.where(open_, below + (upper - below) // 2, upper)
         there = function(middle) >= levels
-        reached = np.where(there, middle, reached)
+        upper = np.where(there, middle, upper)
         below = np.where(there, below, middle)
-    return Staircase(low, high, first, last, least < allowed[0], most > allowed[1], levels, reached)
+    return Staircase(low, high, first, last, least < allowed[0], most > allowed[1], levels, upper)
 
 
 def fit_line(stairs: Staircase, scales: Floats) -> RoundedLine | None:
@@ -93,11 +93,11 @@ def _shifts_allowed(stairs: Staircase, factors: Ints, frac: int) -> tuple[Ints, 
     """Between which shifts a line, rounded down, steps where the staircase does."""
     far = np.int64(1 << 61)
     valid = stairs.levels <= stairs.last
-    wanted = stairs.levels << frac
+    targets = stairs.levels << frac
     least = np.where(stairs.open_below, -far, (stairs.first << frac) - stairs.low * factors)
     most = np.where(stairs.open_above, far, ((stairs.last + 1) << frac) - 1 - stairs.high * factors)
-    reached = np.where(valid, wanted - stairs.starts * factors, -far)
-    before = np.where(valid, wanted - 1 - (stairs.starts - 1) * factors, far)
-    least = np.maximum(least, reached.max(axis=1, keepdims=True, initial=-far))
+    distances = np.where(valid, targets - stairs.starts * factors, -far)
+    before = np.where(valid, targets - 1 - (stairs.starts - 1) * factors, far)
+    least = np.maximum(least, distances.max(axis=1, keepdims=True, initial=-far))
     most = np.minimum(most, before.min(axis=1, keepdims=True, initial=far))
     return least, most

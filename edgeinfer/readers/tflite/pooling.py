@@ -93,9 +93,9 @@ def read_mean(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
     node = PoolNode(f"{name}_sums", rows, PoolNodeKind.SUM, window, window, ((0, 0), (0, 0)))
     sums = Sums(d.add(node), np.asarray(x.low * count), np.asarray(x.high * count))
     by = multipliers_of([float(x.scale) / float(scale_of(out))])
-    found = rescale(d, name, sums, _divide_multiplier(by, count), out)
-    tensor = d.reshape(f"{name}_shaped", found.tensor, inner(out.shape))
-    return replace(found, tensor=tensor)
+    rescaled = rescale(d, name, sums, _divide_multiplier(by, count), out)
+    tensor = d.reshape(f"{name}_shaped", rescaled.tensor, inner(out.shape))
+    return replace(rescaled, tensor=tensor)
 
 
 def _divide_multiplier(by: Multipliers, count: int) -> Multipliers:
@@ -105,10 +105,10 @@ def _divide_multiplier(by: Multipliers, count: int) -> Multipliers:
 
 
 def _axes(op: Operator, rank: int) -> tuple[int, ...]:
-    given = op.input(1)
-    if given is None or not given.constant:
+    axes_tensor = op.input(1)
+    if axes_tensor is None or not axes_tensor.constant:
         raise UnreadableOperatorError("its axes are not stored in the file")
-    return tuple(sorted({int(axis) % rank for axis in given.integers().reshape(-1)}))
+    return tuple(sorted({int(axis) % rank for axis in axes_tensor.integers().reshape(-1)}))
 
 
 def _add_whole(d: StepDrawing, name: str, x: str, offset: int) -> str:

@@ -120,27 +120,27 @@ def _draw(model: TfliteModel, path: Path) -> LoadedModel:
         raise ModelError(f"{path} has {model.subgraphs} subgraphs; one can be read.", hint=HINT)
     d = StepDrawing()
     offences: list[Offence] = []
-    known: dict[int, Value | None] = {}  # None: what makes it was refused
+    values: dict[int, Value | None] = {}  # None: what makes it was refused
     for tensor in model.inputs:
         try:
-            known[tensor.index] = _enter(d, tensor)
+            values[tensor.index] = _enter(d, tensor)
         except UnreadableOperatorError as error:
             offences.append(Offence(tensor.name, "input", str(error)))
-            known[tensor.index] = None
+            values[tensor.index] = None
     inside = _tensors_inside(model)
     for op in model.operators:
-        made: Sequence[Value | None] = [None] * len(op.outputs)
+        results: Sequence[Value | None] = [None] * len(op.outputs)
         try:
-            made = _read_operator(d, op, known, inside)
+            results = _read_operator(d, op, values, inside)
         except UnreadableOperatorError as error:
             offences.append(Offence(f"operator {op.index}", op.title, str(error)))
-        known |= {out.index: value for out, value in zip(op.outputs, made, strict=True)}
+        values |= {out.index: value for out, value in zip(op.outputs, results, strict=True)}
     outputs: list[str] = []
     for tensor in model.outputs:
-        value = known.get(tensor.index)
+        value = values.get(tensor.index)
         if isinstance(value, Steps | Leaving):
             outputs.append(_leave(d, tensor, value))
-        elif value is not None or tensor.index not in known:
+        elif value is not None or tensor.index not in values:
             offences.append(Offence(tensor.name, "output", "no operator computes it"))
     if offences:
         raise UnsupportedModelError(path, offences, hint=HINT)
@@ -154,54 +154,54 @@ def _draw(model: TfliteModel, path: Path) -> LoadedModel:
 def _tensors_inside(model: TfliteModel) -> frozenset[int]:
     """Tensors that operators compute with, those on their way out being brought to another type or
     scale left out."""
-    found: set[int] = set()
+    computed: set[int] = set()
     for op in reversed(model.operators):
-        leaves = op.name in ("QUANTIZE", "DEQUANTIZE") and op.outputs[0].index not in found
+        leaves = op.name in ("QUANTIZE", "DEQUANTIZE") and op.outputs[0].index not in computed
         if not leaves:
-            found.update(tensor.index for tensor in op.computed())
-    return frozenset(found)
+            computed.update(tensor.index for tensor in op.computed())
+    return frozenset(computed)
 
 
 def _read_operator(
-    d: StepDrawing, op: Operator, known: dict[int, Value | None], inside: frozenset[int]
+    d: StepDrawing, op: Operator, values: dict[int, Value | None], inside: frozenset[int]
 ) -> Sequence[Value | None]:
     """What an operator makes; nothing where what makes its inputs was refused before."""
     if op.name not in READABLE:
         compiled = op.custom == "edgetpu-custom-op"
         raise UnreadableOperatorError(COMPILED if compiled else "it has no reader")
-    unknown = [tensor.name for tensor in op.computed() if tensor.index not in known]
+    unknown = [tensor.name for tensor in op.computed() if tensor.index not in values]
     if unknown or not op.inputs or not op.outputs:
         raise UnreadableOperatorError("no operator before it makes what it reads")
-    if any(known[tensor.index] is None for tensor in op.computed()):
+    if any(values[tensor.index] is None for tensor in op.computed()):
         return [None] * len(op.outputs)
     for tensor in op.outputs:
         _check_size(tensor)
     name = d.fresh(f"{op.name.lower()}_{op.index}")
     try:
-        made = _values_of(d, name, op, known, inside)
+        results = _values_of(d, name, op, values, inside)
     except (UnreadableOperatorError, FlatError):
         raise
     except (ValueError, LookupError, ArithmeticError) as error:
         raise UnreadableOperatorError(f"its inputs and options do not fit ({error})") from None
-    if len(made) != len(op.outputs):
-        raise UnreadableOperatorError(f"it has {len(op.outputs)} outputs, not {len(made)}")
-    for value, out in zip(made, op.outputs, strict=True):
+    if len(results) != len(op.outputs):
+        raise UnreadableOperatorError(f"it has {len(op.outputs)} outputs, not {len(results)}")
+    for value, out in zip(results, op.outputs, strict=True):
         if isinstance(value, Steps) and d.shapes[value.tensor] != inner(out.shape):
             raise UnreadableOperatorError(
                 f"it makes {d.shapes[value.tensor]}; its output is declared as {out.shape}"
             )
-    return made
+    return results
 
 
 def _values_of(
     d: StepDrawing,
     name: str,
     op: Operator,
-    known: dict[int, Value | None],
+    values: dict[int, Value | None],
     inside: frozenset[int],
 ) -> Sequence[Value]:
     first = op.input(FIRST.get(op.name, 0))
-    x = None if first is None else known.get(first.index)
+    x = None if first is None else values.get(first.index)
     match op.name:
         case "QUANTIZE" if isinstance(x, Entering):
             rounded = _tabulate_input if x.whole else _round_input
@@ -221,14 +221,14 @@ def _values_of(
         case kind if kind in SINGLES and isinstance(x, Steps):
             return [SINGLES[kind](d, name, op, x)]
         case kind if kind in SEVERAL:
-            operands = [_operand(d, name, tensor, known) for tensor in op.inputs]
+            operands = [_operand(d, name, tensor, values) for tensor in op.inputs]
             return SEVERAL[kind](d, name, op, [x for x in operands if x is not None])
         case _:  # what else is read computes with integers
             raise UnreadableOperatorError(REALS)
 
 
 def _operand(
-    d: StepDrawing, name: str, tensor: TfliteTensor | None, known: dict[int, Value | None]
+    d: StepDrawing, name: str, tensor: TfliteTensor | None, values: dict[int, Value | None]
 ) -> Steps | None:
     """A tensor of integers; a stored one is a constant, and numbers of other types are none."""
     if tensor is None or (tensor.constant and tensor.type not in STORED):
@@ -236,7 +236,7 @@ def _operand(
     if tensor.constant:
         raw = tensor.integers().astype(np.int64).reshape(inner(tensor.shape)) - zero_of(tensor)
         return steps_of(d.constant(f"{name}_stored", raw), tensor, int(raw.min()), int(raw.max()))
-    value = known[tensor.index]
+    value = values[tensor.index]
     if not isinstance(value, Steps):
         raise UnreadableOperatorError(REALS)
     return value
@@ -312,14 +312,14 @@ def _leave(d: StepDrawing, tensor: TfliteTensor, value: Steps | Leaving) -> str:
     name = d.fresh(clean(tensor.name))
     scale, frac = whole_scale(steps.scale)
     real = f"{name}_logits" if leaving.softmax else name
-    found = d.affine(d.fresh(real), steps.tensor, np.asarray(scale, np.int64), frac)
+    output = d.affine(d.fresh(real), steps.tensor, np.asarray(scale, np.int64), frac)
     d.findings.append(
-        f"{found}: real numbers are steps of {steps.scale:g}; the file stores {steps.zero} for 0."
+        f"{output}: real numbers are steps of {steps.scale:g}; the file stores {steps.zero} for 0."
     )
     if not leaving.softmax:
-        return found
+        return output
     d.findings.append(
         f"{name}: the softmax is left to the host, which computes it in real numbers; TensorFlow "
         f"Lite's is one of integers."
     )
-    return d.add(SoftmaxNode(name, found))
+    return d.add(SoftmaxNode(name, output))

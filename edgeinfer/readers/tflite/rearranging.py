@@ -28,9 +28,9 @@ def read_pack(d: StepDrawing, name: str, op: Operator, xs: Sequence[Steps]) -> l
         shape = list(inner(out.shape))
         shape[axis] = 1
         parts.append(d.reshape(f"{name}_part", x.tensor, tuple(shape)))
-    found = d.add(ConcatNode(name, tuple(parts), axis))
+    joined = d.add(ConcatNode(name, tuple(parts), axis))
     low, high = min(x.low for x in xs), max(x.high for x in xs)
-    return [replace(xs[0], tensor=found, shape=out.shape, low=low, high=high)]
+    return [replace(xs[0], tensor=joined, shape=out.shape, low=low, high=high)]
 
 
 def read_unpack(d: StepDrawing, name: str, op: Operator, xs: Sequence[Steps]) -> list[Steps]:
@@ -55,7 +55,7 @@ def _part(
     place, shape = _inner_axis(axis, x.shape), inner(x.shape)
     if sum(sizes) != x.shape[axis] or min(sizes) < 1:
         raise UnreadableOperatorError(f"{list(sizes)} are no parts of {x.shape} along axis {axis}")
-    found, first = [], 0
+    parts, first = [], 0
     for number, size in enumerate(sizes):
         starts, stops = [0] * len(shape), list(shape)
         starts[place], stops[place] = first, first + size
@@ -63,8 +63,8 @@ def _part(
         ones = (1,) * len(shape)
         node = SliceNode(d.fresh(f"{name}_{number}"), x.tensor, tuple(starts), tuple(stops), ones)
         part = d.reshape(f"{node.name}_shaped", d.add(node), inner(op.outputs[number].shape))
-        found.append(place_steps(x, op, part, number))
-    return found
+        parts.append(place_steps(x, op, part, number))
+    return parts
 
 
 def read_gather(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
@@ -151,7 +151,7 @@ def read_space_to_depth(d: StepDrawing, name: str, op: Operator, x: Steps) -> St
 def _inner_axis(axis: int, shape: Sequence[int]) -> int:
     """An axis of the file in the Graph, which leaves out the batch."""
     lead = len(shape) - len(inner(tuple(shape)))
-    found = axis % len(shape) - lead
-    if found < 0:
+    place = axis % len(shape) - lead
+    if place < 0:
         raise UnreadableOperatorError("it works along the batch")
-    return found
+    return place

@@ -45,14 +45,14 @@ def read_bilinear(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
     return Steps(tensor, out.shape, x.low, x.high, x.scale, x.zero)
 
 
-def place_weights(size: int, wanted: int, aligned: bool, half_pixel: bool) -> Ints:
-    """(wanted, size): by how much each element counts for each place, in units of 2^-10."""
+def place_weights(size: int, result_size: int, aligned: bool, half_pixel: bool) -> Ints:
+    """(result_size, size): by how much each element counts for each place, in units of 2^-10."""
     one = 1 << PLACE_BITS
-    step = (one * size + wanted // 2) // wanted
-    if aligned and wanted > 1:
-        step = (one * (size - 1) + (wanted - 1) // 2) // (wanted - 1)
-    weights = np.zeros((wanted, size), np.int64)
-    for place in range(wanted):
+    step = (one * size + result_size // 2) // result_size
+    if aligned and result_size > 1:
+        step = (one * (size - 1) + (result_size - 1) // 2) // (result_size - 1)
+    weights = np.zeros((result_size, size), np.int64)
+    for place in range(result_size):
         exact = place * step + (step // 2 - one // 2 if half_pixel else 0)
         low = min(max(math.trunc(exact / one), 0), size - 1)
         high = min(math.trunc((exact + one - 1) / one), size - 1)
@@ -64,11 +64,11 @@ def place_weights(size: int, wanted: int, aligned: bool, half_pixel: bool) -> In
 
 def read_extreme_place(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
     """ARG_MAX and ARG_MIN: the place of the first of the largest, a whole number."""
-    given = op.input(1)
-    if given is None or not given.constant:
+    axis_tensor = op.input(1)
+    if axis_tensor is None or not axis_tensor.constant:
         raise UnreadableOperatorError("its axis is not stored in the file")
     lead = len(x.shape) - len(inner(x.shape))
-    axis = int(given.integers().reshape(-1)[0]) % len(x.shape) - lead
+    axis = int(axis_tensor.integers().reshape(-1)[0]) % len(x.shape) - lead
     shape = d.shapes[x.tensor]
     if axis < 0:
         raise UnreadableOperatorError("it works along the batch")

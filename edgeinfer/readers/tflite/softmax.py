@@ -88,11 +88,11 @@ def exponentials(low: int, scale: float) -> Ints:
     if shift < 0:
         raise UnreadableOperatorError("its input's scale is too small")
     radius = math.floor(31 * (1 << DIFFERENCE_FRAC) / (1 << shift))
-    found = []
+    results = []
     for steps in range(low, 1):
         scaled = _high(steps << shift, int(by.factors[0]))
-        found.append(_exponential(scaled) if steps >= -radius else 0)
-    return np.asarray(found, np.int64)
+        results.append(_exponential(scaled) if steps >= -radius else 0)
+    return np.asarray(results, np.int64)
 
 
 def _exponential(x: int) -> int:
@@ -102,11 +102,11 @@ def _exponential(x: int) -> int:
         return ONE
     quarter = 1 << (DIFFERENCE_FRAC - 2)
     part = (x & (quarter - 1)) - quarter
-    found, rest = _within_quarter(part << (FRAC - DIFFERENCE_FRAC)), part - x
+    power, rest = _within_quarter(part << (FRAC - DIFFERENCE_FRAC)), part - x
     for place, factor in enumerate(POWERS):
         if rest & (quarter << place):
-            found = _high(found, factor)
-    return found
+            power = _high(power, factor)
+    return power
 
 
 def _within_quarter(x: int) -> int:
@@ -125,8 +125,8 @@ def _high(a: int, b: int) -> int:
 
 def _away(x: int, bits: int) -> int:
     """x 2^-bits to the nearest, halves away from zero."""
-    found = (abs(x) + (1 << (bits - 1))) >> bits
-    return found if x >= 0 else -found
+    divided = (abs(x) + (1 << (bits - 1))) >> bits
+    return divided if x >= 0 else -divided
 
 
 def _pool(d: StepDrawing, name: str, x: str, kind: PoolNodeKind) -> str:

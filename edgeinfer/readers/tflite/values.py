@@ -105,9 +105,9 @@ class StepDrawing:
             self.activations[node.name] = quantizer
         return node.name
 
-    def fresh(self, wanted: str) -> str:
+    def fresh(self, name: str) -> str:
         """A name like this one that is still free."""
-        return free_name(wanted, self.nodes)
+        return free_name(name, self.nodes)
 
     def hold(self, key: str, raw: Ints, frac: int = 0) -> Floats:
         """Give a weight the format that holds these integers 2^-frac; what they stand for."""

@@ -70,9 +70,11 @@ def regressions(
 ) -> list[GateResult]:
     """Everything that the baseline knew, held against the result."""
     if not same_network(result, baseline):
-        said = "the baseline is of a network with other inputs or outputs"
+        reason = "the baseline is of a network with other inputs or outputs"
         return [
-            GateResult("baseline", GateOutcome.MISSED, result.model.name, baseline.model.name, said)
+            GateResult(
+                "baseline", GateOutcome.MISSED, result.model.name, baseline.model.name, reason
+            )
         ]
     return [
         *_agreement(result, baseline),
@@ -93,9 +95,9 @@ def _agreement(result: Result, baseline: Result) -> Iterator[GateResult]:
                 name, GateOutcome.MISSED, "not measured", "bit-identical", "it was, before"
             )
         else:
-            held = GateOutcome.PASSED if after.bit_identical else GateOutcome.MISSED
+            outcome = GateOutcome.PASSED if after.bit_identical else GateOutcome.MISSED
             value = "bit-identical" if after.bit_identical else "different"
-            yield GateResult(name, held, value, "bit-identical")
+            yield GateResult(name, outcome, value, "bit-identical")
 
 
 def _scores(
@@ -154,14 +156,16 @@ def by_quantity(metrics: Iterable[Metric]) -> dict[tuple[str, Quantity], Metric]
     for metric in metrics:
         if metric.layer is None:
             groups.setdefault((metric.target or "", quantity_of(metric)), []).append(metric)
-    found = {key: strongest(group) for key, group in groups.items()}
-    return {key: metric for key, metric in found.items() if metric is not None}
+    strongest_metrics = {key: strongest(group) for key, group in groups.items()}
+    return {key: metric for key, metric in strongest_metrics.items() if metric is not None}
 
 
 def _tolerance(
-    told: Mapping[str, Tolerance], prefix: str, name: str, otherwise: Tolerance
+    tolerances: Mapping[str, Tolerance], prefix: str, name: str, otherwise: Tolerance
 ) -> Tolerance:
-    return told.get(f"{prefix}.{name}", told.get(name, told.get("default", otherwise)))
+    return tolerances.get(
+        f"{prefix}.{name}", tolerances.get(name, tolerances.get("default", otherwise))
+    )
 
 
 def _limit(was: float, tolerance: Tolerance, higher: bool) -> str:
@@ -175,7 +179,7 @@ def _compare_figure(
 ) -> GateResult:
     worse = was - value if higher else value - was
     kept = worse <= tolerance.allowance(was) + 1e-12
-    said = f"{words.number(was, 6)} before"
+    note = f"{words.number(was, 6)} before"
     limit = _limit(was, tolerance, higher)
-    held = GateOutcome.PASSED if kept else GateOutcome.MISSED
-    return GateResult(name, held, words.number(value, 6), limit, said, value)
+    outcome = GateOutcome.PASSED if kept else GateOutcome.MISSED
+    return GateResult(name, outcome, words.number(value, 6), limit, note, value)

@@ -124,7 +124,7 @@ def compare_runs(runs: Sequence[ComparedRun]) -> RunComparison:
 def _groups(runs: Sequence[ComparedRun]) -> dict[str, int]:
     """Numbers of groups: same inputs and outputs, same samples as far as is known."""
     leaders: list[ComparedRun] = []
-    found = {}
+    numbers = {}
     for run in runs:
         alike = (n for n, leader in enumerate(leaders) if _alike(run.result, leader.result))
         number = next(alike, None)
@@ -133,8 +133,8 @@ def _groups(runs: Sequence[ComparedRun]) -> dict[str, int]:
             leaders.append(run)
         elif leaders[number].result.data is None and run.result.data is not None:
             leaders[number] = run  # the one that knows its samples speaks for the group
-        found[run.label] = number
-    return found
+        numbers[run.label] = number
+    return numbers
 
 
 def _alike(first: Result, second: Result) -> bool:
@@ -159,7 +159,7 @@ def _entries(run: ComparedRun, group: int) -> list[ComparedEntry]:
     for target in targets or [None]:
         own = {quantity: m for (name, quantity), m in figures.items() if name == (target or "")}
         score = _score(result, target)
-        known = [use.fits for use in uses if use.target == target and use.fits is not None]
+        fitting = [use.fits for use in uses if use.target == target and use.fits is not None]
         entries.append(
             ComparedEntry(
                 run,
@@ -170,7 +170,7 @@ def _entries(run: ComparedRun, group: int) -> list[ComparedEntry]:
                 _identical(result, target),
                 timings.get(target or ""),
                 own,
-                all(known) if known else None,
+                all(fitting) if fitting else None,
             )
         )
     return entries
@@ -215,10 +215,10 @@ def _series(entries: Sequence[ComparedEntry]) -> list[Series]:
             if metric.value == metric.value:
                 key = (quantity, entry.target, str(metric.origin), entry.group, entry.score.name)
                 groups.setdefault(key, []).append(ScatterPoint(entry, metric, entry.score.value))
-    found = []
+    series = []
     for (quantity, target, origin, group, _), points in groups.items():
-        found.append(Series(target, quantity, origin, group, front(points)))
-    return sorted(found, key=lambda s: (_rank(s.quantity), s.target, s.origin, s.group))
+        series.append(Series(target, quantity, origin, group, front(points)))
+    return sorted(series, key=lambda s: (_rank(s.quantity), s.target, s.origin, s.group))
 
 
 def _rank(quantity: Quantity) -> tuple[int, str]:
@@ -228,10 +228,10 @@ def _rank(quantity: Quantity) -> tuple[int, str]:
 
 def front(points: Sequence[ScatterPoint]) -> tuple[ScatterPoint, ...]:
     """The points by cost; those that nothing beats are marked."""
-    found = [
+    points_with_best = [
         replace(point, best=not any(_beats(other, point) for other in points)) for point in points
     ]
-    return tuple(sorted(found, key=lambda p: (p.cost.value, -p.worth)))
+    return tuple(sorted(points_with_best, key=lambda p: (p.cost.value, -p.worth)))
 
 
 def _beats(first: ScatterPoint, second: ScatterPoint) -> bool:
@@ -254,10 +254,10 @@ def _notes(
 ) -> list[str]:
     notes = []
     if len(set(groups.values())) > 1:
-        told = [_group_text(runs, groups, number) for number in sorted(set(groups.values()))[:6]]
+        texts = [_group_text(runs, groups, number) for number in sorted(set(groups.values()))[:6]]
         notes.append(
             "Scores are compared within a group only, for the groups differ in inputs, outputs or "
-            f"samples: {'; '.join(told)}."
+            f"samples: {'; '.join(texts)}."
         )
     unknown = [run.shown for run in runs if run.result.accuracy and run.result.data is None]
     if unknown:
@@ -268,10 +268,10 @@ def _notes(
     for run in runs:
         counts = {stage: each.samples for stage, each in run.result.accuracy.items()}
         if len(set(counts.values())) > 1:
-            told = [f"{stage_title(stage, run.result)} {n:,}" for stage, n in counts.items()]
+            texts = [f"{stage_title(stage, run.result)} {n:,}" for stage, n in counts.items()]
             notes.append(
                 f"The stages of {_some([run.shown])} were judged on different numbers of samples: "
-                f"{', '.join(told)}. Scores of the largest number are shown."
+                f"{', '.join(texts)}. Scores of the largest number are shown."
             )
     old = [run.shown for run in runs if run.schema != SCHEMA_VERSION]
     if old:
@@ -307,5 +307,5 @@ def _group_text(runs: Sequence[ComparedRun], groups: Mapping[str, int], number: 
 
 
 def _some(labels: Sequence[str]) -> str:
-    shown = ", ".join(label if len(label) < 60 else f"{label[:59]}…" for label in labels[:4])
-    return shown if len(labels) <= 4 else f"{shown} and {len(labels) - 4} more"
+    labels_text = ", ".join(label if len(label) < 60 else f"{label[:59]}…" for label in labels[:4])
+    return labels_text if len(labels) <= 4 else f"{labels_text} and {len(labels) - 4} more"

@@ -28,13 +28,13 @@ ROUGH = ("estimated", "published")  # drawn hollow
 def pareto_figures(comparison: RunComparison) -> list[Figure]:
     """One picture for latency and one for each kind of resource."""
     kinds = list(dict.fromkeys(series.quantity.name for series in comparison.series))
-    found = []
+    figures = []
     for kind in kinds:
         alike = [series for series in comparison.series if series.quantity.name == kind]
         points = [p for s in alike for p in s.points if math.isfinite(p.cost.value)]
         if len(points) > 1 and any(point.cost.value for point in points):
-            found.append(_pareto(comparison, kind, alike))
-    return found
+            figures.append(_pareto(comparison, kind, alike))
+    return figures
 
 
 def _pareto(comparison: RunComparison, kind: str, alike: Sequence[Series]) -> Figure:
@@ -137,18 +137,18 @@ def _about(point: ScatterPoint) -> str:
 def _name_points(alike: Sequence[Series], across: AxisScale, up: AxisScale) -> list[Mark]:
     best = [p for series in alike for p in series.points if p.best]
     marks: list[Mark] = []
-    taken: list[tuple[float, float, float]] = []  # left and right end, and height
+    spans: list[tuple[float, float, float]] = []  # left and right end, and height
     for point in best:
-        if len(taken) >= MOST_NAMED or not math.isfinite(point.cost.value):
+        if len(spans) >= MOST_NAMED or not math.isfinite(point.cost.value):
             continue
         x, y = across.place(point.cost.value), up.place(point.score)
         anchor: Literal["start", "end"] = "end" if x > LEFT + 120 else "start"  # fronts rise right
         name = cut(words.short(point.entry.run.shown), 110, SMALL)
         start = x + 9 if anchor == "start" else x - 9 - width_of(name, SMALL)
         stop = start + width_of(name, SMALL)
-        if any(start < b and a < stop and abs(y - height) < 14 for a, b, height in taken):
+        if any(start < b and a < stop and abs(y - height) < 14 for a, b, height in spans):
             continue  # the words would lie on each other; the dot's title tells
-        taken.append((start, stop, y))
+        spans.append((start, stop, y))
         shift = -9 if anchor == "end" else 9
         marks.append(Label(x + shift, y - 6, name, "ink small halo", anchor))
     return marks
@@ -162,11 +162,11 @@ def _legend(comparison: RunComparison, alike: Sequence[Series]) -> list[Mark]:
         state = series.quantity.state
         state = f", after {state}" if state and series.origin != "routed" else ""
         group = f", group {series.group + 1}" if len(groups) > 1 else ""
-        told = f"{series.points[0].entry.title}, {series.origin}{state}{group}"
+        label = f"{series.points[0].entry.title}, {series.origin}{state}{group}"
         marks += [
-            Dot(RIGHT + 26, y - 4, f"{_fill(series.origin)} c{number % COLOURS}", told,
+            Dot(RIGHT + 26, y - 4, f"{_fill(series.origin)} c{number % COLOURS}", label,
                 4.5, _form(series.origin)),
-            Label(RIGHT + 40, y, cut(told, WIDTH - RIGHT - 44), "ink"),
+            Label(RIGHT + 40, y, cut(label, WIDTH - RIGHT - 44), "ink"),
         ]  # fmt: skip
     if len(alike) > MOST_SERIES:
         y = TOP + 12 + 22 * MOST_SERIES

@@ -26,44 +26,49 @@ MOST_TIED = 4  # names of runs that share the first place
 
 def headline(comparison: RunComparison) -> str:
     """What is best, among what may be compared; a tie where intervals or bands overlap."""
-    known = [entry for entry in comparison.entries if entry.score is not None]
-    if not known:
+    judged = [entry for entry in comparison.entries if entry.score is not None]
+    if not judged:
         return "No run was judged by labels, so only their costs can be compared."
-    groups = {entry.group for entry in known}
+    groups = {entry.group for entry in judged}
     if len(groups) > 1:
         return f"{len(groups)} groups of runs, whose scores cannot be compared with each other."
-    timed = [entry for entry in known if entry.timing is not None and _fast(entry) == _fast(entry)]
-    said = [_best_score(comparison, known), *([_fastest(timed)] if timed else [])]
-    return f"{'; '.join(said)}."
+    timed = [entry for entry in judged if entry.timing is not None and _fast(entry) == _fast(entry)]
+    sentences = [_best_score(comparison, judged), *([_fastest(timed)] if timed else [])]
+    return f"{'; '.join(sentences)}."
 
 
-def _best_score(comparison: RunComparison, known: Sequence[ComparedEntry]) -> str:
+def _best_score(comparison: RunComparison, judged: Sequence[ComparedEntry]) -> str:
     """The run whose interval is above all others', or those that share the first place."""
     title = SCORES.get(comparison.score_name, "score")
-    best = max(known, key=_worth)
+    best = max(judged, key=_worth)
     assert best.score is not None
     near = [
         entry
-        for entry in known
+        for entry in judged
         if entry.score is not None
         and not best.score.surely_beats(entry.score)
         and not _same_network(entry, best)
     ]
-    alike = _distinct([best, *(each for each in known if _same_network(each, best))])
+    alike = _distinct([best, *(each for each in judged if _same_network(each, best))])
     if not near:
         if len(alike) == 1:
             return f"The best {title}, {_score_text(best)}, has {_entry_name(best)}"
-        shown = words.join_words([_entry_name(entry) for entry in alike[:MOST_TIED]])
-        first = "The best" if len({entry.run.label for entry in known}) > len(alike) else "The same"
-        return f"{first} {title}, {_score_text(best)}, have {shown}, which are one network"
+        names_text = words.join_words([_entry_name(entry) for entry in alike[:MOST_TIED]])
+        first = (
+            "The best" if len({entry.run.label for entry in judged}) > len(alike) else "The same"
+        )
+        return f"{first} {title}, {_score_text(best)}, have {names_text}, which are one network"
     names = [_entry_name(entry) for entry in _distinct([*alike, *near])]
-    shown = words.join_words(names[:MOST_TIED]) + (" and others" if len(names) > MOST_TIED else "")
+    names_text = words.join_words(names[:MOST_TIED]) + (
+        " and others" if len(names) > MOST_TIED else ""
+    )
     if any(entry.score is None or entry.score.low is None for entry in [best, *near]):
         return (
             f"No best {title} can be named: a result does not record how uncertain it is "
-            f"({shown}; compile again to know)"
+            f"({names_text}; compile again to know)"
         )
-    return f"A tie in {title}: the 95 % intervals of {shown} overlap ({_score_text(best)} at most)"
+    overlap = f"the 95 % intervals of {names_text} overlap"
+    return f"A tie in {title}: {overlap} ({_score_text(best)} at most)"
 
 
 def _same_network(first: ComparedEntry, second: ComparedEntry) -> bool:
@@ -101,8 +106,10 @@ def _fastest(timed: Sequence[ComparedEntry]) -> str:
     if not near:
         return f"the fastest, {lasting}, is {_entry_name(fastest)}"
     names = [_entry_name(entry) for entry in [fastest, *near]]
-    shown = words.join_words(names[:MOST_TIED]) + (" and others" if len(names) > MOST_TIED else "")
-    return f"as fast as each other, as far as is known, are {shown}, from {lasting}"
+    names_text = words.join_words(names[:MOST_TIED]) + (
+        " and others" if len(names) > MOST_TIED else ""
+    )
+    return f"as fast as each other, as far as is known, are {names_text}, from {lasting}"
 
 
 def _worth(entry: ComparedEntry) -> float:
@@ -172,20 +179,20 @@ def markdown(comparison: RunComparison) -> str:
 def lines(comparison: RunComparison, most: int = 40) -> list[str]:
     """For a terminal."""
     table = entries_table(comparison)
-    shown = [[column.title for column in table.columns]]
-    shown += [[cell.text for cell in row] for row in table.rows[:most]]
-    widths = [max(len(row[n]) for row in shown) for n in range(len(table.columns))]
-    found = [headline(comparison), ""]
-    for row in shown:
+    rows = [[column.title for column in table.columns]]
+    rows += [[cell.text for cell in row] for row in table.rows[:most]]
+    widths = [max(len(row[n]) for row in rows) for n in range(len(table.columns))]
+    texts = [headline(comparison), ""]
+    for row in rows:
         cells = [
             cell.rjust(width) if column.numeric else cell.ljust(width)
             for cell, width, column in zip(row, widths, table.columns, strict=True)
         ]
-        found.append("  ".join(cells).rstrip())
+        texts.append("  ".join(cells).rstrip())
     left = len(table.rows) - most
     if left > 0:
-        found.append(f"and {left} more: see them with --html, --csv or --json")
-    return [*found, *(["", *comparison.notes] if comparison.notes else [])]
+        texts.append(f"and {left} more: see them with --html, --csv or --json")
+    return [*texts, *(["", *comparison.notes] if comparison.notes else [])]
 
 
 def csv_text(comparison: RunComparison) -> str:

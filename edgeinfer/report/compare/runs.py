@@ -27,11 +27,11 @@ class ComparedRun:
 
 def label_runs(runs: Sequence[tuple[str, Result, int]]) -> list[ComparedRun]:
     """Runs with labels that differ."""
-    seen: dict[str, int] = {}
+    counts: dict[str, int] = {}
     labels = []
     for label, _, _ in runs:
-        seen[label] = seen.get(label, 0) + 1
-        labels.append(label if seen[label] == 1 else f"{label} ({seen[label]})")
+        counts[label] = counts.get(label, 0) + 1
+        labels.append(label if counts[label] == 1 else f"{label} ({counts[label]})")
     common = _folder_of(labels)
     return [
         ComparedRun(label, result, schema, label[len(common) :])

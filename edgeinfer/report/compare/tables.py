@@ -57,8 +57,8 @@ def entries_table(comparison: RunComparison) -> ReportTable:
 
 
 def _quantities(entries: Sequence[ComparedEntry]) -> list[Quantity]:
-    seen = {q for entry in entries for q in entry.figures if q.name in KINDS}
-    return sorted(seen, key=lambda q: (KINDS.index(q.name), q.state))
+    quantities = {q for entry in entries for q in entry.figures if q.name in KINDS}
+    return sorted(quantities, key=lambda q: (KINDS.index(q.name), q.state))
 
 
 def _title(quantity: Quantity) -> str:
@@ -155,20 +155,20 @@ def _size_rows(runs: Sequence[ComparedRun]) -> list[tuple[Cell, ...]]:
 
 def _metric_rows(runs: Sequence[ComparedRun]) -> list[tuple[Cell, ...]]:
     results = [run.result for run in runs]
-    known = [by_quantity(result.metrics) for result in results]
-    keys = list(dict.fromkeys(key for figures in known for key in figures))
+    metrics_by_run = [by_quantity(result.metrics) for result in results]
+    keys = list(dict.fromkeys(key for figures in metrics_by_run for key in figures))
     rows = []
     for target, quantity in keys:
         if quantity.name not in (*LESS, *MORE):
             continue
-        found = [figures.get((target, quantity)) for figures in known]
-        first = found[0]
-        why = [_other_origin(first, metric) for metric in found]
-        values = [None if metric is None else metric.value for metric in found]
+        metrics = [figures.get((target, quantity)) for figures in metrics_by_run]
+        first = metrics[0]
+        why = [_other_origin(first, metric) for metric in metrics]
+        values = [None if metric is None else metric.value for metric in metrics]
         title = f"{target_title(target, *results)} {quantity}".strip()
-        ends = [None if metric is None else metric.ends for metric in found]
+        ends = [None if metric is None else metric.ends for metric in metrics]
         cells = _against(values, ends, why, quantity.name in MORE)
-        rows.append((text(title), *(_rough(c, m) for c, m in zip(cells, found, strict=True))))
+        rows.append((text(title), *(_rough(c, m) for c, m in zip(cells, metrics, strict=True))))
     return rows
 
 
@@ -213,13 +213,13 @@ def _are_apart(first: tuple[float, float] | None, other: tuple[float, float] | N
     return first is not None and other is not None and (first[1] < other[0] or other[1] < first[0])
 
 
-def _change_cell(value: float, first: float, higher: bool, shown: str, fixed: bool) -> Cell:
+def _change_cell(value: float, first: float, higher: bool, message: str, fixed: bool) -> Cell:
     change = value - first
     if not change:
-        return Cell(f"{shown} (=)", value)
+        return Cell(f"{message} (=)", value)
     state = "good" if (change > 0) is higher else "worse"
     if fixed or not first:
-        return Cell(f"{shown} ({words.format_signed(change)})", value, state)
+        return Cell(f"{message} ({words.format_signed(change)})", value, state)
     share = change / abs(first)
-    told = f"{'+' if share > 0 else '−'}{words.percent(abs(share))}"
-    return Cell(f"{shown} ({told})", value, state)
+    change_text = f"{'+' if share > 0 else '−'}{words.percent(abs(share))}"
+    return Cell(f"{message} ({change_text})", value, state)

@@ -43,8 +43,8 @@ def budget_figure(result: Result) -> Figure | None:
         Line(((full, top - 6), (full, bottom)), "limit"),
         Label(full, top - 12, "all of it", "ink small", "middle"),
     ]
-    told = [f"{u.title} {words.kind_name(u.kind)} {words.percent(u.share)}" for u in uses]
-    sentence = f"Of the device are taken: {', '.join(told)}."
+    texts = [f"{u.title} {words.kind_name(u.kind)} {words.percent(u.share)}" for u in uses]
+    sentence = f"Of the device are taken: {', '.join(texts)}."
     return Figure("budget", "Device budget", sentence, WIDTH, bottom + 30, tuple(marks))
 
 

@@ -25,14 +25,14 @@ ODD_SMALL, ODD_LARGE = -24, 24  # powers of two that a picture reaches to at mos
 
 def waterfall_figure(profile: Profile) -> Figure | None:
     """The error of each value against the float tensor, and what its own rounding alone does."""
-    known = [layer for layer in profile.layers if relative_error(layer) is not None]
-    if not known:
+    layers = [layer for layer in profile.layers if relative_error(layer) is not None]
+    if not layers:
         return None
-    shown = _worst(known)
-    errors = [100 * (relative_error(layer) or 0.0) for layer in shown]
+    layers_shown = _worst(layers)
+    errors = [100 * (relative_error(layer) or 0.0) for layer in layers_shown]
     scale = over([0.0, *errors], LEFT, RIGHT, zero=True)
     top = 34.0
-    bottom = top + ROW * len(shown)
+    bottom = top + ROW * len(layers_shown)
     marks: list[Mark] = []
     for at, label in scale.ticks():
         marks += [
@@ -40,7 +40,7 @@ def waterfall_figure(profile: Profile) -> Figure | None:
             Label(at, bottom + 18, f"{label} %", "muted", "middle"),
         ]
     before: float | None = None
-    for number, (layer, error) in enumerate(zip(shown, errors, strict=True)):
+    for number, (layer, error) in enumerate(zip(layers_shown, errors, strict=True)):
         y = top + ROW * number
         x = scale.place(error)
         start = scale.place(0.0)
@@ -51,8 +51,8 @@ def waterfall_figure(profile: Profile) -> Figure | None:
         own = _own(layer)
         if own is not None:
             end = scale.place(100 * own)
-            said = f"{layer.name}: its own rounding makes {words.number(100 * own, 3)} %"
-            marks.append(Box(start, y + 4, max(end - start, 0.8), ROW - 8, "bar own", said, 2))
+            text = f"{layer.name}: its own rounding makes {words.number(100 * own, 3)} %"
+            marks.append(Box(start, y + 4, max(end - start, 0.8), ROW - 8, "bar own", text, 2))
         marks += [
             Label(
                 LEFT - 12, y + ROW / 2 + 4, cut(words.short(layer.name), LEFT - 20), "ink", "end"
@@ -66,13 +66,13 @@ def waterfall_figure(profile: Profile) -> Figure | None:
         Box(LEFT + 230, 10, 14, 10, "bar own", "", 2),
         Label(LEFT + 250, 19, "what this value's rounding makes alone", "muted"),
     ]
-    worst = max(zip(errors, shown, strict=True), key=lambda pair: pair[0])
+    worst = max(zip(errors, layers_shown, strict=True), key=lambda pair: pair[0])
     sentence = (
         f"The error grows to {words.number(worst[0], 3)} % of the signal at "
         f"{words.short(worst[1].name)}."
     )
-    left = len(known) - len(shown)
-    note = f"The {len(shown)} values with the largest error; {left:,} more are in the table."
+    left = len(layers) - len(layers_shown)
+    note = f"The {len(layers_shown)} values with the largest error; {left:,} more are in the table."
     return Figure(
         "error-by-layer",
         "Error by layer",
@@ -103,10 +103,10 @@ def distribution_figure(profile: Profile, kind: Literal["weight", "activation"])
     tensors = [each for each in profile.distributions if each.kind == kind]
     if not tensors:
         return None
-    shown = tensors[:MOST_TENSORS]
-    scale = _octaves(shown)
+    tensors_shown = tensors[:MOST_TENSORS]
+    scale = _octaves(tensors_shown)
     top = 40.0
-    bottom = top + TALL * len(shown)
+    bottom = top + TALL * len(tensors_shown)
     marks: list[Mark] = []
     step = max(1, math.ceil((scale.high - scale.low) / 14))
     for power in range(math.ceil(scale.low), math.floor(scale.high) + 1):
@@ -116,17 +116,20 @@ def distribution_figure(profile: Profile, kind: Literal["weight", "activation"])
                 Line(((at, top), (at, bottom)), "grid"),
                 Label(at, bottom + 18, _power(power), "muted", "middle"),
             ]
-    for number, tensor in enumerate(shown):
+    for number, tensor in enumerate(tensors_shown):
         marks += _tensor(tensor, scale, top + TALL * number)
     marks += _key()
     plural = "weights" if kind == "weight" else "activations"
     sentence = (
-        f"Of {words.count_noun(len(shown), 'tensor')} the sizes of floats and integers, and the "
-        "range "
-        f"from the smallest step to the largest value of each format."
+        f"Of {words.count_noun(len(tensors_shown), 'tensor')} the sizes of floats and integers, "
+        f"and the range from the smallest step to the largest value of each format."
     )
-    left = len(tensors) - len(shown)
-    note = f"The first {len(shown)} tensors; {left:,} more are in report_data.json." if left else ""
+    left = len(tensors) - len(tensors_shown)
+    note = (
+        f"The first {len(tensors_shown)} tensors; {left:,} more are in report_data.json."
+        if left
+        else ""
+    )
     title = f"Distributions of {plural} in their formats"
     return Figure(plural, title, sentence, WIDTH, bottom + 30, tuple(marks), note)
 
@@ -137,10 +140,10 @@ def _octaves(tensors: Sequence[Distribution]) -> AxisScale:
         low, high = _format_range(each)
         lows.append(low - 1)
         highs.append(high + 1)
-        for held in (each.floats, each.integers):
-            if held is not None and held.counts:
-                lows.append(_tail(held))
-                highs.append(float(held.first + len(held.counts)))
+        for histogram in (each.floats, each.integers):
+            if histogram is not None and histogram.counts:
+                lows.append(_tail(histogram))
+                highs.append(float(histogram.first + len(histogram.counts)))
     low = max(math.floor(min(lows)), math.floor(max(lows)) + ODD_SMALL)
     return AxisScale(
         float(low), float(min(math.ceil(max(highs)), low + 2 * ODD_LARGE)), LEFT, RIGHT
@@ -153,14 +156,14 @@ def _format_range(tensor: Distribution) -> tuple[float, float]:
     return math.log2(tensor.lsb) - 1, float(math.ceil(math.log2(largest)))
 
 
-def _tail(held: Histogram) -> float:
+def _tail(histogram: Histogram) -> float:
     """The power of two below which less than a hundredth of the values lie."""
-    total, seen = sum(held.counts), 0
-    for number, count in enumerate(held.counts):
-        seen += count
-        if seen > 0.01 * total:
-            return float(held.first + number)
-    return float(held.first)
+    total, counted = sum(histogram.counts), 0
+    for number, count in enumerate(histogram.counts):
+        counted += count
+        if counted > 0.01 * total:
+            return float(histogram.first + number)
+    return float(histogram.first)
 
 
 def _tensor(tensor: Distribution, scale: AxisScale, y: float) -> list[Mark]:
@@ -193,12 +196,12 @@ def _tensor(tensor: Distribution, scale: AxisScale, y: float) -> list[Mark]:
 
 
 def _steps(
-    held: Histogram, scale: AxisScale, base: float, room: float, most: float
+    histogram: Histogram, scale: AxisScale, base: float, room: float, most: float
 ) -> tuple[tuple[float, float], ...]:
-    total = max(sum(held.counts) + held.zeros, 1)
+    total = max(sum(histogram.counts) + histogram.zeros, 1)
     points: list[tuple[float, float]] = []
-    for number, count in enumerate(held.counts):
-        low, high = held.first + number, held.first + number + 1
+    for number, count in enumerate(histogram.counts):
+        low, high = histogram.first + number, histogram.first + number + 1
         if high <= scale.low or low >= scale.high:
             continue
         y = round(base - room * count / total / most, 2)
@@ -208,15 +211,15 @@ def _steps(
     return ((points[0][0], base), *points, (points[-1][0], base))
 
 
-def _peak(held: Histogram | None) -> float:
-    if held is None or not held.counts:
+def _peak(histogram: Histogram | None) -> float:
+    if histogram is None or not histogram.counts:
         return 0.0
-    return max(held.counts) / (sum(held.counts) + held.zeros)
+    return max(histogram.counts) / (sum(histogram.counts) + histogram.zeros)
 
 
-def _zeros(held: Histogram) -> float:
-    total = sum(held.counts) + held.zeros
-    return held.zeros / total if total else 0.0
+def _zeros(histogram: Histogram) -> float:
+    total = sum(histogram.counts) + histogram.zeros
+    return histogram.zeros / total if total else 0.0
 
 
 def _power(power: int) -> str:

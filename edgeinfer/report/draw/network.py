@@ -34,21 +34,21 @@ ROUNDING = ("Requant", "Clip", "Table", "Softmax")
 
 def network_figure(profile: Profile) -> Figure | None:
     """The first values of the Program, and what reads what."""
-    shown = profile.layers[:MOST_VALUES]
-    if not shown:
+    layers = profile.layers[:MOST_VALUES]
+    if not layers:
         return None
-    names = {layer.name for layer in shown}
-    reads = {layer.name: [r for r in layer.reads if r in names] for layer in shown}
+    names = {layer.name for layer in layers}
+    reads = {layer.name: [r for r in layer.reads if r in names] for layer in layers}
     chain = all(
         read == [before] for before, read in zip(reads, list(reads.values())[1:], strict=False)
     )
     places, marks, width, height = _text_like(reads) if chain else _in_rows(reads)
-    for layer in shown:
+    for layer in layers:
         marks += _value(layer, *places[layer.name])
-    left = len(profile.layers) - len(shown)
-    note = f"The first {len(shown)} of {len(profile.layers):,} values." if left else ""
-    ops = [f"{layer.op} {words.short(layer.name, 30)}" for layer in shown[:12]]
-    more = " and so on" if len(shown) > 12 else ""
+    left = len(profile.layers) - len(layers)
+    note = f"The first {len(layers)} of {len(profile.layers):,} values." if left else ""
+    ops = [f"{layer.op} {words.short(layer.name, 30)}" for layer in layers[:12]]
+    more = " and so on" if len(layers) > 12 else ""
     sentence = (
         f"{words.count_noun(len(profile.layers), 'value')}, in order: {', '.join(ops)}{more}."
     )

@@ -72,10 +72,10 @@ def over(
 ) -> AxisScale:  # fmt: skip
     """A scale on which all of these have room. What is not finite or huge, or on a logarithmic
     scale not above zero, asks for none."""
-    known = [v for v in values if abs(v) < HUGE and (v > 1.0 / HUGE or not logarithmic)]
-    if not known:
-        known = [1.0, 10.0] if logarithmic else [0.0, 1.0]
-    low, high = min(known), max(known)
+    finite = [v for v in values if abs(v) < HUGE and (v > 1.0 / HUGE or not logarithmic)]
+    if not finite:
+        finite = [1.0, 10.0] if logarithmic else [0.0, 1.0]
+    low, high = min(finite), max(finite)
     if logarithmic:
         low = max(low, high * SMALLEST_SHARE)
         if high / low < 2.0:
@@ -121,8 +121,8 @@ def _tick_text(value: float, digits: int) -> str:
     if value and (abs(value) >= 1e6 or abs(value) < 1e-3):
         power = math.floor(math.log10(abs(value)) + 1e-9)
         lead = value / 10.0**power
-        shown = "" if abs(lead - 1) < 1e-9 else f"{lead:g}·"
-        return f"{shown}10{_power_text(power)}"
+        lead_text = "" if abs(lead - 1) < 1e-9 else f"{lead:g}·"
+        return f"{lead_text}10{_power_text(power)}"
     return words.number(round(value, 10), digits)
 
 

@@ -53,8 +53,8 @@ def accuracy_figure(result: Result, profile: Profile | None) -> Figure | None:
     for number, (title, rows) in enumerate(panels):
         start = left + number * (room + gap)
         marks += _panel(title, rows, titles, start, start + room)
-    told = [f"{titles[s]} {words.number(v, 5)}" for s, v, _ in panels[0][1]]
-    sentence = f"{panels[0][0]} by stage: {', '.join(told)}."
+    texts = [f"{titles[s]} {words.number(v, 5)}" for s, v, _ in panels[0][1]]
+    sentence = f"{panels[0][0]} by stage: {', '.join(texts)}."
     return Figure("accuracy", "Scores by stage", sentence, WIDTH, height, tuple(marks))
 
 
@@ -120,20 +120,20 @@ def _roc(output: str, curves: Sequence[Curve], number: int) -> Figure:
         marks.append(Line(placed, kind, about))
     marks += _legend(curves, labels, right + 24)
     areas = {(curve.label, curve.stage): curve.auc for curve in curves}
-    told = [
+    texts = [
         f"{words.short(label, 30)} {_area(areas.get((label, 'quantized')))} "
         f"({_area(areas.get((label, 'float')))})"
         for label in labels
     ]
-    sentence = f"Area under each curve as integers (as floats): {', '.join(told)}."
+    sentence = f"Area under each curve as integers (as floats): {', '.join(texts)}."
     name = "roc" if not number else f"roc-{number + 1}"
     title = f"Signal against background: {words.short(output, 40)}"
     return Figure(name, title, sentence, ROC_WIDTH, bottom + 52, tuple(marks))
 
 
 def _least(curves: Sequence[Curve]) -> float:
-    seen = [b for curve in curves for b in curve.background if b > 0]
-    return min(0.1, max(min(seen, default=0.1), 1e-5))
+    backgrounds = [b for curve in curves for b in curve.background if b > 0]
+    return min(0.1, max(min(backgrounds, default=0.1), 1e-5))
 
 
 def _legend(curves: Sequence[Curve], labels: Sequence[str], x: float) -> list[Mark]:
@@ -176,31 +176,31 @@ def agreement_figure(result: Result) -> Figure | None:
     if not result.agreement:
         return None
     stages = list(dict.fromkeys(name for e in result.agreement for name in e.pair))[:MOST_STAGES]
-    found = {frozenset(entry.pair): entry for entry in result.agreement}
+    agreements = {frozenset(entry.pair): entry for entry in result.agreement}
     side_x, side_y, left, top = 108.0, 46.0, 130.0, 44.0
     marks: list[Mark] = []
     for number, stage in enumerate(stages):
-        shown = stage_title(stage, result)
+        title = stage_title(stage, result)
         marks += [
-            Label(left - 12, top + side_y * (number + 0.5) + 4, cut(shown, 116), "ink", "end"),
+            Label(left - 12, top + side_y * (number + 0.5) + 4, cut(title, 116), "ink", "end"),
             Label(
-                left + side_x * (number + 0.5), top - 14, cut(shown, side_x - 8), "ink", "middle"
+                left + side_x * (number + 0.5), top - 14, cut(title, side_x - 8), "ink", "middle"
             ),
         ]
     for i, first in enumerate(stages):
         for j, second in enumerate(stages):
             x, y = left + side_x * j, top + side_y * i
-            entry = found.get(frozenset((first, second))) if i != j else None
+            entry = agreements.get(frozenset((first, second))) if i != j else None
             kind = "cell self" if i == j else "cell none"
-            about, shown, tone = f"{first}, {second}: not compared", "", ""
+            about, title, tone = f"{first}, {second}: not compared", "", ""
             if entry is not None:
                 tone, sign, verdict = _verdict(entry, entry in result.disagreements)
-                kind, shown = f"cell {tone}", f"{sign} {entry.samples:,}"
+                kind, title = f"cell {tone}", f"{sign} {entry.samples:,}"
                 about = f"{first}, {second}: {verdict} in {entry.samples:,} samples"
             marks.append(Box(x + 2, y + 2, side_x - 4, side_y - 4, kind, about, 3))
-            if shown:
+            if title:
                 marks.append(
-                    Label(x + side_x / 2, y + side_y / 2 + 4, shown, f"on-{tone} strong", "middle")
+                    Label(x + side_x / 2, y + side_y / 2 + 4, title, f"on-{tone} strong", "middle")
                 )
     same = sum(entry.bit_identical for entry in result.agreement)
     sentence = (

@@ -23,7 +23,7 @@ class StyleRule:
     element: str  # empty: any
     classes: frozenset[str]
     weight: tuple[int, int, int]  # classes, elements, place in the file
-    given: Mapping[str, str]
+    declarations: Mapping[str, str]
 
 
 @functools.cache
@@ -35,42 +35,44 @@ def style_rules() -> tuple[StyleRule, ...]:
     colours: dict[str, str] = {}
     rules = []
     for place, (selectors, body) in enumerate(blocks):
-        given = {
+        declarations = {
             name.strip(): value.strip()
             for name, _, value in (part.partition(":") for part in body.split(";"))
             if value.strip()
         }
         if selectors.strip() == ":root":
-            colours = given
+            colours = declarations
         if ":root" in selectors:
             continue
-        known = {name: _without_variables(value, colours) for name, value in given.items()}
+        resolved = {
+            name: _without_variables(value, colours) for name, value in declarations.items()
+        }
         for selector in selectors.split(","):
-            rules.append(_rule(selector.strip(), known, place))
+            rules.append(_rule(selector.strip(), resolved, place))
     return tuple(sorted(rules, key=lambda rule: rule.weight))
 
 
-def _rule(selector: str, given: Mapping[str, str], place: int) -> StyleRule:
+def _rule(selector: str, declarations: Mapping[str, str], place: int) -> StyleRule:
     last = selector.split()[-1]
     element, *classes = last.split(".")
     counted = selector.count(".")
     elements = sum(not part.startswith(".") for part in selector.split())
-    return StyleRule(element, frozenset(classes), (counted, elements, place), given)
+    return StyleRule(element, frozenset(classes), (counted, elements, place), declarations)
 
 
 def _without_variables(value: str, colours: Mapping[str, str]) -> str:
-    return re.sub(r"var\((--[\w-]+)\)", lambda found: colours[found[1]], value)
+    return re.sub(r"var\((--[\w-]+)\)", lambda match: colours[match[1]], value)
 
 
 @functools.cache
 def look_of(kind: str, element: str) -> Mapping[str, str]:
     """Every property of a mark: its kind as figure.css has it, drawn as an SVG element."""
     classes = frozenset(kind.split())
-    found = dict(INHERITED)
+    look = dict(INHERITED)
     for rule in style_rules():
         if rule.element in ("", element) and rule.classes <= classes:
-            found |= rule.given
-    return {name: value for name, value in found.items() if name != "font"}
+            look |= rule.declarations
+    return {name: value for name, value in look.items() if name != "font"}
 
 
 def style_attribute(kind: str, element: str) -> str:

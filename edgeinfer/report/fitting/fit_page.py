@@ -73,12 +73,12 @@ def _cells(table: FitTable, row: FitRow, best: bool) -> tuple[Cell, ...]:
     fullest = Cell("–")
     if full is not None:
         fullest = Cell(f"{words.kind_name(full.kind)} {words.percent(full.share, 0)}", full.share)
-    lost = row.merit.lost
-    interval = f"{words.format_signed(lost.low)} to {words.format_signed(lost.high)}"
+    loss = row.merit.lost
+    interval = f"{words.format_signed(loss.low)} to {words.format_signed(loss.high)}"
     return (
         *head,
         _uncertain(row.merit.value),
-        Cell(interval, lost.value),
+        Cell(interval, loss.value),
         Cell("–") if timing is None else _metric(timing),
         Cell("–" if timing is None else words.between(timing.low, timing.high) or timing.origin),
         fullest,
@@ -89,8 +89,8 @@ def _cells(table: FitTable, row: FitRow, best: bool) -> tuple[Cell, ...]:
 
 def resources_table(table: FitTable) -> ReportTable | None:
     """What every design takes of each kind."""
-    seen = {use.kind for row in table.rows for use in row.uses}
-    kinds = [kind for kind in (*RESOURCES, *OFFERED_AS) if kind in seen]
+    kinds_used = {use.kind for row in table.rows for use in row.uses}
+    kinds = [kind for kind in (*RESOURCES, *OFFERED_AS) if kind in kinds_used]
     rows = [
         (Cell(row.title), text(row.candidate), *(_use(used.get(kind)) for kind in kinds))
         for row in table.rows
@@ -118,35 +118,35 @@ def _metric(metric: Metric) -> Cell:
 def _use(use: Use | None) -> Cell:
     if use is None:
         return Cell("–")
-    shown = _metric(use.metric)
+    cell = _metric(use.metric)
     share = "" if use.share is None else f" ({words.percent(use.share, 0)})"
     band = words.between(use.metric.low, use.metric.high)
     about = f"{use.metric.origin}{f', {band}' if band else ''}"
-    return Cell(f"{shown.text}{share}", use.metric.value, about=about)
+    return Cell(f"{cell.text}{share}", use.metric.value, about=about)
 
 
 def lines(table: FitTable) -> list[tuple[str | None, str]]:
     """For a terminal."""
-    shown = rows_table(table)
-    rows = [[f"{column.title} {column.unit}".rstrip() for column in shown.columns]]
-    rows += [[cell.text for cell in row] for row in shown.rows]
-    widths = [max(len(row[n]) for row in rows) for n in range(len(shown.columns))]
-    found: list[tuple[str | None, str]] = [(None, f"{table.model}, judged on {table.samples}")]
+    table_shown = rows_table(table)
+    rows = [[f"{column.title} {column.unit}".rstrip() for column in table_shown.columns]]
+    rows += [[cell.text for cell in row] for row in table_shown.rows]
+    widths = [max(len(row[n]) for row in rows) for n in range(len(table_shown.columns))]
+    texts: list[tuple[str | None, str]] = [(None, f"{table.model}, judged on {table.samples}")]
     for number, row in enumerate(rows):
         cells = [
             cell.rjust(width) if column.numeric else cell.ljust(width)
-            for cell, width, column in zip(row, widths, shown.columns, strict=True)
+            for cell, width, column in zip(row, widths, table_shown.columns, strict=True)
         ]
         state = None
         if number and table.rows[number - 1] is table.recommended:
             state = "good"
-        found.append((state, "  ".join(cells).rstrip()))
-    found.append((None, ""))
+        texts.append((state, "  ".join(cells).rstrip()))
+    texts.append((None, ""))
     best = table.recommended
     if best is None:
-        return [*found, ("bad", reason(table))]
+        return [*texts, ("bad", reason(table))]
     return [
-        *found,
+        *texts,
         ("good", f"take      {best.title}, {best.candidate}. {reason(table)}"),
         (None, f"build it  {best.command}"),
     ]
@@ -222,13 +222,13 @@ def loss_figure(table: FitTable) -> Figure | None:
         place = targets.index(row.title)
         x = LEFT + (names.index(row.candidate) + 0.5) * step
         x += (place - (len(targets) - 1) / 2) * APART
-        lost = row.merit.lost
+        loss = row.merit.lost
         about = f"{row.title}, {row.candidate}: {score} {words.number(row.merit.value.value)}"
-        about += f", lost {words.number(lost.low, 2)} to {words.number(lost.high, 2)}"
+        about += f", lost {words.number(loss.low, 2)} to {words.number(loss.high, 2)}"
         colour = f"c{place % 8}"
-        marks.append(Line(((x, up.place(lost.low)), (x, up.place(lost.high))), f"whisker {colour}"))
+        marks.append(Line(((x, up.place(loss.low)), (x, up.place(loss.high))), f"whisker {colour}"))
         fill = "hollow" if table.misses(row) else "full"
-        marks.append(Dot(x, up.place(lost.value), f"{fill} {colour}", about))
+        marks.append(Dot(x, up.place(loss.value), f"{fill} {colour}", about))
     for place, title in enumerate(targets):
         y = TOP + 40 + 22 * place
         marks.append(Dot(RIGHT + 26, y - 4, f"full c{place % 8}", title))

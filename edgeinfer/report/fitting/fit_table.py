@@ -57,19 +57,19 @@ class FitRow:
     @property
     def fits(self) -> FitState:
         """Whether it fits its device."""
-        judged = [use for use in self.uses if use.fits is not None]
-        if not judged:
+        limited_uses = [use for use in self.uses if use.fits is not None]
+        if not limited_uses:
             return FitState.UNKNOWN
-        over = [use for use in judged if not use.fits]
+        over = [use for use in limited_uses if not use.fits]
         if over:
             return FitState.NO if any(use.surely for use in over) else FitState.PROBABLY_NOT
-        return FitState.YES if all(use.surely for use in judged) else FitState.PROBABLY
+        return FitState.YES if all(use.surely for use in limited_uses) else FitState.PROBABLY
 
     @property
     def fullest(self) -> Use | None:
         """The resource of which it takes the largest share."""
-        judged = [use for use in self.uses if use.share is not None]
-        return max(judged, key=lambda use: use.share or 0.0, default=None)
+        shared_uses = [use for use in self.uses if use.share is not None]
+        return max(shared_uses, key=lambda use: use.share or 0.0, default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class FitTable:
     @property
     def recommended(self) -> FitRow | None:
         """The fastest row that will do; None if none does."""
-        best = [found for target in self._targets() if (found := self._best(target)) is not None]
+        best = [row for target in self._targets() if (row := self._best(target)) is not None]
         return min(best, key=_latency, default=None)
 
     def misses(self, row: FitRow) -> list[str]:
@@ -137,8 +137,8 @@ def _misses(row: FitRow, limits: FitLimits) -> Iterator[str]:
         )
     if row.fits in (FitState.NO, FitState.PROBABLY_NOT):
         full = row.fullest
-        taken = "" if full is None else f" ({words.kind_name(full.kind)} {_share(full)})"
-        yield f"{'does not fit' if row.fits is FitState.NO else 'probably does not fit'}{taken}"
+        amount = "" if full is None else f" ({words.kind_name(full.kind)} {_share(full)})"
+        yield f"{'does not fit' if row.fits is FitState.NO else 'probably does not fit'}{amount}"
     if limits.latency_us is not None:
         latest = math.inf
         if row.timing is not None:
@@ -159,24 +159,26 @@ def reason(table: FitTable) -> str:
     merit = row.merit
     assert merit is not None
     score = TITLES[merit.name]
-    lost = words.number(max(merit.lost.high, 0.0), 2)
+    loss_text = words.number(max(merit.lost.high, 0.0), 2)
     most = words.number(tolerable_loss(table.limits, merit), 2)
-    said = f"It loses at most {lost} {score} with 95 % confidence (up to {most} will do)"
+    sentence = f"It loses at most {loss_text} {score} with 95 % confidence (up to {most} will do)"
     full = row.fullest
     if full is not None:
-        said += f", {_fit_words(row)} {row.device} ({words.kind_name(full.kind)} {_share(full)})"
+        sentence += (
+            f", {_fit_words(row)} {row.device} ({words.kind_name(full.kind)} {_share(full)})"
+        )
     if row.timing is not None:
-        said += f", and takes {words.seconds(row.timing.latency.value * 1e-6)}"
+        sentence += f", and takes {words.seconds(row.timing.latency.value * 1e-6)}"
         others = [other for other in table.rows if not table.misses(other)]
-        said += (
+        sentence += (
             f"; of the {len(others)} rows that will do, no other is notably faster, and none as "
             f"fast {'fits as surely ' if row.fits is FitState.YES else ''}in fewer bits"
             if len(others) > 1
             else "; it is the only row that will do"
         )
         if ties := _as_fast_by_bands(row, others):
-            said += f". {words.join_words(ties)} may be as fast: the bands of latency overlap"
-    return f"{said}."
+            sentence += f". {words.join_words(ties)} may be as fast: the bands of latency overlap"
+    return f"{sentence}."
 
 
 def _as_fast_by_bands(row: FitRow, others: Sequence[FitRow]) -> list[str]:

@@ -51,7 +51,7 @@ class GateResult:
     """A gate, how it was held, the value and the limit in words, and the reason."""
 
     figure: str
-    held: GateOutcome
+    outcome: GateOutcome
     value: str
     limit: str
     reason: str = ""
@@ -64,20 +64,20 @@ class GateResult:
     @property
     def state(self) -> AnswerState:
         """How it is to be taken."""
-        found = {
+        states = {
             GateOutcome.PASSED: AnswerState.GOOD,
             GateOutcome.MISSED: AnswerState.BAD,
             GateOutcome.SKIPPED: AnswerState.UNSURE,
         }
-        return found[self.held]
+        return states[self.outcome]
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON, which has no NaN."""
-        known = self.number is not None and math.isfinite(self.number)
+        is_number = self.number is not None and math.isfinite(self.number)
         return {
             "gate": self.figure,
-            "held": str(self.held),
-            "value": self.number if known else None,
+            "held": str(self.outcome),
+            "value": self.number if is_number else None,
             "shown": self.value,
             "limit": self.limit,
             "reason": self.reason,
@@ -85,13 +85,13 @@ class GateResult:
 
     def as_case(self, group: str = "gate") -> Case:
         """For JUnit."""
-        said = str(self)
+        message = str(self)
         return Case(
             group,
             f"{self.figure} {self.limit}",
-            failure=said if self.held is GateOutcome.MISSED else "",
-            skipped=self.reason if self.held is GateOutcome.SKIPPED else "",
-            told=said,
+            failure=message if self.outcome is GateOutcome.MISSED else "",
+            skipped=self.reason if self.outcome is GateOutcome.SKIPPED else "",
+            text=message,
         )
 
 
@@ -120,10 +120,10 @@ def _refuse_unknown(result: Result, gate: Gate, source: str, vocabulary: Vocabul
 
 def _check_gate(result: Result, gate: Gate) -> list[GateResult]:
     limit = f"{gate.operator} {_value_text(gate.limit)}"
-    found = known_figures(result, gate.name, gate.target)
-    if not found:
+    figures = known_figures(result, gate.name, gate.target)
+    if not figures:
         return [_missing(gate, limit, "not measured", "")]
-    return [_one(gate, limit, target, figure) for target, figure in found.items()]
+    return [_one(gate, limit, target, figure) for target, figure in figures.items()]
 
 
 def _missing(gate: Gate, limit: str, value: str, why: str) -> GateResult:
@@ -156,22 +156,24 @@ def _one(gate: Gate, limit: str, target: str, figure: KnownFigure) -> GateResult
         ends += [figure.low, figure.high]
         reason += f", band {words.between(figure.low, figure.high)}"
     kept = all(COMPARE[gate.operator](end, gate.limit) for end in ends)
-    held = GateOutcome.PASSED if kept else GateOutcome.MISSED
-    return GateResult(name, held, value, limit, reason, figure.value)
+    outcome = GateOutcome.PASSED if kept else GateOutcome.MISSED
+    return GateResult(name, outcome, value, limit, reason, figure.value)
 
 
-def markdown_of(found: Sequence[GateResult]) -> str:
+def markdown_of(results: Sequence[GateResult]) -> str:
     """The gates for a pull request."""
     rows = [
-        (text(each.figure), Cell(str(each.held), state=each.state), Cell(each.value),
+        (text(each.figure), Cell(str(each.outcome), state=each.state), Cell(each.value),
          Cell(each.limit), Cell(words.short(each.reason, 200)))
-        for each in found
+        for each in results
     ]  # fmt: skip
     columns = [Column(title) for title in ("gate", "held", "value", "limit", "by")]
     table = ReportTable("gates", "Gates", tuple(columns), tuple(rows))
-    missed = sum(each.held is GateOutcome.MISSED for each in found)
+    missed = sum(each.outcome is GateOutcome.MISSED for each in results)
     line = (
-        f"{missed} of {words.count_noun(len(found), 'gate')} missed" if missed else "All gates held"
+        f"{missed} of {words.count_noun(len(results), 'gate')} missed"
+        if missed
+        else "All gates held"
     )
     return render("gates.md.j2", {"line": line, "table": markdown_table(table)})
 

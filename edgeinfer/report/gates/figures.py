@@ -74,8 +74,8 @@ def names_of(result: Result, vocabulary: Vocabulary) -> list[str]:
 def prefixes_of(result: Result, vocabulary: Vocabulary) -> list[str]:
     """Every target and stage that a gate may name."""
     stages = [*result.accuracy, *(name for entry in result.agreement for name in entry.pair)]
-    known = (*vocabulary.stages, *STAGES, *vocabulary.stages.values())
-    return list(dict.fromkeys((*known, *stages, *targets_of(result.metrics))))
+    prefixes = (*vocabulary.stages, *STAGES, *vocabulary.stages.values())
+    return list(dict.fromkeys((*prefixes, *stages, *targets_of(result.metrics))))
 
 
 def known_figures(result: Result, name: str, prefix: str | None) -> dict[str, KnownFigure]:
@@ -164,8 +164,8 @@ def float_figure(result: Result, stage: str, name: str) -> float | None:
         return scores.floats[name]
     if before is None or before.samples != scores.samples:
         return None
-    found: float | None = getattr(before, name)
-    return found
+    value: float | None = getattr(before, name)
+    return value
 
 
 def _is_engine(result: Result, stage: str) -> bool:

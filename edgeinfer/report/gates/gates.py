@@ -67,15 +67,15 @@ class GateFile:
 def read(text: str, source: str) -> GateFile:
     """Read a file of gates; a UsageError names what is wrong with it."""
     try:
-        told = tomllib.loads(text)
+        document = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UsageError(
             f"{source} is not TOML: {error}.",
             hint='Put a comparison in quotes: auc_drop = "<= 0.005". ' + DOCS,
         ) from None
     try:
-        tolerances = dict(_tolerances(told.pop(BASELINE, {}), ""))
-        gates = tuple(_gates(told))
+        tolerances = dict(_tolerances(document.pop(BASELINE, {}), ""))
+        gates = tuple(_gates(document))
     except _WrongError as error:
         raise UsageError(f"{source}: {error}", hint=error.hint or DOCS) from None
     if not gates and not tolerances:
@@ -84,13 +84,13 @@ def read(text: str, source: str) -> GateFile:
 
 
 class _WrongError(Exception):
-    def __init__(self, said: str, hint: str = "") -> None:
-        super().__init__(said)
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
         self.hint = hint
 
 
-def _gates(told: Mapping[str, Any]) -> Iterator[Gate]:
-    for name, value in told.items():
+def _gates(table: Mapping[str, Any]) -> Iterator[Gate]:
+    for name, value in table.items():
         if name in ("gate", "gates") and isinstance(value, list):
             for entry in value:
                 yield from _entry(entry)
@@ -100,8 +100,8 @@ def _gates(told: Mapping[str, Any]) -> Iterator[Gate]:
             yield from _read_named(name, value, None)
 
 
-def _table(told: Mapping[str, Any], target: str | None) -> Iterator[Gate]:
-    for name, value in told.items():
+def _table(table: Mapping[str, Any], target: str | None) -> Iterator[Gate]:
+    for name, value in table.items():
         yield from _read_named(name, value, target)
 
 
@@ -147,9 +147,9 @@ def _read_named(name: str, value: Any, target: str | None) -> Iterator[Gate]:
 
 def _bounds(figure: str, value: Mapping[str, Any], target: str | None) -> Iterator[Gate]:
     unknown = sorted(set(value) - set(BOUNDS) - set(OPTIONS) - {"limit"})
-    known = (*BOUNDS, *OPTIONS, "limit")
+    choices = (*BOUNDS, *OPTIONS, "limit")
     if unknown:
-        hint = did_you_mean(unknown[0], known) or f"Known are {', '.join(known)}."
+        hint = did_you_mean(unknown[0], choices) or f"Known are {', '.join(choices)}."
         raise _WrongError(f"{figure} has the option {unknown[0]!r}, which means nothing.", hint)
     options = _options(figure, value)
     limits: list[tuple[Operator, Any]] = [
@@ -179,43 +179,43 @@ def _expression(text: str, more: Mapping[str, Any]) -> Gate:
     return Gate(name, _operator(match[2]), _limit(match[3], text), target or None, **options)
 
 
-def _options(name: str, told: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _options(name: str, table: Mapping[str, Any]) -> dict[str, Any]:
+    options: dict[str, Any] = {}
     for option in ("optional", "whole_band"):
-        if option in told:
-            if not isinstance(told[option], bool):
-                raise _WrongError(f"{name}: {option} is true or false, not {told[option]!r}.")
-            found[option] = told[option]
-    if "origin" in told:
+        if option in table:
+            if not isinstance(table[option], bool):
+                raise _WrongError(f"{name}: {option} is true or false, not {table[option]!r}.")
+            options[option] = table[option]
+    if "origin" in table:
         try:
-            found["origin"] = Origin(told["origin"])
+            options["origin"] = Origin(table["origin"])
         except ValueError:
             origins = [str(origin) for origin in Origin]
-            hint = did_you_mean(str(told["origin"]), origins) or f"Known are {', '.join(origins)}."
-            raise _WrongError(f"{name}: there is no origin {told['origin']!r}.", hint) from None
-    return found
+            hint = did_you_mean(str(table["origin"]), origins) or f"Known are {', '.join(origins)}."
+            raise _WrongError(f"{name}: there is no origin {table['origin']!r}.", hint) from None
+    return options
 
 
 def _operator(written: str) -> Operator:
     return cast("Operator", "=" if written == "==" else written)
 
 
-def _limit(told: Any, name: str) -> float | bool:
-    if isinstance(told, bool) or str(told).lower() in ("true", "false"):
-        return str(told).lower() == "true"
+def _limit(value: Any, name: str) -> float | bool:
+    if isinstance(value, bool) or str(value).lower() in ("true", "false"):
+        return str(value).lower() == "true"
     try:
-        limit = float(str(told).replace(",", "").replace("_", ""))
+        limit = float(str(value).replace(",", "").replace("_", ""))
     except ValueError:
-        raise _WrongError(f"{name}: {told!r} is not a number.") from None
+        raise _WrongError(f"{name}: {value!r} is not a number.") from None
     if limit != limit:
         raise _WrongError(f"{name}: NaN is not a limit.")
     return limit
 
 
-def _tolerances(told: Any, before: str) -> Iterator[tuple[str, Tolerance]]:
-    if not isinstance(told, dict):
+def _tolerances(table: Any, before: str) -> Iterator[tuple[str, Tolerance]]:
+    if not isinstance(table, dict):
         raise _WrongError(f"[{BASELINE}] is a table of tolerances.")
-    for name, value in told.items():
+    for name, value in table.items():
         match value:
             case dict():
                 yield from _tolerances(value, f"{before}{name}.")

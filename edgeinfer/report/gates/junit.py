@@ -22,29 +22,29 @@ class Case:
     name: str
     failure: str = ""
     skipped: str = ""
-    told: str = ""
+    text: str = ""
 
 
 def cases_of(result: Result) -> tuple[Case, ...]:
     """What a result alone decides: that stages agree, and that designs fit."""
-    found = [_agreement(entry, entry in result.disagreements) for entry in result.agreement]
+    cases = [_agreement(entry, entry in result.disagreements) for entry in result.agreement]
     for use in uses_of(result):
         name = f"{use.target} {use.kind} fits"
-        told = (
+        text = (
             f"{words.number(use.metric.value)} of {words.number(use.offered)}, {use.metric.origin}"
         )
         if use.fits is None:
-            found.append(Case("fit", name, skipped="The device's budget is not known."))
+            cases.append(Case("fit", name, skipped="The device's budget is not known."))
         else:
-            found.append(Case("fit", name, "" if use.fits else told, told=told))
-    return tuple(found)
+            cases.append(Case("fit", name, "" if use.fits else text, text=text))
+    return tuple(cases)
 
 
 def _agreement(entry: Agreement, fails: bool) -> Case:
-    parted = entry.first_divergence or "an output"
-    told = f"{entry.decision_flips} of {entry.samples} samples decide otherwise"
-    failure = f"They differ: {parted}." if fails else ""
-    return Case("agreement", " = ".join(entry.pair), failure, told=told)
+    divergence = entry.first_divergence or "an output"
+    text = f"{entry.decision_flips} of {entry.samples} samples decide otherwise"
+    failure = f"They differ: {divergence}." if fails else ""
+    return Case("agreement", " = ".join(entry.pair), failure, text=text)
 
 
 def junit(suite: str, cases: Sequence[Case]) -> str:

@@ -38,8 +38,8 @@ class ListedLine:
 
 def anchors_of(program_text: str) -> dict[str, str]:
     """The anchor of each value in a page, by the value's name."""
-    found = (DEFINED.match(line) for line in program_text.splitlines()[:MOST_LINES])
-    names = [match[1] for match in found if match is not None]
+    matches = (DEFINED.match(line) for line in program_text.splitlines()[:MOST_LINES])
+    names = [match[1] for match in matches if match is not None]
     return {name: f"value-{number}" for number, name in enumerate(dict.fromkeys(names))}
 
 
@@ -63,15 +63,15 @@ def list_program(program_text: str, code: Mapping[str, str]) -> tuple[ListedLine
 def find_places(names: Sequence[str], code: Mapping[str, str]) -> dict[str, tuple[CodePlace, ...]]:
     """The first line of each target's files in which a name stands as a word, or begins one as
     emitted code has them: `dense1_data` is of `dense1`."""
-    wanted = set(names)
-    found: dict[str, dict[str, CodePlace]] = {name: {} for name in names}
+    name_set = set(names)
+    code_places: dict[str, dict[str, CodePlace]] = {name: {} for name in names}
     for file, text in code.items():
         for number, line in enumerate(text.splitlines(), start=1):
             for word in set(WORD.findall(line)):
-                name = _name_in(word, wanted)
+                name = _name_in(word, name_set)
                 if name:
-                    found[name].setdefault(file.split("/")[0], CodePlace(file, number))
-    return {name: tuple(places.values()) for name, places in found.items()}
+                    code_places[name].setdefault(file.split("/")[0], CodePlace(file, number))
+    return {name: tuple(places.values()) for name, places in code_places.items()}
 
 
 def _name_in(word: str, names: set[str]) -> str:

@@ -197,11 +197,11 @@ def drop_missing_tables(*items: ReportTable | None) -> tuple[ReportTable, ...]:
 
 
 def _accuracy(result: Result, profile: Profile | None) -> Section:
-    said = f"No labels were given, so nothing can be said. {NO_DATA}"
+    text = f"No labels were given, so nothing can be said. {NO_DATA}"
     if result.accuracy:
         samples = max(scores.samples for scores in result.accuracy.values())
         source = "" if result.data is None else f" of {words.short(result.data.name)}"
-        said = (
+        text = (
             f"Judged on {words.count_noun(samples, 'sample')}{source}. Bars are 95 % intervals: "
             "how "
             f"far the figures would move with other samples of the same kind."
@@ -210,32 +210,32 @@ def _accuracy(result: Result, profile: Profile | None) -> Section:
     return Section(
         "accuracy",
         "Accuracy",
-        said,
+        text,
         (*drop_missing_figures(accuracy_figure(result, profile)), *curves),
         drop_missing_tables(accuracy_table(result, profile)),
     )
 
 
 def _agreement(result: Result) -> Section:
-    said = "" if result.agreement else "No two stages were held against each other."
+    text = "" if result.agreement else "No two stages were held against each other."
     figure, table = (
         drop_missing_figures(agreement_figure(result)),
         drop_missing_tables(agreement_table(result)),
     )
-    return Section("agreement", "Agreement", said, figure, table)
+    return Section("agreement", "Agreement", text, figure, table)
 
 
 def _error(profile: Profile | None, reason: str) -> Section:
     if profile is None:
         return Section("error", "Error", reason)
-    said = (
+    text = (
         "How far each value of the integer network is from the float network's, as a share of the "
         "signal there; from the inputs down to the outputs."
     )
     figure = waterfall_figure(profile)
     if figure is None:
-        said = "No value of the Program bears the name of a float tensor, so none can be compared."
-    return Section("error", "Error", said, drop_missing_figures(figure))
+        text = "No value of the Program bears the name of a float tensor, so none can be compared."
+    return Section("error", "Error", text, drop_missing_figures(figure))
 
 
 def _layers(result: Result, profile: Profile | None, wishes: Wishes) -> Section:
@@ -262,25 +262,25 @@ def _program(wishes: Wishes) -> list[Section]:
     """The integer program, line by line, with its places in the targets' files."""
     if not wishes.program:
         return []
-    said = (
+    text = (
         "The integer program: each value with its type and shape. Names lead to the values that "
         "are read; files of the targets are named with the line where the value's name first "
         "stands."
     )
-    return [Section("program", "Program", said, listing=wishes.program)]
+    return [Section("program", "Program", text, listing=wishes.program)]
 
 
 def _distributions(profile: Profile | None, reason: str) -> Section:
     if profile is None:
         return Section("distributions", "Distributions", reason)
-    said = (
+    text = (
         "Sizes of values, each bin a power of two, so one bin is one bit of the format. What lies "
         "left of the box is below half a step and rounds to zero; what lies right of it saturates."
     )
     figures = drop_missing_figures(
         distribution_figure(profile, "weight"), distribution_figure(profile, "activation")
     )
-    return Section("distributions", "Distributions", said, figures)
+    return Section("distributions", "Distributions", text, figures)
 
 
 def _network(profile: Profile | None, reason: str) -> Section:
@@ -291,15 +291,15 @@ def _network(profile: Profile | None, reason: str) -> Section:
 
 def _device(result: Result) -> Section:
     table = usage_table(result)
-    said = ""
+    text = ""
     if table is None:
-        said = "No target of this run tells what it takes. Compile with --target and --device."
+        text = "No target of this run tells what it takes. Compile with --target and --device."
     elif result.device is None and not any(part.budget for part in result.targets.values()):
-        said = "No device is named in this run, so only targets that know theirs have a budget."
+        text = "No device is named in this run, so only targets that know theirs have a budget."
     return Section(
         "device",
         "Device",
-        said,
+        text,
         drop_missing_figures(budget_figure(result)),
         drop_missing_tables(table),
     )
@@ -309,7 +309,7 @@ def _event(result: Result, inferences: int) -> Section:
     picture = any(len(each.shape) == PICTURE_AXES for each in result.program.inputs)
     noun = "patches" if picture else "inferences"
     timings = timings_of(result)
-    said = [
+    text = [
         f"{_lasting(event)} on {timing.title}"
         for timing in timings
         if timing.event is None and (event := timing.event_seconds(inferences)) is not None
@@ -320,10 +320,10 @@ def _event(result: Result, inferences: int) -> Section:
         if timing.event is not None and (event := timing.event_seconds(inferences)) is not None
     ]
     lead = ""
-    if said:
+    if text:
         lead = (
             f"{inferences:,} {noun}, one after the other on one device, take "
-            f"{words.join_words(said)}. "
+            f"{words.join_words(text)}. "
         )
     if streamed:
         lead += (
@@ -364,8 +364,8 @@ def _provenance(result: Result, profile: Profile | None) -> Section:
             f"{key} {value}" for key, value in part.settings.items() if _is_chosen(value)
         )
         place = f"{part.part or part.device or 'no part'}; " if part.part or part.device else ""
-        told = f"{place}{settings}; project SHA-256 {part.project}"
-        facts.append((f"target {words.short(name, 30)}", words.short(told, 600)))
+        text = f"{place}{settings}; project SHA-256 {part.project}"
+        facts.append((f"target {words.short(name, 30)}", words.short(text, 600)))
     if tools:
         facts.append(("tools", words.short(", ".join(tools), 400)))
     return Section(
@@ -389,15 +389,15 @@ def commands_of(result: Result) -> tuple[str, ...]:
     """What to type to get the same projects and the same integers again."""
     model, *data = input_words(result)
     chosen = [word for name in result.targets for word in ("--target", name)]
-    given: dict[tuple[str, ...], None] = {}  # in order, each once: targets share options
+    option_words: dict[tuple[str, ...], None] = {}  # in order, each once: targets share options
     for part in result.targets.values():
-        given |= dict.fromkeys(part.options)
+        option_words |= dict.fromkeys(part.options)
         if part.device and not {"--board", "--part"} & {
             word for option in part.options for word in option[:1]
         }:
-            given["--device", part.device] = None
+            option_words["--device", part.device] = None
     words = [model, "--recipe", "RUN/recipe.toml", *(chosen or ["--target", "none"])]
-    words += [word for option in given for word in option]
+    words += [word for option in option_words for word in option]
     return (
         f"edgeinfer compile {shlex.join([*words, *data, '-o', 'AGAIN'])}",
         "edgeinfer compare RUN AGAIN",

@@ -25,20 +25,20 @@ MOST_POINTS = 8
 
 def lines_of(report: Report) -> list[tuple[AnswerState | None, str]]:
     """The summary, line by line, with how each is to be taken."""
-    found: list[tuple[AnswerState | None, str]] = [
+    texts: list[tuple[AnswerState | None, str]] = [
         (None, words.short(report.result.model.name, 100)),
         (report.verdict.state, report.verdict.line),
     ]
     for answer in report.verdict.answers:
-        found.append(
+        texts.append(
             (answer.state, f"{SIGNS[answer.state]} {answer.question:<28} {answer.sentence}")
         )
     points = [point for section in report.sections for point in section.points]
     for point in points[:MOST_POINTS]:
-        found.append((point.state, f"finding   {words.short(point.text, 400)}"))
+        texts.append((point.state, f"finding   {words.short(point.text, 400)}"))
     if len(points) > MOST_POINTS:
-        found.append((None, f"          {len(points) - MOST_POINTS} more findings in the report"))
-    return found
+        texts.append((None, f"          {len(points) - MOST_POINTS} more findings in the report"))
+    return texts
 
 
 def document(report: Report) -> dict[str, Any]:
@@ -102,8 +102,8 @@ def _head(title: str, unit: str) -> str:
 
 
 def _cell_text(cell: Cell) -> str:
-    shown = plain(cell.text)
-    return f"**{shown}**" if cell.state == "bad" and shown else shown
+    text = plain(cell.text)
+    return f"**{text}**" if cell.state == "bad" and text else text
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -25,7 +25,7 @@ def hepdata_files(result: Result, profile: Profile | None) -> dict[str, str]:
 
     tables = [_scores_table(result), *(_design_table(result, t) for t in _targets(result))]
     tables += [] if profile is None else _curve_tables(profile)
-    told: list[Any] = [
+    documents: list[Any] = [
         {"comment": f"{result.model.name}, program {result.program.digest[:16]}, edgeinfer "
                     f"{result.edgeinfer}"}
     ]  # fmt: skip
@@ -34,10 +34,10 @@ def hepdata_files(result: Result, profile: Profile | None) -> dict[str, str]:
         if content["dependent_variables"]:
             file = f"{''.join(c if c.isalnum() else '_' for c in name.lower())}.yaml"
             files[file] = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-            told.append(
+            documents.append(
                 {"name": name, "description": description, "keywords": [], "data_file": file}
             )
-    files["submission.yaml"] = yaml.safe_dump_all(told, sort_keys=False, allow_unicode=True)
+    files["submission.yaml"] = yaml.safe_dump_all(documents, sort_keys=False, allow_unicode=True)
     return files
 
 
@@ -121,8 +121,8 @@ def _value(
     """A value as HEPData writes it, with its error where it has one; `-` where it is not known."""
     if value is None or not math.isfinite(value):
         return {"value": "-"}
-    told: dict[str, Any] = {"value": float(value)}
+    document: dict[str, Any] = {"value": float(value)}
     if low is not None and high is not None and high - low > CLOSEST:
         error = {"minus": float(low - value), "plus": float(high - value)}
-        told["errors"] = [{"asymerror": error, "label": label}]
-    return told
+        document["errors"] = [{"asymerror": error, "label": label}]
+    return document

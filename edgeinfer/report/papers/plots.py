@@ -48,15 +48,15 @@ def pdf_and_png(figure: Figure) -> dict[str, bytes]:
         axes.set_axis_off()
         for order, mark in enumerate(figure.marks):
             _draw(axes, mark, order + 1)
-        made = {}
+        contents = {}
         for ending, options in (
             ("pdf", {"metadata": {"CreationDate": None, "Title": figure.title}}),
             ("png", {"dpi": DOTS_AN_INCH, "metadata": {"Title": figure.title}}),
         ):
-            held = io.BytesIO()
-            canvas.savefig(held, format=ending, **options)
-            made[ending] = held.getvalue()
-    return made
+            buffer = io.BytesIO()
+            canvas.savefig(buffer, format=ending, **options)
+            contents[ending] = buffer.getvalue()
+    return contents
 
 
 def _draw(axes: Any, mark: Mark, order: int) -> None:

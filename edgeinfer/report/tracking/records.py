@@ -61,8 +61,8 @@ def track_result(result: Result) -> TrackedRun:
         "edgeinfer.version": result.edgeinfer,
     }
     for stage, scores in result.accuracy.items():
-        known = {name: value for name, value in asdict(scores).items() if _is_number(value)}
-        figures |= {f"{stage}.{name}": float(value) for name, value in known.items()}
+        numbers = {name: value for name, value in asdict(scores).items() if _is_number(value)}
+        figures |= {f"{stage}.{name}": float(value) for name, value in numbers.items()}
     for target in [*targets_of(result.metrics), None]:
         metrics = list(whole(result.metrics, target))
         for name in dict.fromkeys(metric.name for metric in metrics):

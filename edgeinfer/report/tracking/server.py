@@ -70,8 +70,8 @@ def send_runs(server: TrackingServer, experiment: str, runs: Sequence[TrackedRun
     there before."""
     try:
         number = _experiment(server, experiment)
-        known = _known_keys(server, number)
-        new = [run for run in runs if run.key not in known]
+        sent_keys = _known_keys(server, number)
+        new = [run for run in runs if run.key not in sent_keys]
         for run in new:
             _send(server, number, run.cleaned())
     except urllib.error.HTTPError as error:
@@ -97,8 +97,8 @@ def _reason(error: urllib.error.HTTPError) -> str:
 
 def _experiment(server: TrackingServer, name: str) -> str:
     try:
-        found = server.ask("experiments/create", {"name": name})
-        return str(found["experiment_id"])
+        answer = server.ask("experiments/create", {"name": name})
+        return str(answer["experiment_id"])
     except urllib.error.HTTPError as error:
         if error.code != EXISTS:
             raise
@@ -113,12 +113,12 @@ def _known_keys(server: TrackingServer, experiment: str) -> set[str]:
     page: str | None = None
     while True:
         body = {"experiment_ids": [experiment], "max_results": 1000}
-        found = server.ask("runs/search", body if page is None else {**body, "page_token": page})
-        for run in found.get("runs", ()):
+        answer = server.ask("runs/search", body if page is None else {**body, "page_token": page})
+        for run in answer.get("runs", ()):
             tags = {tag["key"]: tag["value"] for tag in run["data"].get("tags", ())}
             if run["info"]["status"] in ("FINISHED", "FAILED") and KEY in tags:
                 keys.add(tags[KEY])
-        page = found.get("next_page_token")
+        page = answer.get("next_page_token")
         if not page:
             return keys
 

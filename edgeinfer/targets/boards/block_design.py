@@ -19,7 +19,7 @@ from edgeinfer.targets.programs import VIVADO
 from edgeinfer.targets.reports.cells import ReportError
 from edgeinfer.targets.reports.vivado_timing import vivado_timing
 from edgeinfer.targets.reports.vivado_usage import vivado_usage
-from edgeinfer.targets.target import Said
+from edgeinfer.targets.target import ProgressReport
 
 USAGE, TIMING, LOG = "block_design_utilization.rpt", "block_design_timing.rpt", "vivado.log"
 
@@ -37,7 +37,7 @@ def by_block_design(
     on: ZynqBoard,
     clock_mhz: float,
     seconds: float,
-    progress: Said,
+    progress: ProgressReport,
     *,
     target: str,
     timed: Sequence[tuple[str, float, str]] = (),
@@ -45,22 +45,22 @@ def by_block_design(
     """Run the script of an emitted folder; an error where Vivado is not here, or the design is too
     slow for its clock. `timed`: figures (name, value, unit) that follow from the clock and from
     cycles that are known."""
-    found = tools.find(VIVADO)
-    wanted = [folder / DEPLOY / "design.bit", folder / DEPLOY / "design.hwh"]
+    vivado = tools.find(VIVADO)
+    outputs = [folder / DEPLOY / "design.bit", folder / DEPLOY / "design.hwh"]
     reports = [folder / BUILD / USAGE, folder / BUILD / TIMING]
-    for path in (*wanted, *reports):  # nothing of an earlier run is taken for this one's
+    for path in (*outputs, *reports):  # nothing of an earlier run is taken for this one's
         with writing(path):
             path.unlink(missing_ok=True)
     script = folder / SCRIPT
     log = folder / BUILD / LOG
     started = time.monotonic()
-    progress("Vivado", 0.0, f"{found.tool.name} {found.version}".strip())
+    progress("Vivado", 0.0, f"{vivado.tool.name} {vivado.version}".strip())
     tools.run(
-        found, ["-mode", "batch", "-nojournal", "-nolog", "-source", script.name],
+        vivado, ["-mode", "batch", "-nojournal", "-nolog", "-source", script.name],
         seconds=seconds, folder=script.parent, log=log,
-        said=lambda line: progress("Vivado", time.monotonic() - started, line),
+        report_line=lambda line: progress("Vivado", time.monotonic() - started, line),
     )  # fmt: skip
-    missing = [path.name for path in (*wanted, *reports) if not path.is_file()]
+    missing = [path.name for path in (*outputs, *reports) if not path.is_file()]
     if missing:
         raise ToolFailedError(
             f"Vivado ended without an error, but left no {' and no '.join(missing)}.",
@@ -72,8 +72,8 @@ def by_block_design(
     except ReportError as error:
         raise ToolFailedError(error.message, hint=error.hint) from None
     at_clock = tuple(
-        Metric(name, value, unit, Origin.ROUTED, tool="vivado", version=found.version or None,
+        Metric(name, value, unit, Origin.ROUTED, tool="vivado", version=vivado.version or None,
                target=target, note=f"at the clock that the {on.title} gives")
         for name, value, unit in (("board_clock_mhz", clock_mhz, "MHz"), *timed)
     )  # fmt: skip
-    return BlockDesignResult((*usage, *timing, *at_clock), wanted[0])
+    return BlockDesignResult((*usage, *timing, *at_clock), outputs[0])

@@ -46,8 +46,8 @@ class SerialBoard:
     @property
     def device(self) -> Device:
         """The part it carries, with the package and the options that this board needs."""
-        found = device(self.part)
-        return replace(found, nextpnr={**found.nextpnr, **dict(self.nextpnr)})
+        part = device(self.part)
+        return replace(part, nextpnr={**part.nextpnr, **dict(self.nextpnr)})
 
     def describe(self) -> Description:
         """For the list of boards."""
@@ -117,12 +117,12 @@ def board(name: str) -> Board:
             f"There is no shell for the board {name!r}.",
             hint=did_you_mean(name, boards()) or f"Known are {', '.join(boards())}.",
         )
-    told = tomllib.loads(assets.text(f"{BOARDS}/{name}.toml"))
-    if "processor" in told:
-        return ZynqBoard(name, **told)
-    told["usb"] = tuple(told.get("usb", ()))
-    told["nextpnr"] = tuple(told.get("nextpnr", {}).items())
-    return SerialBoard(name, **told)
+    document = tomllib.loads(assets.text(f"{BOARDS}/{name}.toml"))
+    if "processor" in document:
+        return ZynqBoard(name, **document)
+    document["usb"] = tuple(document.get("usb", ()))
+    document["nextpnr"] = tuple(document.get("nextpnr", {}).items())
+    return SerialBoard(name, **document)
 
 
 def zynq_boards() -> tuple[str, ...]:
@@ -132,10 +132,10 @@ def zynq_boards() -> tuple[str, ...]:
 
 def zynq_board(name: str) -> ZynqBoard:
     """One of them by its name."""
-    found = board(name)
-    if not isinstance(found, ZynqBoard):
+    known_board = board(name)
+    if not isinstance(known_board, ZynqBoard):
         raise UsageError(
-            f"The {found.title} has no shell for projects of an HLS compiler.",
+            f"The {known_board.title} has no shell for projects of an HLS compiler.",
             hint=f"Boards that have one: {', '.join(zynq_boards())}. Or choose --target rtl.",
         )
-    return found
+    return known_board

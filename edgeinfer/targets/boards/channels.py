@@ -66,6 +66,8 @@ class Channel:
         }
 
     @classmethod
-    def from_description(cls, told: Mapping[str, Any]) -> Self:
+    def from_description(cls, record: Mapping[str, Any]) -> Self:
         """What was described."""
-        return cls(told["name"], Fixed.parse(told["type"]), tuple(told["shape"]), told["lanes"])
+        return cls(
+            record["name"], Fixed.parse(record["type"]), tuple(record["shape"]), record["lanes"]
+        )

@@ -108,9 +108,9 @@ def clock_mhz_of(on: Board, asked_mhz: float) -> float:
 def clock_of(on: SerialBoard, asked_mhz: float) -> BoardClock:
     """The fastest clock of a board up to what is asked for; an error if all are faster."""
     possible = _clocks_of(on)
-    found = [clock for clock in possible if clock.mhz <= asked_mhz * ROUNDED]
-    if found:
-        return max(found, key=lambda clock: clock.hz)  # of equals the first: the least divided
+    slower = [clock for clock in possible if clock.mhz <= asked_mhz * ROUNDED]
+    if slower:
+        return max(slower, key=lambda clock: clock.hz)  # of equals the first: the least divided
     slowest = min(clock.mhz for clock in possible)
     raise UsageError(
         f"The {on.title} cannot give a design {asked_mhz:g} MHz; its slowest clock is "
@@ -129,7 +129,7 @@ def _clocks_of(on: SerialBoard) -> tuple[BoardClock, ...]:
         return _parts_of(OSCILLATORS[on.pll], on)
     limits = PLLS[on.pll]
     lowest, highest = (round(end * MHZ) for end in limits.oscillator_mhz)
-    found = []
+    clocks = []
     for reference in limits.references:
         if not _is_within(on.crystal_hz / reference, limits.compared_mhz):
             continue
@@ -146,19 +146,19 @@ def _clocks_of(on: SerialBoard) -> tuple[BoardClock, ...]:
                 middle = (lowest + highest) / 2 / hz
                 _, output = min((abs(output - middle), output) for output in outputs)
                 exact = Fraction(on.crystal_hz * feedback, reference)
-                found.append(BoardClock(exact, reference, feedback, output, divider))
-    return tuple(found)
+                clocks.append(BoardClock(exact, reference, feedback, output, divider))
+    return tuple(clocks)
 
 
 def _parts_of(inside: OscillatorRange, on: SerialBoard) -> tuple[BoardClock, ...]:
     """The clocks of an oscillator that are fast enough to follow the crystal."""
     divider = round(Fraction(on.crystal_hz) / on.baud)
-    made = (
+    clocks = (
         BoardClock(Fraction(inside.mhz * MHZ, output), 1, 1, output, divider, inside.drift)
         for output in inside.outputs
     )
     least_hz = LEAST_TICKS * on.crystal_hz
-    return tuple(clock for clock in made if clock.hz * (1 - inside.drift) >= least_hz)
+    return tuple(clock for clock in clocks if clock.hz * (1 - inside.drift) >= least_hz)
 
 
 def _is_within(hz: float, ends_mhz: tuple[float, float]) -> bool:

@@ -48,11 +48,11 @@ def ask_real(
     folder: Path,
     on: ZynqBoard,
     raw: Mapping[str, Ints],
-    advanced: Callable[[int, int], None],
+    report_progress: Callable[[int, int], None],
 ) -> BoardReply:
     """By the driver, on the board itself."""
     _check_zynq(folder, on)
-    return ask_driver(folder, nullcontext(), f"the {on.title}", raw, advanced)
+    return ask_driver(folder, nullcontext(), f"the {on.title}", raw, report_progress)
 
 
 def ask_driver(
@@ -60,7 +60,7 @@ def ask_driver(
     package: AbstractContextManager[ModuleType | None],
     where: str,
     raw: Mapping[str, Ints],
-    advanced: Callable[[int, int], None],
+    report_progress: Callable[[int, int], None],
     *,
     timed: bool = True,
 ) -> BoardReply:
@@ -68,7 +68,7 @@ def ask_driver(
     times, and all of them in large transfers. `timed`: whether there is such a counter."""
     layout = read_layout(folder / DESCRIPTION)
     if layout is not None:
-        return _ask_planes(folder, package, where, layout, raw, advanced)
+        return _ask_planes(folder, package, where, layout, raw, report_progress)
     count = len(next(iter(raw.values())))
     with package as pynq, driver_of(folder, pynq) as driver:
         try:
@@ -78,7 +78,7 @@ def ask_driver(
                     accelerator.run_raw({k: v[number : number + 1] for k, v in raw.items()})
                     cycles.append(accelerator.cycles)
                 outputs = accelerator.run_raw(raw)
-                advanced(count, count)
+                report_progress(count, count)
                 reply = BoardReply(
                     outputs, np.array(cycles, np.int64), accelerator.clock_mhz,
                     accelerator.seconds, where,
@@ -94,24 +94,24 @@ def _ask_planes(
     where: str,
     layout: RecordLayout,
     raw: Mapping[str, Ints],
-    advanced: Callable[[int, int], None],
+    report_progress: Callable[[int, int], None],
 ) -> BoardReply:
     """By the driver for planes: patches side by side, a plane in a transfer."""
     patches = raw[layout.input]
     with package as pynq, driver_of(folder, pynq, "planes") as driver:
         try:
             with driver.PlaneAccelerator() as accelerator:
-                found, cycles, seconds = [], [], 0.0
+                records, cycles, seconds = [], [], 0.0
                 for plane, hits in layout.tiles.lay_planes(patches):
-                    (told,) = accelerator.find_raw_hits(plane[None], hits[None])
-                    found.append(PlaneRecords(told["wire"], told["pixel"], told["outputs"]))
+                    (answer,) = accelerator.find_raw_hits(plane[None], hits[None])
+                    records.append(PlaneRecords(answer["wire"], answer["pixel"], answer["outputs"]))
                     cycles.append(accelerator.cycles)
                     seconds += accelerator.seconds
-                    advanced(len(found), layout.tiles.count_planes(len(patches)))
+                    report_progress(len(records), layout.tiles.count_planes(len(patches)))
                 clock_mhz = accelerator.clock_mhz
         except driver.AcceleratorError as error:
             raise ToolFailedError(f"{where}: {error}") from None
-    outputs = layout.outputs_of_patches(len(patches), found)
+    outputs = layout.outputs_of_patches(len(patches), records)
     counted = np.array(cycles, np.int64)
     return BoardReply(outputs, counted, clock_mhz, seconds, where, PLANE_CYCLES)
 

@@ -119,12 +119,12 @@ class Protocol:
         if self.records is not None:
             plane = self.records.read_plane(payload[:-CYCLE_BYTES])
             return FrameAnswer({}, int.from_bytes(payload[-CYCLE_BYTES:], "little"), plane)
-        found, at = {}, 0
+        values, at = {}, 0
         for channel in self.outputs:
             frame = np.frombuffer(payload, np.uint8, channel.frame_bytes, at)
-            found[channel.name] = channel.unpack_frames(frame)[0]
+            values[channel.name] = channel.unpack_frames(frame)[0]
             at += channel.frame_bytes
-        return FrameAnswer(found, int.from_bytes(payload[at:], "little"))
+        return FrameAnswer(values, int.from_bytes(payload[at:], "little"))
 
     def _read(self, read: Callable[[int], bytes]) -> tuple[int, bytes]:
         """The status and the payload of the next answer."""
@@ -138,17 +138,17 @@ class Protocol:
 
     def description(self) -> bytes:
         """As it lies beside the design."""
-        told: dict[str, Any] = {
+        document: dict[str, Any] = {
             "number": self.number,
             "baud": self.baud,
             "divider": self.divider,
             "clock_mhz": self.clock_mhz,
         }
         for key, channels in (("inputs", self.inputs), ("outputs", self.outputs)):
-            told[key] = [channel.description() for channel in channels]
+            document[key] = [channel.description() for channel in channels]
         if self.records is not None:
-            told["records"] = self.records.description()
-        return (json.dumps(told, indent=1) + "\n").encode()
+            document["records"] = self.records.description()
+        return (json.dumps(document, indent=1) + "\n").encode()
 
 
 def checksum(body: bytes) -> bytes:
@@ -164,14 +164,17 @@ def read_protocol(folder: Path) -> Protocol:
             f"{folder} holds no design for a board.", hint="Compile the model with a board."
         )
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8"))
         channels = {
-            key: tuple(map(Channel.from_description, told[key])) for key in ("inputs", "outputs")
+            key: tuple(map(Channel.from_description, document[key]))
+            for key in ("inputs", "outputs")
         }
-        number, baud, divider = (int(told[key]) for key in ("number", "baud", "divider"))
-        records = RecordLayout.from_description(told["records"]) if "records" in told else None
+        number, baud, divider = (int(document[key]) for key in ("number", "baud", "divider"))
+        records = (
+            RecordLayout.from_description(document["records"]) if "records" in document else None
+        )
         return Protocol(
-            number, baud, divider, float(told["clock_mhz"]), channels["inputs"],
+            number, baud, divider, float(document["clock_mhz"]), channels["inputs"],
             channels["outputs"], records,
         )  # fmt: skip
     except (ValueError, KeyError, TypeError) as error:

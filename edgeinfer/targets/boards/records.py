@@ -100,14 +100,17 @@ class RecordLayout:
     def outputs_of_patches(self, count: int, planes: list[PlaneRecords]) -> dict[str, Ints]:
         """The outputs of so many patches that were laid side by side in planes."""
         number: NDArray[np.int64] = np.repeat(
-            np.arange(len(planes)), [len(found.wire) for found in planes]
+            np.arange(len(planes)), [len(records.wire) for records in planes]
         )
         wire, pixel = (
-            np.concatenate([getattr(found, axis) for found in planes]) for axis in ("wire", "pixel")
+            np.concatenate([getattr(records, axis) for records in planes])
+            for axis in ("wire", "pixel")
         )
         rows = self.tiles.find_rows(count, number, wire, pixel, "The board")
         return {
-            channel.name: np.concatenate([found.outputs[channel.name] for found in planes])[rows]
+            channel.name: np.concatenate([records.outputs[channel.name] for records in planes])[
+                rows
+            ]
             for channel in self.outputs
         }
 
@@ -125,15 +128,15 @@ class RecordLayout:
         }
 
     @classmethod
-    def from_description(cls, told: Mapping[str, Any]) -> Self:
+    def from_description(cls, record: Mapping[str, Any]) -> Self:
         """What was described."""
-        patch, plane = (tuple(int(n) for n in told[key]) for key in ("patch", "plane"))
+        patch, plane = (tuple(int(n) for n in record[key]) for key in ("patch", "plane"))
         return cls(
-            str(told["input"]),
-            Fixed.parse(told["pixel"]),
+            str(record["input"]),
+            Fixed.parse(record["pixel"]),
             PatchTiles((patch[0], patch[1]), (plane[0], plane[1])),
-            int(told["at_once"]),
-            int(told["wire_bits"]),
-            int(told["pixel_bits"]),
-            tuple(map(Channel.from_description, told["outputs"])),
+            int(record["at_once"]),
+            int(record["wire_bits"]),
+            int(record["pixel_bits"]),
+            tuple(map(Channel.from_description, record["outputs"])),
         )

@@ -57,7 +57,7 @@ def run(
     raw: Mapping[str, Ints],
     *,
     tries: int = TRIES,
-    advanced: Callable[[int, int], None] = lambda done, total: None,
+    report_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> LineResults:
     """Results for a batch of raw frames."""
     counts = {len(raw[channel.name]) for channel in protocol.inputs}
@@ -65,13 +65,15 @@ def run(
         raise InputError("The inputs differ in their number of frames, or have none.")
     total = counts.pop()
     frames = ({name: values[k] for name, values in raw.items()} for k in range(total))
-    found = ask_frames(protocol, line, frames, total, tries=tries, advanced=advanced)
+    answers = ask_frames(
+        protocol, line, frames, total, tries=tries, report_progress=report_progress
+    )
     return LineResults(
         {
-            channel.name: np.stack([answer.outputs[channel.name] for answer in found])
+            channel.name: np.stack([answer.outputs[channel.name] for answer in answers])
             for channel in protocol.outputs
         },
-        np.array([answer.cycles for answer in found], np.int64),
+        np.array([answer.cycles for answer in answers], np.int64),
     )
 
 
@@ -81,7 +83,7 @@ def run_patches(
     line: SerialLine,
     raw: Mapping[str, Ints],
     *,
-    advanced: Callable[[int, int], None] = lambda done, total: None,
+    report_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> LineResults:
     """Results for raw patches by a design for whole planes, in which they lie side by side; the
     cycles are those of the planes."""
@@ -90,10 +92,10 @@ def run_patches(
     frames = (
         {layout.plane.name: layout.lay_plane(plane)} for plane in layout.tiles.lay_planes(patches)
     )
-    answers = ask_frames(protocol, line, frames, total, advanced=advanced)
-    found = [answer.plane for answer in answers if answer.plane is not None]
+    answers = ask_frames(protocol, line, frames, total, report_progress=report_progress)
+    records = [answer.plane for answer in answers if answer.plane is not None]
     cycles = np.array([answer.cycles for answer in answers], np.int64)
-    return LineResults(layout.outputs_of_patches(len(patches), found), cycles)
+    return LineResults(layout.outputs_of_patches(len(patches), records), cycles)
 
 
 def ask_frames(
@@ -103,20 +105,20 @@ def ask_frames(
     total: int,
     *,
     tries: int = TRIES,
-    advanced: Callable[[int, int], None] = lambda done, total: None,
+    report_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[FrameAnswer]:
     """The answers to frames, one after the other, after the board was asked which design it
     carries."""
     _ask_design(protocol, line, tries)
-    found: list[FrameAnswer] = []
+    answers: list[FrameAnswer] = []
     for number, frame in enumerate(frames, start=1):
         try:
-            found.append(_ask_frame(protocol, line, frame, tries))
+            answers.append(_ask_frame(protocol, line, frame, tries))
         except AnswerError as error:
-            said = f"Frame {number} of {total:,}: {error.message}"
-            raise AnswerError(said, hint=error.hint) from None
-        advanced(number, total)
-    return found
+            message = f"Frame {number} of {total:,}: {error.message}"
+            raise AnswerError(message, hint=error.hint) from None
+        report_progress(number, total)
+    return answers
 
 
 def _ask_design(protocol: Protocol, line: SerialLine, tries: int) -> None:
@@ -180,19 +182,19 @@ def _is_of_port(error: Exception) -> bool:
 
 
 def _unusable(port: str, error: OSError) -> ToolFailedError:
-    said = str(error)
-    if "exclusively lock" in said:
+    message = str(error)
+    if "exclusively lock" in message:
         return ToolFailedError(
             f"The serial port {port} is in use by another program.",
             hint="End that program (a terminal, another run), and repeat the command.",
         )
-    if "Permission denied" in said:
+    if "Permission denied" in message:
         return ToolFailedError(
             f"The serial port {port} may not be opened by this user.",
             hint="Join the port's group (on Debian: sudo adduser $USER dialout) and log in anew.",
         )
     return ToolFailedError(
-        f"The serial port {port} cannot be used: {said}.", hint="Is the board plugged in?"
+        f"The serial port {port} cannot be used: {message}.", hint="Is the board plugged in?"
     )
 
 

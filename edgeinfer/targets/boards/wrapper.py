@@ -187,19 +187,21 @@ def template_values(design: WrappedDesign, on: ZynqBoard, clock_mhz: float) -> d
 
 def wrapper_files(design: WrappedDesign, on: ZynqBoard, clock_mhz: float) -> dict[str, bytes]:
     """Registers and DMA around a design, Vivado's script, and what runs on the board."""
-    known = template_values(design, on, clock_mhz)
+    values = template_values(design, on, clock_mhz)
     library = assets.path(f"{LIBRARY}/axi")
     deploy = assets.path(f"{LIBRARY}/deploy")
     described = design.description(clock_mhz)
     return {
         **{f"{FOLDER}/{path.name}": path.read_bytes() for path in sorted(library.glob("*.v"))},
-        f"{FOLDER}/{AXI_TOP}.v": _fill(TOP_TEMPLATE, known),
-        SCRIPT: _fill(SCRIPT_TEMPLATE, known),
-        PACKAGE: _fill(PACKAGE_TEMPLATE, known),
+        f"{FOLDER}/{AXI_TOP}.v": _fill(TOP_TEMPLATE, values),
+        SCRIPT: _fill(SCRIPT_TEMPLATE, values),
+        PACKAGE: _fill(PACKAGE_TEMPLATE, values),
         DESCRIPTION: (json.dumps(described, indent=1) + "\n").encode(),
         **{f"{DEPLOY}/{name}": (deploy / name).read_bytes() for name in design.shipped},
-        **({f"{DEPLOY}/design.h": _fill(HEADER_TEMPLATE, known)} if design.records is None else {}),
-        f"{DEPLOY}/README.md": _fill(README_TEMPLATE, known),
+        **(
+            {f"{DEPLOY}/design.h": _fill(HEADER_TEMPLATE, values)} if design.records is None else {}
+        ),
+        f"{DEPLOY}/README.md": _fill(README_TEMPLATE, values),
     }
 
 
@@ -216,8 +218,8 @@ def read_layout(path: Path) -> RecordLayout | None:
         ) from None
 
 
-def _fill(template: str, known: dict[str, Any]) -> bytes:
-    return fill_template(f"{LIBRARY}/{template}", known).encode()
+def _fill(template: str, values: dict[str, Any]) -> bytes:
+    return fill_template(f"{LIBRARY}/{template}", values).encode()
 
 
 def dma_words(beat_bytes: int) -> dict[str, int]:

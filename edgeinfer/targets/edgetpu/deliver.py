@@ -26,7 +26,7 @@ from edgeinfer.targets.edgetpu.tflite.simulate import Int8Agreement
 from quantization.fixed import Ints, Rounding
 from quantization.recipe import Recipe
 
-Advanced = Callable[[int, int], None]
+SampleProgress = Callable[[int, int], None]
 Reals = NDArray[np.float64]
 
 
@@ -56,15 +56,15 @@ class Judgement:
     def metrics(self) -> tuple[Metric, ...]:
         """How far the file is from its own Program, from the float network, and from the Program
         that was given."""
-        found = _agreement_metrics(
+        metrics = _agreement_metrics(
             self.agreement, self.to_float, self.to_program, self.target, self.runtime.kernels
         )
         if self.thresholds is None:
-            return found
+            return metrics
         kernels = self.runtime.kernels
         note = "levels between 90 and 99.9 % efficiency, by the network's own probabilities"
         return (
-            *found,
+            *metrics,
             Metric(
                 "score_thresholds", self.thresholds, "", Origin.SIMULATED, tool=kernels,
                 target=self.target, note=note,
@@ -75,13 +75,13 @@ class Judgement:
 def conversion(
     program: Program,
     graph: Graph,
-    shown: Mapping[str, Ints],
+    examples: Mapping[str, Ints],
     score_range: ScoreRange | None = None,
     last_layer: LastLayer = LastLayer.AUTO,
     *,
     is_nearest: bool = False,
 ) -> TfliteConversion:
-    """Convert; `shown` are raw inputs of the Program that ranges are taken from, but for scores
+    """Convert; `examples` are raw inputs of the Program that ranges are taken from, but for scores
     whose range was asked for.
 
     A Program that has no int8 equal (formats wider than 8 bits, functions that int8 operators lack)
@@ -93,19 +93,19 @@ def conversion(
         raise UnsupportedModelError(program.name, states)
     offences = convert.check(program)
     if not offences:
-        made = convert.convert_program(
-            program, shown, score_range=score_range, last_layer=last_layer
+        converted = convert.convert_program(
+            program, examples, score_range=score_range, last_layer=last_layer
         )
-        return TfliteConversion(made, made.findings)
+        return TfliteConversion(converted, converted.findings)
     lacking = "Even the Program's nearest int8 form" if is_nearest else "The Program"
-    said = (
+    finding = (
         f"{lacking} has no int8 equal ({len(offences)} reasons, the first: {offences[0]}); the "
         f"float network was calibrated in its stead."
     )
     if not is_nearest:
-        said += " --fallback int8 makes the Program's nearest int8 form, if there is one."
-    made = convert.convert_graph(graph, simulate.real_inputs(program, shown))
-    return TfliteConversion(made, (said, *made.findings))
+        finding += " --fallback int8 makes the Program's nearest int8 form, if there is one."
+    converted = convert.convert_graph(graph, simulate.real_inputs(program, examples))
+    return TfliteConversion(converted, (finding, *converted.findings))
 
 
 def judgement(
@@ -117,29 +117,29 @@ def judgement(
     other: simulate.Runner,
     target: str,
     *,
-    advanced: Advanced = lambda done, total: None,
+    report_progress: SampleProgress = lambda done, total: None,
 ) -> Judgement:
     """Run a file on raw inputs of the Program. `own` is the Program that the file was made from, if
     there is one; `other` the same file by other kernels, which are slow and run the first samples
     only."""
     ports, reals = interpreter.ports, simulate.real_inputs(program, raw)
     stored = simulate.stored_inputs(ports, reals)
-    got = interpreter.run(stored, advanced)
+    actual = interpreter.run(stored, report_progress)
     exact = simulate.engine_outputs(program, raw)
     first = {name: v[: simulate.SAMPLES_COMPARED] for name, v in stored.items()}
     others = other.run(first)
-    shown = {name: v[: simulate.SAMPLES_COMPARED] for name, v in got.items()}
-    given = simulate.compare_outputs(ports, got, exact)
-    agreed = given
+    few = {name: v[: simulate.SAMPLES_COMPARED] for name, v in actual.items()}
+    agreement = simulate.compare_outputs(ports, actual, exact)
+    agreed = agreement
     if own is not None:
-        entered = simulate.raw_inputs(ports, stored)
-        agreed = simulate.compare_outputs(ports, got, simulate.engine_outputs(own, entered))
+        stored_reals = simulate.raw_inputs(ports, stored)
+        agreed = simulate.compare_outputs(ports, actual, simulate.engine_outputs(own, stored_reals))
     return Judgement(
         agreed,
-        simulate.compare_outputs(ports, got, _float_outputs(graph, reals)),
-        given,
-        simulate.compare_outputs(ports, others, simulate.port_values(ports, shown)),
-        simulate.real_outputs(ports, got),
+        simulate.compare_outputs(ports, actual, _float_outputs(graph, reals)),
+        agreement,
+        simulate.compare_outputs(ports, others, simulate.port_values(ports, few)),
+        simulate.real_outputs(ports, actual),
         {port.name: port.host for port in ports.outputs if not port.fine_of},
         interpreter.runtime,
         target,
@@ -178,12 +178,16 @@ def _float_outputs(graph: Graph, inputs: Mapping[str, Reals]) -> dict[str, Reals
     """What the float network yields before what is left to the host."""
     before = {name: tensor for name, (tensor, _) in host_functions(graph).items()}
     kept = tuple(dict.fromkeys(before.get(name, name) for name in graph.outputs))
-    found = FloatEngine(replace(graph, outputs=kept)).run(inputs)
-    return {name: found[before.get(name, name)].astype(np.float64) for name in graph.outputs}
+    outputs = FloatEngine(replace(graph, outputs=kept)).run(inputs)
+    return {name: outputs[before.get(name, name)].astype(np.float64) for name in graph.outputs}
 
 
 def _agreement_metrics(
-    own: Int8Agreement, floats: Int8Agreement, given: Int8Agreement, target: str, kernels: str
+    own: Int8Agreement,
+    floats: Int8Agreement,
+    given_program: Int8Agreement,
+    target: str,
+    kernels: str,
 ) -> tuple[Metric, ...]:
     """How far the file is from its own Program, from the float network, and from the Program that
     was given."""
@@ -192,8 +196,8 @@ def _agreement_metrics(
         "int8_decision_flips": own.decision_flips,
         "int8_max_steps_to_float": floats.max_steps,
         "int8_decision_flips_to_float": floats.decision_flips_unrounded,
-        "int8_max_steps_to_program": given.max_steps,
-        "int8_decision_flips_to_program": given.decision_flips_unrounded,
+        "int8_max_steps_to_program": given_program.max_steps,
+        "int8_decision_flips_to_program": given_program.decision_flips_unrounded,
     }
     return tuple(
         Metric(name, value, "", Origin.SIMULATED, tool=kernels, target=target)

@@ -18,45 +18,45 @@ from edgeinfer.targets.target import Description
 
 def describe_compiled(compiled: CompiledFile) -> Description:
     """What a compiled file holds: parameters, instructions, inputs and outputs."""
-    found = document(compiled)
+    facts = document(compiled)
     lines = [
-        f"{found['source']}: for runtime {found['runtime_version']} or newer",
-        f"cached        {found['cached_bytes']:>12,} B",
-        f"streamed      {found['streamed_bytes']:>12,} B at every inference",
-        f"instructions  {found['instruction_bytes']:>12,} B",
+        f"{facts['source']}: for runtime {facts['runtime_version']} or newer",
+        f"cached        {facts['cached_bytes']:>12,} B",
+        f"streamed      {facts['streamed_bytes']:>12,} B at every inference",
+        f"instructions  {facts['instruction_bytes']:>12,} B",
     ]
-    if not found["executables"]:
-        lines[0] = f"{found['source']}: nothing in it is mapped to the Edge TPU"
-    if found["estimated_cycles"]:
-        lines.append(f"cycles        {found['estimated_cycles']:>12,} as the compiler estimates")
+    if not facts["executables"]:
+        lines[0] = f"{facts['source']}: nothing in it is mapped to the Edge TPU"
+    if facts["estimated_cycles"]:
+        lines.append(f"cycles        {facts['estimated_cycles']:>12,} as the compiler estimates")
     for side in ("inputs", "outputs"):
-        for tensor in found[side]:
+        for tensor in facts[side]:
             shape = "x".join(map(str, tensor["shape"])) or "scalar"
             lines.append(f"{side[:-1]:<13} {tensor['name']} {tensor['type']} {shape}")
-    for executable in found["executables"]:
+    for executable in facts["executables"]:
         lines.append(
             f"executable    {executable['kind']}: {executable['parameter_bytes']:,} B parameters, "
             f"{executable['instruction_bytes']:,} B instructions"
         )
-    lines += [f"host          {op['index']} {op['op']}" for op in found["cpu_ops"]]
-    return Description(found, tuple(lines))
+    lines += [f"host          {op['index']} {op['op']}" for op in facts["cpu_ops"]]
+    return Description(facts, tuple(lines))
 
 
 def describe_together(predictions: Sequence[Prediction]) -> Description:
     """Models that share a chip."""
     each = [describe_mapping(prediction) for prediction in predictions]
     cached = sum(prediction.memory.cached_bytes for prediction in predictions)
-    document = {"models": [found.document for found in each], "cached_bytes": cached}
-    lines = [line for found in each for line in (*found.lines, "")]
+    document = {"models": [description.document for description in each], "cached_bytes": cached}
+    lines = [line for description in each for line in (*description.lines, "")]
     return Description(document, (*lines, f"together  {cached:,} B cached on one chip"))
 
 
 def describe_mapping(prediction: Prediction, segments: Sequence[Segment] = ()) -> Description:
     """What the compiler would make of a model: operators, memory, time; and a pipeline's segments,
     where it is cut into any."""
-    found = prediction.document()
-    lines = [f"{found['source']}: {found['mapped']} of {len(found['ops'])} operators are mapped"]
-    for op in found["ops"]:
+    facts = prediction.document()
+    lines = [f"{facts['source']}: {facts['mapped']} of {len(facts['ops'])} operators are mapped"]
+    for op in facts["ops"]:
         size = op["cached_bytes"] or op["streamed_bytes"]
         stored = f"{size:,} B {'cached' if op['cached_bytes'] else 'streamed'}" if size else ""
         us = "unknown" if op["time_us"] is None else f"{op['time_us']:,.1f} us"
@@ -65,23 +65,23 @@ def describe_mapping(prediction: Prediction, segments: Sequence[Segment] = ()) -
         if op["reason"]:
             lines.append(f"     {op['reason']}. {op['remedy']}".rstrip())
     lines += [
-        f"cached    {found['cached_bytes']:,} B of about {found['capacity_bytes']:,} "
-        f"({found['capacity_bytes_low']:,} to {found['capacity_bytes_high']:,})",
-        f"streamed  {found['streamed_bytes']:,} B "
-        f"({found['streamed_bytes_low']:,} to {found['streamed_bytes_high']:,})",
+        f"cached    {facts['cached_bytes']:,} B of about {facts['capacity_bytes']:,} "
+        f"({facts['capacity_bytes_low']:,} to {facts['capacity_bytes_high']:,})",
+        f"streamed  {facts['streamed_bytes']:,} B "
+        f"({facts['streamed_bytes_low']:,} to {facts['streamed_bytes_high']:,})",
     ]
     lines += [
         f"latency   {time['value_us'] / 1e3:.2f} ms over {link}, estimated "
         f"({time['low_us'] / 1e3:.2f} to {time['high_us'] / 1e3:.2f}), "
         f"{time['host_us'] / 1e3:.2f} of it on the host"
-        for link, time in found["latency"].items()
+        for link, time in facts["latency"].items()
     ]
     if segments:
-        pipeline, told = describe_pipeline(segments)
-        found |= pipeline
-        lines += told
-    lines += [f"finding   {finding}" for finding in found["findings"]]
-    return Description(found, tuple(lines))
+        pipeline, lines_of_pipeline = describe_pipeline(segments)
+        facts |= pipeline
+        lines += lines_of_pipeline
+    lines += [f"finding   {finding}" for finding in facts["findings"]]
+    return Description(facts, tuple(lines))
 
 
 def describe_reference(reference: Int8Agreement) -> str:
@@ -96,15 +96,15 @@ def describe_reference(reference: Int8Agreement) -> str:
     )
 
 
-def device_check(found: ProbeResult) -> Check:
+def device_check(probe: ProbeResult) -> Check:
     """Edge TPUs: those that the vendor's library finds, and what else the system shows."""
-    if found.devices:
-        there = ", ".join(f"{d.type} {d.path}" for d in found.devices)
-        return Check("Edge TPU", Severity.OK, f"{there}; {found.library_version}")
-    seen = f"{', '.join(found.nodes)}, but " if found.nodes else ""
+    if probe.devices:
+        there = ", ".join(f"{d.type} {d.path}" for d in probe.devices)
+        return Check("Edge TPU", Severity.OK, f"{there}; {probe.library_version}")
+    nodes_text = f"{', '.join(probe.nodes)}, but " if probe.nodes else ""
     return Check(
         "Edge TPU",
         Severity.OPTIONAL,
-        f"{seen}{found.problem}",
+        f"{nodes_text}{probe.problem}",
         "attach one and apt-get install libedgetpu1-std, from Coral's package source",
     )

@@ -21,18 +21,18 @@ PROGRAM_TEXT = "program.txt"
 RUNNER = "run.py"
 
 
-def planned_files(made: convert.ConvertedFile, more: Mapping[str, bytes]) -> BuildPlan:
+def planned_files(file: convert.ConvertedFile, more: Mapping[str, bytes]) -> BuildPlan:
     """A target's folder: the int8 file, what it computes, and what else the target has to say."""
     files = {
-        MODEL: made.data,
-        PORTS: made.ports.to_json().encode(),
+        MODEL: file.data,
+        PORTS: file.ports.to_json().encode(),
         RUNNER: Path(run_file.__file__).read_bytes(),  # it stands alone
         **more,
     }
-    if made.program is not None:
-        files[PROGRAM] = store.save(made.program)
-        files[PROGRAM_TEXT] = show(made.program).encode()
-    return BuildPlan(made.model.source, files)
+    if file.program is not None:
+        files[PROGRAM] = store.save(file.program)
+        files[PROGRAM_TEXT] = show(file.program).encode()
+    return BuildPlan(file.model.source, files)
 
 
 def interpreter_of(
@@ -45,5 +45,5 @@ def interpreter_of(
             raise InputError(
                 f"{folder} holds no {path.name}.", hint="Compile for the Edge TPU again."
             )
-    known = TflitePorts.from_json(ports.read_text(encoding="utf-8"), str(ports))
-    return simulate.Interpreter(model.read_bytes(), known, kernels)
+    tflite_ports = TflitePorts.from_json(ports.read_text(encoding="utf-8"), str(ports))
+    return simulate.Interpreter(model.read_bytes(), tflite_ports, kernels)

@@ -33,8 +33,8 @@ from edgeinfer.targets.edgetpu.tflite import simulate
 from edgeinfer.targets.edgetpu.tflite.simulate import Int8Agreement
 from edgeinfer.targets.target import (
     Act,
-    Advanced,
     EmittedProject,
+    SampleProgress,
     SimulationJudgement,
     Target,
     ignore_progress,
@@ -110,10 +110,10 @@ class Int8Target(Target[Files]):
     def check_tools(self, environment: Mapping[str, str]) -> tuple[Check, ...]:
         """The target's own program."""
         find = self.own_program.find
-        found = check_tool(
+        check = check_tool(
             self.own_program.tool, Severity.OPTIONAL, environment, lambda: find(environment)
         )
-        return (found,)
+        return (check,)
 
     def kernels(self, folder: Path) -> FileKernels:
         """LiteRT as people use it; compared with its reference kernels."""
@@ -140,32 +140,36 @@ class Int8Target(Target[Files]):
         """The int8 file, and what is known of it. Output ranges come from drawn samples;
         `emit_from` takes them from given ones."""
         near, _ = convert.nearest_program(program, settings.fallback)
-        made = convert.convert_program(
+        file = convert.convert_program(
             near, score_range=settings.scores(), last_layer=settings.last_layer
         )
-        return planned_files(made, self.forecast(made.model, len(made.data), settings).files)
+        return planned_files(file, self.forecast(file.model, len(file.data), settings).files)
 
     def emit_from(
         self, program: Program, graph: Graph, raw: Mapping[str, Ints], settings: Files
     ) -> EmittedProject:
         """The same from samples; a Program without an int8 equal is not refused."""
-        near, said = convert.nearest_program(program, settings.fallback)
+        near, findings = convert.nearest_program(program, settings.fallback)
         converted = conversion(
             near, graph, raw, settings.scores(), settings.last_layer,
             is_nearest=settings.fallback is Fallback.INT8,
         )  # fmt: skip
-        made = converted.file
-        known = self.forecast(made.model, len(made.data), settings)
-        plan = planned_files(made, known.files)
-        return EmittedProject(plan, known.metrics, (*said, *converted.findings, *known.findings))
+        file = converted.file
+        forecast = self.forecast(file.model, len(file.data), settings)
+        plan = planned_files(file, forecast.files)
+        return EmittedProject(
+            plan, forecast.metrics, (*findings, *converted.findings, *forecast.findings)
+        )
 
     def estimate(self, program: Program, settings: Files) -> tuple[Metric, ...]:
         """What is known without samples, where output ranges play no part."""
         near, _ = convert.nearest_program(program, settings.fallback)
         small = narrow_program(near, None, sampled=False).program
         model = draw_network(plan_storage(small))
-        held = sum(len(tensor.data) for tensor in model.tensors if tensor.data is not None)
-        return self.forecast(model, held, settings).metrics
+        constant_bytes = sum(
+            len(tensor.data) for tensor in model.tensors if tensor.data is not None
+        )
+        return self.forecast(model, constant_bytes, settings).metrics
 
     def simulate(
         self,
@@ -175,7 +179,7 @@ class Int8Target(Target[Files]):
         settings: Files,
         *,
         taps: Collection[str] = (),
-        advanced: Advanced = ignore_progress,
+        report_progress: SampleProgress = ignore_progress,
     ) -> dict[str, Ints]:
         """Raw outputs on the Program's own grid, from the file as it is run."""
         if taps:
@@ -186,7 +190,7 @@ class Int8Target(Target[Files]):
         runner = self.kernels(folder).runner
         values = simulate.real_inputs(program, raw)
         stored = simulate.stored_inputs(runner.ports, values)
-        return simulate.raw_outputs(program, runner.ports, runner.run(stored, advanced))
+        return simulate.raw_outputs(program, runner.ports, runner.run(stored, report_progress))
 
     def judge(
         self,
@@ -196,40 +200,54 @@ class Int8Target(Target[Files]):
         raw: Mapping[str, Ints],
         settings: Files,
         *,
-        advanced: Advanced = ignore_progress,
+        report_progress: SampleProgress = ignore_progress,
     ) -> SimulationJudgement:
         """The file as it is run against the engine, and against the engine on the Program that the
         file was made from. How far other kernels are from these is told."""
-        held = folder / PROGRAM
-        own = store.load(held.read_bytes(), str(held)) if held.is_file() else None
+        own_file = folder / PROGRAM
+        own = store.load(own_file.read_bytes(), str(own_file)) if own_file.is_file() else None
         by = self.kernels(folder)
-        found = judgement(
-            program, graph, raw, by.runner, own, by.other, self.name, advanced=advanced
+        judgement_of_file = judgement(
+            program,
+            graph,
+            raw,
+            by.runner,
+            own,
+            by.other,
+            self.name,
+            report_progress=report_progress,
         )
-        agreements = [_agreement(("engine", self.stage), found.to_program)]
+        agreements = [_agreement(("engine", self.stage), judgement_of_file.to_program)]
         if own is not None:
-            agreements.append(_agreement(("int8 program", self.stage), found.agreement))
-        runtime, others = found.runtime, by.other.runtime
-        said = [
+            agreements.append(_agreement(("int8 program", self.stage), judgement_of_file.agreement))
+        runtime, others = judgement_of_file.runtime, by.other.runtime
+        findings = [
             f"model.tflite was run by {runtime.name} {runtime.version} with its kernels "
-            f"{runtime.kernels}; {by.describe(found.other)}"
+            f"{runtime.kernels}; {by.describe(judgement_of_file.other)}"
         ]
-        flips, samples = found.to_program.decision_flips_unrounded, found.to_program.samples
+        flips, samples = (
+            judgement_of_file.to_program.decision_flips_unrounded,
+            judgement_of_file.to_program.samples,
+        )
         if flips > MOST_FLIPS * samples:
-            said.append(
+            findings.append(
                 f"The int8 file decides {flips} of {samples} samples ({flips / samples:.1%}) "
                 f"otherwise than the Program. Judge its accuracy on its own, on data with labels."
             )
         metrics = (
-            *found.metrics,
-            *other_metrics(by.prefix, found.other, self.name, others.kernels),
+            *judgement_of_file.metrics,
+            *other_metrics(by.prefix, judgement_of_file.other, self.name, others.kernels),
             *by.learned(),
         )
         return SimulationJudgement(
-            tuple(agreements), found.outputs, found.hosts, metrics, tuple(said)
+            tuple(agreements),
+            judgement_of_file.outputs,
+            judgement_of_file.hosts,
+            metrics,
+            tuple(findings),
         )
 
 
-def _agreement(pair: tuple[str, str], found: simulate.Int8Agreement) -> Agreement:
-    same, flips = found.max_steps == 0, found.decision_flips_unrounded
-    return Agreement(pair, found.samples, same, found.max_difference, flips)
+def _agreement(pair: tuple[str, str], agreement: simulate.Int8Agreement) -> Agreement:
+    same, flips = agreement.max_steps == 0, agreement.decision_flips_unrounded
+    return Agreement(pair, agreement.samples, same, agreement.max_difference, flips)

@@ -120,22 +120,22 @@ def store(port: Mapping[str, Any], values: Any) -> Any:
     return np.clip(steps, low, high).astype(dtype).reshape(-1, *port["shape"])
 
 
-def read_level(port: Mapping[str, Any], held: Any) -> Any:
+def read_level(port: Mapping[str, Any], level: Any) -> Any:
     """What stored numbers stand for."""
-    return (np.asarray(held, np.float64) - port["zero_point"]) * port["scale"]
+    return (np.asarray(level, np.float64) - port["zero_point"]) * port["scale"]
 
 
-def _reshape_output(port: Mapping[str, Any], held: Any) -> Any:
+def _reshape_output(port: Mapping[str, Any], values: Any) -> Any:
     """An output in its own shape, without padding; the host's layer done, if it has one."""
     layer = port.get("layer")
     shape = (layer or port)["shape"]
-    flat = np.asarray(held).reshape(-1)[: int(np.prod(shape, dtype=int))]
+    flat = np.asarray(values).reshape(-1)[: int(np.prod(shape, dtype=int))]
     return flat.reshape(shape) if layer is None else compute_layer(layer, flat.reshape(shape))
 
 
-def compute_layer(layer: Mapping[str, Any], held: Any) -> Any:
+def compute_layer(layer: Mapping[str, Any], values: Any) -> Any:
     """A dense layer in integers, ties upwards, limited to 16 bits."""
-    raw = held.astype(np.int64) - layer["zero_point"]
+    raw = values.astype(np.int64) - layer["zero_point"]
     weights, biases = (np.asarray(layer[key], np.int64) for key in ("weights", "biases"))
     total = (raw @ weights << layer["up"]) + biases
     dtype, low, high = TYPES["INT16"]
@@ -146,15 +146,15 @@ def compute_layer(layer: Mapping[str, Any], held: Any) -> Any:
 def scores_of(ports: Sequence[Mapping[str, Any]], stored: Mapping[str, Any]) -> dict[str, Any]:
     """Real scores by name: the finer of two outputs where it is not at an end, and what is left to
     the host done."""
-    found = {port["name"]: read_level(port, stored[port["name"]]) for port in ports}
+    levels = {port["name"]: read_level(port, stored[port["name"]]) for port in ports}
     for port in ports:
         if port["fine_of"]:
-            coarse, fine = found[port["fine_of"]], found.pop(port["name"])
+            coarse, fine = levels[port["fine_of"]], levels.pop(port["name"])
             low, high = (read_level(port, end) for end in TYPES[port["type"]][1:])
             outer = np.where(fine >= high, np.maximum(coarse, high), np.minimum(coarse, low))
-            found[port["fine_of"]] = np.where((fine > low) & (fine < high), fine, outer)
+            levels[port["fine_of"]] = np.where((fine > low) & (fine < high), fine, outer)
     hosts = {port["name"]: port["host"] for port in ports}
-    return {name: _finish(values, hosts[name]) for name, values in found.items()}
+    return {name: _finish(values, hosts[name]) for name, values in levels.items()}
 
 
 def _finish(values: Any, host: str) -> Any:
@@ -173,7 +173,10 @@ def run(model: FileModel, ports: Mapping[str, Any], inputs: Mapping[str, Any]) -
     for sample in range(len(entering[0])):
         left = model.run([values[sample : sample + 1] for values in entering])
         rows.append(
-            [_reshape_output(p, held) for p, held in zip(ports["outputs"], left, strict=True)]
+            [
+                _reshape_output(p, values_read)
+                for p, values_read in zip(ports["outputs"], left, strict=True)
+            ]
         )
     stored = {
         port["name"]: np.stack([row[number] for row in rows])
@@ -191,15 +194,15 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("outputs", type=Path, help="the .npz to write")
     parser.add_argument("--device", action="store_true", help="on an Edge TPU")
     parser.add_argument("--library", default=LIBRARY, help="the vendor's library")
-    given = parser.parse_args(arguments)
-    name = "model_edgetpu.tflite" if given.device else "model.tflite"
+    options = parser.parse_args(arguments)
+    name = "model_edgetpu.tflite" if options.device else "model.tflite"
     try:
         ports = json.loads((here / "ports.json").read_text(encoding="utf-8"))
-        model = open_model(here / name, given.library if given.device else None)
-        with np.load(given.inputs) as archive:
-            found = run(model, ports, {port["name"]: archive[port["name"]] for port in
+        model = open_model(here / name, options.library if options.device else None)
+        with np.load(options.inputs) as archive:
+            results = run(model, ports, {port["name"]: archive[port["name"]] for port in
                                        ports["inputs"]})  # fmt: skip
-        np.savez(given.outputs, **found)
+        np.savez(options.outputs, **results)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         sys.stderr.write(f"error: {type(error).__name__}: {error}\n")
         return 1

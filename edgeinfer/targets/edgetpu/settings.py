@@ -49,6 +49,6 @@ class EdgeTpuSettings(Int8Settings):
             raise UsageError(f"A time of {self.compile_seconds:g} s is too short for the compiler.")
 
     @classmethod
-    def on_device(cls, device: Device, asked: str) -> dict[str, Any] | None:
+    def on_device(cls, device: Device, device_name: str) -> dict[str, Any] | None:
         """Nothing more to say of the chip that this is for; None for every other."""
         return {} if device.family == "Edge TPU" else None

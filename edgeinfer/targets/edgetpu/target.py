@@ -35,7 +35,7 @@ from edgeinfer.targets.edgetpu.predict.prediction import TARGET, predict, predic
 from edgeinfer.targets.edgetpu.predict.several import predict_together, segments_of
 from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
 from edgeinfer.targets.edgetpu.tflite.compiled import read_compiled
-from edgeinfer.targets.target import Act, Description, Place, Said, ToolResult, ToolStep
+from edgeinfer.targets.target import Act, Description, Place, ProgressReport, ToolResult, ToolStep
 from quantization.fixed import Ints
 
 CHIP = "coral"
@@ -86,10 +86,10 @@ class EdgeTpuTarget(Int8Target[EdgeTpuSettings]):
     def forecast(self, model: TfliteModel, size: int, settings: EdgeTpuSettings) -> FileForecast:
         """Mapping, memory and time without any tool."""
         there = model.bytes > 0  # an estimate has no file that could be run
-        known = prediction_of(model, settings.runtime, time_host=settings.time_host and there)
-        document = json.dumps(known.document(), indent=1) + "\n"
+        prediction = prediction_of(model, settings.runtime, time_host=settings.time_host and there)
+        document = json.dumps(prediction.document(), indent=1) + "\n"
         return FileForecast(
-            {MAPPING: document.encode()}, known.metrics(settings.link), known.findings
+            {MAPPING: document.encode()}, prediction.metrics(settings.link), prediction.findings
         )
 
     def tool_steps(self, settings: EdgeTpuSettings) -> tuple[ToolStep, ...]:
@@ -109,14 +109,16 @@ class EdgeTpuTarget(Int8Target[EdgeTpuSettings]):
         *,
         seconds: float,
         raw: Mapping[str, Ints],
-        said: Said,
+        report: ProgressReport,
     ) -> ToolResult:
         """The vendor's compiler on the file; its mapping stands beside the predicted one."""
         limited = replace(settings, compile_seconds=min(seconds, settings.compile_seconds))
-        found = measure_file(folder / MODEL, limited)
-        write_file(folder / COMPILED_MAPPING, json.dumps(found.document, indent=1) + "\n")
-        version = found.compilation.log.version
-        return ToolResult((f"{COMPILER.name} {version} compiled model.tflite",), found.on_device)
+        measurement = measure_file(folder / MODEL, limited)
+        write_file(folder / COMPILED_MAPPING, json.dumps(measurement.document, indent=1) + "\n")
+        version = measurement.compilation.log.version
+        return ToolResult(
+            (f"{COMPILER.name} {version} compiled model.tflite",), measurement.on_device
+        )
 
     def reports(self, folder: Path, settings: EdgeTpuSettings) -> tuple[Metric, ...]:
         """What the vendor's compiler has left beside the emitted file."""
@@ -140,6 +142,6 @@ class EdgeTpuTarget(Int8Target[EdgeTpuSettings]):
                 )
             together = predict_together(paths, settings.runtime, time_host=settings.time_host)
             return describe_together(together)
-        found = predict(paths[0], settings.runtime, time_host=settings.time_host)
-        parts = segments_of(found, settings.segments) if settings.segments != 1 else ()
-        return describe_mapping(found, parts)
+        prediction = predict(paths[0], settings.runtime, time_host=settings.time_host)
+        parts = segments_of(prediction, settings.segments) if settings.segments != 1 else ()
+        return describe_mapping(prediction, parts)

@@ -17,7 +17,7 @@ from edgeinfer.targets.edgetpu.files import MODEL
 from edgeinfer.targets.edgetpu.int8_target import FileForecast, Int8Target, OwnProgram
 from edgeinfer.targets.ethosu import vela
 from edgeinfer.targets.ethosu.settings import EthosUSettings
-from edgeinfer.targets.target import Act, Said, ToolResult, ToolStep
+from edgeinfer.targets.target import Act, ProgressReport, ToolResult, ToolStep
 from quantization.fixed import Ints
 
 
@@ -46,7 +46,7 @@ class EthosUTarget(Int8Target[EthosUSettings]):
             )
         macs = sum(macs_of_model(model).values())
         least = macs / settings.accelerator.macs_per_cycle
-        said = () if vela.is_here() else (
+        findings = () if vela.is_here() else (
             f"Vela is not here, so cycles and memory are not known. Get it with: "
             f"{vela.EXTRA.command}",
         )  # fmt: skip
@@ -54,7 +54,7 @@ class EthosUTarget(Int8Target[EthosUSettings]):
             "least_npu_cycles", least, "cycles", Origin.PROVED, target=self.name,
             note=f"{macs:,} products, {settings.accelerator.macs_per_cycle} in a cycle",
         )  # fmt: skip
-        return FileForecast({}, (bound,), said)
+        return FileForecast({}, (bound,), findings)
 
     def tool_steps(self, settings: EthosUSettings) -> tuple[ToolStep, ...]:
         """Vela's compilation."""
@@ -73,7 +73,7 @@ class EthosUTarget(Int8Target[EthosUSettings]):
         *,
         seconds: float,
         raw: Mapping[str, Ints],
-        said: Said,
+        report: ProgressReport,
     ) -> ToolResult:
         """Compile the file, and say what is left to the processor."""
         ran = vela.compile_file(folder / MODEL, settings, min(seconds, settings.compile_seconds))

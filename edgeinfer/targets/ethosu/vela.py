@@ -84,13 +84,13 @@ def is_here() -> bool:
 def compile_file(path: Path, settings: EthosUSettings, seconds: float) -> str:
     """Compile a file; its compiled twin, the summary and the log are put beside it. Says what was
     run."""
-    found = find_vela()
+    vela = find_vela()
     with scratch_folder("vela") as folder:
         arguments: list[str | Path] = [
             "--accelerator-config", settings.accelerator.value, "--output-dir", folder,
             path.resolve(),
         ]  # fmt: skip
-        ran = tools.run(found, arguments, seconds=seconds, folder=folder)
+        ran = tools.run(vela, arguments, seconds=seconds, folder=folder)
         twin = folder / f"{path.stem}_vela.tflite"
         summaries = sorted(folder.glob("*_summary_*.csv"))
         if not twin.is_file() or not summaries:
@@ -104,7 +104,7 @@ def compile_file(path: Path, settings: EthosUSettings, seconds: float) -> str:
                 path.with_name(LOG): ran.output.encode(),
             }
         )
-    return f"{VELA.name} {found.version} compiled {path.name} for {settings.accelerator}".strip()
+    return f"{VELA.name} {vela.version} compiled {path.name} for {settings.accelerator}".strip()
 
 
 def read_summary(text: str, source: str) -> VelaSummary:
@@ -132,45 +132,45 @@ def compiled_metrics(folder: Path) -> tuple[Metric, ...]:
     summary = folder / SUMMARY
     if not summary.is_file() or not (folder / COMPILED).is_file():
         return ()
-    found = read_summary(summary.read_text(encoding="utf-8", errors="replace"), str(summary))
-    low, high = found.band
-    us = 1e6 / found.clock_hz
-    note = f"{found.accelerator} in Vela's {found.system} at {found.clock_hz / 1e6:g} MHz"
+    report = read_summary(summary.read_text(encoding="utf-8", errors="replace"), str(summary))
+    low, high = report.band
+    us = 1e6 / report.clock_hz
+    note = f"{report.accelerator} in Vela's {report.system} at {report.clock_hz / 1e6:g} MHz"
     operators = read(folder / COMPILED).operators
     on_host = [op for op in operators if op.custom != CUSTOM_OP]
     estimates = (
-        Metric("npu_cycles", found.cycles, "cycles", Origin.ESTIMATED, low, high,
+        Metric("npu_cycles", report.cycles, "cycles", Origin.ESTIMATED, low, high,
                tool=VELA.name, target=NAME, note=note),
-        Metric("latency_us", found.cycles * us, "us", Origin.ESTIMATED, low * us, high * us,
+        Metric("latency_us", report.cycles * us, "us", Origin.ESTIMATED, low * us, high * us,
                tool=VELA.name, target=NAME, note=note),
     )  # fmt: skip
     used = {
-        "sram_bytes": found.memory_bytes["sram"],
-        "dram_bytes": found.memory_bytes["dram"],
-        "flash_bytes": found.memory_bytes["on_chip_flash"] + found.memory_bytes["off_chip_flash"],
+        "sram_bytes": report.memory_bytes["sram"],
+        "dram_bytes": report.memory_bytes["dram"],
+        "flash_bytes": report.memory_bytes["on_chip_flash"] + report.memory_bytes["off_chip_flash"],
     }
-    stated = [(name, value, "B") for name, value in used.items()]
-    stated.append(("host_ops", len(on_host), ""))
+    amounts = [(name, value, "B") for name, value in used.items()]
+    amounts.append(("host_ops", len(on_host), ""))
     return (
         *estimates,
         *(
             Metric(name, value, unit, Origin.SYNTHESISED, tool=VELA.name, target=NAME, note=note)
-            for name, value, unit in stated
+            for name, value, unit in amounts
         ),
     )
 
 
 def refused_operators(model: TfliteModel) -> tuple[Offence, ...]:
     """What Vela ends with an error for, where it leaves other operators to the processor."""
-    found = []
+    offences = []
     for op in model.operators:
         weights = op.input(1)
         if op.name == "FULLY_CONNECTED" and weights is not None and len(weights.shape) == 2:
             reads = weights.shape[1]
             if reads > MOST_DENSE_INPUTS:
                 reason = f"reads {reads:,} numbers; Vela compiles at most {MOST_DENSE_INPUTS:,}"
-                found.append(Offence(f"operator {op.index}", op.title, reason))
-    return tuple(found)
+                offences.append(Offence(f"operator {op.index}", op.title, reason))
+    return tuple(offences)
 
 
 def host_operators(folder: Path) -> tuple[str, ...]:

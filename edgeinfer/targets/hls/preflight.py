@@ -65,51 +65,51 @@ def preflight(program: Program, settings: HlsSettings, device: Device) -> tuple[
 
 
 def _unroll_limit(program: Program, settings: HlsSettings) -> list[str]:
-    found = []
+    findings = []
     top = {op.name for op in program.ops}
     for op in layers_with_multipliers(program):
         if settings.io is not IoType.PARALLEL and op.name in top:
             continue  # the bodies of recurrences are in arrays in any project
         size = op.weight.size
         if effective_strategy(op.name, settings) is Strategy.LATENCY and size >= UNROLL_LIMIT:
-            found.append(
+            findings.append(
                 f"{op.name}: {size:,} multiplications laid out at once are beyond the "
                 f"{UNROLL_LIMIT:,} at which HLS synthesis stops (XFORM 203-504) in io_parallel "
                 f"with the latency strategy. Choose "
                 f"{'io_stream, or ' if op.name in top else ''}the resource strategy for this layer."
             )
-    return found
+    return findings
 
 
 def _illegal_reuse(program: Program, settings: HlsSettings, device: Device) -> list[str]:
-    found = []
+    findings = []
     for op in layers_with_multipliers(program):
-        asked, allowed = settings.reuse_for(op.name), legal(op, settings)
-        if asked in allowed:
+        reuse, allowed = settings.reuse_for(op.name), legal(op, settings)
+        if reuse in allowed:
             continue
-        taken = allowed.nearest(asked)
-        around = sorted(allowed.values, key=lambda value, asked=asked: abs(value - asked))[:4]
+        legal_reuse = allowed.nearest(reuse)
+        around = sorted(allowed.values, key=lambda value, reuse=reuse: abs(value - reuse))[:4]
         costs = "; ".join(
             f"{factor}: {_layer_cost(program, settings, device, op, factor)}"
             for factor in sorted(around)
         )
         inputs, outputs = multiplication_size(op)
-        found.append(
-            f"{op.name}: hls4ml has no reuse factor {asked} for {inputs:,} x {outputs:,} "
+        findings.append(
+            f"{op.name}: hls4ml has no reuse factor {reuse} for {inputs:,} x {outputs:,} "
             f"multiplications in the {effective_strategy(op.name, settings)} strategy and would "
-            f"silently take {taken}. Legal and near are {costs}."
+            f"silently take {legal_reuse}. Legal and near are {costs}."
         )
-    return found
+    return findings
 
 
 def _layer_cost(
     program: Program, settings: HlsSettings, device: Device, op: Accumulates, factor: int
 ) -> str:
-    made = estimate(program, with_reuse(settings, {op.name: factor}), device)
+    design = estimate(program, with_reuse(settings, {op.name: factor}), device)
     loops = (each for each in program.ops if isinstance(each, Scan))
     owners = (loop.name for loop in loops if _is_inside(op.name, body_of(loop)))
     owner = next(owners, op.name)
-    layer = next(layer for layer in made.layers if layer.name == owner)
+    layer = next(layer for layer in design.layers if layer.name == owner)
     return (
         f"about {layer.dsp:,.0f} DSP, {layer.lut:,.0f} LUT, {layer.bram18:,.0f} BRAM18, "
         f"{layer.latency_cycles:,} cycles"
@@ -121,33 +121,33 @@ def _is_inside(name: str, body: Program) -> bool:
 
 
 def _budget(program: Program, settings: HlsSettings, device: Device) -> list[str]:
-    made = estimate(program, settings, device)
-    over = over_budget(made, device)
+    design = estimate(program, settings, device)
+    over = over_budget(design, device)
     if not over:
         return []
     weights = program.parameters
     bits = sum(op.weight.size * op.weight_type.bits for op in layers_with_multipliers(program))
     memory = _memory_bits(device)
-    sure = surely_beyond(made, device)
-    said = (
+    sure = surely_beyond(design, device)
+    finding = (
         f"{program.name} with {weights:,} weights and biases {'' if sure else 'probably '}does not "
         f"fit {device.name}: about {over}."
     )
     if memory is not None and bits > memory:
-        said += (
+        finding += (
             f" No folding helps: the weights alone are {bits / 1e6:.1f} Mbit, and all block RAM "
             f"of the part holds {memory / 1e6:.1f} Mbit. {largest_part(program, memory)} Pool "
             f"before the dense layer, choose fewer bits, or a larger device."
         )
-        return [said]
+        return [finding]
     try:
         choice = choose_reuse(program, settings, device)
     except UsageError as error:
-        return [f"{said} {error}"]
+        return [f"{finding} {error}"]
     figures = choice.estimate.figures()
     factors = ", ".join(f"{name} {factor}" for name, factor in choice.settings.reuse_of)
     return [
-        f"{said} With the resource strategy and reuse factors of {factors} it is estimated to "
+        f"{finding} With the resource strategy and reuse factors of {factors} it is estimated to "
         f"fit, at {figures['latency_cycles']:,.0f} cycles ({figures['latency_us']:.3g} us)."
     ]
 
@@ -155,17 +155,17 @@ def _budget(program: Program, settings: HlsSettings, device: Device) -> list[str
 def _deep_fifos(program: Program, settings: HlsSettings, device: Device) -> list[str]:
     """FIFOs as deep as their tensors, where they take much of the block RAM."""
     offered = device.offers("bram18")
-    made = estimate(program, settings, device)
-    held = sum(layer.fifo_bram18 for layer in made.layers)
-    if not offered or held <= FIFO_SHARE * offered:
+    design = estimate(program, settings, device)
+    fifo_bram18 = sum(layer.fifo_bram18 for layer in design.layers)
+    if not offered or fifo_bram18 <= FIFO_SHARE * offered:
         return []
-    deepest = max(made.layers, key=lambda layer: layer.fifo_bram18)
+    deepest = max(design.layers, key=lambda layer: layer.fifo_bram18)
     return [
-        f"{held:,.0f} of the {made.bram18:,.0f} BRAM18 are FIFOs as deep as the tensors between "
-        f"layers, {held / offered:,.0%} of what {device.name} holds; {deepest.name}'s alone "
-        f"{deepest.fifo_bram18:,.0f}. Without them the network needs "
-        f"{made.bram18 - held:,.0f}. Depths measured by co-simulation (hls4ml's FIFO depth "
-        f"optimization) give each FIFO only what it fills."
+        f"{fifo_bram18:,.0f} of the {design.bram18:,.0f} BRAM18 are FIFOs as deep as the tensors "
+        f"between layers, {fifo_bram18 / offered:,.0%} of what {device.name} holds; "
+        f"{deepest.name}'s alone {deepest.fifo_bram18:,.0f}. Without them the network needs "
+        f"{design.bram18 - fifo_bram18:,.0f}. Depths measured by co-simulation (hls4ml's FIFO "
+        f"depth optimization) give each FIFO only what it fills."
     ]
 
 
@@ -200,33 +200,33 @@ def _unknown_release(program: Program, settings: HlsSettings) -> list[str]:
     ]
 
 
-def surely_beyond(made: HlsEstimate, device: Device) -> bool:
+def surely_beyond(design: HlsEstimate, device: Device) -> bool:
     """Whether the whole band of any kind is beyond what the device offers."""
-    names = COMPARED_INTEL if made.intel else COMPARED
+    names = COMPARED_INTEL if design.intel else COMPARED
     return any(
-        band(made.family, names[kind], used)[0] > offered
-        for kind, (used, offered) in usage(made, device).items()
+        band(design.family, names[kind], used)[0] > offered
+        for kind, (used, offered) in usage(design, device).items()
     )
 
 
-def over_budget(made: HlsEstimate, device: Device) -> str:
+def over_budget(design: HlsEstimate, device: Device) -> str:
     """What is used beyond the device's budget, with how often it would have to be there."""
     return ", ".join(
         f"{used:,.0f} {kind.upper()} of {offered:,}"
         + (f" ({used / offered:.1f} times)" if offered else "")
-        for kind, (used, offered) in usage(made, device).items()
+        for kind, (used, offered) in usage(design, device).items()
         if used > offered
     )
 
 
 def _memory_bits(device: Device) -> float | None:
     blocks = {"bram18": 18 * 1024, "uram": 288 * 1024, "m20k": 20 * 1024}
-    held = [size * count for kind, size in blocks.items() if (count := device.offers(kind))]
-    return float(sum(held)) if held else None
+    offers = [size * count for kind, size in blocks.items() if (count := device.offers(kind))]
+    return float(sum(offers)) if offers else None
 
 
 def _large_dense(program: Program, settings: HlsSettings, device: Device) -> list[str]:
-    found = []
+    findings = []
     for op in program.ops:
         if not isinstance(op, Dense) or op.weight.size < LARGE_DENSE:
             continue
@@ -234,23 +234,23 @@ def _large_dense(program: Program, settings: HlsSettings, device: Device) -> lis
         if flat is None:
             continue
         shape = program.shapes[flat.x]
-        said = (
+        finding = (
             f"{op.name}: a dense layer over {math.prod(shape):,} flattened values "
             f"({'x'.join(map(str, shape))}) holds {op.weight.size:,} of the network's "
             f"{program.parameters:,} parameters."
         )
         pooled = pooled_alternative(program, flat, op)
         if pooled is None:
-            found.append(f"{said} Pool or stride before it.")
+            findings.append(f"{finding} Pool or stride before it.")
             continue
         before = estimate(program, settings, device)
         after = estimate(pooled, settings, device)
-        found.append(
-            f"{said} A maximum over {_window(shape)} positions before it, trained anew, would "
+        findings.append(
+            f"{finding} A maximum over {_window(shape)} positions before it, trained anew, would "
             f"leave {pooled.parameters:,} parameters: about {_cost(after)}, in place of "
             f"{_cost(before)}."
         )
-    return found
+    return findings
 
 
 def _find_flatten(program: Program, op: Dense) -> Reshape | None:
@@ -298,11 +298,11 @@ def pooled_alternative(program: Program, flat: Reshape, op: Dense) -> Program | 
     return Program(f"{program.name}_pooled", tuple(ops), program.outputs)
 
 
-def _cost(made: HlsEstimate) -> str:
-    figures = made.figures()
-    names = ("dsp", "lut_vsynth", "bram18") if not made.intel else ("dsp", "alm", "m20k")
-    shown = {"lut_vsynth": "LUT"}
-    parts = [f"{figures[name]:,.0f} {shown.get(name, name.upper())}" for name in names]
+def _cost(design: HlsEstimate) -> str:
+    figures = design.figures()
+    names = ("dsp", "lut_vsynth", "bram18") if not design.intel else ("dsp", "alm", "m20k")
+    units = {"lut_vsynth": "LUT"}
+    parts = [f"{figures[name]:,.0f} {units.get(name, name.upper())}" for name in names]
     return f"{', '.join(parts)} and {figures['latency_cycles']:,.0f} cycles"
 
 
@@ -311,7 +311,7 @@ def _softmax_range(program: Program) -> list[str]:
     softmaxes = [op for op in program.ops if isinstance(op, Softmax)]
     if not softmaxes:
         return []
-    found, proved = [], bounds_of(program)
+    findings, proved = [], bounds_of(program)
     for op in softmaxes:
         range_ = proved[op.x]
         spread = range_.top - range_.bottom
@@ -319,7 +319,7 @@ def _softmax_range(program: Program) -> list[str]:
         last = float(op.exp.reshape(-1)[-1]) / max(float(op.exp.reshape(-1)[0]), 1.0)
         if spread >= reach and last > SMALL_TAIL:
             lsb = program.type(op.x).lsb
-            found.append(
+            findings.append(
                 f"{op.name}: its table of {op.exp.size:,} exponentials ends at differences of "
                 f"{reach * lsb:g}, where {last:.1%} of the largest is left, but its input is "
                 f"proved to differ by up to {spread * lsb:g}. Make the table longer, or leave the "
@@ -327,10 +327,10 @@ def _softmax_range(program: Program) -> list[str]:
             )
         total = program.shapes[op.x][op.axis] * int(op.exp.max())
         if total >> op.inverse_shift >= op.inverse.size:
-            found.append(
+            findings.append(
                 f"{op.name}: sums of exponentials reach {total * op.exp_type.lsb:g}, beyond its "
                 f"table of {op.inverse.size:,} inverses, which ends at "
                 f"{(op.inverse.size << op.inverse_shift) * op.exp_type.lsb:g}. Make it longer, or "
                 f"leave the softmax to the host."
             )
-    return found
+    return findings

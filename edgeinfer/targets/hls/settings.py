@@ -141,13 +141,13 @@ class HlsSettings(Settings):
         return 1000 / self.clock_ns
 
     @classmethod
-    def on_device(cls, device: Device, asked: str) -> dict[str, Any] | None:
+    def on_device(cls, device: Device, device_name: str) -> dict[str, Any] | None:
         """What a device says of the settings; None where no HLS compiler is for it."""
         match device.vendor:
             case "AMD":
-                return {"part": part_of(asked)}
+                return {"part": part_of(device_name)}
             case "Intel":
-                return {"part": part_of(asked), "backend": Backend.QUARTUS}
+                return {"part": part_of(device_name), "backend": Backend.QUARTUS}
             case _:  # no HLS compiler for other vendors is known here
                 return None
 

@@ -44,12 +44,12 @@ from edgeinfer.targets.lessons import RunLesson
 from edgeinfer.targets.power import NAMES as POWER_NAMES
 from edgeinfer.targets.target import (
     Act,
-    Advanced,
     BoardReply,
     Description,
     ForeignProject,
     Place,
-    Said,
+    ProgressReport,
+    SampleProgress,
     Suspicion,
     Target,
     ToolResult,
@@ -98,7 +98,7 @@ class HlsTarget(Target[HlsSettings]):
 
     def reads(self, act: Act) -> Reads:
         """The headers and templates that ship, hls4ml, which writes projects, and the compiler."""
-        found = super().reads(act) | Reads(
+        sources = super().reads(act) | Reads(
             code=(
                 "edgeinfer.targets.boards",
                 "edgeinfer.targets.energy",
@@ -109,11 +109,11 @@ class HlsTarget(Target[HlsSettings]):
         )
         match act:
             case Act.SIMULATE:
-                return found | Reads(programs=(tools.identity(build.CXX),))
+                return sources | Reads(programs=(tools.identity(build.CXX),))
             case Act.TOOLS:
-                return found | Reads(programs=tuple(map(tools.identity, PROGRAMS)))
+                return sources | Reads(programs=tuple(map(tools.identity, PROGRAMS)))
             case Act.EMIT | Act.ESTIMATE:
-                return found
+                return sources
 
     def check(self, program: Program, settings: HlsSettings) -> tuple[Offence, ...]:
         """Every op that has no exact equal in a project, found before anything is made."""
@@ -125,15 +125,15 @@ class HlsTarget(Target[HlsSettings]):
 
         check.refuse_early(program)
         flat = spell_sites(program)
-        made = emit_project(flat, settings)
+        plan = emit_project(flat, settings)
         if settings.board is None:
-            return made
+            return plan
         from edgeinfer.targets.hls.board.files import board_files
 
-        text = made.files[manifest.NAME].decode()
+        text = plan.files[manifest.NAME].decode()
         project = manifest.parse_manifest(text, Path(manifest.NAME))
         beside = board_files(flat, project, settings, zynq_board(settings.board))
-        return BuildPlan(made.name, {**made.files, **beside}, made.findings)
+        return BuildPlan(plan.name, {**plan.files, **beside}, plan.findings)
 
     def reads_for(self, settings: HlsSettings) -> Reads:
         """What goes around a project on a board is that of our own designs."""
@@ -153,7 +153,7 @@ class HlsTarget(Target[HlsSettings]):
         *,
         port: str | None = None,
         simulated: bool = False,
-        advanced: Advanced = ignore_progress,
+        report_progress: SampleProgress = ignore_progress,
     ) -> BoardReply:
         """Frames by DMA to the board with the folder's project; simulated, by the C simulation of
         what becomes the IP."""
@@ -163,11 +163,11 @@ class HlsTarget(Target[HlsSettings]):
         on = zynq_board(settings.board or "")
         refuse_port(on, port)
         if not simulated:
-            return ask_real(folder, on, raw, advanced)
+            return ask_real(folder, on, raw, report_progress)
         where = f"the {on.title}, its logic by C simulation behind the DMAs"
-        return ask_driver(folder, simulated_core(folder), where, raw, advanced, timed=False)
+        return ask_driver(folder, simulated_core(folder), where, raw, report_progress, timed=False)
 
-    def load_board(self, folder: Path, settings: HlsSettings, said: Said) -> str:
+    def load_board(self, folder: Path, settings: HlsSettings, report: ProgressReport) -> str:
         """The driver on the board does it."""
         from edgeinfer.targets.boards.driver import loading_refusal
 
@@ -181,11 +181,11 @@ class HlsTarget(Target[HlsSettings]):
         settings: HlsSettings,
         *,
         taps: Collection[str] = (),
-        advanced: Advanced = ignore_progress,
+        report_progress: SampleProgress = ignore_progress,
     ) -> dict[str, Ints]:
         """The C-simulation of the project in a folder, compiled where it was not before."""
         flat = spell_sites(program)
-        return csim.simulate_project(flat, folder, raw, taps=taps, advanced=advanced)
+        return csim.simulate_project(flat, folder, raw, taps=taps, report_progress=report_progress)
 
     def place_of(self, settings: HlsSettings) -> Place:
         """The settings' part."""
@@ -220,8 +220,11 @@ class HlsTarget(Target[HlsSettings]):
         if part is None:
             return ()
         flat = spell_sites(program)
-        found = estimate_metrics(flat, settings, part)
-        return (*found, *energies_of(found, energy_metric(flat, "hls"), settings.clock_ns, part))
+        metrics = estimate_metrics(flat, settings, part)
+        return (
+            *metrics,
+            *energies_of(metrics, energy_metric(flat, "hls"), settings.clock_ns, part),
+        )
 
     def describe_estimate(
         self,
@@ -236,13 +239,15 @@ class HlsTarget(Target[HlsSettings]):
             return None
         flat = spell_sites(program)
         energy = energy_metric(flat, "hls", toggles)
-        said = (*findings, *estimate_remarks(flat, settings))
-        return describe_design(flat, settings, part, said, energy)
+        all_findings = (*findings, *estimate_remarks(flat, settings))
+        return describe_design(flat, settings, part, all_findings, energy)
 
     def read_project(self, path: Path, settings: HlsSettings) -> ForeignProject[HlsSettings] | None:
         """A project or a configuration file of hls4ml."""
-        found = read_source(path, settings)
-        return None if found is None else ForeignProject(found.model, found.recipe, found.settings)
+        source = read_source(path, settings)
+        return (
+            None if source is None else ForeignProject(source.model, source.recipe, source.settings)
+        )
 
     def tool_steps(self, settings: HlsSettings) -> tuple[ToolStep, ...]:
         """All, for backends whose tools are driven from here."""
@@ -257,29 +262,29 @@ class HlsTarget(Target[HlsSettings]):
         *,
         seconds: float,
         raw: Mapping[str, Ints],
-        said: Said,
+        report: ProgressReport,
     ) -> ToolResult:
         """The vendor's tools, by the project's own scripts; what is routed for a board is the block
         design that goes onto it."""
         routed = settings.board is not None and ToolStep.ROUTE in steps
-        wanted = [STEPS[step] for step in steps if not (routed and step is ToolStep.ROUTE)]
+        vendor_steps = [STEPS[step] for step in steps if not (routed and step is ToolStep.ROUTE)]
         began = time.monotonic()
-        told: tuple[str, ...] = ()
-        if wanted:
+        lines: tuple[str, ...] = ()
+        if vendor_steps:
             few = {name: values[:COSIMULATED] for name, values in raw.items()}
             bench = bench_of(spell_sites(program), few) if ToolStep.COSIM in steps else None
-            done = synthesise(folder, settings, wanted, seconds, said, bench=bench)
-            told = tuple(
+            done = synthesise(folder, settings, vendor_steps, seconds, report, bench=bench)
+            lines = tuple(
                 f"{'+'.join(ran.steps)}: {ran.tool} {ran.version}, {ran.seconds:.0f} s, its log is "
                 f"{ran.log.relative_to(folder)}"
                 for ran in done.ran
             )
         if not routed:
-            return ToolResult(told)
+            return ToolResult(lines)
         from edgeinfer.targets.hls.board.tools import make_bitstream
 
-        made = make_bitstream(folder, settings, seconds - (time.monotonic() - began), said)
-        return replace(made, said=(*told, *made.said))
+        bitstream = make_bitstream(folder, settings, seconds - (time.monotonic() - began), report)
+        return replace(bitstream, lines=(*lines, *bitstream.lines))
 
     def reports(self, folder: Path, settings: HlsSettings) -> tuple[Metric, ...]:
         """What reports of the vendor's tools are in an emitted project."""
@@ -311,9 +316,9 @@ class HlsTarget(Target[HlsSettings]):
         settings: HlsSettings,
         value: str,
         expected: Mapping[str, Ints],
-        got: Mapping[str, Ints],
+        actual: Mapping[str, Ints],
     ) -> Suspicion:
         """What in the project, or in the numbers, tells why a value differs."""
         from edgeinfer.targets.hls.csim.suspects import suspicion
 
-        return suspicion(spell_sites(program), folder, settings, value, expected, got)
+        return suspicion(spell_sites(program), folder, settings, value, expected, actual)

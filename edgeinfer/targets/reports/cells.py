@@ -90,7 +90,7 @@ def field(text: str, name: str) -> str | None:
     return match[1].strip() if match else None
 
 
-def version_of(said: str | None) -> str | None:
+def version_of(text: str | None) -> str | None:
     """The version number in what a tool says of itself, such as `2020.1` or `21.1.0`."""
-    match = re.search(r"(\d+(?:\.\d+)+)", said or "")
+    match = re.search(r"(\d+(?:\.\d+)+)", text or "")
     return match[1] if match else None

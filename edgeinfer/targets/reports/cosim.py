@@ -60,13 +60,13 @@ def cosim(path: Path) -> CoSimulation | None:
 
 
 def _span(table: ParsedTable, row: tuple[str, ...], what: str) -> tuple[CycleRange, float | None]:
-    found: list[float | None] = []
+    ends: list[float | None] = []
     for end in ("min", "avg", "max"):
         at = table.column(what, end)
         if at is None:
             raise ReportError(table.path, f"its table has no column of {what} {end}")
-        found.append(count(row[at], table.path))
-    return check_order(CycleRange(found[0], found[2]), table.path), found[1]
+        ends.append(count(row[at], table.path))
+    return check_order(CycleRange(ends[0], ends[2]), table.path), ends[1]
 
 
 def with_transactions(simulated: CoSimulation, path: Path) -> CoSimulation:

@@ -60,11 +60,11 @@ def _metrics(synthesis: Synthesis, layer_of: LayerOf) -> Iterator[Metric]:
         yield source.metric("clock_ns", synthesis.clock_ns, "ns")
     if synthesis.clock_target_ns is not None:
         yield source.metric("clock_target_ns", synthesis.clock_target_ns, "ns")
-    taken: set[str] = set()
+    names_taken: set[str] = set()
     for module in synthesis.modules:
         layer = layer_of(module.name)
-        layer = module.name if layer in taken else layer
-        taken.add(layer)
+        layer = module.name if layer in names_taken else layer
+        names_taken.add(layer)
         yield from module.latency.metrics(source, "latency_cycles", "cycles", layer)
         yield from module.interval.metrics(source, "ii_cycles", "cycles", layer)
         yield from module.resources.metrics(source, layer)

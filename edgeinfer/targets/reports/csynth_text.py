@@ -36,10 +36,10 @@ def csynth_text(path: Path) -> Synthesis:
     title = TITLE.search(text)
     if title is None:
         raise ReportError(path, "it has no title of a C synthesis report")
-    found = tables(text, path)
-    timing = _only(found, path, PERFORMANCE, "timing", "summary")
-    latency = _only(found, path, PERFORMANCE, "latency", "summary")
-    usage = _only(found, path, UTILIZATION, "", "summary")
+    parsed = tables(text, path)
+    timing = _only(parsed, path, PERFORMANCE, "timing", "summary")
+    latency = _only(parsed, path, PERFORMANCE, "latency", "summary")
+    usage = _only(parsed, path, UTILIZATION, "", "summary")
     clock = whole_rows(timing)[0] if timing.rows else ()
     target, estimated = timing.column("target"), timing.column("estimated")
     if not clock or target is None or estimated is None:
@@ -61,24 +61,24 @@ def csynth_text(path: Path) -> Synthesis:
         interval=interval,
         resources=_resources(usage, total),
         latency_ns=absolute,
-        modules=_modules(found),
+        modules=_modules(parsed),
     )
 
 
 def _only(
-    found: Iterable[ParsedTable], path: Path, section: str, plus: str, star: str
+    parsed: Iterable[ParsedTable], path: Path, section: str, plus: str, star: str
 ) -> ParsedTable:
-    matching = _all(found, section, plus, star)
+    matching = _all(parsed, section, plus, star)
     if len(matching) != 1:
         where = " / ".join(word for word in (section, plus, star) if word)
         raise ReportError(path, f"it has {len(matching)} tables under {where!r}, not one")
     return matching[0]
 
 
-def _all(found: Iterable[ParsedTable], section: str, plus: str, star: str) -> list[ParsedTable]:
+def _all(parsed: Iterable[ParsedTable], section: str, plus: str, star: str) -> list[ParsedTable]:
     return [
         table
-        for table in found
+        for table in parsed
         if table.headings[0] == section
         and table.headings[1].startswith(plus)
         and bool(table.headings[1]) == bool(plus)
@@ -122,34 +122,34 @@ def _resources(table: ParsedTable, row: tuple[str, ...]) -> Resources:
     return Resources(**amounts)
 
 
-def _modules(found: Iterable[ParsedTable]) -> tuple[Module, ...]:
+def _modules(parsed: Iterable[ParsedTable]) -> tuple[Module, ...]:
     """The modules directly below: several instances of one count together."""
-    held = tuple(found)
+    usable_tables = tuple(parsed)
     modules: dict[str, Module] = {}
-    for table in _all(held, UTILIZATION, "detail", "instance"):
+    for table in _all(usable_tables, UTILIZATION, "detail", "instance"):
         instance, module = table.named("instance"), table.named("module")
         if instance is None or module is None:
             raise ReportError(table.path, "its table of instances names no modules")
         for row in whole_rows(table):
             if not row[module]:  # the total
                 continue
-            known = modules.get(
+            module_before = modules.get(
                 row[module], Module(row[module], CycleRange(), CycleRange(), Resources())
             )
-            both = known.resources.plus(_resources(table, row))
-            modules[row[module]] = replace(known, resources=both)
-    for table in _all(held, PERFORMANCE, "detail", "instance"):
+            both = module_before.resources.plus(_resources(table, row))
+            modules[row[module]] = replace(module_before, resources=both)
+    for table in _all(usable_tables, PERFORMANCE, "detail", "instance"):
         module = table.named("module")
         if module is None:
             raise ReportError(table.path, "its table of instances names no modules")
         for row in whole_rows(table):
-            known = modules.get(
+            module_before = modules.get(
                 row[module], Module(row[module], CycleRange(), CycleRange(), Resources())
             )
             latency, interval, _ = _spans(table, row)
             modules[row[module]] = replace(
-                known,
-                latency=known.latency.worst(latency),
-                interval=known.interval.worst(interval),
+                module_before,
+                latency=module_before.latency.worst(latency),
+                interval=module_before.interval.worst(interval),
             )
     return tuple(modules.values())

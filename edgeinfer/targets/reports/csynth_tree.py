@@ -32,14 +32,14 @@ def csynth_tree(path: Path) -> Synthesis:
     table = next((t for t in tables(text, path) if t.column("modules", "loops") == 0), None)
     if table is None:
         raise ReportError(path, "it has no table of modules and loops")
-    found = [
+    modules = [
         (len(match[1]), _module(match[3], row, table))
         for row in whole_rows(table)
         if (match := MARK.fullmatch(row[0])) and match[2] == "+"
     ]
-    if not found or found[0][1].name != title[1]:
+    if not modules or modules[0][1].name != title[1]:
         raise ReportError(path, f"its table does not begin with {title[1]!r}")
-    depth, top = found[0]
+    depth, top = modules[0]
     return Synthesis(
         top=top.name,
         tool="Vitis HLS",
@@ -51,7 +51,7 @@ def csynth_tree(path: Path) -> Synthesis:
         interval=top.interval,
         resources=top.resources,
         latency_ns=CycleRange(),
-        modules=tuple(module for deeper, module in found if deeper == depth + 1),
+        modules=tuple(module for deeper, module in modules if deeper == depth + 1),
     )
 
 
@@ -61,11 +61,11 @@ def _module(name: str, row: tuple[str, ...], table: ParsedTable) -> Module:
         return None if at is None else row[at]
 
     def occupied(word: str) -> float | None:
-        found = cell(word)
-        return None if found is None else amount(found, table.path)
+        text = cell(word)
+        return None if text is None else amount(text, table.path)
 
     latency, interval = (
-        count(found, table.path) if (found := cell(*words)) is not None else None
+        count(text, table.path) if (text := cell(*words)) is not None else None
         for words in (("latency", "cycles"), ("interval",))
     )
     return Module(

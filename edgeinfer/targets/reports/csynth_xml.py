@@ -56,10 +56,10 @@ def _count(root: ElementTree.Element, where: str, path: Path) -> float | None:
 
 
 def _needed_number(root: ElementTree.Element, where: str, path: Path) -> float:
-    found = _count(root, where, path)
-    if found is None:
+    number = _count(root, where, path)
+    if number is None:
         raise ReportError(path, f"it has no number at {where}")
-    return found
+    return number
 
 
 def _time(root: ElementTree.Element, where: str, path: Path) -> float | None:

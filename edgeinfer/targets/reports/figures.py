@@ -85,8 +85,8 @@ class Resources:
         sums = {}
         for each in fields(self):
             mine, theirs = getattr(self, each.name), getattr(other, each.name)
-            known = [value for value in (mine, theirs) if value is not None]
-            sums[each.name] = sum(known) if known else None
+            values = [value for value in (mine, theirs) if value is not None]
+            sums[each.name] = sum(values) if values else None
         return Resources(**sums)
 
     def metrics(self, source: FigureSource, layer: str | None = None) -> Iterator[Metric]:
@@ -99,7 +99,7 @@ class Resources:
 
 def check_order(cycles: CycleRange, path: Path) -> CycleRange:
     """The same, or an error where the fewest are more than the most, or any is below zero."""
-    known = [value for value in (cycles.fewest, cycles.most) if value is not None]
-    if any(value < 0 for value in known) or known != sorted(known):
+    values = [value for value in (cycles.fewest, cycles.most) if value is not None]
+    if any(value < 0 for value in values) or values != sorted(values):
         raise ReportError(path, f"cycles from {cycles.fewest} to {cycles.most} cannot be")
     return cycles

@@ -42,9 +42,9 @@ def intel_metrics(reports: Path, clock_ns: float, part: str = "") -> tuple[Metri
     memory = memory_of(family or part)
     metrics = [*_area(library, FigureSource(Origin.SYNTHESISED, COMPILER, compiler), memory)]
     simulated = library / "verification_data.js"
-    if simulated.is_file() and (found := _simulation(simulated)) is not None:
+    if simulated.is_file() and (simulation := _simulation(simulated)) is not None:
         source = FigureSource(Origin.SIMULATED, COMPILER, compiler)
-        metrics += cosim_metrics(found, source, clock_ns)
+        metrics += cosim_metrics(simulation, source, clock_ns)
     metrics += _fit(library, FigureSource(Origin.ROUTED, FITTER, fitter), memory)
     return tuple(metrics)
 
@@ -55,32 +55,32 @@ def _data(library: Path, name: str) -> tuple[Any, Path] | None:
     if path.is_file():
         return json_data(path), path
     for path in (library / f"{name}_data.js", library / "report_data.js"):
-        if path.is_file() and (found := script_data(path, f"{name}JSON")) is not None:
-            return found, path
+        if path.is_file() and (data := script_data(path, f"{name}JSON")) is not None:
+            return data, path
     return None
 
 
 def _versions(library: Path) -> tuple[str | None, str | None, str]:
     """The compiler's version, Quartus's, and the family of the part."""
-    found = _data(library, "info")
-    if found is None or not isinstance(found[0], dict):
+    information = _data(library, "info")
+    if information is None or not isinstance(information[0], dict):
         return None, None, ""
-    info, _ = found
+    info, _ = information
     nodes = info.get("compileInfo", {}) if isinstance(info.get("compileInfo"), dict) else {}
-    said = next(
+    input_node = next(
         (
             [str(node.get(name, "")) for name in ("version", "quartus", "family")]
             for node in _dicts(nodes.get("nodes"))
         ),
         None,
     )
-    if said is None:
+    if input_node is None:
         rows = {str(row.get("name", "")): row.get("data") for row in _dicts(info.get("rows"))}
-        said = [
+        input_node = [
             str(value[0]) if isinstance(value := rows.get(name), list) and value else ""
             for name in ("i++ Version", "Quartus Version", "Target Family, Device")
         ]
-    return version_of(said[0]), version_of(said[1]), said[2]
+    return version_of(input_node[0]), version_of(input_node[1]), input_node[2]
 
 
 def memory_of(family: str) -> str:
@@ -98,10 +98,10 @@ def _dicts(value: object) -> list[Mapping[str, Any]]:
 
 def _area(library: Path, source: FigureSource, memory: str) -> Iterator[Metric]:
     """What the compiler reckons the design to occupy."""
-    found = _data(library, "area")
-    if found is None:
+    area_data = _data(library, "area")
+    if area_data is None:
         return
-    area, path = found
+    area, path = area_data
     if not isinstance(area, dict):
         raise ReportError(path, "its area is not a table")
     columns, total = area.get("columns"), area.get("total")
@@ -124,10 +124,10 @@ def _resources(amounts: Mapping[str, float | None], memory: str) -> Resources:
 
 def _simulation(path: Path) -> CoSimulation | None:
     """The simulation of the test bench, over all of the component's invocations."""
-    found = script_data(path, "verifJSON")
-    if not found:
+    node_data = script_data(path, "verifJSON")
+    if not node_data:
         return None
-    functions = _dicts(found.get("functions")) if isinstance(found, dict) else []
+    functions = _dicts(node_data.get("functions")) if isinstance(node_data, dict) else []
     data = functions[0].get("data") if functions else None
     if not isinstance(data, list) or len(data) < 3:
         raise ReportError(path, "its simulation has no invocations, latency and interval")
@@ -145,10 +145,10 @@ def _triple(cell: str, path: Path) -> tuple[CycleRange, float | None]:
 
 def _fit(library: Path, source: FigureSource, memory: str) -> Iterator[Metric]:
     """What Quartus placed and routed, if it ran."""
-    found = _data(library, "quartus")
-    if found is None or not isinstance(found[0], dict):
+    node_data = _data(library, "quartus")
+    if node_data is None or not isinstance(node_data[0], dict):
         return
-    data, path = found
+    data, path = node_data
     usage = _nodes(data, "quartusFitResourceUsageSummary")
     whole = [node for node in usage if _is_whole(node)]
     for node in (whole or usage)[-1:]:
@@ -158,8 +158,8 @@ def _fit(library: Path, source: FigureSource, memory: str) -> Iterator[Metric]:
         if amounts.get("alm") is not None:
             yield from _resources(amounts, memory).metrics(source)
     for node in _nodes(data, "quartusFitClockSummary")[:1]:
-        said = [count(str(node[name]), path) for name in CLOCKS if name in node]
-        fastest = next((value for value in said if value), None)
+        clocks = [count(str(node[name]), path) for name in CLOCKS if name in node]
+        fastest = next((value for value in clocks if value), None)
         if fastest is not None:
             yield source.metric("clock_ns", 1e3 / fastest, "ns")
 

@@ -36,8 +36,8 @@ def script_data(path: Path, name: str) -> Any:
         if not re.match(r"\s*var\s+\w+\s*=", text):
             raise ReportError(path, "it is not a script that assigns variables")
         return None
-    found = _decode_value(_as_json(text[begin.end() :]), path)
-    return _decode_value(found, path) if isinstance(found, str) else found
+    value = _decode_value(_as_json(text[begin.end() :]), path)
+    return _decode_value(value, path) if isinstance(value, str) else value
 
 
 def _decode_value(text: str, path: Path) -> Any:

@@ -85,5 +85,5 @@ def _origin(text: str, path: Path) -> Origin:
         return Origin.ROUTED if "rout" in state else Origin.SYNTHESISED
     if ESTIMATED_NET.search(text):
         return Origin.SYNTHESISED
-    said = ROUTED_NET.search(text) or "routed" in path.stem.lower()
-    return Origin.ROUTED if said else Origin.SYNTHESISED
+    routed = ROUTED_NET.search(text) or "routed" in path.stem.lower()
+    return Origin.ROUTED if routed else Origin.SYNTHESISED

@@ -37,12 +37,12 @@ NOT_EVERYWHERE = {"uram"}
 def vivado_usage(path: Path, layer_of: LayerOf, target: str = TARGET) -> tuple[Metric, ...]:
     """Read a utilization report; one by hierarchy has the layers too."""
     text = report_text(path)
-    found = tables(text, path)
+    parsed = tables(text, path)
     source = FigureSource(_origin(text), TOOL, version_of(field(text, "Tool Version")), target)
-    hierarchy = next((t for t in found if t.column("total luts") is not None), None)
+    hierarchy = next((t for t in parsed if t.column("total luts") is not None), None)
     if hierarchy is not None:
         return tuple(_by_hierarchy(hierarchy, source, layer_of))
-    return tuple(_flat(found, path).metrics(source))
+    return tuple(_flat(parsed, path).metrics(source))
 
 
 def _origin(text: str) -> Origin:
@@ -52,11 +52,13 @@ def _origin(text: str) -> Origin:
     return Origin.ROUTED if done else Origin.SYNTHESISED
 
 
-def _flat(found: Iterable[ParsedTable], path: Path) -> Resources:
-    held = [t for t in found if t.named("site type") is not None and t.named("used") is not None]
+def _flat(parsed: Iterable[ParsedTable], path: Path) -> Resources:
+    usable_tables = [
+        t for t in parsed if t.named("site type") is not None and t.named("used") is not None
+    ]
     amounts: dict[str, float] = {}
     for name, rows in ROWS.items():
-        for table in held:
+        for table in usable_tables:
             row, used = table.row(*rows), table.named("used")
             if row is None or used is None:
                 continue
@@ -85,14 +87,14 @@ def _by_hierarchy(table: ParsedTable, source: FigureSource, layer_of: LayerOf) -
     top = _depth(rows[0])
     yield from _row(table, rows[0]).metrics(source)
     below = min((_depth(row) for row in rows[1:] if _depth(row) > top), default=None)
-    taken: set[str] = set()
+    names_taken: set[str] = set()
     for row in rows[1:]:
         instance = row[0].strip()
         if _depth(row) != below or instance.startswith("("):  # `(name)`: what is its own alone
             continue
         layer = layer_of(row[module])
-        layer = instance if layer in taken or layer == row[module] else layer
-        taken.add(layer)
+        layer = instance if layer in names_taken or layer == row[module] else layer
+        names_taken.add(layer)
         yield from _row(table, row).metrics(source, layer)
 
 
@@ -103,10 +105,10 @@ def _depth(row: tuple[str, ...]) -> int:
 def _row(table: ParsedTable, row: tuple[str, ...]) -> Resources:
     def amount(*words: str) -> float:
         at = table.column(*words)
-        found = None if at is None else count(row[at], table.path)
-        if found is None:
+        value = None if at is None else count(row[at], table.path)
+        if value is None:
             raise ReportError(table.path, f"its hierarchy counts no {words[0]!r}")
-        return found
+        return value
 
     return Resources(
         dsp=amount("dsp"),

@@ -30,7 +30,7 @@ def offences(program: Program, settings: RtlSettings) -> tuple[Offence, ...]:
         if refused:
             return refused
     straight = is_unrolled(program, settings)
-    found = [
+    offences_listed = [
         Offence(op.name, type(op).__name__, reason)
         for op in program.ops
         if (reason := _objection(op, program, straight=straight))
@@ -38,10 +38,10 @@ def offences(program: Program, settings: RtlSettings) -> tuple[Offence, ...]:
     for output in program.outputs:
         if isinstance(program[output.value], Constant):
             reason = "depends on no input, so that nothing says when to give it"
-            found.append(Offence(output.name, "Output", reason))
+            offences_listed.append(Offence(output.name, "Output", reason))
     if straight:
-        return (*found, *_too_much_to_unroll(program, settings))
-    return (*found, *_too_large(program, settings))
+        return (*offences_listed, *_too_much_to_unroll(program, settings))
+    return (*offences_listed, *_too_large(program, settings))
 
 
 def _objection(op: Op, program: Program, *, straight: bool) -> str:
@@ -80,7 +80,7 @@ def _objection_to_body(op: Scan, program: Program, *, straight: bool) -> str:
 
 def _too_much_to_unroll(program: Program, settings: RtlSettings) -> list[Offence]:
     """An unrolled network is as large as its weights have digits, and takes a frame in a beat."""
-    found = [
+    offences_listed = [
         Offence(op.name, "Input", f"a frame has {math.prod(op.shape) * op.type.bits:,} bits, and a "
                 f"beat at most {WIDEST_INPUT_BITS:,}; let fewer elements in at once (lanes), or do "
                 "not unroll")
@@ -92,8 +92,8 @@ def _too_much_to_unroll(program: Program, settings: RtlSettings) -> list[Offence
             f"{size:,} signed digits of weights and elements would be unrolled, and at most "
             f"{settings.unroll_most:,} are (unroll_most); fold the network instead"
         )
-        found.append(Offence(program.name, "Program", reason))
-    return found
+        offences_listed.append(Offence(program.name, "Program", reason))
+    return offences_listed
 
 
 def _too_large(program: Program, settings: RtlSettings) -> list[Offence]:
@@ -103,8 +103,8 @@ def _too_large(program: Program, settings: RtlSettings) -> list[Offence]:
     total = sum(layer.weight_bits for layer in layers)
     if most is None or total <= most or not layers:
         return []
-    given = settings.budget.memory_bits is not None
-    whose = "budget is" if given else f"block memories of {part_of(settings).name} hold"
+    is_limited = settings.budget.memory_bits is not None
+    whose = "budget is" if is_limited else f"block memories of {part_of(settings).name} hold"
     largest = max(layers, key=lambda layer: layer.weight_bits)
     reason = (
         f"its {largest.inputs * largest.outputs:,} weights of {largest.weight_type.bits} bits take "

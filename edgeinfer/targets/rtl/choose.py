@@ -33,10 +33,10 @@ def design_netlist(program: Program, settings: RtlSettings) -> tuple[Folding, Ne
     if is_unrolled(program, settings):
         folding, netlist = build_straight(program, settings)
         return folding, with_queues(netlist)
-    made = made_program(program, settings)
-    folding = choose_folding(made, settings)
-    _check_countable(made, folding)
-    netlist = with_queues(build_netlist(made, folding))
+    as_made = made_program(program, settings)
+    folding = choose_folding(as_made, settings)
+    _check_countable(as_made, folding)
+    netlist = with_queues(build_netlist(as_made, folding))
     frames = {op.name: netlist.values[op.name] for op in program.ops if op.name in netlist.values}
     if settings.sparse == "tokens":
         tokens = in_tokens(program).tokens
@@ -78,23 +78,23 @@ def choose_folding(program: Program, settings: RtlSettings) -> Folding:
     )
 
 
-def _for_throughput(program: Program, settings: RtlSettings, wanted: float) -> Folding:
-    cycles = int(settings.clock_mhz * 1e6 / wanted)
+def _for_throughput(program: Program, settings: RtlSettings, frames_a_second: float) -> Folding:
+    cycles = int(settings.clock_mhz * 1e6 / frames_a_second)
     folding = keeping_up(program, max(cycles, 1), settings)
-    reached = slowest(build_netlist(program, folding))
-    if reached > cycles:
-        rate = settings.clock_mhz * 1e6 / reached
+    slowest_cycles = slowest(build_netlist(program, folding))
+    if slowest_cycles > cycles:
+        rate = settings.clock_mhz * 1e6 / slowest_cycles
         raise UsageError(
-            f"{program.name} cannot take {wanted:,.0f} frames a second at "
-            f"{settings.clock_mhz:g} MHz: unfolded as far as it helps, a frame takes {reached:,} "
-            f"cycles, which is {rate:,.0f} a second.",
+            f"{program.name} cannot take {frames_a_second:,.0f} frames a second at "
+            f"{settings.clock_mhz:g} MHz: unfolded as far as it helps, a frame takes "
+            f"{slowest_cycles:,} cycles, which is {rate:,.0f} a second.",
             hint="Ask for less, for a faster clock, or let more elements in at once (lanes).",
         )
     return folding
 
 
-def _for_latency(program: Program, settings: RtlSettings, wanted: float) -> Folding:
-    most = int(wanted * settings.clock_mhz)
+def _for_latency(program: Program, settings: RtlSettings, most_us: float) -> Folding:
+    most = int(most_us * settings.clock_mhz)
 
     def reaches(folding: Folding) -> bool:
         return count_cycles(with_queues(build_netlist(program, folding))).latency <= most
@@ -103,7 +103,7 @@ def _for_latency(program: Program, settings: RtlSettings, wanted: float) -> Fold
     if not reaches(quickest):
         latency = count_cycles(with_queues(build_netlist(program, quickest))).latency
         raise UsageError(
-            f"{program.name} cannot answer within {wanted:g} us at {settings.clock_mhz:g} MHz: "
+            f"{program.name} cannot answer within {most_us:g} us at {settings.clock_mhz:g} MHz: "
             f"completely unfolded it takes {latency:,} cycles, "
             f"{latency / settings.clock_mhz:.2f} us.",
             hint="Allow more, or ask for a faster clock.",
@@ -116,11 +116,11 @@ def _for_latency(program: Program, settings: RtlSettings, wanted: float) -> Fold
 
 def _targets(program: Program) -> list[int]:
     """All cycle counts that some layer can take, in order: nothing lies between two of them."""
-    found = {1}
+    targets = {1}
     for layer in layers_of(program):
         for a in divisors(layer.inputs):
-            found.update(layer.vectors * a * b for b in divisors(layer.outputs))
-    return sorted(found)
+            targets.update(layer.vectors * a * b for b in divisors(layer.outputs))
+    return sorted(targets)
 
 
 def _least(

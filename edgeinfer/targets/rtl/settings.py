@@ -42,15 +42,15 @@ class Budget:
 
 def read_folds(words: Sequence[str]) -> tuple[tuple[str, Fold], ...]:
     """``["conv=4x9"]`` as foldings by the op's name."""
-    found = []
+    folds = []
     for word in words:
         match = re.fullmatch(r"(.+)=(\d+)x(\d+)", word)
         if match is None:
             raise UsageError(
                 f"--fold {word}: that names no folding.", hint="Write it as LAYER=PExSIMD: conv=4x9"
             )
-        found.append((match[1], Fold(int(match[2]), int(match[3]))))
-    return tuple(found)
+        folds.append((match[1], Fold(int(match[2]), int(match[3]))))
+    return tuple(folds)
 
 
 def write_folds(folds: Sequence[tuple[str, Fold]]) -> list[str]:
@@ -236,13 +236,13 @@ class RtlSettings(Settings):
                 f"{self.wires_at_once} wires cannot come in a cycle.",
                 hint=f"Choose {', '.join(map(str, WIRES_AT_ONCE))}.",
             )
-        for given, name in (
+        for option_set, name in (
             (self.unroll == "full", "--unroll full"),
             (self.sparse == "tokens", "--sparse tokens"),
             (self.latency_us is not None, "--latency-us"),
             (self.waveform, "--waveform"),
         ):
-            if given:
+            if option_set:
                 raise UsageError(
                     f"{name} does not go with --event: a plane streams through, and the network's "
                     "dense layers are folded.",
@@ -250,7 +250,7 @@ class RtlSettings(Settings):
                 )
 
     @classmethod
-    def on_device(cls, device: Device, asked: str) -> dict[str, Any] | None:
+    def on_device(cls, device: Device, device_name: str) -> dict[str, Any] | None:
         """The part; None where there is no logic to make a design of."""
         return {"part": device.name} if {"lut", "alm"} & set(device.budget) else None
 

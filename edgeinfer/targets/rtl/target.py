@@ -71,11 +71,11 @@ from edgeinfer.targets.rtl.tools.verilator import COMPILER, PACKAGE, VERILATOR, 
 from edgeinfer.targets.rtl.tools.vivado import vivado_files
 from edgeinfer.targets.target import (
     Act,
-    Advanced,
     BoardReply,
     Description,
     Place,
-    Said,
+    ProgressReport,
+    SampleProgress,
     Suspicion,
     Target,
     ToolResult,
@@ -133,7 +133,7 @@ class RtlTarget(Target[RtlSettings]):
 
     def reads(self, act: Act) -> Reads:
         """The blocks and templates that ship; the simulator; the tools that make circuits."""
-        found = super().reads(act) | Reads(
+        sources = super().reads(act) | Reads(
             code=(
                 "edgeinfer.targets.boards",
                 "edgeinfer.targets.energy",
@@ -144,11 +144,11 @@ class RtlTarget(Target[RtlSettings]):
         match act:
             case Act.SIMULATE:
                 simulators = (tools.identity(COMPILER), tools.identity(VERILATOR))
-                return found | Reads(libraries=(PACKAGE,), programs=simulators)
+                return sources | Reads(libraries=(PACKAGE,), programs=simulators)
             case Act.TOOLS:
-                return found | Reads(programs=programs.identities())
+                return sources | Reads(programs=programs.identities())
             case Act.EMIT | Act.ESTIMATE:
-                return found
+                return sources
 
     def reads_for(self, settings: RtlSettings) -> Reads:
         """Designs for whole planes are cut as events are, and tried on simulated planes."""
@@ -173,17 +173,19 @@ class RtlTarget(Target[RtlSettings]):
         folded = self._checked(program, settings)
         folding, netlist = design_netlist(folded, settings)
         cycles = count_cycles(netlist)
-        shown = interface_cycles(netlist, cycles)
-        told = manifest(program, folding, netlist, shown, settings.clock_mhz)
+        ports = interface_cycles(netlist, cycles)
+        description = manifest(program, folding, netlist, ports, settings.clock_mhz)
         also = testbench(folded, netlist, cycles)
-        also |= vivado_files(told["top"], part_of(settings), settings)
-        plan = files_of(netlist, told, also)
+        also |= vivado_files(description["top"], part_of(settings), settings)
+        plan = files_of(netlist, description, also)
         if settings.board is None:
             return plan
         match board(settings.board):
             case SerialBoard() as on:
                 shelled = shelled_design(folded, netlist, on, settings.clock_mhz)
-                beside = shell_files(shelled, on, settings.clock_mhz, plan.files, told["blocks"])
+                beside = shell_files(
+                    shelled, on, settings.clock_mhz, plan.files, description["blocks"]
+                )
             case ZynqBoard() as on:
                 beside = zynq_files(wrap_netlist(folded, netlist), on, settings.clock_mhz)
             case other:
@@ -198,7 +200,7 @@ class RtlTarget(Target[RtlSettings]):
         settings: RtlSettings,
         *,
         taps: Collection[str] = (),
-        advanced: Advanced = ignore_progress,
+        report_progress: SampleProgress = ignore_progress,
     ) -> dict[str, Ints]:
         """Run the folder's design on all samples, cycle by cycle, with gaps at the inputs, with
         back-pressure at the outputs and after a reset in the midst of a frame."""
@@ -210,7 +212,7 @@ class RtlTarget(Target[RtlSettings]):
             return run_samples(design, folder, patches, conditions)
         observed = self.observe(program, folder, raw, settings, taps=taps)
         count = len(next(iter(raw.values())))
-        advanced(count, count)
+        report_progress(count, count)
         return {**observed.outputs, **observed.taps}
 
     def boards(self) -> tuple[Description, ...]:
@@ -229,28 +231,28 @@ class RtlTarget(Target[RtlSettings]):
         *,
         port: str | None = None,
         simulated: bool = False,
-        advanced: Advanced = ignore_progress,
+        report_progress: SampleProgress = ignore_progress,
     ) -> BoardReply:
         """Frames to the board with the folder's design, over its serial line."""
         from edgeinfer.targets.rtl.board.host import ask
 
         on = board(settings.board or "")
-        return ask(folder, on, raw, port=port, simulated=simulated, advanced=advanced)
+        return ask(folder, on, raw, port=port, simulated=simulated, report_progress=report_progress)
 
     def retune(self, settings: RtlSettings, metrics: Sequence[Metric]) -> RtlSettings | None:
         """With the PLL, or the oscillator's divider, set to what routing has reached."""
         on = board(settings.board or "")
-        reached = [m.value for m in metrics if m.name == "fmax_mhz" and m.origin == Origin.ROUTED]
-        if not isinstance(on, SerialBoard) or not reached:
+        clocks = [m.value for m in metrics if m.name == "fmax_mhz" and m.origin == Origin.ROUTED]
+        if not isinstance(on, SerialBoard) or not clocks:
             return None
-        clock_mhz = retuned_clock(on, settings.clock_mhz, reached[0])
+        clock_mhz = retuned_clock(on, settings.clock_mhz, clocks[0])
         return None if clock_mhz is None else replace(settings, clock_mhz=clock_mhz)
 
-    def load_board(self, folder: Path, settings: RtlSettings, said: Said) -> str:
+    def load_board(self, folder: Path, settings: RtlSettings, report: ProgressReport) -> str:
         """By openFPGALoader."""
         from edgeinfer.targets.rtl.board.host import load_bitstream
 
-        return load_bitstream(folder, board(settings.board or ""), said)
+        return load_bitstream(folder, board(settings.board or ""), report)
 
     def observe(
         self,
@@ -263,8 +265,8 @@ class RtlTarget(Target[RtlSettings]):
     ) -> SimulationTrace:
         """The same, with the cycle of every beat."""
         folded = self._checked(program, settings)
-        given = fitting_inputs(folded, raw)
-        if not all(len(values) for values in given.values()):
+        inputs = fitting_inputs(folded, raw)
+        if not all(len(values) for values in inputs.values()):
             raise InputError(f"There are no samples to simulate {program.name} with.")
         netlist = self._emitted(folded, folder, settings)
         for tap in taps:
@@ -280,9 +282,9 @@ class RtlTarget(Target[RtlSettings]):
             reset_after=max(cycles.latency // 2, 1),
             waveform=folder / "sim" / "waveform.vcd" if settings.waveform else None,
         )
-        trace = run(netlist, folded, folder, given, conditions, sorted(set(taps)), cycles.latency)
+        trace = run(netlist, folded, folder, inputs, conditions, sorted(set(taps)), cycles.latency)
         if settings.sparse == "tokens":
-            check_dropped(folded, interpret(folded, given), trace)
+            check_dropped(folded, interpret(folded, inputs), trace)
         return trace
 
     def estimate(self, program: Program, settings: RtlSettings) -> tuple[Metric, ...]:
@@ -294,18 +296,18 @@ class RtlTarget(Target[RtlSettings]):
         folded = self._checked(program, settings)
         folding, netlist = design_netlist(folded, settings)
         cycles = interface_cycles(netlist, count_cycles(netlist))
-        made = made_program(folded, settings)
+        as_made = made_program(folded, settings)
         part, energy = part_of(settings), energy_metric(folded, "rtl")
         by_sites: tuple[Metric, ...] = ()
         note = None
         if settings.sparse == "tokens":
             by_sites = bounds_by_sites(folded, folding, netlist)
             note = "of frames with the most sites, wherever these lie; others are earlier"
-            energy = energy_at_sites(energy, made.macs / folded.macs)
+            energy = energy_at_sites(energy, as_made.macs / folded.macs)
         return (
             *cycle_metrics(folded, netlist, cycles, settings.clock_mhz, note),
             *by_sites,
-            *weight_metrics(made, folding),
+            *weight_metrics(as_made, folding),
             *resource_metrics(core_of(netlist), part),
             energy,
             *power_metrics(energy, part, cycles.interval / settings.clock_mhz * 1e-6),
@@ -344,15 +346,15 @@ class RtlTarget(Target[RtlSettings]):
         *,
         seconds: float,
         raw: Mapping[str, Ints],
-        said: Said,
+        report: ProgressReport,
     ) -> ToolResult:
         """Open tools, or the vendor's where they are; routing also packs a bitstream."""
         limited = replace(settings, route=ToolStep.ROUTE in steps, tool_seconds=seconds)
-        taken = measure_design(folder, limited, said)
-        told = list(taken.findings)
-        if taken.bitstream is not None:
-            told.append(f"The bitstream is {taken.bitstream.relative_to(folder)}.")
-        return ToolResult(tuple(told), taken.metrics, taken.bitstream)
+        measurement = measure_design(folder, limited, report)
+        lines = list(measurement.findings)
+        if measurement.bitstream is not None:
+            lines.append(f"The bitstream is {measurement.bitstream.relative_to(folder)}.")
+        return ToolResult(tuple(lines), measurement.metrics, measurement.bitstream)
 
     def check_tools(self, environment: Mapping[str, str]) -> tuple[Check, ...]:
         """Simulators, and open tools, as pip installs them or native."""
@@ -362,12 +364,12 @@ class RtlTarget(Target[RtlSettings]):
             check_tool(programs.LOADER, Severity.OPTIONAL, environment),
             *(
                 check_tool(
-                    wanted.tool,
+                    program.tool,
                     Severity.OPTIONAL,
                     environment,
-                    functools.partial(programs.find_tool, wanted, environment),
+                    functools.partial(programs.find_tool, program, environment),
                 )
-                for wanted in programs.PACKAGED
+                for program in programs.PACKAGED
             ),
         )
 
@@ -385,7 +387,7 @@ class RtlTarget(Target[RtlSettings]):
         settings: RtlSettings,
         value: str,
         expected: Mapping[str, Ints],
-        got: Mapping[str, Ints],
+        actual: Mapping[str, Ints],
     ) -> Suspicion:
         """A file that is not as it was emitted; else the value's own block."""
         edited = [
@@ -422,9 +424,9 @@ class RtlTarget(Target[RtlSettings]):
         return design
 
     def _check(self, program: Program, settings: RtlSettings) -> None:
-        found = self.check(program, settings)
-        if found:
-            listed = "; ".join(map(str, found))
+        offences_listed = self.check(program, settings)
+        if offences_listed:
+            listed = "; ".join(map(str, offences_listed))
             raise ProgramError(
                 f"{program.name}: the RTL target has no equivalent for: {listed}.",
                 hint="Leave out --sparse tokens: frames hold any sparse network."
@@ -462,8 +464,8 @@ def _another_design(folder: Path, program: Program) -> UsageError:
 def verilator_check() -> Check:
     """The simulator, which says where its own files are only when it is asked."""
     try:
-        found = simulator().found
+        tool = simulator().program
     except EdgeInferError as error:
         return Check(VERILATOR.name, Severity.OPTIONAL, error.message, VERILATOR.remedy)
-    version = found.version or "version unknown"
-    return Check(VERILATOR.name, Severity.OK, f"{version} at {found.path}")
+    version = tool.version or "version unknown"
+    return Check(VERILATOR.name, Severity.OK, f"{version} at {tool.path}")

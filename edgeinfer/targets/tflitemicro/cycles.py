@@ -67,11 +67,11 @@ class OperatorCycles:
 
 def cycles_of_model(model: TfliteModel, cpu: Cpu) -> tuple[OperatorCycles, ...]:
     """Every operator's cycles."""
-    found = []
+    cycles = []
     for op in model.operators:
         kind, count = work_of(op)
-        found.append(OperatorCycles(op, PROFILES[cpu].cycles[kind] * count))
-    return tuple(found)
+        cycles.append(OperatorCycles(op, PROFILES[cpu].cycles[kind] * count))
+    return tuple(cycles)
 
 
 def time_metrics(

@@ -46,13 +46,13 @@ def run(model: Path, inputs: Path, outputs: Path) -> None:
     with np.load(inputs) as archive:
         entering = [archive[str(number)] for number in range(len(archive.files))]
     interpreter = _interpreter(model)
-    found: list[list[Any]] = []
+    results: list[list[Any]] = []
     for sample in range(len(entering[0])):
         for number, values in enumerate(entering):
             interpreter.set_input(values[sample : sample + 1], number)
         interpreter.invoke()
-        found.append(_outputs(interpreter))
-    columns = enumerate(zip(*found, strict=True))
+        results.append(_outputs(interpreter))
+    columns = enumerate(zip(*results, strict=True))
     arrays: dict[str, Any] = {str(number): np.concatenate(rows) for number, rows in columns}
     np.savez(outputs, **arrays)
     interpreter.print_allocations()
@@ -73,12 +73,12 @@ def _interpreter(model: Path) -> Any:
 
 def _outputs(interpreter: Any) -> list[Any]:
     """All outputs; there is no count of them to ask for."""
-    found: list[Any] = []
+    outputs: list[Any] = []
     while True:
         try:
-            found.append(np.array(interpreter.get_output(len(found))))
+            outputs.append(np.array(interpreter.get_output(len(outputs))))
         except (IndexError, ValueError, RuntimeError):
-            return found
+            return outputs
 
 
 if __name__ == "__main__":

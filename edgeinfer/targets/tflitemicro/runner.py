@@ -24,7 +24,7 @@ from edgeinfer.base.scratch import scratch_folder
 from edgeinfer.base.tools import FoundTool, Tool
 from edgeinfer.targets.edgetpu.files import MODEL, interpreter_of
 from edgeinfer.targets.edgetpu.tflite.ports import NUMPY_TYPES
-from edgeinfer.targets.edgetpu.tflite.simulate import Advanced, Runtime, Stored
+from edgeinfer.targets.edgetpu.tflite.simulate import Runtime, SampleProgress, Stored
 
 NAME: Final = "tflite-micro"  # what figures say they are for
 EXTRA: Final = Extra("micro", "TensorFlow Lite Micro on this computer", ("tflite_micro",))
@@ -53,9 +53,9 @@ def find_python(environment: Mapping[str, str] | None = None) -> FoundTool:
             f"that has it.",
             hint=f"Get it with: {EXTRA.command}",
         )
-    found = FoundTool(PYTHON, path, "")
-    said = tools.run(found, [_script(), "version"], seconds=VERSION_SECONDS).output
-    return FoundTool(PYTHON, path, said.split()[1] if len(said.split()) > 1 else "")
+    tool = FoundTool(PYTHON, path, "")
+    output = tools.run(tool, [_script(), "version"], seconds=VERSION_SECONDS).output
+    return FoundTool(PYTHON, path, output.split()[1] if len(output.split()) > 1 else "")
 
 
 def is_here() -> bool:
@@ -71,10 +71,10 @@ def identity() -> str:
 
 def _script() -> Path:
     """The process's file: it is run by its path, for the other Python may not have edgeinfer."""
-    found = importlib.util.find_spec(PROCESS)
-    if found is None or found.origin is None:
+    spec = importlib.util.find_spec(PROCESS)
+    if spec is None or spec.origin is None:
         raise AssertionError(PROCESS)
-    return Path(found.origin)
+    return Path(spec.origin)
 
 
 class MicroRunner:
@@ -90,7 +90,7 @@ class MicroRunner:
     def run(
         self,
         stored: Mapping[str, NDArray[Any]],
-        advanced: Advanced = lambda done, total: None,
+        report_progress: SampleProgress = lambda done, total: None,
     ) -> Stored:
         """Stored outputs by name, for stored inputs by name."""
         with scratch_folder("micro") as folder:
@@ -101,20 +101,20 @@ class MicroRunner:
             }
             np.savez(inputs, **entering)  # type: ignore[arg-type]  # NumPy's stub forbids the splat
             arguments = [_script(), self.path.resolve(), inputs, outputs]
-            said = tools.run(self._python, arguments, seconds=RUN_SECONDS).output
-            self.arena = {part: int(size) for part, size in ARENA.findall(said)}
+            output = tools.run(self._python, arguments, seconds=RUN_SECONDS).output
+            self.arena = {part: int(size) for part, size in ARENA.findall(output)}
             with np.load(outputs) as archive:
-                found = [archive[str(number)] for number in range(len(archive.files))]
-        if len(found) != len(self.ports.outputs):
+                arrays = [archive[str(number)] for number in range(len(archive.files))]
+        if len(arrays) != len(self.ports.outputs):
             raise ToolFailedError(
-                f"TensorFlow Lite Micro gave {len(found)} outputs, the file has "
+                f"TensorFlow Lite Micro gave {len(arrays)} outputs, the file has "
                 f"{len(self.ports.outputs)}."
             )
         total = len(next(iter(stored.values())))
-        advanced(total, total)
+        report_progress(total, total)
         return {
             port.name: port.finish(values.reshape(total, -1))
-            for port, values in zip(self.ports.outputs, found, strict=True)
+            for port, values in zip(self.ports.outputs, arrays, strict=True)
         }
 
     def arena_metrics(self) -> tuple[Metric, ...]:

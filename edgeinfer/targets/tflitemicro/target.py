@@ -40,11 +40,11 @@ class TfliteMicroTarget(Int8Target[TfliteMicroSettings]):
         """The file's size in flash, and cycles by kind of operator."""
         flash = Metric("flash_bytes", size, "B", Origin.PROVED, target=self.name)
         metrics = (flash, *time_metrics(model, settings, self.name))
-        said = () if runner.is_here() else (
+        findings = () if runner.is_here() else (
             f"tflite-micro is not here: the file is run by LiteRT, and the arena's size is not "
             f"known. Get it with: {runner.EXTRA.command}",
         )  # fmt: skip
-        return FileForecast({}, metrics, said)
+        return FileForecast({}, metrics, findings)
 
     def kernels(self, folder: Path) -> FileKernels:
         """TensorFlow Lite Micro where it is here, compared with LiteRT; else as for any int8
@@ -57,12 +57,12 @@ class TfliteMicroTarget(Int8Target[TfliteMicroSettings]):
         )
 
 
-def _describe_litert(found: Int8Agreement) -> str:
+def _describe_litert(agreement: Int8Agreement) -> str:
     """How far LiteRT on a PC is, in a sentence."""
-    if not found.differing:
-        return f"LiteRT on a PC gives the same on {found.samples} samples."
+    if not agreement.differing:
+        return f"LiteRT on a PC gives the same on {agreement.samples} samples."
     return (
-        f"LiteRT on a PC differs on {found.differing} of {found.samples} samples "
-        f"({found.differing / found.samples:.1%}) by at most {found.max_steps} steps and decides "
-        f"{found.decision_flips} otherwise."
+        f"LiteRT on a PC differs on {agreement.differing} of {agreement.samples} samples "
+        f"({agreement.differing / agreement.samples:.1%}) by at most {agreement.max_steps} steps "
+        f"and decides {agreement.decision_flips} otherwise."
     )

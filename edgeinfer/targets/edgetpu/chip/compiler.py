@@ -45,7 +45,7 @@ def compiled_name(path: Path) -> str:
 
 def run(path: Path, settings: EdgeTpuSettings) -> Compilation:
     """Compile a file; its compiled twin and the log are put beside it, complete or not at all."""
-    found = tools.find(COMPILER)
+    compiler = tools.find(COMPILER)
     with scratch_folder("edgetpu") as folder:
         arguments: list[str | Path] = ["-s", "-o", folder]
         if settings.runtime != NEWEST_RUNTIME:
@@ -53,19 +53,19 @@ def run(path: Path, settings: EdgeTpuSettings) -> Compilation:
         if settings.search_delegate:
             arguments.append("--search_delegate")
         finished = tools.run(
-            found, [*arguments, path.resolve()], seconds=settings.compile_seconds, folder=folder
+            compiler, [*arguments, path.resolve()], seconds=settings.compile_seconds, folder=folder
         )
-        made = folder / compiled_name(path)
-        if not made.is_file():
+        compiled = folder / compiled_name(path)
+        if not compiled.is_file():
             raise ToolFailedError(
-                f"{COMPILER.name} made no {made.name}: {tools.telling_line(finished.output)}"
+                f"{COMPILER.name} made no {compiled.name}: {tools.telling_line(finished.output)}"
             )
-        written = made.with_suffix(".log")
-        said = finished.output
+        written = compiled.with_suffix(".log")
+        text = finished.output
         if written.is_file():
-            said += "\n" + written.read_text(encoding="utf-8", errors="replace")
-        target = path.with_name(made.name)
-        plan.write_files({target: made.read_bytes(), target.with_suffix(".log"): said.encode()})
+            text += "\n" + written.read_text(encoding="utf-8", errors="replace")
+        target = path.with_name(compiled.name)
+        plan.write_files({target: compiled.read_bytes(), target.with_suffix(".log"): text.encode()})
     return read(path)
 
 

@@ -75,10 +75,10 @@ def parse_log(text: str) -> CompilerLog:
 
 
 def _size(text: str, label: str) -> int | None:
-    found = re.search(rf"{label}:\s*{SIZE}", text)
-    return round(float(found[1]) * UNITS[found[2]]) if found else None
+    match = re.search(rf"{label}:\s*{SIZE}", text)
+    return round(float(match[1]) * UNITS[match[2]]) if match else None
 
 
 def _count(text: str, pattern: str) -> int | None:
-    found = re.search(pattern, text)
-    return int(found[1]) if found else None
+    match = re.search(pattern, text)
+    return int(match[1]) if match else None

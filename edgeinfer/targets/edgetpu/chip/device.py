@@ -70,7 +70,7 @@ def library(environment: Mapping[str, str] | None = None) -> str:
 
 def nodes(root: Path = Path("/")) -> tuple[str, ...]:
     """Device files of PCIe modules, and USB devices by their ids."""
-    found = [str(path) for path in sorted(root.glob("dev/apex_*"))]
+    devices = [str(path) for path in sorted(root.glob("dev/apex_*"))]
     for path in sorted(root.glob("sys/bus/usb/devices/*/idVendor")):
         try:
             vendor = path.read_text(encoding="ascii").strip()
@@ -78,38 +78,40 @@ def nodes(root: Path = Path("/")) -> tuple[str, ...]:
         except (OSError, ValueError):
             continue
         if (vendor, product) in USB_IDS:
-            found.append(f"usb {path.parent.name} {vendor}:{product}")
-    return tuple(found)
+            devices.append(f"usb {path.parent.name} {vendor}:{product}")
+    return tuple(devices)
 
 
 def probe_devices(root: Path = Path("/")) -> ProbeResult:
     """Look for devices; nothing is raised, for there mostly is none."""
-    seen = nodes(root)
+    nodes_seen = nodes(root)
     try:
-        said = _probe("list", library())
-        found = json.loads(said.output.splitlines()[-1])
-        devices = tuple(EdgeTpuDevice(str(d["type"]), str(d["path"])) for d in found["devices"])
+        answer = _probe("list", library())
+        document = json.loads(answer.output.splitlines()[-1])
+        devices = tuple(EdgeTpuDevice(str(d["type"]), str(d["path"])) for d in document["devices"])
         problem = "" if devices else "the library finds no Edge TPU"
-        return ProbeResult(str(found["version"]), devices, seen, problem)
+        return ProbeResult(str(document["version"]), devices, nodes_seen, problem)
     except ToolFailedError as error:
-        sticks = tuple(EdgeTpuDevice("usb", node) for node in seen if node.startswith("usb"))
+        sticks = tuple(EdgeTpuDevice("usb", node) for node in nodes_seen if node.startswith("usb"))
         if sticks and importlib.util.find_spec(DIRECT) is not None:
-            return ProbeResult(DIRECT, sticks, seen)
-        return ProbeResult("", (), seen, error.message.partition(": error: ")[2] or error.message)
+            return ProbeResult(DIRECT, sticks, nodes_seen)
+        return ProbeResult(
+            "", (), nodes_seen, error.message.partition(": error: ")[2] or error.message
+        )
     except (ValueError, KeyError, IndexError, TypeError):
-        return ProbeResult("", (), seen, "the library gave no answer that can be read")
+        return ProbeResult("", (), nodes_seen, "the library gave no answer that can be read")
 
 
 def _probe(*arguments: str | Path, seconds: float = PROBE_SECONDS) -> tools.ToolRun:
     """Run the probing process."""
-    found = FoundTool(PYTHON, Path(sys.executable), "")
-    return tools.run(found, ["-m", PROBE, *arguments], seconds=seconds)
+    python = FoundTool(PYTHON, Path(sys.executable), "")
+    return tools.run(python, ["-m", PROBE, *arguments], seconds=seconds)
 
 
-def _reshape_output(held: NDArray[Any], port: TflitePort) -> Ints:
+def _reshape_output(values: NDArray[Any], port: TflitePort) -> Ints:
     """An output of all samples in its own shape, without padding, what the host adds done."""
     count = math.prod(port.file_shape)
-    return port.finish(held.reshape(len(held), -1)[:, :count])
+    return port.finish(values.reshape(len(values), -1)[:, :count])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -160,8 +162,8 @@ def run(
         np.savez(inputs, **arrays)  # type: ignore[arg-type]  # NumPy's stub forbids the splat
         _probe("run", library(), model, inputs, outputs, str(repeats), seconds=seconds)
         with np.load(outputs) as archive:
-            found = {
+            outputs_by_port = {
                 port.name: _reshape_output(archive[str(i)], port)
                 for i, port in enumerate(ports.outputs)
             }
-            return DeviceRun(found, archive["seconds"])
+            return DeviceRun(outputs_by_port, archive["seconds"])

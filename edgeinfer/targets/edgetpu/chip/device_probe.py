@@ -30,25 +30,25 @@ class _Device(ctypes.Structure):
 
 def list_devices(library: str) -> dict[str, Any]:
     """Version and devices, through the library's plain C functions."""
-    held = ctypes.CDLL(library)
-    held.edgetpu_version.restype = ctypes.c_char_p
-    held.edgetpu_list_devices.restype = ctypes.POINTER(_Device)
-    held.edgetpu_list_devices.argtypes = [ctypes.POINTER(ctypes.c_size_t)]
-    held.edgetpu_free_devices.argtypes = [ctypes.POINTER(_Device)]
+    runtime = ctypes.CDLL(library)
+    runtime.edgetpu_version.restype = ctypes.c_char_p
+    runtime.edgetpu_list_devices.restype = ctypes.POINTER(_Device)
+    runtime.edgetpu_list_devices.argtypes = [ctypes.POINTER(ctypes.c_size_t)]
+    runtime.edgetpu_free_devices.argtypes = [ctypes.POINTER(_Device)]
     count = ctypes.c_size_t(0)
-    devices = held.edgetpu_list_devices(ctypes.byref(count))
-    found = [
+    devices = runtime.edgetpu_list_devices(ctypes.byref(count))
+    devices_listed = [
         {"type": TYPES.get(devices[i].type, "other"), "path": (devices[i].path or b"").decode()}
         for i in range(count.value)
     ]
     if devices:
-        held.edgetpu_free_devices(devices)
-    return {"version": (held.edgetpu_version() or b"").decode(), "devices": found}
+        runtime.edgetpu_free_devices(devices)
+    return {"version": (runtime.edgetpu_version() or b"").decode(), "devices": devices_listed}
 
 
 def run(library: str, model: Path, inputs: Path, outputs: Path, repeats: int) -> None:
     """Run a compiled file; inputs and outputs are arrays ``0``, ``1``, ... in the file's order."""
-    held = open_model(model, library)
+    network = open_model(model, library)
     with np.load(inputs) as archive:
         stored = [archive[str(i)] for i in range(len(archive.files))]
     samples = len(stored[0])
@@ -58,12 +58,12 @@ def run(library: str, model: Path, inputs: Path, outputs: Path, repeats: int) ->
         sample = turn % samples
         entering = [values[sample : sample + 1] for values in stored]
         start = time.perf_counter()
-        left = held.run(entering)
+        left = network.run(entering)
         seconds.append(time.perf_counter() - start)
         if turn < samples:
             rows.append(left)
-    found = zip(*rows, strict=True)
-    arrays: dict[str, Any] = {str(i): np.stack(held) for i, held in enumerate(found)}
+    columns = zip(*rows, strict=True)
+    arrays: dict[str, Any] = {str(i): np.stack(network) for i, network in enumerate(columns)}
     np.savez(outputs, **arrays, seconds=np.asarray(seconds[WARMING:]))
 
 

@@ -69,11 +69,11 @@ def reorder_ports(
         graph, signature = root.tables(2)[0], root.tables(7)[0]
         for slot, names in ((1, inputs), (2, outputs)):
             numbers = {table.text(0): table.integer(1, U32) for table in signature.tables(slot - 1)}
-            wanted = [numbers[key] for key in names.values()]
-            if sorted(wanted) != sorted(graph.numbers(slot, "<i4").tolist()):
+            indices = [numbers[key] for key in names.values()]
+            if sorted(indices) != sorted(graph.numbers(slot, "<i4").tolist()):
                 raise FlatError("its signature names other tensors than its graph")
             at = graph.start(slot)
-            changed[at : at + 4 * len(wanted)] = np.asarray(wanted, "<i4").tobytes()
+            changed[at : at + 4 * len(indices)] = np.asarray(indices, "<i4").tobytes()
     except (FlatError, KeyError, IndexError) as error:
         raise broken_file_error(source, FlatError(str(error))) from None
     return bytes(changed)
@@ -97,8 +97,8 @@ class ConvertedFile:
 
 def check(program: Program) -> tuple[Offence, ...]:
     """Every op of a Program that int8 operators have no equal for."""
-    if found := _without_operators(program):
-        return found
+    if offences := _without_operators(program):
+        return offences
     try:
         steps = unroll_recurrences(spell_sites(program))
         return plan_storage(narrow_program(steps, sampled=False).program).offences
@@ -153,8 +153,8 @@ def convert_program(
 ) -> ConvertedFile:
     """A Program whose formats have 8 bits or fewer, every weight and level its own. Outputs that
     are sums leave on levels that the samples show; the result's `program` says so."""
-    if found := _without_operators(program):
-        raise UnsupportedModelError(source or program.name, found)
+    if offences := _without_operators(program):
+        raise UnsupportedModelError(source or program.name, offences)
     small = narrow_program(
         unroll_recurrences(spell_sites(program)),
         raw,
@@ -169,11 +169,11 @@ def convert_program(
     outputs = [output.name for output in small.program.outputs]
     data = write_model(model, inputs, outputs)
     hosts = {output.name: output.host for output in small.program.outputs}
-    made = _finish_file(data, program.name, inputs, outputs, hosts, small.fine)
-    findings = (*made.findings, *small.findings, *_findings(storage.program))
-    leaving = ports_with_layers(made.ports.outputs, small.program, small.hosted)
-    ports = replace(made.ports, outputs=leaving)
-    return replace(made, program=small.program, ports=ports, findings=findings)
+    file = _finish_file(data, program.name, inputs, outputs, hosts, small.fine)
+    findings = (*file.findings, *small.findings, *_findings(storage.program))
+    leaving = ports_with_layers(file.ports.outputs, small.program, small.hosted)
+    ports = replace(file.ports, outputs=leaving)
+    return replace(file, program=small.program, ports=ports, findings=findings)
 
 
 def convert_graph(graph: Graph, samples: Mapping[str, NDArray[np.float64]]) -> ConvertedFile:
@@ -227,14 +227,14 @@ def _findings(program: Program) -> Iterator[str]:
 
 def keys_of(names: Sequence[str]) -> dict[str, str]:
     """Names as a signature may hold them; distinct names stay distinct."""
-    found: dict[str, str] = {}
+    keys: dict[str, str] = {}
     for name in names:
         key = re.sub(r"[^A-Za-z0-9_]", "_", name)
         key = key if re.match(r"[A-Za-z]", key) else f"t_{key}"
-        while key in found.values():
+        while key in keys.values():
             key += "_"
-        found[name] = key
-    return found
+        keys[name] = key
+    return keys
 
 
 def _convert_drawing(
@@ -263,8 +263,8 @@ def _convert_drawing(
             autograph=False,
         )
         def run(self, inputs: Any) -> Any:
-            found = draw({name: inputs[key] for name, key in enter.items()})
-            return {leave[name]: tf.identity(found[name], name=leave[name]) for name in outputs}
+            drawn = draw({name: inputs[key] for name, key in enter.items()})
+            return {leave[name]: tf.identity(drawn[name], name=leave[name]) for name in outputs}
 
     module = Network()
     function = module.run.get_concrete_function()
@@ -275,13 +275,13 @@ def _convert_drawing(
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.representative_dataset = lambda: _representative(samples, enter)
     try:
-        made: bytes = bytes(converter.convert())
+        content: bytes = bytes(converter.convert())
     except Exception as error:  # the converter's own kinds are not public
         lines = [line for line in str(error).splitlines() if line.strip()]
         raise ToolFailedError(
             f"TensorFlow's converter failed: {lines[0][:300] if lines else error!r}."
         ) from None
-    return made
+    return content
 
 
 def _representative(

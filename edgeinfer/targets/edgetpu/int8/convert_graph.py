@@ -115,12 +115,12 @@ def _draw_node(
             assert_never(node)
 
 
-def _draw_scan(node: g.ScanNode, given: list[Any]) -> Any:
+def _draw_scan(node: g.ScanNode, tensors: list[Any]) -> Any:
     """A recurrence, its steps one after the other: an int8 file has no loops."""
     import tensorflow as tf
 
     names = [one.name for one in node.body.inputs]
-    xs, states = given[: len(node.xs)], given[len(node.xs) :]
+    xs, states = tensors[: len(node.xs)], tensors[len(node.xs) :]
     yielded: list[Any] = []
     for step in range(int(xs[0].shape[1])):
         read = dict(zip(names, [*(x[:, step] for x in xs), *states], strict=True))
@@ -140,10 +140,10 @@ def _match_rank(tensor: Any, rank: int) -> Any:
     """A tensor with as many axes as what it is combined with."""
     import tensorflow as tf
 
-    held = len(tensor.shape)
-    if held >= rank:
+    own_rank = len(tensor.shape)
+    if own_rank >= rank:
         return tensor
-    return tf.reshape(tensor, (1, *(1,) * (rank - held), *tensor.shape[1:]))
+    return tf.reshape(tensor, (1, *(1,) * (rank - own_rank), *tensor.shape[1:]))
 
 
 def _draw_activation(graph: g.Graph, node: g.ActivationNode, x: DrawnTensor) -> DrawnTensor:

@@ -95,20 +95,20 @@ def draw_convolution(
     step, holes = list(lifted_pair(strides)), list(lifted_pair(dilation))
     channels = int(image.shape[-1])
     if groups == 1:
-        made = tf.nn.conv2d(image, kernel, step, word, dilations=holes)
+        drawn = tf.nn.conv2d(image, kernel, step, word, dilations=holes)
     elif groups == channels:
         many = int(kernel.shape[-1]) // groups
         deep = tf.reshape(kernel, (*kernel.shape[:2], channels, many))
-        made = tf.nn.depthwise_conv2d(image, deep, [1, *step, 1], word, dilations=holes)
+        drawn = tf.nn.depthwise_conv2d(image, deep, [1, *step, 1], word, dilations=holes)
     else:
         parts = zip(
             tf.split(image, groups, axis=-1), tf.split(kernel, groups, axis=-1), strict=True
         )
-        made = tf.concat(
+        drawn = tf.concat(
             [tf.nn.conv2d(part, own, step, word, dilations=holes) for part, own in parts], axis=-1
         )
-    made = tf.nn.bias_add(made, tf.constant(bias, tf.float32))
-    return DrawnTensor(made, shape, lifted=rank == 1)
+    drawn = tf.nn.bias_add(drawn, tf.constant(bias, tf.float32))
+    return DrawnTensor(drawn, shape, lifted=rank == 1)
 
 
 def draw_pool(
@@ -118,8 +118,8 @@ def draw_pool(
     import tensorflow as tf
 
     function = tf.nn.max_pool2d if maximum else tf.nn.avg_pool2d
-    made = function(x.image(), lifted_pair(window), lifted_pair(strides), word)
-    return DrawnTensor(made, shape, lifted=len(window) == 1)
+    drawn = function(x.image(), lifted_pair(window), lifted_pair(strides), word)
+    return DrawnTensor(drawn, shape, lifted=len(window) == 1)
 
 
 def draw_dense(x: DrawnTensor, kernel: Any, bias: Reals, shape: Shape) -> DrawnTensor:
@@ -130,8 +130,8 @@ def draw_dense(x: DrawnTensor, kernel: Any, bias: Reals, shape: Shape) -> DrawnT
     if len(x.shape) == 1:
         return DrawnTensor(tf.nn.bias_add(tf.matmul(x.plain(), kernel), constant), shape)
     flat = tf.reshape(x.plain(), (1, *_as_image_shape(x.shape)))
-    made = tf.nn.conv2d(flat, kernel[None, None], 1, "VALID")
-    return DrawnTensor(tf.reshape(tf.nn.bias_add(made, constant), (1, *shape)), shape)
+    drawn = tf.nn.conv2d(flat, kernel[None, None], 1, "VALID")
+    return DrawnTensor(tf.reshape(tf.nn.bias_add(drawn, constant), (1, *shape)), shape)
 
 
 def _as_image_shape(shape: Shape) -> Shape:
@@ -146,5 +146,5 @@ def draw_upsampling(x: DrawnTensor, factors: Shape, shape: Shape) -> DrawnTensor
     image = x.image()
     y, z = lifted_pair(factors)
     size = (int(image.shape[1]) * y, int(image.shape[2]) * z)
-    made = tf.compat.v1.image.resize_nearest_neighbor(image, size)
-    return DrawnTensor(made, shape, lifted=len(factors) == 1)
+    drawn = tf.compat.v1.image.resize_nearest_neighbor(image, size)
+    return DrawnTensor(drawn, shape, lifted=len(factors) == 1)

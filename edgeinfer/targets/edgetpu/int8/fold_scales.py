@@ -31,10 +31,10 @@ def nearest_int8_program(program: Program) -> tuple[Program, list[str]]:
     """The Program with its scales inside its layers, and which layers were changed."""
     changed: list[str] = []
     while True:
-        found = _fold_one(program)
-        if found is None:
+        fold = _fold_one(program)
+        if fold is None:
             break
-        program, name = found
+        program, name = fold
         changed.append(name)
     rounded = [op for op in program.ops if isinstance(op, Dense | Conv) and _is_wide(op)]
     for op in rounded:
@@ -52,11 +52,11 @@ def nearest_int8_program(program: Program) -> tuple[Program, list[str]]:
     names = dict.fromkeys(name for name in touched if name in kept)
     if not names:
         return program, []
-    said = (
+    finding = (
         f"{', '.join(names)}: scales and weights were rounded to 8 bits for each channel, the "
         f"nearest int8 form. How many decisions that changes is measured."
     )
-    return prove_again(drop_dead(program)), [said]
+    return prove_again(drop_dead(program)), [finding]
 
 
 def _fold_one(program: Program) -> tuple[Program, str] | None:
@@ -77,7 +77,7 @@ def _fold_one(program: Program) -> tuple[Program, str] | None:
 
 def _by_channel(op: Scale) -> bool:
     """Whether factors differ along the last axis only."""
-    return all(held.size == max(held.shape[-1:], default=1) for held in (op.factor, op.bias))
+    return all(part.size == max(part.shape[-1:], default=1) for part in (op.factor, op.bias))
 
 
 def _fold_behind(program: Program, layer: Dense | Conv, scale: Scale) -> Program:
@@ -96,8 +96,8 @@ def _fold_before(program: Program, scale: Scale, layer: Dense) -> Program:
     weight = np.ldexp(layer.weight.astype(np.float64), -layer.weight_type.frac)
     bias = _real_bias(layer) + shift @ weight
     moved = replace(layer, x=scale.x)
-    gone = {scale.name, layer.name}
-    return _with_layer(program, moved, weight * factor[:, None], bias, layer.name, gone)
+    removed = {scale.name, layer.name}
+    return _with_layer(program, moved, weight * factor[:, None], bias, layer.name, removed)
 
 
 def _narrow_factors(scale: Scale) -> Scale:
@@ -105,8 +105,8 @@ def _narrow_factors(scale: Scale) -> Scale:
     raw = scale.factor.astype(np.int64)
     digits = np.ceil(np.log2(np.abs(raw) + 1.0)).astype(np.int64)
     spare = np.maximum(digits - MOST_WEIGHT.bit_length(), 0)
-    held = raw + (1 << spare >> 1) >> spare << spare
-    return replace(scale, factor=pack_weights(held))
+    rounded = raw + (1 << spare >> 1) >> spare << spare
+    return replace(scale, factor=pack_weights(rounded))
 
 
 def _real_factor(scale: Scale) -> Reals:
@@ -118,7 +118,7 @@ def _real_bias(op: Dense | Conv | Scale) -> Reals:
 
 
 def _with_layer(
-    program: Program, layer: Dense | Conv, weight: Reals, bias: Reals, name: str, gone: set[str]
+    program: Program, layer: Dense | Conv, weight: Reals, bias: Reals, name: str, removed: set[str]
 ) -> Program:
     """The Program with a layer of real weights, rounded to 8 bits for each channel, under a name,
     in the place of the last of the ops that are gone."""
@@ -127,21 +127,21 @@ def _with_layer(
     spread = finest - fracs
     x_frac = program.type(layer.x).frac
     frac = x_frac + finest
-    held = np.rint(np.ldexp(bias, x_frac + fracs)).astype(np.int64) << spread
+    bias_integers = np.rint(np.ldexp(bias, x_frac + fracs)).astype(np.int64) << spread
     wide = raw << spread
-    made = replace(
+    widened = replace(
         layer,
         name=name,
         type=provisional(frac),
         weight=pack_weights(wide),
         weight_type=fixed_of_range(min(int(wide.min()), 0), max(int(wide.max()), 0), finest),
-        bias=pack_weights(held),
+        bias=pack_weights(bias_integers),
     )
     ops: list[Op] = []
     for op in program.ops:
         if op.name == name:
-            ops.append(made)
-        elif op.name not in gone:
+            ops.append(widened)
+        elif op.name not in removed:
             ops.append(op)
     return _keep_signs(replace(program, ops=tuple(ops)), name, program[name].type.frac - frac)
 

@@ -73,13 +73,13 @@ def by_channel(weight: Weights, frac: int) -> ChannelWeights | None:
         return ChannelWeights(raw, np.full(channels, frac))
     columns, fracs = [], []
     for channel in range(channels):
-        column, held = raw[..., channel], frac
+        column, channel_frac = raw[..., channel], frac
         while not _fits(column) and not (column & 1).any():
-            column, held = column >> 1, held - 1
+            column, channel_frac = column >> 1, channel_frac - 1
         if not _fits(column):
             return None
         columns.append(column)
-        fracs.append(held)
+        fracs.append(channel_frac)
     return ChannelWeights(np.stack(columns, axis=-1), np.asarray(fracs))
 
 

@@ -53,7 +53,7 @@ def end_before(program: Program, hosted: Collection[str]) -> Program:
 
 def port_of_layer(port: TflitePort, program: Program, value: str) -> TflitePort:
     """A score that the host makes of what a port of the file gives."""
-    held, layer = program[value], _layer_of(program, value)
+    op, layer = program[value], _layer_of(program, value)
     frac = program.type(layer.x).frac
     # The file's levels are the Program's: raw = stored - zero point.
     assert port.scale == 2.0**-frac
@@ -61,7 +61,7 @@ def port_of_layer(port: TflitePort, program: Program, value: str) -> TflitePort:
         port,
         shape=program.shapes[value],
         type="INT16",
-        scale=held.type.lsb,
+        scale=op.type.lsb,
         zero_point=0,
         layer=HostLayer(
             port.shape,
@@ -71,7 +71,7 @@ def port_of_layer(port: TflitePort, program: Program, value: str) -> TflitePort:
             tuple(map(tuple, layer.weight.astype(np.int64).tolist())),
             tuple(np.broadcast_to(layer.bias.astype(np.int64), layer.weight.shape[1:]).tolist()),
             layer.shift(frac),
-            layer.type.frac - held.type.frac,
+            layer.type.frac - op.type.frac,
         ),
     )
 
@@ -88,7 +88,7 @@ def ports_with_layers(
 
 
 def _layer_of(program: Program, value: str) -> Dense:
-    held = program[value]
-    layer = program[held.x] if isinstance(held, Requant) else held
+    op = program[value]
+    layer = program[op.x] if isinstance(op, Requant) else op
     assert isinstance(layer, Dense)
     return layer

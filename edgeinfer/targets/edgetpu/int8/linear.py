@@ -25,7 +25,7 @@ def constants(
 ) -> list[TfliteTensor | None]:
     """An operator's input, weights and biases."""
     factors = np.asarray([tilt.factor for tilt in sums.tilts])
-    scales = np.ldexp(factors, -sums.held.fracs)
+    scales = np.ldexp(factors, -sums.weights.fracs)
     few = scales[:1] if sums.uniform else scales
     kernel = sheet.weights(f"{name}/kernel", raw, few, axis if few.size > 1 else 0)
     units = few * 2.0 ** -window_of(x).frac
@@ -50,8 +50,8 @@ def pad_image(
         return x, True
     amounts = [(0, 0), *pads, (0, 0)]
     shape = tuple(s + sum(a) for s, a in zip(x.shape, amounts, strict=True))
-    held = sheet.numbers(f"{x.name}/pads", amounts)
-    return sheet.operator("PAD", [x, held], shape, window_of(x)), False
+    grown_pads = sheet.numbers(f"{x.name}/pads", amounts)
+    return sheet.operator("PAD", [x, grown_pads], shape, window_of(x)), False
 
 
 def lift_pair(values: Shape, fill: int) -> tuple[int, int]:
@@ -75,7 +75,7 @@ def convolution(
 ) -> TfliteTensor:
     """A convolution of an image, by channels of its own, or group by group."""
     sums = settle_sums(op, window_of(x).frac, x.shape[-1], window, rounding)
-    laid = sums.held.raw
+    laid = sums.weights.raw
     raw = laid[None] if laid.ndim == 3 else laid  # (y, x, in / groups, out)
     strides, dilation = lift_pair(op.strides, 1), lift_pair(op.dilation, 1)
     x, same = pad_image(sheet, x, raw.shape[:2], strides, dilation, lifted_pads(op.pads))
@@ -93,14 +93,14 @@ def convolution(
     parts = [sheet.tensor(f"{op.name}/{i}", each, window_of(x)) for i in range(op.groups)]
     sheet.append("SPLIT", [axis, x], parts, Options(count=op.groups))
     wide = raw.shape[-1] // op.groups
-    made: list[TfliteTensor] = []
+    results: list[TfliteTensor] = []
     for i, part in enumerate(parts):
         own = slice(i * wide, (i + 1) * wide)
         name = f"{op.name}/group{i}"
         inputs = constants(sheet, name, part, sums.part(own), np.moveaxis(raw[..., own], -1, 0), 0)
         one = (*shape[:-1], wide)
-        made.append(sheet.operator("CONV_2D", inputs, one, window, options))
-    return sheet.operator("CONCATENATION", made, shape, window, Options(axis=3))
+        results.append(sheet.operator("CONV_2D", inputs, one, window, options))
+    return sheet.operator("CONCATENATION", results, shape, window, Options(axis=3))
 
 
 def product(
@@ -114,7 +114,7 @@ def product(
 ) -> TfliteTensor:
     """A dense layer; over several positions, or with grids by channel, a 1x1 convolution."""
     sums = settle_sums(op, window_of(x).frac, x.shape[-1], window, rounding)
-    laid = np.moveaxis(sums.held.raw, -1, 0)
+    laid = np.moveaxis(sums.weights.raw, -1, 0)
     if len(shape) == 2 and sums.uniform:
         flat = sheet.reshape(x, (1, op.weight.shape[0]))
         inputs = constants(sheet, op.name, flat, sums, laid, 0)
@@ -174,8 +174,8 @@ def regrid_tensor(
     bias = sheet.weights(f"{op.name}/bias", added, [unit], 0, kind="INT32")
     options = Options(fused=fused, depth_multiplier=1)
     inputs = [image, kernel, bias]
-    made = sheet.operator("DEPTHWISE_CONV_2D", inputs, image.shape, window, options)
-    return sheet.reshape(made, x.shape)
+    regridded = sheet.operator("DEPTHWISE_CONV_2D", inputs, image.shape, window, options)
+    return sheet.reshape(regridded, x.shape)
 
 
 def scale_channels(
@@ -189,7 +189,7 @@ def scale_channels(
     """A factor and a bias for each channel: a depthwise convolution of one pixel."""
     channels = x.shape[-1]
     sums = settle_sums(op, window_of(x).frac, channels, window, rounding)
-    raw = sums.held.raw.reshape(1, 1, 1, channels)
+    raw = sums.weights.raw.reshape(1, 1, 1, channels)
     inputs = constants(sheet, op.name, x, sums, raw, 3)
     options = Options(fused=fused, depth_multiplier=1)
     return sheet.operator("DEPTHWISE_CONV_2D", inputs, x.shape, window, options)

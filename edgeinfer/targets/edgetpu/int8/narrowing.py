@@ -97,11 +97,11 @@ def narrow_program(
     """The Program for int8 storage. Ranges of wide inputs and outputs come from the samples, or
     from drawn ones; or, where nothing is to be run, from what is proved. A range for scores may be
     asked for. Only who has a host may leave it the last layer of a score."""
-    entering, entered = _narrow_inputs(plain_indices(program), raw)
-    given = _narrow_raw(program, entering, raw)
-    moved, held = hold_tensors(entering, partial(_see, sampled=sampled, raw=given))
+    entering, input_findings = _narrow_inputs(plain_indices(program), raw)
+    raws = _narrow_raw(program, entering, raw)
+    moved, tensor_findings = hold_tensors(entering, partial(_see, sampled=sampled, raw=raws))
     if score_range is not None:
-        held += [
+        tensor_findings += [
             f"{before.name} does not take the range of scores that was asked for: its scores are "
             f"moved after they are made."
             for before, after in zip(entering.outputs, moved.outputs, strict=True)
@@ -109,19 +109,26 @@ def narrow_program(
         ]
     tabled, read = read_fewer_entries(_climb(moved))
     small_tables = skip_exact_roundings(hold_slopes(hold_kernel_tables(tabled)))
-    rounded_alike, said = settle_roundings(prove_again(small_tables))
+    rounded_alike, rounding_findings = settle_roundings(prove_again(small_tables))
     whole, cut = whole_biases(rounded_alike)
     settled = prove_again(whole)
-    left, hosted, on_host = _hosted_sums(settled, given, sampled, score_range, last_layer)
-    rounded, findings, fine = _rounded_sums(left, given, sampled, score_range, hosted)
+    left, hosted, on_host = _hosted_sums(settled, raws, sampled, score_range, last_layer)
+    rounded, findings, fine = _rounded_sums(left, raws, sampled, score_range, hosted)
     findings = [*on_host, *findings]
     verify(rounded)
-    said = [*entered, *said, *read, *cut, *held, *findings]
-    if sampled and raw is None and (held or findings):
-        said.append(
+    rounding_findings = [
+        *input_findings,
+        *rounding_findings,
+        *read,
+        *cut,
+        *tensor_findings,
+        *findings,
+    ]
+    if sampled and raw is None and (tensor_findings or findings):
+        rounding_findings.append(
             f"No samples were given: output ranges come from {DRAWN} drawn from the input types."
         )
-    return NarrowedProgram(rounded, tuple(said), fine, hosted)
+    return NarrowedProgram(rounded, tuple(rounding_findings), fine, hosted)
 
 
 def _climb(program: Program) -> Program:
@@ -146,8 +153,8 @@ def _see(
     """Values as samples show them, given or drawn; or, where nothing is to be run, the ends of
     what is proved."""
     if sampled:
-        shown = drawn_inputs(program) if raw is None else raw
-        return Engine(program).run(shown, taps=tuple(names))
+        inputs_shown = drawn_inputs(program) if raw is None else raw
+        return Engine(program).run(inputs_shown, taps=tuple(names))
     bounds = bounds_of(program)
     ends = {name: (bounds[name].bottom, bounds[name].top) for name in names}
     return {name: np.asarray(both, np.int64)[:, None] for name, both in ends.items()}
@@ -179,11 +186,11 @@ def _narrow_raw(
     """Raw inputs of a Program as those of the one with 8-bit inputs."""
     if raw is None:
         return None
-    found: dict[str, Ints] = {}
+    raws: dict[str, Ints] = {}
     for before, after in zip(program.inputs, small.inputs, strict=True):
         quantizer = Quantizer(after.type)
-        found[after.name] = requantize(raw[after.name], before.type.frac, quantizer)
-    return found
+        raws[after.name] = requantize(raw[after.name], before.type.frac, quantizer)
+    return raws
 
 
 def _move_requant_up(program: Program) -> Program:
@@ -218,9 +225,13 @@ def _swap_ops(program: Program, requant: Requant, before: Op) -> Program:
     return Program(program.name, tuple(ops), program.outputs)
 
 
-def _as_it_is(x: Fixed, wanted: Fixed) -> bool:
+def _as_it_is(x: Fixed, target_type: Fixed) -> bool:
     """Whether a value needs no rounding to be of a type."""
-    return x.frac == wanted.frac and x.raw_min >= wanted.raw_min and x.raw_max <= wanted.raw_max
+    return (
+        x.frac == target_type.frac
+        and x.raw_min >= target_type.raw_min
+        and x.raw_max <= target_type.raw_max
+    )
 
 
 def _reading(op: Op, renamed: Mapping[str, str], requant: Requant) -> Op:
@@ -243,18 +254,18 @@ def _hosted_sums(
 ) -> tuple[Program, frozenset[str], list[str]]:
     """The Program with 16 bits for scores whose last layer the host computes: it was asked for, or
     a lone score leaves few thresholds, even where it leaves twice."""
-    asked = last_layer is LastLayer.HOST
-    if last_layer is LastLayer.CHIP or not (asked or (sampled and score_range is None)):
+    is_asked = last_layer is LastLayer.HOST
+    if last_layer is LastLayer.CHIP or not (is_asked or (sampled and score_range is None)):
         return program, frozenset(), []
     places = {
         o.value: o
         for o in program.outputs
         if program.type(o.value).bits > 8
         and can_leave(program, program[o.value])
-        and (asked or o.host is HostFunction.SIGMOID)
+        and (is_asked or o.host is HostFunction.SIGMOID)
     }
     why = "this was asked for"
-    if not asked and places:
+    if not is_asked and places:
         why = (
             f"8 bits, and twice 8, leave fewer than {FEWEST_THRESHOLDS} thresholds between 90 and "
             f"99.9 % efficiency"
@@ -262,23 +273,24 @@ def _hosted_sums(
         seen = _see(program, places, sampled=sampled, raw=raw)
         places = {v: o for v, o in places.items() if _is_coarse(seen[v], program.type(v).frac)}
     findings: list[str] = []
-    made: dict[str, list[Op]] = {}
+    ops_of_values: dict[str, list[Op]] = {}
     for value, output in places.items():
         op, type_ = program[value], wide_type(program.type(value))
         alike = op if output.host is HostFunction.NONE else _deciding_alike(program, op, type_.frac)
-        made[value] = [alike, hold_widely(op, type_)]
+        ops_of_values[value] = [alike, hold_widely(op, type_)]
         findings.append(
             f"The host computes {op.name}, the layer of {output.name}, in integers from what the "
             f"file gives, in steps of {type_.lsb:g}: {why}. Its time is not part of the estimate."
         )
-    if asked and not made:
+    if is_asked and not ops_of_values:
         findings.append(
             "--last-layer host changes nothing: no output is a dense layer's sum of more than 8 "
             "bits behind another layer."
         )
-    ops = [each for op in program.ops for each in made.get(op.name, [op])]
+    ops = [each for op in program.ops for each in ops_of_values.get(op.name, [op])]
     outputs = tuple(
-        replace(o, value=made[o.value][-1].name) if o.value in made else o for o in program.outputs
+        replace(o, value=ops_of_values[o.value][-1].name) if o.value in ops_of_values else o
+        for o in program.outputs
     )
     left = prove_again(Program(program.name, tuple(ops), outputs))
     return left, frozenset(o.name for o in places.values()), findings
@@ -312,7 +324,7 @@ def _rounded_sums(
     if not wide:
         return program, [], {}
     findings: list[str] = []
-    seen = _see(program, wide, sampled=sampled, raw=raw)
+    values = _see(program, wide, sampled=sampled, raw=raw)
     ops: list[Op] = []
     renamed: dict[str, str] = {}
     added: list[Output] = []
@@ -324,10 +336,10 @@ def _rounded_sums(
                 op = replace(op, x=renamed[op.x])
             ops.append(op)
             continue
-        window = levels_for(seen[op.name], op.type.frac, wide[op.name], score_range)
-        made = _held_score(program, op, window, wide[op.name])
-        ops += made
-        renamed[op.name] = made[-1].name
+        window = levels_for(values[op.name], op.type.frac, wide[op.name], score_range)
+        score = _held_score(program, op, window, wide[op.name])
+        ops += score
+        renamed[op.name] = score[-1].name
         findings.append(
             f"{op.name} is a sum of {op.type.bits} bits; it is held in steps of "
             f"{2.0**-window.frac:g}, from {window.least:g} to {window.most:g}: "
@@ -336,7 +348,7 @@ def _rounded_sums(
         lone = wide[op.name] is HostFunction.SIGMOID and op.name in leaving
         if not (lone and sampled and score_range is None and isinstance(op, Accumulates)):
             continue
-        finer = finer_levels_for(seen[op.name], op.type.frac, window)
+        finer = finer_levels_for(values[op.name], op.type.frac, window)
         if finer is None:
             continue
         twin = _held_score(program, replace(op, name=f"{op.name}.fine"), finer, wide[op.name])

@@ -77,8 +77,10 @@ class _Pen:
             case ops.Table():
                 return self._table(op)
             case ops.Softmax():
-                made = self.sheet.operator("SOFTMAX", [self.plain(op.x)], self._shape(op), LOGISTIC)
-                return self.sheet.change_levels(made, self._window(op))
+                softmax = self.sheet.operator(
+                    "SOFTMAX", [self.plain(op.x)], self._shape(op), LOGISTIC
+                )
+                return self.sheet.change_levels(softmax, self._window(op))
             case ops.Pool():
                 return self._pooled(op)
             case ops.Pair():
@@ -138,8 +140,8 @@ class _Pen:
         self, op: ops.Transpose | ops.Pad | ops.Slice, name: str, how: Sequence[object]
     ) -> TfliteTensor:
         x = self.plain(op.x)
-        held = [self.sheet.numbers(f"{op.name}/{i}", np.asarray(v)) for i, v in enumerate(how)]
-        return self.sheet.operator(name, [x, *held], self._shape(op), window_of(x))
+        tensors = [self.sheet.numbers(f"{op.name}/{i}", np.asarray(v)) for i, v in enumerate(how)]
+        return self.sheet.operator(name, [x, *tensors], self._shape(op), window_of(x))
 
     def plain(self, name: str) -> TfliteTensor:
         """A value in its own shape."""
@@ -214,8 +216,8 @@ class _Pen:
                     self.sheet.operator("TANH", [x], x.shape, TANH), window
                 )
             case Function.SIGMOID:
-                made = self.sheet.operator("LOGISTIC", [x], x.shape, LOGISTIC)
-                return self.sheet.change_levels(made, window)
+                logistic = self.sheet.operator("LOGISTIC", [x], x.shape, LOGISTIC)
+                return self.sheet.change_levels(logistic, window)
             case function:
                 raise AssertionError(f"{function} was let through by `tables`")
 

@@ -55,8 +55,8 @@ def levels_for(
     of scores says that was asked for."""
     if score_range is not None and host is not HostFunction.NONE:
         return score_range.window(frac)
-    seen = values[:MOST_SAMPLES]
-    return min(_candidates(seen, frac), key=lambda w: _rounding_loss(seen, frac, w, host))
+    few = values[:MOST_SAMPLES]
+    return min(_candidates(few, frac), key=lambda w: _rounding_loss(few, frac, w, host))
 
 
 def finer_levels_for(values: Ints, frac: int, window: Window) -> Window | None:
@@ -71,22 +71,22 @@ def finer_levels_for(values: Ints, frac: int, window: Window) -> Window | None:
 def leaves_enough(values: Ints, frac: int, window: Window) -> bool:
     """Whether a window leaves as many thresholds as selections need."""
     scores = np.ldexp(values[:MOST_SAMPLES].astype(np.float64), -frac)
-    found = count_thresholds(scores, 2.0**-window.frac, window.least, window.most)
-    return found >= FEWEST_THRESHOLDS
+    thresholds = count_thresholds(scores, 2.0**-window.frac, window.least, window.most)
+    return thresholds >= FEWEST_THRESHOLDS
 
 
 def nearest_type(values: Ints, frac: int) -> Fixed:
     """The 8-bit type that misses raw values least, whole or cut at its ends."""
     signed = bool((values < 0).any())
-    seen = values.reshape(-1)[: MOST_SAMPLES * LEVELS]
-    exact = np.ldexp(seen.astype(np.float64), -frac)
+    few = values.reshape(-1)[: MOST_SAMPLES * LEVELS]
+    exact = np.ldexp(few.astype(np.float64), -frac)
     best, least = Fixed(signed, 8, 8 - frac), np.inf
     for coarser in range(64):
         type_ = Fixed(signed, 8, 8 - frac + coarser)
-        held = dequantize(quantize(exact, Quantizer(type_, Rounding.RND)), type_)
-        lost = float(np.mean((exact - held) ** 2))
-        if lost < least:
-            best, least = type_, lost
+        rounded = dequantize(quantize(exact, Quantizer(type_, Rounding.RND)), type_)
+        loss = float(np.mean((exact - rounded) ** 2))
+        if loss < least:
+            best, least = type_, loss
         if type_.min <= exact.min(initial=0) and exact.max(initial=0) <= type_.max:
             break
     return best
@@ -97,8 +97,8 @@ def round_to_window(values: Ints, frac: int, window: Window) -> Ints:
     shift = frac - window.frac
     half = 1 << (shift - 1) if shift > 0 else 0
     moved = (values + half) >> shift if shift >= 0 else values << -shift
-    held: Ints = np.clip(moved, window.low, window.high)
-    return held
+    clipped: Ints = np.clip(moved, window.low, window.high)
+    return clipped
 
 
 def _candidates(values: Ints, frac: int) -> Iterator[Window]:
@@ -108,7 +108,7 @@ def _candidates(values: Ints, frac: int) -> Iterator[Window]:
     while _span(bottom, top, shift) > LEVELS:
         shift += 1
     for finer in range(min(FINER, shift) + 1):
-        held = frac - shift + finer
+        window_frac = frac - shift + finer
         low, high = (_move_limit(end, shift - finer) for end in (bottom, top))
         spare = LEVELS - (high - low + 1)
         places = {low - max(spare, 0) // 2, high - LEVELS + 1, low, -LEVELS // 2}
@@ -116,7 +116,7 @@ def _candidates(values: Ints, frac: int) -> Iterator[Window]:
         places.add(middle - LEVELS // 2)
         places.update(range(max(low, 1 - LEVELS), min(high - LEVELS + 1, 0) + 1, APART))
         for place in sorted(places):
-            yield Window(held, min(max(place, 1 - LEVELS), 0))
+            yield Window(window_frac, min(max(place, 1 - LEVELS), 0))
 
 
 def _move_limit(raw: int, shift: int) -> int:
@@ -130,20 +130,20 @@ def _span(bottom: int, top: int, shift: int) -> int:
 def _rounding_loss(values: Ints, frac: int, window: Window, host: HostFunction) -> float:
     """How much rounding to a window changes."""
     exact = np.ldexp(values.astype(np.float64), -frac)
-    held = np.ldexp(round_to_window(values, frac, window).astype(np.float64), -window.frac)
+    rounded = np.ldexp(round_to_window(values, frac, window).astype(np.float64), -window.frac)
     many = exact.ndim > 1 and exact.shape[-1] > 1
     match host:
         case HostFunction.SOFTMAX if many:
-            moved = float(np.abs(_shares(exact) - _shares(held)).mean())
-            flips = DECISION * _flips(exact, held)
-            return moved + flips + _ties(_margins(exact), _margins(held))
+            moved = float(np.abs(_shares(exact) - _shares(rounded)).mean())
+            flips = DECISION * _flips(exact, rounded)
+            return moved + flips + _ties(_margins(exact), _margins(rounded))
         case HostFunction.SIGMOID | HostFunction.SOFTMAX:
-            moved = float(np.abs(_sigmoid(exact) - _sigmoid(held)).mean())
-            return moved + _ties(exact, held)  # decisions stay, see `narrowing`
+            moved = float(np.abs(_sigmoid(exact) - _sigmoid(rounded)).mean())
+            return moved + _ties(exact, rounded)  # decisions stay, see `narrowing`
         case HostFunction.NONE:
             spread = float(exact.std()) or 1.0
-            error = float(np.sqrt(np.mean((exact - held) ** 2))) / spread
-            return error + (_flips(exact, held) if many else 0.0)
+            error = float(np.sqrt(np.mean((exact - rounded) ** 2))) / spread
+            return error + (_flips(exact, rounded) if many else 0.0)
 
 
 def _shares(values: Reals) -> Reals:
@@ -157,8 +157,8 @@ def _sigmoid(values: Reals) -> Reals:
     return result
 
 
-def _flips(exact: Reals, held: Reals) -> float:
-    return float(np.mean(exact.argmax(axis=-1) != held.argmax(axis=-1)))
+def _flips(exact: Reals, rounded: Reals) -> float:
+    return float(np.mean(exact.argmax(axis=-1) != rounded.argmax(axis=-1)))
 
 
 def _margins(values: Reals) -> Reals:
@@ -168,11 +168,11 @@ def _margins(values: Reals) -> Reals:
     return margins
 
 
-def _ties(exact: Reals, held: Reals) -> float:
+def _ties(exact: Reals, rounded: Reals) -> float:
     """Chance that two samples cannot be told apart any more."""
 
     def alike(values: Reals) -> float:
         _, counts = np.unique(values, return_counts=True)
         return float(np.sum((counts / counts.sum()) ** 2))
 
-    return max(alike(held) - alike(exact), 0.0)
+    return max(alike(rounded) - alike(exact), 0.0)

@@ -75,8 +75,8 @@ class Sheet:
         """Constants on grids of their own, zero at zero: int8 weights or int32 biases."""
         dtype = np.dtype("<i1" if kind == "INT8" else "<i4")
         data = np.ascontiguousarray(raw.astype(dtype)).tobytes()
-        held = np.asarray(scales, np.float32).reshape(-1)
-        return self._added(name, raw.shape, kind, held, 0, axis, data)
+        scale_values = np.asarray(scales, np.float32).reshape(-1)
+        return self._added(name, raw.shape, kind, scale_values, 0, axis, data)
 
     def level(self, name: str, raw: NDArray[Any], window: Window) -> TfliteTensor:
         """Constants on a window's levels."""
@@ -87,9 +87,9 @@ class Sheet:
 
     def numbers(self, name: str, values: ArrayLike) -> TfliteTensor:
         """Constants that are no quantities: shapes, axes, amounts."""
-        held = np.asarray(values, "<i4")
+        integers = np.asarray(values, "<i4")
         none = np.zeros(0, np.float32)
-        return self._added(name, held.shape, "INT32", none, 0, 0, held.tobytes())
+        return self._added(name, integers.shape, "INT32", none, 0, 0, integers.tobytes())
 
     def operator(
         self,
@@ -113,8 +113,8 @@ class Sheet:
     ) -> None:
         """An operator that makes tensors which are there already."""
         index, version = len(self.operators), VERSIONS.get(name, 1)
-        made = Operator(index, name, "", version, tuple(inputs), tuple(outputs), options, None)
-        self.operators.append(made)
+        operator = Operator(index, name, "", version, tuple(inputs), tuple(outputs), options, None)
+        self.operators.append(operator)
 
     def reshape(self, x: TfliteTensor, shape: Shape) -> TfliteTensor:
         """The same numbers in another shape."""
@@ -140,11 +140,11 @@ class Sheet:
         data: bytes | None,
     ) -> TfliteTensor:
         zeros = np.full(scales.size, zero_point, np.int64)
-        held = None if data is None else memoryview(data)
+        content = None if data is None else memoryview(data)
         index = len(self.tensors)
-        made = TfliteTensor(index, name, shape, False, kind, scales, zeros, axis, held, False)
-        self.tensors.append(made)
-        return made
+        tensor = TfliteTensor(index, name, shape, False, kind, scales, zeros, axis, content, False)
+        self.tensors.append(tensor)
+        return tensor
 
 
 def window_of(tensor: TfliteTensor) -> Window:

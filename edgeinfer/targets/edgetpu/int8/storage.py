@@ -187,9 +187,9 @@ class _Walk:
             case ops.Pool() if op.kind is PoolKind.MAX:
                 return self.windows[op.x]
             case ops.Concat():
-                held = [self.windows[x] for x in op.xs]
-                if all(window == held[0] for window in held):
-                    return held[0]
+                windows = [self.windows[x] for x in op.xs]
+                if all(window == windows[0] for window in windows):
+                    return windows[0]
                 shifts = [op.type.frac - self.program.type(x).frac for x in op.xs]
                 low = min(self.levels[x][0] << s for x, s in zip(op.xs, shifts, strict=True))
                 high = max(self.levels[x][1] << s for x, s in zip(op.xs, shifts, strict=True))
@@ -268,9 +268,9 @@ class _Walk:
         source, proved = self.program[op.x], self.bounds[op.x]
         ends = np.asarray([proved.bottom, proved.top])
         wide = Quantizer(op.type, op.rounding, Overflow.SAT)
-        held = requantize(ends, source.type.frac, wide)
+        inner_ends = requantize(ends, source.type.frac, wide)
         free = np.ldexp(ends.astype(np.float64), op.type.frac - source.type.frac)
-        return bool((np.abs(held - free) <= 1).all())
+        return bool((np.abs(inner_ends - free) <= 1).all())
 
 
 def is_mean(pool: ops.Pool, scale: ops.Scale, program: Program) -> bool:
@@ -317,9 +317,9 @@ def function_of(op: ops.Table, program: Program) -> Function | None:
     """The function that a table holds, as far as the chip has it."""
     frac = program.type(op.x).frac
     points = np.ldexp(np.arange(op.entries.size, dtype=np.float64) + op.first, -frac)
-    held = np.ldexp(op.entries.astype(np.float64), -op.type.frac)
+    entries = np.ldexp(op.entries.astype(np.float64), -op.type.frac)
     for function in FUNCTIONS:
-        wanted = np.clip(evaluate(function, (), points), op.type.min, op.type.max)
-        if float(np.abs(held - wanted).max(initial=0)) <= TABLE_ERROR + op.type.lsb:
+        exact = np.clip(evaluate(function, (), points), op.type.min, op.type.max)
+        if float(np.abs(entries - exact).max(initial=0)) <= TABLE_ERROR + op.type.lsb:
             return function
     return None

@@ -26,56 +26,56 @@ INT32: Final = np.iinfo(np.int32)
 class ChannelSums:
     """What makes a layer's sums."""
 
-    held: ChannelWeights
+    weights: ChannelWeights
     bias: Ints
     tilts: tuple[Tilt, ...]  # of each channel's factor
 
     def part(self, own: slice) -> ChannelSums:
         """Some of the channels."""
-        grid = ChannelWeights(self.held.raw[..., own], self.held.fracs[own])
+        grid = ChannelWeights(self.weights.raw[..., own], self.weights.fracs[own])
         return ChannelSums(grid, self.bias[own], self.tilts[own])
 
     @property
     def uniform(self) -> bool:
         """Whether one scale serves all channels."""
-        return self.held.uniform and len(set(self.tilts)) == 1
+        return self.weights.uniform and len(set(self.tilts)) == 1
 
 
 def settle_sums(
     op: Layer, x_frac: int, channels: int, window: Window, rounding: Rounding | None
 ) -> ChannelSums:
     """A layer's sums, doubled where there is room, and nudged as their rounding needs it."""
-    held = _layer_weights(op, x_frac, channels)
-    if held is None:
+    weights = _layer_weights(op, x_frac, channels)
+    if weights is None:
         raise AssertionError("weights wider than 8 bits should have been refused before")
-    endings = [NOTHING] * held.fracs.size
-    shifts = held.fracs + x_frac - window.frac
+    endings = [NOTHING] * weights.fracs.size
+    shifts = weights.fracs + x_frac - window.frac
     if rounding is not None and (shifts > 0).any():
-        roomy = _roomy_channels(held)
-        held = ChannelWeights(held.raw << roomy, held.fracs + roomy)
+        roomy = _roomy_channels(weights)
+        weights = ChannelWeights(weights.raw << roomy, weights.fracs + roomy)
         endings = [
             ending_of(rounding, int(shift) + int(twice), doubled=bool(twice)) if shift > 0 else end
             for end, shift, twice in zip(endings, shifts, roomy, strict=True)
         ]
-    sums = held.fracs + x_frac
+    sums = weights.fracs + x_frac
     wide = np.broadcast_to(op.bias.reshape(-1), sums.shape).astype(np.float64)
     whole = np.rint(np.ldexp(wide, sums - op.type.frac)) + [end.added for end in endings]
     bias = np.clip(whole, INT32.min, INT32.max).astype(np.int64)
-    return ChannelSums(held, bias, tuple(end.tilt for end in endings))
+    return ChannelSums(weights, bias, tuple(end.tilt for end in endings))
 
 
 def can_double(op: Layer, x_frac: int) -> bool:
     """Whether every sum of a layer can be doubled."""
-    held = _layer_weights(op, x_frac)
-    return held is not None and bool(_roomy_channels(held).all())
+    weights = _layer_weights(op, x_frac)
+    return weights is not None and bool(_roomy_channels(weights).all())
 
 
 def product_bits(op: Layer, x_frac: int) -> Ints:
     """By how many bits the products of each channel are coarser than the grid of a layer's result,
     whatever grid its weights are given."""
-    held = _layer_weights(op, x_frac)
+    weights = _layer_weights(op, x_frac)
     bits: Ints = np.zeros(op.bias.size, np.int64)
-    return bits if held is None else np.maximum(op.type.frac - held.fracs - x_frac, 0)
+    return bits if weights is None else np.maximum(op.type.frac - weights.fracs - x_frac, 0)
 
 
 def _whole_bias(op: Layer, x_frac: int) -> ops.Weights:
@@ -88,24 +88,24 @@ def _whole_bias(op: Layer, x_frac: int) -> ops.Weights:
 
 def whole_biases(program: Program) -> tuple[Program, list[str]]:
     """The Program with every bias in whole products, and which biases were finer."""
-    held = {op.name: op for op in program.ops}
+    op_list = {op.name: op for op in program.ops}
     for op in program.ops:
         if not isinstance(op, Layer) or isinstance(program[op.x], ops.Pool):
             continue  # the factor of a mean has no bias
         bias = _whole_bias(op, program.type(op.x).frac)
         if bias is not op.bias:
-            held[op.name] = replace(op, bias=bias)
-    finer = [name for name, op in held.items() if op is not program[name]]
-    said = [
+            op_list[op.name] = replace(op, bias=bias)
+    finer = [name for name, op in op_list.items() if op is not program[name]]
+    findings = [
         f"{name}: its bias is finer than its products and is rounded to them." for name in finer
     ]
-    return Program(program.name, tuple(held.values()), program.outputs), said
+    return Program(program.name, tuple(op_list.values()), program.outputs), findings
 
 
 def longest_shift(op: Layer, x_frac: int, frac: int) -> int:
     """By how many bits a layer's sums are divided to end on a grid, before they are doubled."""
-    held = _layer_weights(op, x_frac)
-    return 0 if held is None else int(held.fracs.max()) + x_frac - frac
+    weights = _layer_weights(op, x_frac)
+    return 0 if weights is None else int(weights.fracs.max()) + x_frac - frac
 
 
 def floor_bias(op: Layer, x_frac: int, shift: int) -> Ints:
@@ -129,24 +129,24 @@ def _layer_weights(op: Layer, x_frac: int, channels: int | None = None) -> Chann
         weight, frac = ops.pack_weights(wide), op.factor_type.frac
     else:
         weight, frac = op.weight, op.weight_type.frac
-    held = by_channel(weight, frac)
-    if held is None:
+    channel_weights = by_channel(weight, frac)
+    if channel_weights is None:
         return None
-    most = int(np.abs(held.raw).max(initial=0))
+    most = int(np.abs(channel_weights.raw).max(initial=0))
     raised = 0
-    while op.bias.any() and _finer(op.bias, op.type.frac, held.fracs + x_frac + raised):
+    while op.bias.any() and _finer(op.bias, op.type.frac, channel_weights.fracs + x_frac + raised):
         if most << (raised + 1) > MOST_WEIGHT:
             break
         raised += 1
-    return ChannelWeights(held.raw << raised, held.fracs + raised)
+    return ChannelWeights(channel_weights.raw << raised, channel_weights.fracs + raised)
 
 
-def _roomy_channels(held: ChannelWeights) -> NDArray[np.bool_]:
+def _roomy_channels(weights: ChannelWeights) -> NDArray[np.bool_]:
     """Which channels' weights leave room for another bit. Where one grid serves all, either all of
     them or none: grids by channel cost memory on the chip."""
-    inner = tuple(range(held.raw.ndim - 1))
-    roomy: NDArray[np.bool_] = np.abs(held.raw).max(axis=inner, initial=0) <= MOST_WEIGHT // 2
-    return np.full_like(roomy, roomy.all()) if held.uniform else roomy
+    inner = tuple(range(weights.raw.ndim - 1))
+    roomy: NDArray[np.bool_] = np.abs(weights.raw).max(axis=inner, initial=0) <= MOST_WEIGHT // 2
+    return np.full_like(roomy, roomy.all()) if weights.uniform else roomy
 
 
 def _finer(bias: ops.Weights, bias_frac: int, fracs: Ints) -> bool:

@@ -86,10 +86,10 @@ def hold_kernel_tables(program: Program) -> Program:
             ops.append(op)
             continue
         swish = function is Function.SWISH
-        held = Function.SIGMOID if swish else function
-        type_, x = KERNEL_TYPES[held], program.type(op.x)
+        function_of_table = Function.SIGMOID if swish else function
+        type_, x = KERNEL_TYPES[function_of_table], program.type(op.x)
         places = np.ldexp(np.arange(op.entries.size, dtype=np.float64) + op.first, -x.frac)
-        nearest = np.rint(np.ldexp(evaluate(held, (), places), type_.frac))
+        nearest = np.rint(np.ldexp(evaluate(function_of_table, (), places), type_.frac))
         entries = np.clip(nearest, type_.raw_min, type_.raw_max).astype(np.int64)
         name = f"{op.name}.kernel"
         ops.append(Table(name, type_, op.x, op.first, pack_weights(entries)))

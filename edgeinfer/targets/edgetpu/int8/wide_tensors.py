@@ -54,28 +54,28 @@ def only_moves(op: Op) -> bool:
 def hold_tensors(program: Program, see: Sight) -> tuple[Program, list[str]]:
     """Moved values of more than 8 bits that leave or enter a softmax, and those that a leaky ReLU
     reads, rounded to 8 bits; `see` gives values of the Program as samples show them."""
-    wanted = {output.value for output in program.outputs}
-    wanted |= {op.x for op in program.ops if isinstance(op, Softmax)}
-    wanted = {name for name in wanted if only_moves(program[name])}
-    wanted |= {op.x for op in program.ops if isinstance(op, PRelu)}
-    wide = {name for name in wanted if program.type(name).bits > 8}
+    wide_names = {output.value for output in program.outputs}
+    wide_names |= {op.x for op in program.ops if isinstance(op, Softmax)}
+    wide_names = {name for name in wide_names if only_moves(program[name])}
+    wide_names |= {op.x for op in program.ops if isinstance(op, PRelu)}
+    wide = {name for name in wide_names if program.type(name).bits > 8}
     if not wide:
         return program, []
-    seen, ops, findings = see(program, wide), [], []
+    values, ops, findings = see(program, wide), [], []
     for op in program.ops:
         ops.append(op)
         if op.name in wide:
-            type_ = nearest_type(seen[op.name], op.type.frac)
-            held = f"{op.name}.int8"
-            ops.append(Requant(held, type_, op.name, Rounding.RND, Overflow.SAT))
+            type_ = nearest_type(values[op.name], op.type.frac)
+            tensor_name = f"{op.name}.int8"
+            ops.append(Requant(tensor_name, type_, op.name, Rounding.RND, Overflow.SAT))
             findings.append(
                 f"{op.name} of {op.type.bits} bits is held in steps of {type_.lsb:g}, from "
                 f"{type_.min:g} to {type_.max:g}: what changes least on the samples."
             )
     renamed = {name: f"{name}.int8" for name in wide}
-    made = [rewire_op(op, renamed) if isinstance(op, Softmax | PRelu) else op for op in ops]
+    rewired = [rewire_op(op, renamed) if isinstance(op, Softmax | PRelu) else op for op in ops]
     outputs = tuple(replace(o, value=renamed.get(o.value, o.value)) for o in program.outputs)
-    return Program(program.name, tuple(made), outputs), findings
+    return Program(program.name, tuple(rewired), outputs), findings
 
 
 def hold_slopes(program: Program) -> Program:
@@ -87,9 +87,9 @@ def hold_slopes(program: Program) -> Program:
             frac = 0
             while frac < FINEST_SLOPE and np.abs(np.rint(np.ldexp(exact, frac + 1))).max() < HALF:
                 frac += 1
-            held = np.rint(np.ldexp(exact, frac)).astype(np.int64)
-            type_ = fixed_of_range(min(int(held.min()), 0), max(int(held.max()), 0), frac)
-            op = replace(op, slope=pack_weights(held), slope_type=type_)
+            slopes = np.rint(np.ldexp(exact, frac)).astype(np.int64)
+            type_ = fixed_of_range(min(int(slopes.min()), 0), max(int(slopes.max()), 0), frac)
+            op = replace(op, slope=pack_weights(slopes), slope_type=type_)
         ops.append(op)
     return replace(program, ops=tuple(ops))
 

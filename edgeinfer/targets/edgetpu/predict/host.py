@@ -57,16 +57,16 @@ def host_times(model: TfliteModel, mapped: Collection[int]) -> tuple[HostTime, .
 
 def can_time(op: Operator) -> bool:
     """Whether anything is known of an operator's work."""
-    known = op.name != CUSTOM and op.name not in RUNS_SUBGRAPHS
-    return known and not any(tensor.dynamic for tensor in op.outputs)
+    is_known = op.name != CUSTOM and op.name not in RUNS_SUBGRAPHS
+    return is_known and not any(tensor.dynamic for tensor in op.outputs)
 
 
 def _time_us(op: Operator) -> float:
     kind, count = work_of(op)
     if kind is not KernelKind.ELEMENTWISE:
         return CALL_US + PRODUCT_NS[kind] * count * 1e-3
-    entered = op.input(0)
+    source = op.input(0)
     elements = sum(tensor.elements for tensor in op.outputs)
-    if op.name in READS and entered is not None:
-        elements = entered.elements
+    if op.name in READS and source is not None:
+        elements = source.elements
     return CALL_US + ELEMENT_NS.get(op.name, OTHER_NS) * elements * 1e-3

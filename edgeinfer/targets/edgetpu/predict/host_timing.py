@@ -75,11 +75,11 @@ def _lone_operator(whole: Any, index: int) -> bytes:
     model.buffers = [copy(whole.buffers[0])]
     entering = []
     for number, tensor in zip(kept, tensors, strict=True):
-        held = whole.buffers[tensor.buffer]
-        constant = held.data is not None and len(held.data)
+        buffer = whole.buffers[tensor.buffer]
+        constant = buffer.data is not None and len(buffer.data)
         tensor.buffer = len(model.buffers) if constant else 0
         if constant:
-            model.buffers.append(held)
+            model.buffers.append(buffer)
         elif number not in makes:
             entering.append(place[number])
     model.operatorCodes = [whole.operatorCodes[op.opcodeIndex]]

@@ -108,8 +108,8 @@ def cycles_of(op: Operator) -> float:
             return convolution_cycles(_positions(left), outputs, height * width, inputs)
         case "TRANSPOSE_CONV" if weights is not None and len(weights.shape) == 4:
             outputs, height, width, inputs = weights.shape
-            entered = op.input(2)
-            places = _positions(entered if entered is not None else left)
+            tensor = op.input(2)
+            places = _positions(tensor if tensor is not None else left)
             return convolution_cycles(places, outputs, height * width, inputs)
         case "FULLY_CONNECTED" if weights is not None and len(weights.shape) == 2:
             outputs, inputs = weights.shape
@@ -152,14 +152,14 @@ def traffic(
 ) -> Traffic:
     """What enters and leaves the mapped part, and what goes along."""
     inside = [op for op in model.operators if op.index in mapped]
-    made = {t.index: t for op in inside for t in op.outputs}
+    makers = {t.index: t for op in inside for t in op.outputs}
     read = {t.index: t for op in inside for t in op.computed()}
     outside = {
         t.index for op in model.operators if op.index not in mapped for t in op.computed()
     } | {t.index for t in model.outputs}
     return Traffic(
-        sum(t.bytes for index, t in read.items() if index not in made),
-        sum(t.bytes for index, t in made.items() if index in outside),
+        sum(t.bytes for index, t in read.items() if index not in makers),
+        sum(t.bytes for index, t in makers.items() if index in outside),
         instruction_bytes_of(inside) if instruction_bytes is None else instruction_bytes,
         streamed_bytes,
     )
@@ -177,8 +177,8 @@ def latency(
     profile = PROFILES[link]
     computed = cycles / profile.clock_mhz
     streamed = moved.streamed / profile.stream_mb_per_s
-    carried = (moved.inputs + moved.outputs + moved.instructions) / profile.io_mb_per_s
-    chip = profile.start_us + max(computed, streamed) + carried
+    outcome = (moved.inputs + moved.outputs + moved.instructions) / profile.io_mb_per_s
+    chip = profile.start_us + max(computed, streamed) + outcome
     low, high = (1 - BAND, 1 + BAND) if usual else (1 / UNUSUAL_BAND, UNUSUAL_BAND)
     host, host_low, host_high = (
         profile.host_factor * sum(ends)
@@ -194,7 +194,7 @@ def latency(
 def is_usual(model: TfliteModel, mapped: Collection[int]) -> bool:
     """Whether the mapped part is made of what the model was held against: layers with weights,
     pooling, and what goes with them."""
-    known = {
+    usual = {
         "CONV_2D",
         "DEPTHWISE_CONV_2D",
         "FULLY_CONNECTED",
@@ -207,5 +207,5 @@ def is_usual(model: TfliteModel, mapped: Collection[int]) -> bool:
         "PAD",
     }
     inside = [op for op in model.operators if op.index in mapped]
-    strange = sum(op.name not in known for op in inside)
+    strange = sum(op.name not in usual for op in inside)
     return strange <= UNUSUAL_SHARE * len(inside)

@@ -50,7 +50,7 @@ class Mapping:
 def mapping_of(model: TfliteModel, runtime: int = NEWEST_RUNTIME) -> Mapping:
     """Decide for every operator."""
     refusals = {op.index: refusal(op, runtime) for op in model.operators}
-    chosen = _first_part(model, {i for i, found in refusals.items() if found is None})
+    chosen = _first_part(model, {i for i, reason in refusals.items() if reason is None})
     stopped = _stopping(model, refusals)
     mapped = tuple(
         _judge_operator(op, refusals[op.index], op.index in chosen, stopped)
@@ -100,12 +100,12 @@ class _Cut:
     """Takes parts off a graph, each as large as what is computed by then allows."""
 
     def __init__(self, model: TfliteModel) -> None:
-        made = {t.index: op.index for op in model.operators for t in op.outputs}
+        makers = {t.index: op.index for op in model.operators for t in op.outputs}
         self.waiting: dict[int, int] = {}
         self.readers: dict[int, list[int]] = defaultdict(list)
         self.taken: set[int] = set()
         for op in model.operators:
-            needs = {made[t.index] for t in op.computed() if t.index in made} - {op.index}
+            needs = {makers[t.index] for t in op.computed() if t.index in makers} - {op.index}
             self.waiting[op.index] = len(needs)
             for maker in needs:
                 self.readers[maker].append(op.index)

@@ -55,13 +55,13 @@ class MemoryPlacement:
 
 def layer_bytes(model: TfliteModel, mapped: Collection[int], runtime: int) -> dict[int, int]:
     """Bytes of each mapped operator that has parameters."""
-    found = moved_bytes(model, mapped)
+    bytes_moved = moved_bytes(model, mapped)
     for op in model.operators:
-        if op.index in mapped and op.index not in found:
+        if op.index in mapped and op.index not in bytes_moved:
             size = parameter_bytes(op, runtime)
             if size:
-                found[op.index] = size
-    return found
+                bytes_moved[op.index] = size
+    return bytes_moved
 
 
 def place_layers(
@@ -86,26 +86,26 @@ def place_layers(
 def warnings(model: TfliteModel, mapped: Collection[int]) -> list[str]:
     """What is uncertain about the placement."""
     inside = [op for op in model.operators if op.index in mapped]
-    found = [
+    texts = [
         f"{op.title} {op.index} reads a flattened tensor of {length:,}: such layers were seen to "
         f"be streamed although there was room (from {STREAMED_FROM:,}), and to be cached (up to "
         f"{CACHED_UP_TO:,}). Pool before flattening to be safe."
         for op in inside
         if (length := _flattened_length(op)) > CACHED_UP_TO
     ]
-    found += [
+    texts += [
         f"{op.title} {op.index}: the weights of such a layer were seen to take 2.7 times the bytes "
         f"that are predicted here."
         for op in inside
         if op.name == "UNIDIRECTIONAL_SEQUENCE_LSTM"
     ]
-    found += [
+    texts += [
         f"{op.title} {op.index}: whether constants of a uint8 softmax are stored depends on the "
         f"compiler's version; they are counted here."
         for op in inside
         if op.name == "SOFTMAX" and op.outputs[0].type == "UINT8"
     ]
-    return found
+    return texts
 
 
 def _flattened_length(op: Operator) -> int:

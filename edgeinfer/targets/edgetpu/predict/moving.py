@@ -36,24 +36,24 @@ def moved_bytes(model: TfliteModel, mapped: Collection[int]) -> dict[int, int]:
     fresh = _fresh(model, inside)
     views = _views(inside)
     read = _read_as_they_are(model, inside)
-    found: dict[int, int] = {}
+    cycles: dict[int, int] = {}
     for op in inside:
         if op.name == "RESHAPE":
-            found[op.index] = _flatten_cycles(op, fresh)
+            cycles[op.index] = _flatten_cycles(op, fresh)
         elif _joins(op) or _splits(op):
-            found[op.index] = sum(
+            cycles[op.index] = sum(
                 _gather_cycles(left, views.get(left.index, ()))
                 for left in op.outputs
                 if left.index in read
             )
-    return {index: size for index, size in found.items() if size}
+    return {index: size for index, size in cycles.items() if size}
 
 
 def _fresh(model: TfliteModel, inside: list[Operator]) -> set[int]:
     """Tensors that come from the host, which lays them out as they are wanted."""
     fresh = {tensor.index for tensor in model.inputs}
-    made = {t.index for op in inside for t in op.outputs}
-    fresh |= {t.index for op in inside for t in op.computed() if t.index not in made}
+    made_inside = {t.index for op in inside for t in op.outputs}
+    fresh |= {t.index for op in inside for t in op.computed() if t.index not in made_inside}
     for op in inside:
         if op.name == "QUANTIZE" and all(t.index in fresh for t in op.computed()):
             fresh |= {t.index for t in op.outputs}
@@ -69,12 +69,12 @@ def _joins(op: Operator) -> bool:
 
 
 def _splits(op: Operator) -> bool:
-    entered = op.input(1)
+    source = op.input(1)
     return (
         op.name == "SPLIT"
-        and entered is not None
-        and bool(entered.shape)
-        and all(t.shape[:-1] == entered.shape[:-1] for t in op.outputs)
+        and source is not None
+        and bool(source.shape)
+        and all(t.shape[:-1] == source.shape[:-1] for t in op.outputs)
     )
 
 
@@ -92,27 +92,27 @@ def _views(inside: list[Operator]) -> Mapping[int, tuple[_Piece, ...]]:
             if len(joined) <= MOST_PIECES:
                 views[op.outputs[0].index] = joined
         elif _splits(op):
-            entered = op.inputs[1]
-            if entered is None:
+            source = op.inputs[1]
+            if source is None:
                 continue
             start = 0
             for left in op.outputs:
                 count = left.shape[-1]
-                views[left.index] = _cut(pieces(entered), start, count)
+                views[left.index] = _cut(pieces(source), start, count)
                 start += count
     return views
 
 
 def _cut(pieces: tuple[_Piece, ...], start: int, count: int) -> tuple[_Piece, ...]:
     """A range of the channels that pieces make together."""
-    found: list[_Piece] = []
+    pieces_cut: list[_Piece] = []
     at = 0
     for piece in pieces:
         low, high = max(start, at), min(start + count, at + piece.count)
         if low < high:
-            found.append(_Piece(piece.tensor, piece.start + low - at, high - low))
+            pieces_cut.append(_Piece(piece.tensor, piece.start + low - at, high - low))
         at += piece.count
-    return tuple(found)
+    return tuple(pieces_cut)
 
 
 def _read_as_they_are(model: TfliteModel, inside: list[Operator]) -> set[int]:
@@ -137,9 +137,9 @@ def _gather_cycles(left: TfliteTensor, pieces: tuple[_Piece, ...]) -> int:
 
 def _flatten_cycles(op: Operator, fresh: set[int]) -> int:
     """An image of channels that fill no word, made one row."""
-    entered = op.input(0)
-    if entered is None or not op.outputs or entered.index in fresh or not entered.shape:
+    source = op.input(0)
+    if source is None or not op.outputs or source.index in fresh or not source.shape:
         return 0
-    if not is_image(entered) or is_image(op.outputs[0]) or entered.shape[-1] % WORD == 0:
+    if not is_image(source) or is_image(op.outputs[0]) or source.shape[-1] % WORD == 0:
         return 0
-    return blocks_bytes(min(math.prod(entered.shape[:-1]), LANES), WORD, LANES, 1, image=False)
+    return blocks_bytes(min(math.prod(source.shape[:-1]), LANES), WORD, LANES, 1, image=False)

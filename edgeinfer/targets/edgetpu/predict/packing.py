@@ -60,10 +60,10 @@ def parameter_bytes(op: Operator, runtime: int) -> int:
 
 def _filter(op: Operator) -> TfliteTensor:
     """The weights."""
-    found = op.input(1)
-    if found is None or found.data is None or len(found.data) != found.bytes:
+    weights = op.input(1)
+    if weights is None or weights.data is None or len(weights.data) != weights.bytes:
         raise FlatError(f"operator {op.index} ({op.title}) does not have the weights it states")
-    return found
+    return weights
 
 
 def is_image(tensor: TfliteTensor) -> bool:
@@ -114,8 +114,8 @@ def _depthwise(op: Operator, runtime: int) -> int:
         raise FlatError(f"operator {op.index} ({op.title}) has weights of {weights.shape}")
     _, height, width, channels = weights.shape
     words, taps = _words(op, runtime), height * width
-    entered = op.input(0)
-    if entered is not None and entered.shape[-1:] == (1,) and channels > 1:
+    image = op.input(0)
+    if image is not None and image.shape[-1:] == (1,) and channels > 1:
         return blocks_bytes(taps, 1, channels, words, image=is_image(op.outputs[0]))
     full, rest = divmod(channels, ROW)
     group = next_multiple(WORD * ROW * (words + taps), ALIGNMENT)
@@ -135,8 +135,10 @@ def _softmax(op: Operator) -> int:
 def _others(op: Operator) -> int:
     """Constants that enter an element-wise operator, or an LSTM's matrices."""
     if op.name in ("ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM", "PRELU", "SQUARED_DIFFERENCE"):
-        held = [t for t in op.inputs if t is not None and t.constant]
-        return sum(next_multiple(WORD * next_multiple(t.elements, LANES), ALIGNMENT) for t in held)
+        constants = [t for t in op.inputs if t is not None and t.constant]
+        return sum(
+            next_multiple(WORD * next_multiple(t.elements, LANES), ALIGNMENT) for t in constants
+        )
     if op.name == "UNIDIRECTIONAL_SEQUENCE_LSTM":
         total = 0
         for tensor in op.inputs:

@@ -53,7 +53,7 @@ class Prediction:
 
     def latency(self, link: Link) -> Latency:
         """The time over one link."""
-        return next(found for found in self.latencies if found.link is link)
+        return next(latency for latency in self.latencies if latency.link is link)
 
     def document(self) -> dict[str, Any]:
         """For JSON; `latency_us` is over USB."""
@@ -109,13 +109,13 @@ class Prediction:
             "latency_us_low": round(usb.low_us, 1),
             "latency_us_high": round(usb.high_us, 1),
             "latency": {
-                found.link.value: {
-                    "value_us": round(found.value_us, 1),
-                    "low_us": round(found.low_us, 1),
-                    "high_us": round(found.high_us, 1),
-                    "host_us": round(found.host_us, 1),
+                latency.link.value: {
+                    "value_us": round(latency.value_us, 1),
+                    "low_us": round(latency.low_us, 1),
+                    "high_us": round(latency.high_us, 1),
+                    "host_us": round(latency.host_us, 1),
                 }
-                for found in self.latencies
+                for latency in self.latencies
             },
             "findings": list(self.findings),
         }
@@ -127,7 +127,7 @@ class Prediction:
         streamed = sorted(m.streamed_bytes for m in self._placements)
         instructions = self.traffic.instructions
         spread = INSTRUCTION_BAND
-        found = [
+        metrics = [
             _estimate("mapped_ops", on_chip, "", on_chip, total if on_chip else on_chip),
             _estimate("cached_bytes", self.memory.cached_bytes, "B", cached[0], cached[-1]),
             _estimate("streamed_bytes", self.memory.streamed_bytes, "B", streamed[0], streamed[-1]),
@@ -139,30 +139,30 @@ class Prediction:
             band = (time_.low_us, time_.high_us)
             names = [f"latency_{time_.link.value.replace('-', '_')}_us"]
             names += ["latency_us"] if time_.link is link else []
-            found += [_estimate(name, time_.value_us, "us", *band) for name in names]
+            metrics += [_estimate(name, time_.value_us, "us", *band) for name in names]
         layers = {layer.index: layer for layer in self.memory.layers}
         for cycles in self.cycles:
             layer = f"{cycles.index}:{cycles.op}"
             us = self._chip_us(cycles.cycles)
             band = (us * (1 - time.BAND), us * (1 + time.BAND))
-            found.append(_estimate("latency_us", us, "us", *band, layer=layer))
+            metrics.append(_estimate("latency_us", us, "us", *band, layer=layer))
             if cycles.index in layers:
                 size = layers[cycles.index].bytes
                 where = "cached" if layers[cycles.index].cached else "streamed"
-                found.append(
+                metrics.append(
                     _estimate(f"{where}_bytes", size, "B", size * 0.95, size * 1.05, layer)
                 )
         for part in self.host:
             if part.value_us is not None:
                 ends = part.low_us, part.high_us
                 layer = f"{part.index}:{part.op}"
-                found.append(
+                metrics.append(
                     Metric(
                         "latency_us", part.value_us, "us", _origin_of(part), *ends, target=TARGET,
                         layer=layer, note=ON_THIS_COMPUTER if part.measured else None,
                     )
                 )  # fmt: skip
-        return tuple(found)
+        return tuple(metrics)
 
 
 def predict(path: Path, runtime: int = NEWEST_RUNTIME, *, time_host: bool = False) -> Prediction:
@@ -226,9 +226,9 @@ def _prediction(model: TfliteModel, runtime: int, taken_bytes: int, time_host: b
 
 def _file_findings(model: TfliteModel) -> list[str]:
     """What of a file is not judged, or not as it will be run."""
-    found = []
+    findings = []
     if model.subgraphs > 1:
-        found.append(
+        findings.append(
             f"The file has {model.subgraphs} subgraphs, and this is about the first. The others "
             f"(bodies of loops and branches, further signatures) are not judged."
         )
@@ -238,58 +238,58 @@ def _file_findings(model: TfliteModel) -> list[str]:
                 "?" if axis in tensor.open_axes else str(size)
                 for axis, size in enumerate(tensor.shape)
             )
-            held = " x ".join(map(str, tensor.shape))
-            found.append(
+            shape_text = " x ".join(map(str, tensor.shape))
+            findings.append(
                 f"The input {tensor.name} leaves sizes open ({shown}). The chip's are fixed: the "
-                f"file is judged with {held}, as it holds them. Convert it with the sizes that you "
-                f"will use."
+                f"file is judged with {shape_text}, as it holds them. Convert it with the sizes "
+                f"that you will use."
             )
-    return found
+    return findings
 
 
 def _findings(mapping: Mapping, memory: MemoryPlacement) -> list[str]:
     """What a user should know."""
-    found = [f"{refused}: it would not compile the file." for refused in mapping.refused]
+    findings = [f"{refused}: it would not compile the file." for refused in mapping.refused]
     if any(m.operator.custom == CUSTOM_OP for m in mapping.operators):
-        found.append("The file is compiled already: edgeinfer inspect tells what it holds.")
+        findings.append("The file is compiled already: edgeinfer inspect tells what it holds.")
     left = [m for m in mapping.operators if not m.on_chip]
     if not mapping.operators:
-        found.append("The file has no operators.")
+        findings.append("The file has no operators.")
     elif len(left) == len(mapping.operators):
-        found.append("Nothing would run on the Edge TPU.")
+        findings.append("Nothing would run on the Edge TPU.")
     elif left:
         first = next((m for m in left if m.status is not Status.LATER), left[0])
-        found.append(
+        findings.append(
             f"{len(left)} of {len(mapping.operators)} operators stay on the host; "
             f"{first.operator.title} {first.operator.index}: {first.reason}. {first.remedy}"
         )
     if memory.streamed_bytes:
-        found.append(
+        findings.append(
             f"{memory.streamed_bytes / 1e6:.1f} MB of parameters do not stay on the chip and "
             f"travel at every inference."
         )
-    return found
+    return findings
 
 
 def _host_findings(left: Collection[HostTime]) -> list[str]:
     """What the host adds, and what is not known of it."""
-    known = [part for part in left if part.value_us is not None]
+    timed = [part for part in left if part.value_us is not None]
     unknown = [f"{part.op} {part.index}" for part in left if part.value_us is None]
-    found = []
-    if known:
-        slowest = max(known, key=lambda part: part.value_us or 0.0)
-        total = sum(part.value_us or 0.0 for part in known)
+    findings = []
+    if timed:
+        slowest = max(timed, key=lambda part: part.value_us or 0.0)
+        total = sum(part.value_us or 0.0 for part in timed)
         how = f"were measured {ON_THIS_COMPUTER}: they take" if slowest.measured else "take about"
-        found.append(
-            f"{len(known)} operators on the host {how} {total / 1e3:.2f} ms of the latency, "
+        findings.append(
+            f"{len(timed)} operators on the host {how} {total / 1e3:.2f} ms of the latency, "
             f"most of it {slowest.op} {slowest.index}; older kernels or processors take longer."
         )
     if unknown:
-        found.append(
+        findings.append(
             f"How long {', '.join(unknown)} takes on the host is not known, and the latency does "
             f"not count it."
         )
-    return found
+    return findings
 
 
 def _origin_of(part: HostTime | None) -> Origin:

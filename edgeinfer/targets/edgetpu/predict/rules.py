@@ -170,7 +170,7 @@ def _weights(op: Operator, *places: int) -> Refusal | None:
 
 
 def _conv(op: Operator, runtime: int) -> Refusal | None:
-    entered, weights = op.input(0), op.input(1)
+    image, weights = op.input(0), op.input(1)
     window = weights.shape[1:3] if weights is not None and len(weights.shape) == 4 else (0, 0)
     steps = {
         step for step, reach in zip(op.options.dilation, window, strict=True) if reach != 1
@@ -181,11 +181,11 @@ def _conv(op: Operator, runtime: int) -> Refusal | None:
             "Use the same dilation in both directions.",
         )
     refused = _weights(op, 1, 2)
-    if refused or op.name != "CONV_2D" or entered is None or weights is None:
+    if refused or op.name != "CONV_2D" or image is None or weights is None:
         return refused
-    if entered.shape[-1:] != weights.shape[-1:]:
+    if image.shape[-1:] != weights.shape[-1:]:
         return refuse_for_limit(
-            f"its weights read {weights.shape[-1:]} of {entered.shape[-1:]} channels: groups",
+            f"its weights read {weights.shape[-1:]} of {image.shape[-1:]} channels: groups",
             "Split the channels and use one convolution for each group.",
         )
     return None
@@ -209,17 +209,17 @@ def _dense(op: Operator, runtime: int) -> Refusal | None:
 
 
 def _softmax(op: Operator, runtime: int) -> Refusal | None:
-    entered = op.inputs[0]
-    if entered is None:
+    source = op.inputs[0]
+    if source is None:
         return None
-    if math.prod(entered.shape[:-1]) > 1:
+    if math.prod(source.shape[:-1]) > 1:
         return refuse_for_limit(
-            f"its input is {_sizes(entered)}, but must be one row",
+            f"its input is {_sizes(source)}, but must be one row",
             "Replace the softmax over several positions by the logits, and let the host apply it.",
         )
-    if entered.elements > LONGEST_SOFTMAX:
+    if source.elements > LONGEST_SOFTMAX:
         return refuse_for_limit(
-            f"its input has {entered.elements:,} elements; {LONGEST_SOFTMAX:,} are the most",
+            f"its input has {source.elements:,} elements; {LONGEST_SOFTMAX:,} are the most",
             "Let the host apply it.",
         )
     return None
@@ -236,10 +236,10 @@ def _refuse_unfused(op: Operator, runtime: int) -> Refusal | None:
 
 def _concatenation(op: Operator, runtime: int) -> Refusal | None:
     refused = _refuse_unfused(op, runtime)
-    held = [t for t in op.inputs if t is not None and t.constant]
-    if refused or not held:
+    constants = [t for t in op.inputs if t is not None and t.constant]
+    if refused or not constants:
         return refused
-    zero = all(_holds_zeros(t) for t in held)
+    zero = all(_holds_zeros(t) for t in constants)
     if len(op.inputs) > 2 or not zero:
         return refuse_for_limit(
             "it joins a constant that is not a zero padding of one tensor",
@@ -266,10 +266,10 @@ def _axes(op: Operator) -> set[int] | None:
 
 def _reduction(op: Operator, runtime: int) -> Refusal | None:
     refused = _constant(op, 1)
-    axes, entered = _axes(op), op.inputs[0]
-    if refused or axes is None or entered is None:
+    axes, source = _axes(op), op.inputs[0]
+    if refused or axes is None or source is None:
         return refused
-    rank = len(entered.shape)
+    rank = len(source.shape)
     if 0 in axes and rank > 1:
         return refuse_for_limit("it reduces the batch", "Reduce over the other axes only.")
     if op.name != "MEAN":
@@ -279,12 +279,12 @@ def _reduction(op: Operator, runtime: int) -> Refusal | None:
             return refuse_for_limit(
                 "it averages over channels", "Use a runtime of version 13 or newer."
             )
-        if entered.shape[-1] % 4:
+        if source.shape[-1] % 4:
             return refuse_for_limit(
-                f"it averages over {entered.shape[-1]} channels, no multiple of 4",
+                f"it averages over {source.shape[-1]} channels, no multiple of 4",
                 "Use a multiple of 4 channels.",
             )
-    area = math.prod(entered.shape[axis] for axis in axes if axis != rank - 1)
+    area = math.prod(source.shape[axis] for axis in axes if axis != rank - 1)
     if area > LARGEST_MEAN:
         return refuse_for_limit(
             f"it averages over {area:,} positions; {LARGEST_MEAN:,} are the most",
@@ -295,12 +295,12 @@ def _reduction(op: Operator, runtime: int) -> Refusal | None:
 
 def _pad(op: Operator, runtime: int) -> Refusal | None:
     refused = _constant(op, 1)
-    held = op.input(1)
-    if refused or held is None:
+    pads = op.input(1)
+    if refused or pads is None:
         return refused
-    if held.elements % 2:
-        return refuse_for_limit(f"its amounts are {_sizes(held)}", "Give two for each axis.")
-    amounts = held.integers().reshape(-1, 2)
+    if pads.elements % 2:
+        return refuse_for_limit(f"its amounts are {_sizes(pads)}", "Give two for each axis.")
+    amounts = pads.integers().reshape(-1, 2)
     if len(amounts) == 4 and amounts[0].any():
         return refuse_for_limit("it pads the batch", "Pad the other axes only.")
     if runtime <= 12 and len(amounts) == 4 and amounts[-1].any():
@@ -310,10 +310,10 @@ def _pad(op: Operator, runtime: int) -> Refusal | None:
 
 def _split(op: Operator, runtime: int) -> Refusal | None:
     refused = _constant(op, 0)
-    axis, entered = op.input(0), op.input(1)
-    if refused or axis is None or entered is None:
+    axis, source = op.input(0), op.input(1)
+    if refused or axis is None or source is None:
         return refused
-    rank = max(len(entered.shape), 1)
+    rank = max(len(source.shape), 1)
     alone = len(op.outputs) == 1  # a split into one part splits nothing
     if not alone and rank > 1 and 0 in (np.ravel(axis.integers()) % rank):
         return refuse_for_limit("it splits the batch", "Split along another axis.")
@@ -329,12 +329,12 @@ def _pack(op: Operator, runtime: int) -> Refusal | None:
 
 def _resize(op: Operator, runtime: int) -> Refusal | None:
     refused = _constant(op, 1)
-    entered, left = op.inputs[0], op.outputs[0]
-    if refused or entered is None:
+    source, left = op.inputs[0], op.outputs[0]
+    if refused or source is None:
         return refused
-    if len(entered.shape) != 4 or len(left.shape) != 4:
-        return refuse_for_limit(f"its input is {_sizes(entered)}, no image", "Resize images only.")
-    factors = [left.shape[axis] / max(entered.shape[axis], 1) for axis in (1, 2)]
+    if len(source.shape) != 4 or len(left.shape) != 4:
+        return refuse_for_limit(f"its input is {_sizes(source)}, no image", "Resize images only.")
+    factors = [left.shape[axis] / max(source.shape[axis], 1) for axis in (1, 2)]
     if max(factors) > WIDEST_RESIZE:
         return refuse_for_limit(
             f"it enlarges {max(factors):g} times, more than {WIDEST_RESIZE}: precision would be "
@@ -364,11 +364,11 @@ def _refuse_slice(op: Operator, runtime: int) -> Refusal | None:
 
 
 def _squeeze(op: Operator, runtime: int) -> Refusal | None:
-    entered = op.inputs[0]
-    if runtime > 12 or entered is None:
+    source = op.inputs[0]
+    if runtime > 12 or source is None:
         return None
-    sizes = [size for size in entered.shape if size > 1]
-    if sizes and entered.shape[-len(sizes) :] != tuple(sizes):
+    sizes = [size for size in source.shape if size > 1]
+    if sizes and source.shape[-len(sizes) :] != tuple(sizes):
         return refuse_for_limit(
             "it removes an axis that is not in front", "Use runtime 13 or newer."
         )

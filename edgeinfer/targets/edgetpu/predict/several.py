@@ -37,7 +37,7 @@ class Segment:
 
     def latency(self, link: Link) -> Latency:
         """The time that its chip takes for a sample."""
-        return next(found for found in self.latencies if found.link is link)
+        return next(latency for latency in self.latencies if latency.link is link)
 
     def document(self) -> dict[str, Any]:
         """For JSON."""
@@ -69,7 +69,7 @@ def segments_of(prediction: Prediction, count: int) -> tuple[Segment, ...]:
         )
     sizes = room.layer_bytes(model, inside, prediction.runtime)
     cycles = {layer.index: layer.cycles for layer in prediction.cycles}
-    found = []
+    segments = []
     for number, part in enumerate(_cut_evenly([sizes.get(i, 0) for i in inside], count)):
         own = tuple(inside[place] for place in part)
         memory = room.place_layers(model, own, prediction.runtime)
@@ -77,8 +77,8 @@ def segments_of(prediction: Prediction, count: int) -> tuple[Segment, ...]:
         usual, work = time.is_usual(model, own), sum(cycles[i] for i in own)
         left = prediction.host if number == count - 1 else ()
         times = tuple(time.latency(work, moved, link, usual=usual, left=left) for link in Link)
-        found.append(Segment(own, memory, times))
-    return tuple(found)
+        segments.append(Segment(own, memory, times))
+    return tuple(segments)
 
 
 def _cut_evenly(sizes: Sequence[int], count: int) -> list[range]:
@@ -127,8 +127,10 @@ def predict_together(
     paths: Sequence[Path], runtime: int, *, time_host: bool = False
 ) -> tuple[Prediction, ...]:
     """Networks that are compiled together."""
-    found: list[Prediction] = []
+    predictions: list[Prediction] = []
     for path in paths:
-        taken = sum(prediction.memory.cached_bytes for prediction in found)
-        found.append(prediction_of(read(path), runtime, taken_bytes=taken, time_host=time_host))
-    return tuple(found)
+        used_bytes = sum(prediction.memory.cached_bytes for prediction in predictions)
+        predictions.append(
+            prediction_of(read(path), runtime, taken_bytes=used_bytes, time_host=time_host)
+        )
+    return tuple(predictions)

@@ -142,15 +142,15 @@ def read_compiled(path: Path) -> CompiledFile:
 
 def decode(model: TfliteModel) -> CompiledFile:
     """What the custom operators of a file hold."""
-    found = [op for op in model.operators if op.custom == CUSTOM_OP]
+    custom_ops = [op for op in model.operators if op.custom == CUSTOM_OP]
     named = Path(model.source).stem.endswith(COMPILED_ENDING)
-    if not found and not named:  # what the compiler has named may hold nothing of the chip's
+    if not custom_ops and not named:  # what the compiler has named may hold nothing of the chip's
         raise InputError(
             f"{model.source} holds no {CUSTOM_OP}, so it was not compiled for the Edge TPU.",
             hint="See what would be mapped with: edgeinfer map FILE.tflite",
         )
     try:
-        return CompiledFile(model, tuple(_of_operator(model, op) for op in found))
+        return CompiledFile(model, tuple(_of_operator(model, op) for op in custom_ops))
     except FlatError as error:
         raise broken_file_error(model.source, error) from None
 
@@ -158,10 +158,10 @@ def decode(model: TfliteModel) -> CompiledFile:
 def _of_operator(model: TfliteModel, op: Operator) -> Package:
     if op.custom_options is None:
         raise FlatError(f"operator {op.index} holds no package")
-    found = flex.bytes_of(model.flat.open_nested(op.custom_options), PACKAGE_KEY)
-    if found is None:
+    package = flex.bytes_of(model.flat.open_nested(op.custom_options), PACKAGE_KEY)
+    if package is None:
         raise FlatError(f"operator {op.index} holds no package under {PACKAGE_KEY!r}")
-    tables = tuple(_packages(model.flat, found, DEEPEST))
+    tables = tuple(_packages(model.flat, package, DEEPEST))
     executables = tuple(e for table in tables for e in _executables(table))
     return Package(
         op.index,
@@ -178,16 +178,16 @@ def _packages(flat: Flat, data: memoryview, deepest: int) -> Iterator[FlatTable]
     for inner in root.tables(6):
         if deepest <= 1:
             raise FlatError("packages are nested too deep")
-        held = inner.blob(0)
-        if held is not None:
-            yield from _packages(flat, held, deepest - 1)
+        package = inner.blob(0)
+        if package is not None:
+            yield from _packages(flat, package, deepest - 1)
 
 
 def _executables(package: FlatTable) -> Iterator[Executable]:
-    held = package.blob(1)
-    if held is None:
+    executables = package.blob(1)
+    if executables is None:
         return
-    flat = package.flat.open_nested(held)
+    flat = package.flat.open_nested(executables)
     for serialized in flat.root().blobs(0):
         yield _executable(flat.open_nested(serialized).root())
 
@@ -215,7 +215,7 @@ def _executable(table: FlatTable) -> Executable:
 
 def _transfers(hints: FlatTable | None) -> dict[str, int]:
     """Bytes by what is moved, as the DMA hints list them."""
-    found: dict[str, int] = {}
+    transfers: dict[str, int] = {}
     for hint in hints.tables(0) if hints is not None else ():
         descriptor = hint.table(1) if hint.integer(0, U8) == 1 else None
         if descriptor is None:
@@ -223,8 +223,8 @@ def _transfers(hints: FlatTable | None) -> dict[str, int]:
         meta = descriptor.table(0)
         number = meta.integer(0, I16) if meta is not None else 0
         name = Transfer(number).name.lower() if 0 <= number < len(Transfer) else "other"
-        found[name] = found.get(name, 0) + max(descriptor.integer(2, I32), 0)
-    return found
+        transfers[name] = transfers.get(name, 0) + max(descriptor.integer(2, I32), 0)
+    return transfers
 
 
 def _layer(table: FlatTable) -> ChipPort:

@@ -33,11 +33,11 @@ def bytes_of(flat: Flat, key: str) -> memoryview | None:
         raise FlatError(f"a FlexBuffer cannot have keys of {keys_width} bytes")
     flat.span(values, count * (parent + 1))
     flat.span(keys, count * keys_width)
-    wanted = key.encode() + b"\0"
+    key_bytes = key.encode() + b"\0"
     for i in range(count):
         flat.budget.spend(1)
         name = _follow_offset(flat, keys + i * keys_width, keys_width)
-        if name + len(wanted) <= size and bytes(flat.span(name, len(wanted))) == wanted:
+        if name + len(key_bytes) <= size and bytes(flat.span(name, len(key_bytes))) == key_bytes:
             packed = flat.number(U8, values + count * parent + i)
             return _bytes(flat, values + i * parent, parent, packed)
     return None

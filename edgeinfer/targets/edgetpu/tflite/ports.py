@@ -41,8 +41,8 @@ class HostLayer:
         raw = stored.astype(np.int64) - self.zero_point
         total = (raw @ np.asarray(self.weights, np.int64) << self.up) + np.asarray(self.biases)
         rounded = (total + (1 << self.down >> 1)) >> self.down
-        held: Ints = np.clip(rounded, *RANGES["INT16"])
-        return held
+        clipped: Ints = np.clip(rounded, *RANGES["INT16"])
+        return clipped
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +65,15 @@ class TflitePort:
 
     def finish(self, tensors: NDArray[Any]) -> Ints:
         """Stored numbers of some samples from the file's tensors, in whatever shape these came."""
-        held: Ints = tensors.reshape(len(tensors), *self.file_shape).astype(np.int64)
-        return held if self.layer is None else self.layer.compute(held)
+        integers: Ints = tensors.reshape(len(tensors), *self.file_shape).astype(np.int64)
+        return integers if self.layer is None else self.layer.compute(integers)
 
     def stored(self, values: ArrayLike) -> Ints:
         """Real values as they are stored: the nearest level, ties upwards."""
         low, high = RANGES[self.type]
         steps = np.floor(np.asarray(values, np.float64) / self.scale + 0.5) + self.zero_point
-        held: Ints = np.clip(steps, low, high).astype(np.int64)
-        return held
+        clipped: Ints = np.clip(steps, low, high).astype(np.int64)
+        return clipped
 
     def real(self, stored: NDArray[Any]) -> NDArray[np.float64]:
         """What stored numbers stand for."""
@@ -90,15 +90,15 @@ class TflitePorts:
     def to_json(self) -> str:
         """The text of ``ports.json``."""
         sides = {"inputs": self.inputs, "outputs": self.outputs}
-        found = {side: [_plain(port) for port in ports] for side, ports in sides.items()}
-        return json.dumps(found, indent=1) + "\n"
+        document = {side: [_plain(port) for port in ports] for side, ports in sides.items()}
+        return json.dumps(document, indent=1) + "\n"
 
     @staticmethod
     def from_json(text: str, source: str) -> TflitePorts:
         """Read ``ports.json``."""
         try:
-            found = json.loads(text)
-            return TflitePorts(_ports(found["inputs"]), _ports(found["outputs"]))
+            document = json.loads(text)
+            return TflitePorts(_ports(document["inputs"]), _ports(document["outputs"]))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise InputError(
                 f"{source} does not describe the ports of a model: {error!r}.",
@@ -120,7 +120,7 @@ def _plain(port: TflitePort) -> dict[str, Any]:
     }
 
 
-def _ports(found: Sequence[Mapping[str, Any]]) -> tuple[TflitePort, ...]:
+def _ports(entries: Sequence[Mapping[str, Any]]) -> tuple[TflitePort, ...]:
     return tuple(
         TflitePort(
             str(item["name"]),
@@ -132,20 +132,20 @@ def _ports(found: Sequence[Mapping[str, Any]]) -> tuple[TflitePort, ...]:
             str(item.get("fine_of", "")),
             _layer(item.get("layer")),
         )
-        for item in found
+        for item in entries
     )
 
 
-def _layer(found: Mapping[str, Any] | None) -> HostLayer | None:
-    if found is None:
+def _layer(record: Mapping[str, Any] | None) -> HostLayer | None:
+    if record is None:
         return None
     return HostLayer(
-        tuple(int(size) for size in found["shape"]),
-        str(found["type"]),
-        float(found["scale"]),
-        int(found["zero_point"]),
-        tuple(tuple(int(weight) for weight in row) for row in found["weights"]),
-        tuple(int(bias) for bias in found["biases"]),
-        int(found["up"]),
-        int(found["down"]),
+        tuple(int(size) for size in record["shape"]),
+        str(record["type"]),
+        float(record["scale"]),
+        int(record["zero_point"]),
+        tuple(tuple(int(weight) for weight in row) for row in record["weights"]),
+        tuple(int(bias) for bias in record["biases"]),
+        int(record["up"]),
+        int(record["down"]),
     )

@@ -25,7 +25,7 @@ from quantization.fixed import Ints, dequantize
 
 XNNPACK: Final = "XNNPACK"
 SAMPLES_COMPARED: Final = 1000  # by kernels that are slow: to know a rate, so many do
-Advanced = Callable[[int, int], None]
+SampleProgress = Callable[[int, int], None]
 Stored = dict[str, NDArray[Any]]
 Reals = NDArray[np.float64]
 
@@ -52,7 +52,9 @@ class Runner(Protocol):
     ports: TflitePorts
     runtime: Runtime
 
-    def run(self, stored: Mapping[str, NDArray[Any]], advanced: Advanced = ...) -> Stored:
+    def run(
+        self, stored: Mapping[str, NDArray[Any]], report_progress: SampleProgress = ...
+    ) -> Stored:
         """Stored outputs by name, for stored inputs by name."""
         ...
 
@@ -62,8 +64,8 @@ class Interpreter:
 
     def __init__(self, data: bytes, ports: TflitePorts, kernels: Kernels = Kernels.DEFAULT) -> None:
         module, name, version = _module()
-        said = XNNPACK if kernels is Kernels.DEFAULT else kernels.value
-        self.runtime = Runtime(name, version, said)
+        kernels_name = XNNPACK if kernels is Kernels.DEFAULT else kernels.value
+        self.runtime = Runtime(name, version, kernels_name)
         self.ports = ports
         try:
             with quiet_stderr():
@@ -81,17 +83,17 @@ class Interpreter:
         self._inputs = [d["index"] for d in self._interpreter.get_input_details()]
         self._outputs = [d["index"] for d in self._interpreter.get_output_details()]
         sides = ((ports.inputs, self._inputs), (ports.outputs, self._outputs))
-        if any(len(known) != len(held) for known, held in sides):
+        if any(len(ours) != len(theirs) for ours, theirs in sides):
             raise InputError("The file has other inputs or outputs than its description says.")
 
     def run(
         self,
         stored: Mapping[str, NDArray[Any]],
-        advanced: Advanced = lambda done, total: None,
+        report_progress: SampleProgress = lambda done, total: None,
     ) -> Stored:
         """Stored outputs by name, for stored inputs by name."""
         total = len(next(iter(stored.values())))
-        found: Stored = {
+        stored_array: Stored = {
             port.name: np.empty((total, *port.file_shape), np.int64) for port in self.ports.outputs
         }
         for sample in range(total):
@@ -100,10 +102,10 @@ class Interpreter:
                 self._interpreter.set_tensor(index, part.astype(NUMPY_TYPES[port.type]))
             self._interpreter.invoke()
             for port, index in zip(self.ports.outputs, self._outputs, strict=True):
-                held = self._interpreter.get_tensor(index)
-                found[port.name][sample] = held.reshape(port.file_shape)
-            advanced(sample + 1, total)
-        return {port.name: port.finish(found[port.name]) for port in self.ports.outputs}
+                tensor = self._interpreter.get_tensor(index)
+                stored_array[port.name][sample] = tensor.reshape(port.file_shape)
+            report_progress(sample + 1, total)
+        return {port.name: port.finish(stored_array[port.name]) for port in self.ports.outputs}
 
 
 def _module() -> tuple[Any, str, str]:
@@ -183,14 +185,14 @@ def port_values(ports: TflitePorts, stored: Stored) -> dict[str, Reals]:
 def real_outputs(ports: TflitePorts, stored: Stored) -> dict[str, Reals]:
     """Stored outputs in real numbers, before what is left to the host. Where a score left twice,
     the finer number counts wherever it is not at one of its ends."""
-    found = port_values(ports, stored)
+    values = port_values(ports, stored)
     for port in ports.outputs:
         if port.fine_of:
-            coarse, fine = found[port.fine_of], found.pop(port.name)
+            coarse, fine = values[port.fine_of], values.pop(port.name)
             low, high = port.real(np.asarray(RANGES[port.type]))
             outer = np.where(fine >= high, np.maximum(coarse, high), np.minimum(coarse, low))
-            found[port.fine_of] = np.where((fine > low) & (fine < high), fine, outer)
-    return found
+            values[port.fine_of] = np.where((fine > low) & (fine < high), fine, outer)
+    return values
 
 
 def real_inputs(program: Program, raw: Mapping[str, Ints]) -> dict[str, Reals]:
@@ -200,8 +202,8 @@ def real_inputs(program: Program, raw: Mapping[str, Ints]) -> dict[str, Reals]:
 
 def engine_outputs(program: Program, raw: Mapping[str, Ints]) -> dict[str, Reals]:
     """A Program's outputs in real numbers, before what is left to the host."""
-    held = Engine(program).run(raw)
-    return {o.name: dequantize(held[o.name], program.type(o.value)) for o in program.outputs}
+    results = Engine(program).run(raw)
+    return {o.name: dequantize(results[o.name], program.type(o.value)) for o in program.outputs}
 
 
 def raw_outputs(program: Program, ports: TflitePorts, stored: Stored) -> dict[str, Ints]:
@@ -214,10 +216,10 @@ def raw_outputs(program: Program, ports: TflitePorts, stored: Stored) -> dict[st
 
 
 def compare_outputs(
-    ports: TflitePorts, got: Stored, expected: Mapping[str, Reals]
+    ports: TflitePorts, actual: Stored, expected: Mapping[str, Reals]
 ) -> Int8Agreement:
     """Stored outputs against real ones, in steps of each output's scale."""
-    samples = len(next(iter(got.values())))
+    samples = len(next(iter(actual.values())))
     outputs = []
     flipped = np.zeros(samples, bool)
     flipped_unrounded = np.zeros(samples, bool)
@@ -226,13 +228,15 @@ def compare_outputs(
         exact = expected.get(port.name)
         if exact is None:
             exact = expected[port.fine_of]  # the same score
-        wanted = port.stored(exact)
-        steps, counts = np.unique(got[port.name] - wanted, return_counts=True)
+        expected_steps = port.stored(exact)
+        steps, counts = np.unique(actual[port.name] - expected_steps, return_counts=True)
         histogram = dict(zip(steps.tolist(), counts.tolist(), strict=True))
         outputs.append(OutputAgreement(port.name, port.scale, histogram))
-        differs |= (got[port.name] != wanted).reshape(samples, -1).any(axis=1)
-        decided = _decide_class(port.real(got[port.name]))
-        flipped |= (decided != _decide_class(port.real(wanted))).reshape(samples, -1).any(axis=1)
+        differs |= (actual[port.name] != expected_steps).reshape(samples, -1).any(axis=1)
+        decided = _decide_class(port.real(actual[port.name]))
+        flipped |= (
+            (decided != _decide_class(port.real(expected_steps))).reshape(samples, -1).any(axis=1)
+        )
         flipped_unrounded |= (decided != _decide_class(exact)).reshape(samples, -1).any(axis=1)
     flips = int(flipped.sum()), int(flipped_unrounded.sum())
     return Int8Agreement(samples, tuple(outputs), *flips, int(differs.sum()))

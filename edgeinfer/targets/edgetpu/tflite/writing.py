@@ -162,13 +162,13 @@ def _fields(
 def _signature(b: Any, model: TfliteModel, inputs: Sequence[str], outputs: Sequence[str]) -> int:
     sides = []
     for names, tensors in ((inputs, model.inputs), (outputs, model.outputs)):
-        made = []
+        fields = []
         for name, tensor in zip(names, tensors, strict=True):
             text = b.CreateString(name)
             b.StartObject(2)
             b.PrependUOffsetTRelativeSlot(0, text, 0)
             b.PrependUint32Slot(1, tensor.index, 0)
-            made.append(int(b.EndObject()))
-        sides.append(_offsets(b, made))
+            fields.append(int(b.EndObject()))
+        sides.append(_offsets(b, fields))
     key = b.CreateString(SIGNATURE)
     return _table(b, 5, {0: sides[0], 1: sides[1], 2: key})

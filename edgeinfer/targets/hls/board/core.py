@@ -42,8 +42,8 @@ class SimulatedCore:
     weights: Path
     described: dict[str, Any]
     values: dict[int, int] = field(default_factory=dict)
-    given: dict[int, bytes] = field(default_factory=dict)
-    wanted: dict[int, Any] = field(default_factory=dict)
+    inputs: dict[int, bytes] = field(default_factory=dict)
+    buffers: dict[int, Any] = field(default_factory=dict)
 
     def read(self, address: int) -> int:
         """A register's value."""
@@ -65,12 +65,12 @@ class SimulatedCore:
 
     def forget(self) -> None:
         """What a reset of the DMAs does."""
-        self.given, self.wanted = {}, {}
+        self.inputs, self.buffers = {}, {}
 
     def advance(self) -> None:
         """Compute a packet, if all inputs have one and all outputs have room."""
         inputs, outputs = self.described["inputs"], self.described["outputs"]
-        if len(self.given) < len(inputs) or len(self.wanted) < len(outputs):
+        if len(self.inputs) < len(inputs) or len(self.buffers) < len(outputs):
             return
         frames = self.values.get(BATCH, 1)
         beats = [
@@ -79,7 +79,7 @@ class SimulatedCore:
         for k, content in enumerate(self._run(beats, frames)):
             padded = np.zeros((len(content), _beat_bytes(outputs[k])), np.uint8)
             padded[:, : content.shape[1]] = content
-            self.wanted[k][: padded.size] = padded.reshape(-1)
+            self.buffers[k][: padded.size] = padded.reshape(-1)
         for register in (FRAMES_IN, FRAMES_OUT):
             self._count(register, frames)
         self.forget()
@@ -88,7 +88,7 @@ class SimulatedCore:
         """A packet of the right length: zeros for what is missing, nothing for what is too much,
         and either is counted."""
         length = frames * _beats(port) * _beat_bytes(port)
-        content = self.given[number]
+        content = self.inputs[number]
         if len(content) < length:
             self._count(SHORT_PACKETS, 1)
         if len(content) > length:
@@ -107,12 +107,12 @@ class SimulatedCore:
             core = tools.FoundTool(CORE, self.program.resolve(), "")
             words: list[str | Path] = [str(frames), self.weights, into, out]
             tools.run(core, words, seconds=RUN_SECONDS, folder=scratch)
-            found = np.frombuffer(out.read_bytes(), np.uint8).reshape(frames, -1)
+            frames_read = np.frombuffer(out.read_bytes(), np.uint8).reshape(frames, -1)
         sizes = [_beats(port) * _packed_bytes(port) for port in outputs]
         ends = np.cumsum(sizes)[:-1]
         return [
             part.reshape(-1, _packed_bytes(port))
-            for part, port in zip(np.split(found, ends, axis=1), outputs, strict=True)
+            for part, port in zip(np.split(frames_read, ends, axis=1), outputs, strict=True)
         ]
 
 
@@ -129,13 +129,13 @@ class CoreSender:
 
     def transfer(self, buffer: Any) -> None:
         """Send all of a buffer as a packet."""
-        self.core.given[self.number] = np.asarray(buffer).tobytes()
+        self.core.inputs[self.number] = np.asarray(buffer).tobytes()
         self.core.advance()
 
     @property
     def idle(self) -> bool:
         """Whether all was taken."""
-        return self.number not in self.core.given
+        return self.number not in self.core.inputs
 
     def wait(self) -> None:
         """All was taken when it was sent."""
@@ -154,13 +154,13 @@ class CoreReceiver:
 
     def transfer(self, buffer: Any) -> None:
         """Take a packet."""
-        self.core.wanted[self.number] = buffer
+        self.core.buffers[self.number] = buffer
         self.core.advance()
 
     @property
     def idle(self) -> bool:
         """Whether a whole packet has come."""
-        return self.number not in self.core.wanted
+        return self.number not in self.core.buffers
 
     def wait(self) -> None:
         """It has come, or never will."""

@@ -110,10 +110,10 @@ def board_files(
     program: Program, project: Manifest, settings: HlsSettings, on: ZynqBoard
 ) -> dict[str, bytes]:
     """Everything that goes beside a project for a Zynq board."""
-    known = core_values(project)
-    script = {**known, "part": QuotedText(settings.part), "clock_ns": settings.clock_ns}
+    core = core_values(project)
+    script = {**core, "part": QuotedText(settings.part), "clock_ns": settings.clock_ns}
     return {
         **wrapper_files(wrapped_design(program, project), on, settings.clock_mhz),
-        BEATS: fill_template(f"{TEMPLATES}/beats.cpp.j2", known).encode(),
+        BEATS: fill_template(f"{TEMPLATES}/beats.cpp.j2", core).encode(),
         IP_SCRIPT: fill_template(f"{TEMPLATES}/hls_ip.tcl.j2", script).encode(),
     }

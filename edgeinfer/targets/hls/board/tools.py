@@ -18,14 +18,16 @@ from edgeinfer.targets.hls.settings import HlsSettings
 from edgeinfer.targets.hls.tools.run import licence_refusal
 from edgeinfer.targets.hls.tools.steps import hls_call
 from edgeinfer.targets.programs import VIVADO
-from edgeinfer.targets.target import Said, ToolResult
+from edgeinfer.targets.target import ProgressReport, ToolResult
 
 COMPONENT = f"{BUILD}/ip/solution1/impl/ip/component.xml"
 LOG = "hls_ip.log"
 STEP = "IP"
 
 
-def make_bitstream(folder: Path, settings: HlsSettings, seconds: float, said: Said) -> ToolResult:
+def make_bitstream(
+    folder: Path, settings: HlsSettings, seconds: float, report: ProgressReport
+) -> ToolResult:
     """Both tools are found before the first begins, which takes long."""
     on = zynq_board(settings.board or "")
     compiler, arguments = hls_call(settings.backend, Path(IP_SCRIPT).name)
@@ -34,12 +36,12 @@ def make_bitstream(folder: Path, settings: HlsSettings, seconds: float, said: Sa
     with writing(component):
         component.unlink(missing_ok=True)  # it may be of another project
     began = time.monotonic()
-    said(STEP, 0.0, f"{compiler.tool.name} {compiler.version}".strip())
+    report(STEP, 0.0, f"{compiler.tool.name} {compiler.version}".strip())
     log = folder / BUILD / LOG
     try:
         done = tools.run(
             compiler, arguments, seconds=seconds, folder=(folder / IP_SCRIPT).parent, log=log,
-            said=lambda line: said(STEP, time.monotonic() - began, line),
+            report_line=lambda line: report(STEP, time.monotonic() - began, line),
         )  # fmt: skip
     except ToolFailedError as error:
         printed = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
@@ -57,8 +59,8 @@ def make_bitstream(folder: Path, settings: HlsSettings, seconds: float, said: Sa
             hint=f"Read {log}.",
         )
     left = max(began + seconds - time.monotonic(), 1.0)
-    made = by_block_design(folder, on, settings.clock_mhz, left, said, target="hls")
-    told = [f"{compiler.tool.name} {compiler.version} made the IP in {done.seconds:.0f} s"]
-    if made.bitstream is not None:
-        told.append(f"The bitstream is {made.bitstream.relative_to(folder)}.")
-    return ToolResult(tuple(told), made.metrics, made.bitstream)
+    result = by_block_design(folder, on, settings.clock_mhz, left, report, target="hls")
+    lines = [f"{compiler.tool.name} {compiler.version} made the IP in {done.seconds:.0f} s"]
+    if result.bitstream is not None:
+        lines.append(f"The bitstream is {result.bitstream.relative_to(folder)}.")
+    return ToolResult(tuple(lines), result.metrics, result.bitstream)

@@ -181,7 +181,7 @@ def _main_text(projects: Sequence[Manifest], folders: Sequence[Path], types: str
             "inputs": [_port(port) for port in project.inputs],
             "outputs": [_port(port) for port in project.outputs],
             "layers": [
-                {"layer": Identifier(held.layer), "size": held.size} for held in project.layers
+                {"layer": Identifier(layer.layer), "size": layer.size} for layer in project.layers
             ],
             "weights": [
                 {
@@ -198,13 +198,13 @@ def _main_text(projects: Sequence[Manifest], folders: Sequence[Path], types: str
     weights = {weight.variable for project in projects for weight in project.weights}
     names = {project.project for project in projects}
     guards = [Identifier(f"{name.upper()}_H_") for name in sorted(weights | names)]
-    known = {
+    template_values = {
         "networks": networks,
         "types": Identifier(types),
         "header": Identifier("ap" if types in ("ap", "libero") else "ac"),
         "guards": guards,
     }
-    return fill_template(f"{TEMPLATES}/main.cpp.j2", known)
+    return fill_template(f"{TEMPLATES}/main.cpp.j2", template_values)
 
 
 def _port(port: TopPort) -> dict[str, Any]:
@@ -243,20 +243,20 @@ def _type_folders(firmware: Path, types: str, scratch: Path) -> list[Path]:
     """The project's fixed-point types, those of ap_fixed as a copy that g++ can optimise."""
     if types == "oneapi":
         return [_shipped_types(types)]
-    found = [path for path in (firmware / "ac_types",) if path.is_dir()]
-    found += [
+    folders = [path for path in (firmware / "ac_types",) if path.is_dir()]
+    folders += [
         path
         for name in ("ac_types", "ac_math", "ac_simutils")
         if (path := firmware / name / "include").is_dir()
     ]
     source = _shipped_types(types) if types == "libero" else firmware / "ap_types"
     if not source.is_dir():
-        return found
+        return folders
     copy = scratch / "ap_types"
     shutil.copytree(source, copy)
     header = copy / CUTTING
     header.write_text(header.read_text(encoding="utf-8").replace(CUT, PLAIN_CUT), encoding="utf-8")
-    return [copy, *found]
+    return [copy, *folders]
 
 
 def _shipped_types(types: str) -> Path:
@@ -271,10 +271,10 @@ def _shipped_types(types: str) -> Path:
 
 
 def _key(
-    folders: Sequence[Path], source: str, types: str, told: list[str], includes: Sequence[Path]
+    folders: Sequence[Path], source: str, types: str, options: list[str], includes: Sequence[Path]
 ) -> str:
     """The content hash of all that is compiled. Weights that are read at run time are not."""
-    state = hashlib.sha256("\n".join([*told, source]).encode())
+    state = hashlib.sha256("\n".join([*options, source]).encode())
     shipped = sorted(assets.path(TEMPLATES).glob("*.h"))
     shipped += sorted(path for folder in includes for path in folder.glob("*.cpp"))
     if types in SHIPPED:

@@ -26,7 +26,7 @@ from edgeinfer.targets.hls.project import manifest
 from edgeinfer.targets.hls.project.manifest import Manifest
 from quantization.fixed import Ints
 
-Advanced = Callable[[int, int], None]
+SampleProgress = Callable[[int, int], None]
 
 CSIM = Tool("C-simulation", "", "the compiled project", "edgeinfer compile")
 RUN_SECONDS = 7 * 24 * 3600.0
@@ -43,35 +43,35 @@ def simulate_project(
     *,
     taps: Collection[str] = (),
     processes: int | None = None,
-    advanced: Advanced = lambda done, total: None,
+    report_progress: SampleProgress = lambda done, total: None,
     compiled: CompiledCsim | None = None,
 ) -> dict[str, Ints]:
     """Compile if need be, and run: raw outputs by name, raw values of the taps by theirs."""
-    given = fitting_inputs(program, raw)
+    inputs = fitting_inputs(program, raw)
     project = manifest.read(folder)
     sources = {tap: source_of(program, project, tap) for tap in taps}
     constants = {op.name: op for op in fold_constants(program).ops if isinstance(op, Constant)}
     layers = sorted({source for source in sources.values() if source})
     compiled = compiled or build_csim(folder)
-    samples = len(next(iter(given.values())))
-    ports = {port.value: given[port.value] for port in project.inputs}
-    found = _run(
-        compiled, folder, project, ports, layers, processes or available_threads(), advanced
+    samples = len(next(iter(inputs.values())))
+    ports = {port.value: inputs[port.value] for port in project.inputs}
+    values = _run(
+        compiled, folder, project, ports, layers, processes or available_threads(), report_progress
     )
     results: dict[str, Ints] = {}
     for port in project.outputs:
-        results[port.name] = found[f"port {port.name}"].reshape(samples, *port.shape)
-    told = {port.name for port in project.outputs if port.name == port.value}
+        results[port.name] = values[f"port {port.name}"].reshape(samples, *port.shape)
+    same_names = {port.name for port in project.outputs if port.name == port.value}
     for tap, source in sources.items():
-        if tap in told:  # an output of that very name and value
+        if tap in same_names:  # an output of that very name and value
             continue
         if tap in constants:
             whole = constants[tap].value.astype(np.int64)
             results[tap] = np.broadcast_to(whole, (samples, *whole.shape))
         elif not source:
-            results[tap] = given[_root(program, tap)].astype(np.int64)
+            results[tap] = inputs[_root(program, tap)].astype(np.int64)
         else:
-            results[tap] = found[source]
+            results[tap] = values[source]
         results[tap] = results[tap].reshape(samples, *program.shapes[tap])
     return results
 
@@ -86,11 +86,11 @@ def source_of(program: Program, project: Manifest, value: str) -> str:
     root = _root(program, value)
     if any(port.value == root for port in project.inputs):
         return ""
-    of_value = {held.value: held.layer for held in reversed(project.layers) if held.value}
+    of_value = {layer.value: layer.layer for layer in reversed(project.layers) if layer.value}
     for name in (value, root):
-        held = next((h for h in project.layers if h.layer == of_value.get(name)), None)
-        if held is not None and held.kind != "Reshape":
-            return held.layer
+        layer = next((h for h in project.layers if h.layer == of_value.get(name)), None)
+        if layer is not None and layer.kind != "Reshape":
+            return layer.layer
     if isinstance(program[root], Constant) or value in _constant_names(program):
         return ""
     raise UsageError(
@@ -100,9 +100,9 @@ def source_of(program: Program, project: Manifest, value: str) -> str:
 
 def tappable(program: Program, project: Manifest) -> tuple[str, ...]:
     """Every value of the Program that the C-simulation can tell, in the Program's order."""
-    held = {layer.value for layer in project.layers}
+    layer_values = {layer.value for layer in project.layers}
     inputs = {port.value for port in project.inputs}
-    return tuple(op.name for op in program.ops if op.name in held or op.name in inputs)
+    return tuple(op.name for op in program.ops if op.name in layer_values or op.name in inputs)
 
 
 def _constant_names(program: Program) -> set[str]:
@@ -124,40 +124,44 @@ def _run(
     inputs: Mapping[str, Ints],
     layers: list[str],
     processes: int,
-    advanced: Advanced,
+    report_progress: SampleProgress,
 ) -> dict[str, Ints]:
     sizes = {layer.layer: layer.size for layer in project.layers}
-    wanted = {f"port {port.name}": int(np.prod(port.shape, dtype=int)) for port in project.outputs}
-    wanted |= {layer: sizes[layer] for layer in layers}
+    sizes_by_name = {
+        f"port {port.name}": int(np.prod(port.shape, dtype=int)) for port in project.outputs
+    }
+    sizes_by_name |= {layer: sizes[layer] for layer in layers}
     samples = len(next(iter(inputs.values())))
     width = sum(int(np.prod(raw.shape[1:], dtype=int)) for raw in inputs.values())
-    at_once = max(processes, HELD_BYTES // (RAW.itemsize * (width + sum(wanted.values()))))
-    found = {name: np.empty((samples, size), np.int64) for name, size in wanted.items()}
+    at_once = max(processes, HELD_BYTES // (RAW.itemsize * (width + sum(sizes_by_name.values()))))
+    values_by_name = {
+        name: np.empty((samples, size), np.int64) for name, size in sizes_by_name.items()
+    }
     done = 0
     for start in range(0, samples, at_once):
         part = {name: raw[start : start + at_once] for name, raw in inputs.items()}
         count = len(next(iter(part.values())))
 
         def ticked(so_far: int, before: int = start) -> None:
-            advanced(before + so_far, samples)
+            report_progress(before + so_far, samples)
 
         with scratch_folder("csim") as scratch:
-            held = _run_part(
+            part_values = _run_part(
                 compiled,
                 folder / project.firmware,
                 project.key,
                 scratch,
                 part,
-                wanted,
+                sizes_by_name,
                 layers,
                 min(processes, count),
                 ticked,
             )
-        for name, values in held.items():
-            found[name][start : start + count] = values
+        for name, values in part_values.items():
+            values_by_name[name][start : start + count] = values
         done += count
-        advanced(done, samples)
-    return found
+        report_progress(done, samples)
+    return values_by_name
 
 
 def _run_part(
@@ -166,29 +170,32 @@ def _run_part(
     project: str,
     scratch: Path,
     inputs: Mapping[str, Ints],
-    wanted: Mapping[str, int],
+    sizes_by_name: Mapping[str, int],
     layers: list[str],
     processes: int,
-    ticked: Callable[[int], None],
+    report_done: Callable[[int], None],
 ) -> dict[str, Ints]:
-    given, results, counters = (scratch / name for name in ("inputs", "results", "counters"))
+    input_path, results, counters = (scratch / name for name in ("inputs", "results", "counters"))
     count = len(next(iter(inputs.values())))
-    with plan.writing(given), given.open("wb") as file:
+    with plan.writing(input_path), input_path.open("wb") as file:
         for raw in inputs.values():
             file.write(np.ascontiguousarray(raw, RAW).tobytes())
-    for path, size in ((results, count * sum(wanted.values()) * RAW.itemsize), (counters, 16)):
+    for path, size in (
+        (results, count * sum(sizes_by_name.values()) * RAW.itemsize),
+        (counters, 16),
+    ):
         with plan.writing(path), path.open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, max(size, 1))
     weights = (firmware / "weights").resolve()
     program = FoundTool(CSIM, compiled.program.resolve(), "")
-    with _watch_samples(counters, ticked):
-        said = tools.run(
+    with _watch_samples(counters, report_done):
+        output = tools.run(
             program,
-            [project, given, results, counters, weights, str(count), str(processes), *layers],
+            [project, input_path, results, counters, weights, str(count), str(processes), *layers],
             seconds=RUN_SECONDS,
             folder=scratch,
         ).output
-    warned = next((line for line in said.splitlines() if line.startswith(STALLS)), None)
+    warned = next((line for line in output.splitlines() if line.startswith(STALLS)), None)
     if warned is not None:
         raise ToolFailedError(
             f"The C-simulation in {firmware} warns of a stream that would stall the design: "
@@ -196,15 +203,15 @@ def _run_part(
             hint="The layers around it read or write other numbers of words than they agreed on.",
         )
     flat = np.fromfile(results, RAW)
-    found, start = {}, 0
-    for name, size in wanted.items():
-        found[name] = flat[start : start + count * size].reshape(count, size)
+    values, start = {}, 0
+    for name, size in sizes_by_name.items():
+        values[name] = flat[start : start + count * size].reshape(count, size)
         start += count * size
-    return found
+    return values
 
 
 @contextmanager
-def _watch_samples(counters: Path, ticked: Callable[[int], None]) -> Iterator[None]:
+def _watch_samples(counters: Path, report_done: Callable[[int], None]) -> Iterator[None]:
     """Tell how many samples are done, while they are."""
     over = threading.Event()
 
@@ -212,7 +219,7 @@ def _watch_samples(counters: Path, ticked: Callable[[int], None]) -> Iterator[No
         while not over.wait(TICK_SECONDS):
             done = int(np.fromfile(counters, "<u8")[1])
             if done:
-                ticked(done)
+                report_done(done)
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()

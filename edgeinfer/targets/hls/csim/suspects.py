@@ -35,22 +35,22 @@ def suspicion(
     settings: HlsSettings,
     value: str,
     expected: Mapping[str, Ints],
-    got: Mapping[str, Ints],
+    actual: Mapping[str, Ints],
 ) -> Suspicion:
     """The type that the project gives a value, and why it is likely to differ."""
     project = manifest.read(folder)
-    held = next((held for held in project.layers if held.value == value), None)
-    found = types_in((folder / project.firmware / "defines.h").read_text(encoding="utf-8"))
-    type_name = held.type_name if held else ""
-    type_ = found.get(type_name, "")
-    wanted = emit_project(program, settings, project.namespace).files
+    layer = next((layer for layer in project.layers if layer.value == value), None)
+    types = types_in((folder / project.firmware / "defines.h").read_text(encoding="utf-8"))
+    type_name = layer.type_name if layer else ""
+    type_ = types.get(type_name, "")
+    files = emit_project(program, settings, project.namespace).files
     causes = [
-        *_weights(project, held, folder, wanted),
-        *_types(project, held, found, wanted),
-        *_structure(project, folder, wanted),
+        *_weights(project, layer, folder, files),
+        *_types(project, layer, types, files),
+        *_structure(project, folder, files),
     ]
     if not causes:
-        causes = [_numbers(type_, expected[value], got[value])]
+        causes = [_numbers(type_, expected[value], actual[value])]
     return Suspicion(type_, "; ".join(causes))
 
 
@@ -60,61 +60,66 @@ def types_in(text: str) -> dict[str, str]:
 
 
 def _weights(
-    project: Manifest, held: ManifestLayer | None, folder: Path, wanted: Mapping[str, bytes]
+    project: Manifest, layer: ManifestLayer | None, folder: Path, files: Mapping[str, bytes]
 ) -> list[str]:
     """Weight files that hold other numbers than the Program; those of the layer first."""
-    own = held.weights if held else ()
+    own = layer.weights if layer else ()
     causes = []
     for weight in sorted(project.weights, key=lambda weight: weight.variable not in own):
         for suffix in ("txt", "h"):
             name = f"{project.firmware}/weights/{weight.variable}.{suffix}"
             path = folder / name
-            if name not in wanted:
+            if name not in files:
                 continue
             if not path.is_file():
                 causes.append(f"{name} is missing")
                 break
-            said = path.read_bytes()
-            if said != wanted[name]:
+            content = path.read_bytes()
+            if content != files[name]:
                 causes.append(
-                    f"weights differ from the Program's: {name}, {_first(said, wanted[name])}"
+                    f"weights differ from the Program's: {name}, {_first(content, files[name])}"
                 )
                 break
     return causes
 
 
-def _first(said: bytes, wanted: bytes) -> str:
+def _first(content: bytes, expected: bytes) -> str:
     """The first number of a list that is another."""
-    ours, theirs = (re.split(rb"[,\n]\s*", text) for text in (wanted, said))
+    ours, theirs = (re.split(rb"[,\n]\s*", text) for text in (expected, content))
     if len(ours) != len(theirs):
         return f"{len(theirs)} entries instead of {len(ours)}"
     differing = [i for i, (a, b) in enumerate(zip(ours, theirs, strict=True)) if a != b]
     first = differing[0]
-    told = f"{theirs[first].decode(errors='replace')} instead of {ours[first].decode()}"
-    return f"{len(differing)} of {len(ours)} entries, the first is number {first}, {told[:120]}"
+    difference = f"{theirs[first].decode(errors='replace')} instead of {ours[first].decode()}"
+    return (
+        f"{len(differing)} of {len(ours)} entries, the first is number {first}, {difference[:120]}"
+    )
 
 
 def _types(
     project: Manifest,
-    held: ManifestLayer | None,
-    found: Mapping[str, str],
-    wanted: Mapping[str, bytes],
+    layer: ManifestLayer | None,
+    types: Mapping[str, str],
+    files: Mapping[str, bytes],
 ) -> list[str]:
     """Types that the project defines otherwise than was emitted; those of the layer first."""
-    meant = types_in(wanted[f"{project.firmware}/defines.h"].decode())
-    changed = [name for name, type_ in meant.items() if found.get(name) != type_]
-    own = (held.type_name, f"{held.layer}_") if held else ("", "")
+    expected_types = types_in(files[f"{project.firmware}/defines.h"].decode())
+    changed = [name for name, type_ in expected_types.items() if types.get(name) != type_]
+    own = (layer.type_name, f"{layer.layer}_") if layer else ("", "")
 
     def far(name: str) -> bool:
         return name != own[0] and not (own[1] and name.startswith(own[1]))
 
-    return [_type_changed(name, meant[name], found.get(name)) for name in sorted(changed, key=far)]
+    return [
+        _type_changed(name, expected_types[name], types.get(name))
+        for name in sorted(changed, key=far)
+    ]
 
 
-def _type_changed(name: str, meant: str, found: str | None) -> str:
-    if found is None:
-        return f"the type {name} is not defined, it should be {meant}"
-    ours, theirs = format_of(meant), format_of(found)
+def _type_changed(name: str, expected: str, actual: str | None) -> str:
+    if actual is None:
+        return f"the type {name} is not defined, it should be {expected}"
+    ours, theirs = format_of(expected), format_of(actual)
     kind = "type"
     if ours is not None and theirs is not None:
         if ours.type != theirs.type:
@@ -124,7 +129,7 @@ def _type_changed(name: str, meant: str, found: str | None) -> str:
             kind = "rounding mode"
         elif ours.overflow != theirs.overflow:
             kind = "overflow mode"
-    return f"{kind}: {name} is {found}, it was emitted as {meant}"
+    return f"{kind}: {name} is {actual}, it was emitted as {expected}"
 
 
 def format_of(text: str) -> Quantizer | None:
@@ -150,7 +155,7 @@ def _quantizer(
     return Quantizer.parse(f"{name}<{bits},{integer},{rounding or 'TRN'},{overflow or 'WRAP'}>")
 
 
-def _structure(project: Manifest, folder: Path, wanted: Mapping[str, bytes]) -> list[str]:
+def _structure(project: Manifest, folder: Path, files: Mapping[str, bytes]) -> list[str]:
     """Code that calls other layers, or with other sizes, than was emitted."""
     causes = []
     for name, what in (
@@ -160,16 +165,18 @@ def _structure(project: Manifest, folder: Path, wanted: Mapping[str, bytes]) -> 
         (f"{project.firmware}/nnet_utils/nnet_code_gen.h", "generated code"),
         (manifest.NAME, "order of outputs"),
     ):
-        if name not in wanted:
+        if name not in files:
             continue
         path = folder / name
-        said = path.read_text(encoding="utf-8") if path.is_file() else ""
-        meant = wanted[name].decode()
-        if said != meant:
-            causes.append(f"{what}: {name} differs from what was emitted: {_line(meant, said)}")
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        expected_text = files[name].decode()
+        if text != expected_text:
+            causes.append(
+                f"{what}: {name} differs from what was emitted: {_line(expected_text, text)}"
+            )
     headers = sorted(
         name
-        for name, content in wanted.items()
+        for name, content in files.items()
         if name.startswith(f"{project.firmware}/nnet_utils/")
         and not name.endswith("nnet_code_gen.h")
         and (not (folder / name).is_file() or (folder / name).read_bytes() != content)
@@ -178,18 +185,18 @@ def _structure(project: Manifest, folder: Path, wanted: Mapping[str, bytes]) -> 
     return causes
 
 
-def _line(meant: str, said: str) -> str:
+def _line(expected: str, text: str) -> str:
     """The first line that is another."""
-    for line in difflib.unified_diff(meant.splitlines(), said.splitlines(), lineterm="", n=0):
+    for line in difflib.unified_diff(expected.splitlines(), text.splitlines(), lineterm="", n=0):
         if line.startswith("+") and not line.startswith("+++") and line[1:].strip():
             return f"'{line[1:].strip()[:120]}'"
     return "lines are missing"
 
 
-def _numbers(type_: str, expected: Ints, got: Ints) -> str:
+def _numbers(type_: str, expected: Ints, actual: Ints) -> str:
     """What the two values of an unchanged project suggest."""
-    place = tuple(np.argwhere(expected != got)[0])
-    ours, theirs = int(expected[place]), int(got[place])
+    place = tuple(np.argwhere(expected != actual)[0])
+    ours, theirs = int(expected[place]), int(actual[place])
     format_ = format_of(type_)
     if format_ is not None:
         raw = np.asarray(ours)

@@ -35,11 +35,11 @@ def describe_design(
     energy: Metric,
 ) -> Description:
     """What is estimated of a design whose goals are settled. energy: of its arithmetic."""
-    made = estimate(program, settings, device)
-    known = corrections("hls", made.family, read_lessons())
-    corrected = [correct_metric(metric, known) for metric in made.metrics()]
+    design = estimate(program, settings, device)
+    lessons = corrections("hls", design.family, read_lessons())
+    corrected = [correct_metric(metric, lessons) for metric in design.metrics()]
     metrics = (*corrected, *energies_of(corrected, energy, settings.clock_ns, device))
-    shares = _shares(made, device, metrics)
+    shares = _shares(design, device, metrics)
     document = {
         "model": program.summary,
         "device": device.as_dict(),
@@ -57,72 +57,74 @@ def describe_design(
                 for op in layers_with_multipliers(program)
             },
         },
-        "family": made.family,
+        "family": design.family,
         "usage": shares,
         "metrics": [asdict(metric) for metric in metrics],
         "findings": list(findings),
     }
-    lines = _lines(program, settings, device, made, metrics, shares, findings)
+    lines = _lines(program, settings, device, design, metrics, shares, findings)
     return Description(document, lines)
 
 
 def energies_of(
-    found: Sequence[Metric], energy: Metric, clock_ns: float, device: Device
+    metrics: Sequence[Metric], energy: Metric, clock_ns: float, device: Device
 ) -> tuple[Metric, ...]:
     """The energy of a design's arithmetic, and with what its part draws at rest from one inference
     to the next."""
-    interval = next(each for each in found if each.name == "ii_cycles" and each.layer is None)
+    interval = next(each for each in metrics if each.name == "ii_cycles" and each.layer is None)
     cycles = max(interval.value, 1.0)
     ends = max(interval.low or 1.0, 1.0) / cycles, (interval.high or cycles) / cycles
     return (energy, *power_metrics(energy, device, cycles * clock_ns * 1e-9, ends))
 
 
-def correct_metric(metric: Metric, known: Mapping[str, Correction]) -> Metric:
+def correct_metric(metric: Metric, lessons: Mapping[str, Correction]) -> Metric:
     """A figure as the user's own runs correct it, with how many they are; a layer's stays."""
-    correction = known.get(metric.name)
+    correction = lessons.get(metric.name)
     if correction is None or metric.layer is not None or metric.low is None or metric.high is None:
         return metric
     value, low, high = correction.apply(metric.value, metric.low, metric.high)
     value = float(round(value))
-    said = f"estimated, with {correction.runs} of your runs"
-    return replace(metric, value=value, low=min(low, value), high=max(high, value), note=said)
+    origin_text = f"estimated, with {correction.runs} of your runs"
+    return replace(
+        metric, value=value, low=min(low, value), high=max(high, value), note=origin_text
+    )
 
 
 def compare_reports(
     program: Program, reports: Sequence[Metric], settings: HlsSettings, device: Device
 ) -> tuple[RunLesson, ...]:
     """Figures of a design that tools have reported, beside what is estimated of it."""
-    said: dict[str, float] = {}
+    reported: dict[str, float] = {}
     for metric in reports:
         if metric.origin is Origin.SYNTHESISED and metric.layer is None:
-            said.setdefault(metric.name, metric.value)
-    if not said:
+            reported.setdefault(metric.name, metric.value)
+    if not reported:
         return ()
-    made = estimate(program, settings, device)
-    name = hashlib.sha256(f"{program.digest} {settings} {sorted(said.items())}".encode())
+    design = estimate(program, settings, device)
+    name = hashlib.sha256(f"{program.digest} {settings} {sorted(reported.items())}".encode())
     return tuple(
-        RunLesson(name.hexdigest(), "hls", made.family, figure, float(value), said[figure])
-        for figure, value in made.figures().items()
-        if figure in said and figure != "latency_us"
+        RunLesson(name.hexdigest(), "hls", design.family, figure, float(value), reported[figure])
+        for figure, value in design.figures().items()
+        if figure in reported and figure != "latency_us"
     )
 
 
 def _shares(
-    made: HlsEstimate, device: Device, metrics: Sequence[Metric]
+    design: HlsEstimate, device: Device, metrics: Sequence[Metric]
 ) -> dict[str, dict[str, Any]]:
     """Of each kind that the device offers: used, with its band, and the share of it."""
-    names = COMPARED_INTEL if made.intel else COMPARED
-    found = {}
+    names = COMPARED_INTEL if design.intel else COMPARED
+    shares = {}
     stated = {metric.name: metric for metric in metrics if metric.layer is None}
-    for kind, (_, offered) in usage(made, device).items():
+    for kind, (_, offered) in usage(design, device).items():
         metric = stated[names[kind]]
         used, low, high = metric.value, metric.low, metric.high
         share = used / offered if offered else (0.0 if not used else float("inf"))
-        found[kind] = {
+        shares[kind] = {
             "used": round(used, 3), "low": low, "high": high, "offered": offered,
             "share": round(share, 4),
         }  # fmt: skip
-    return found
+    return shares
 
 
 def fit_words(shares: dict[str, dict[str, Any]]) -> str:
@@ -153,7 +155,7 @@ def _lines(
     program: Program,
     settings: HlsSettings,
     device: Device,
-    made: HlsEstimate,
+    design: HlsEstimate,
     metrics: Sequence[Metric],
     shares: dict[str, dict[str, Any]],
     findings: tuple[str, ...],
@@ -165,14 +167,14 @@ def _lines(
         f"{'layer':<28} {'kind':<9} {'reuse':>6} {'DSP':>8} {'LUT':>10} {'FF':>10} {'BRAM18':>7} "
         f"{'cycles':>8}",
     ]
-    for layer in made.layers[:MOST_LAYERS]:
+    for layer in design.layers[:MOST_LAYERS]:
         lines.append(
             f"{layer.name[:28]:<28} {layer.kind:<9} {layer.reuse:>6} {layer.dsp:>8,.0f} "
             f"{layer.lut:>10,.0f} {layer.ff:>10,.0f} {layer.bram18:>7,.0f} "
             f"{layer.latency_cycles:>8,}"
         )
-    if len(made.layers) > MOST_LAYERS:
-        lines.append(f"... and {len(made.layers) - MOST_LAYERS} more, all of them with --json")
+    if len(design.layers) > MOST_LAYERS:
+        lines.append(f"... and {len(design.layers) - MOST_LAYERS} more, all of them with --json")
     lines.append("")
     for metric in metrics:
         if metric.layer is None:
@@ -189,7 +191,7 @@ def _lines(
     lines += ["", f"of the device   {', '.join(listed)} (LUT and FF after logic synthesis)"]
     lines.append(f"fits            {fit_words(shares)}")
     lines.append(
-        f"bands           hold nine tenths of published designs of the kind {made.family!r}, "
+        f"bands           hold nine tenths of published designs of the kind {design.family!r}, "
         "each left out; docs/estimate.md"
     )
     return (*lines, *(f"finding         {finding}" for finding in findings))

@@ -111,8 +111,8 @@ class _Build:
                 self.makers[op.name], self.values[op.name] = op.name, stage.out
 
     def _reads(self, op: Op) -> tuple[str, ...]:
-        found = [self.makers[x] for x in inputs_of(op)]
-        return tuple(dict.fromkeys(name for name in found if name is not None))
+        makers = [self.makers[x] for x in inputs_of(op)]
+        return tuple(dict.fromkeys(name for name in makers if name is not None))
 
     def _melts(self, op: Requant) -> bool:
         """Whether a rounding is the result type of the layer before: all but those that cut off
@@ -237,7 +237,7 @@ def layer_stages(
     """The stages of single layers under several settings each, as `design_of` takes them."""
     first = next(iter(variants.values()))[0]
     build = _Build(program, first, arrangement, {})
-    found: dict[str, tuple[HardwareStage, ...]] = {}
+    stages_by_op: dict[str, tuple[HardwareStage, ...]] = {}
     for op in program.ops:
         if op.name not in variants:
             build._visit(op)
@@ -247,10 +247,10 @@ def layer_stages(
         for settings in variants[op.name]:
             build.settings = settings
             stages.append(build._stage(op, out))
-        found[op.name] = tuple(stages)
+        stages_by_op[op.name] = tuple(stages)
         build.only[op.name] = stages[0]
         build._visit(op)
-    return found
+    return stages_by_op
 
 
 def _between(a: Arrangement, stages: tuple[HardwareStage, ...]) -> tuple[tuple[str, Store], ...]:
@@ -259,18 +259,18 @@ def _between(a: Arrangement, stages: tuple[HardwareStage, ...]) -> tuple[tuple[s
     runs_alone = a.streamed or any(stage.looped for stage in stages)
     if not runs_alone:
         return ()
-    found = []
+    stores = []
     for stage in stages:
         for _ in range(readers[stage.name]):
             value = stage.out
             if a.streamed:
                 store = fifo(a.fabric, value.positions, value.bits, value.channels)
             else:
-                held = value.bits if a.fabric.tool is HlsTool.VITIS else HANDED_FF
-                one = Store(value.bits + 4.0, float(held))
+                bits = value.bits if a.fabric.tool is HlsTool.VITIS else HANDED_FF
+                one = Store(value.bits + 4.0, float(bits))
                 store = Store(one.lut * value.elements, one.ff * value.elements)
-            found.append((stage.name, store))
-    return tuple(found)
+            stores.append((stage.name, store))
+    return tuple(stores)
 
 
 def _like(x: Value, out: Value) -> Value:

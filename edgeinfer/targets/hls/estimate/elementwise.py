@@ -194,9 +194,9 @@ def _elementwise_products(
 ) -> tuple[float, float]:
     """DSP blocks and LUTs of one multiplier by a constant for each element at work."""
     values = factor.reshape(-1, 1)
-    made = constant_products(a.fabric, values, x.bits, None)
+    products = constant_products(a.fabric, values, x.bits, None)
     repeated = a.copies(out) / values.size
-    return made.dsp * repeated, made.lut * repeated
+    return products.dsp * repeated, products.lut * repeated
 
 
 def pool_stage(
@@ -229,13 +229,13 @@ def pool_stage(
         lut, ff = channels * one, 2.0 * channels * out.bits
         ahead = pixels
     else:
-        held = window * channels * x.bits
+        window_bits = window * channels * x.bits
         lut = (
             channels * (window - 1) * one
-            + held * f.fit["pool_lut"]
+            + window_bits * f.fit["pool_lut"]
             + line_buffer_luts(padded, op.window, channels, x.bits)
         )
-        ff = held * f.fit["pool_ff"]
+        ff = window_bits * f.fit["pool_ff"]
         ahead = (op.window[0] - 1) * padded[1] + op.window[1] if len(padded) > 1 else op.window[0]
     return HardwareStage(
         op.name, "pool", reads, out,

@@ -89,39 +89,39 @@ class HlsEstimate:
     def figures(self, fit: dict[str, float] | None = None) -> dict[str, float]:
         """By the metrics' names; with other constants than those that ship."""
         fit = fit if fit is not None else constants()["fit"]
-        found = {
+        values = {
             "latency_cycles": float(self.timing.latency_cycles),
             "ii_cycles": float(self.timing.ii_cycles),
             "latency_us": self.timing.latency_cycles * self.clock_ns / 1000,
         }
         apart = [layer for layer in self.layers if layer.after is not None]
-        known = [layer.after for layer in apart if layer.after is not None]
+        afters = [layer.after for layer in apart if layer.after is not None]
         after = {
             "dsp_vsynth": self.dsp + _difference(apart, "dsp"),
             "lut_vsynth": (self.lut - sum(layer.lut for layer in apart)) * fit["lut_vsynth"]
-            + sum(layer.lut for layer in known),
+            + sum(layer.lut for layer in afters),
             "ff_vsynth": (self.ff - sum(layer.ff for layer in apart)) * fit["ff_vsynth"]
-            + sum(layer.ff for layer in known),
+            + sum(layer.ff for layer in afters),
         }
         if self.memory is not None:
-            return found | {
+            return values | {
                 "dsp": math.ceil(self.dsp / 2),  # a block multiplies two pairs of 18 x 19 bits
                 "alm": after["lut_vsynth"] / 2,  # an ALM holds two bits of an adder
                 "ff": after["ff_vsynth"],
                 self.memory: math.ceil(self.bram18 * 18 / INTEL_MEMORY_KBIT[self.memory]),
             }
         own = {"dsp": self.dsp, "lut": self.lut, "ff": self.ff, "bram18": self.bram18}
-        return found | own | after
+        return values | own | after
 
     def metrics(self) -> tuple[Metric, ...]:
         """The design's, then each layer's."""
-        found = [self._metric(name, value) for name, value in self.figures().items()]
+        metrics = [self._metric(name, value) for name, value in self.figures().items()]
         if self.intel:
-            return tuple(found)
+            return tuple(metrics)
         for layer in self.layers:
             for name in ("latency_cycles", "dsp", "lut", "ff", "bram18"):
-                found.append(self._metric(name, getattr(layer, name), layer.name))
-        return tuple(found)
+                metrics.append(self._metric(name, getattr(layer, name), layer.name))
+        return tuple(metrics)
 
     def _metric(self, name: str, value: float, layer: str | None = None) -> Metric:
         value = round(value, 4) if name == "latency_us" else float(round(value))

@@ -209,6 +209,6 @@ def _fifo(depth: int, bits: int, srl_bits: int) -> Store:
     if depth <= 2 or depth * bits <= srl_bits:
         shift_registers = bits * math.ceil(depth / SRL_DEPTH)
         return Store(shift_registers + 19, 4 + counter)
-    held = min(bits, OUTPUT_REGISTER_BITS)
+    register_bits = min(bits, OUTPUT_REGISTER_BITS)
     blocks = min(math.ceil(depth / d) * math.ceil(bits / w) for d, w in BRAM_SHAPES[1:])
-    return Store(held + 19, held + 3.3 * counter, blocks)
+    return Store(register_bits + 19, register_bits + 3.3 * counter, blocks)

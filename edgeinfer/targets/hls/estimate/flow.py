@@ -44,8 +44,8 @@ def _one_pipeline(design: Design) -> DesignTiming:
     done: dict[str, int] = {}
     for stage in design.stages:
         own = stage.cuts
-        begun = max((done[name] for name in stage.reads), default=0)
-        done[stage.name] = begun + (own + each if own else 0)
+        start = max((done[name] for name in stage.reads), default=0)
+        done[stage.name] = start + (own + each if own else 0)
     last = max(done.values())
     return DesignTiming(last + (1 if last else 0), max(stage.turns for stage in design.stages))
 
@@ -54,8 +54,8 @@ def _tasks(design: Design) -> DesignTiming:
     handed = 0 if design.arrangement.fabric.tool is HlsTool.VITIS else 1
     done: dict[str, int] = {}
     for stage in design.stages:
-        begun = max((done[name] for name in stage.reads), default=0)
-        done[stage.name] = begun + max(stage.busy_cycles, handed)
+        start = max((done[name] for name in stage.reads), default=0)
+        done[stage.name] = start + max(stage.busy_cycles, handed)
     if design.arrangement.fabric.tool is HlsTool.VITIS:
         # None takes the next sample before the last one is through: they share its registers.
         busiest = max(stage.busy_cycles for stage in design.stages)
@@ -74,10 +74,10 @@ def _stream_timing(design: Design) -> DesignTiming:
     first: dict[str, int] = {}
     last: dict[str, int] = {}
     for stage in design.stages:
-        begun = max((first[name] for name in stage.reads), default=0)
+        start = max((first[name] for name in stage.reads), default=0)
         ended = max((last[name] for name in stage.reads), default=0)
-        first[stage.name] = begun + stage.fill_cycles
-        last[stage.name] = max(ended + stage.drain_cycles, begun + stage.busy_cycles)
+        first[stage.name] = start + stage.fill_cycles
+        last[stage.name] = max(ended + stage.drain_cycles, start + stage.busy_cycles)
     busiest = max(stage.busy_cycles for stage in design.stages)
     placed = [*design.inputs, *(stage.out for stage in design.stages)]
     if design.arrangement.fabric.tool is HlsTool.VITIS or any(v.positions > 1 for v in placed):

@@ -76,17 +76,17 @@ def matrix(
     reuse factor, and not as soon as its multipliers allow."""
     if strategy is Strategy.RESOURCE and reuse > 1:
         return _fold_matrix(f, op, x_bits, sum_bits, reuse)
-    made = _products(f, op, x_bits, kept_bits)
+    products = _products(f, op, x_bits, kept_bits)
     if strategy is Strategy.DISTRIBUTED:
-        made = _distribute_products(f, op, made, x_bits)
+        products = _distribute_products(f, op, products, x_bits)
     limit = multiplier_limit(op, reuse)
     if paced:
-        limit = max(min(limit, math.ceil(made.multipliers / reuse)), 1)
-    folded = share_multipliers(f, made, x_bits, op.weight_type.bits, limit)
-    tree = trees(f, made, int(np.count_nonzero(op.bias)), sum_bits, math.prod(op.weight.shape))
+        limit = max(min(limit, math.ceil(products.multipliers / reuse)), 1)
+    folded = share_multipliers(f, products, x_bits, op.weight_type.bits, limit)
+    tree = trees(f, products, int(np.count_nonzero(op.bias)), sum_bits, math.prod(op.weight.shape))
     # A product that is made in turn waits for the others; what is added lives a cycle of many.
-    kept = made.terms * made.bits * KEPT_REGISTERS if reuse > 1 else 0.0
-    turns = max(math.ceil(made.multipliers / limit), 1)
+    kept = products.terms * products.bits * KEPT_REGISTERS if reuse > 1 else 0.0
+    turns = max(math.ceil(products.multipliers / limit), 1)
     return Matrix(
         folded.dsp,
         folded.lut + tree.lut,
@@ -126,13 +126,15 @@ def _products(f: HlsFabric, op: Conv | Dense, x_bits: int, kept_bits: int | None
     )
 
 
-def _distribute_products(f: HlsFabric, op: Conv | Dense, made: Products, x_bits: int) -> Products:
+def _distribute_products(
+    f: HlsFabric, op: Conv | Dense, products: Products, x_bits: int
+) -> Products:
     """Adder graphs instead of multipliers: an adder for each digit of a weight beyond the first,
     of which the search for common terms saves a share."""
     magnitude = np.abs(op.weight.reshape(-1).astype(np.int64))
     extra = float(np.maximum(digits(magnitude) - 1, 0).sum())
     luts = adder_luts(f, x_bits + 2, extra * f.fit["distributed_share"])
-    return replace(made, dsp=0.0, lut=luts, multipliers=0.0)
+    return replace(products, dsp=0.0, lut=luts, multipliers=0.0)
 
 
 def _fold_matrix(f: HlsFabric, op: Conv | Dense, x_bits: int, sum_bits: int, reuse: int) -> Matrix:
@@ -209,19 +211,19 @@ def dense_stage(
     sum_bits = kept_bits or op.type.bits
     vectors = out.positions
     paced = a.streamed or vectors > 1
-    made = matrix(f, op, x.bits, sum_bits, kept_bits, strategy, reuse, paced=paced)
-    stage = _plain_stage(op, "dense", made, out, reuse, reads)
+    product_matrix = matrix(f, op, x.bits, sum_bits, kept_bits, strategy, reuse, paced=paced)
+    stage = _plain_stage(op, "dense", product_matrix, out, reuse, reads)
     if not a.streamed:
         looped = strategy is Strategy.RESOURCE or vectors > 1
         folded = strategy is Strategy.RESOURCE and reuse > 1 and vectors == 1
-        busy = vectors * made.turns + made.cuts + (1 if looped else 0)
+        busy = vectors * product_matrix.turns + product_matrix.cuts + (1 if looped else 0)
         if folded and f.tool is HlsTool.VITIS:
-            busy = made.turns + TASK_OVERHEAD
+            busy = product_matrix.turns + TASK_OVERHEAD
         return replace(
             stage,
-            lut=made.lut + (x.all_bits * f.gather_lut if vectors > 1 else 0.0),
-            cuts=made.cuts + made.turns - 1,
-            turns=min(max(reuse, 1), made.cuts + made.turns),
+            lut=product_matrix.lut + (x.all_bits * f.gather_lut if vectors > 1 else 0.0),
+            cuts=product_matrix.cuts + product_matrix.turns - 1,
+            turns=min(max(reuse, 1), product_matrix.cuts + product_matrix.turns),
             looped=looped,
             busy_cycles=busy,
             fill_cycles=busy,
@@ -229,14 +231,18 @@ def dense_stage(
         )
     packs = vectors if vectors > 1 else x.positions
     calls = f.tool is HlsTool.VITIS and op.weight.shape[0] > 1  # a call takes a cycle more
-    once = made.cuts + made.cycles + (1 if calls else 0)
-    busy = (packs * made.cycles + made.cuts + 2) if vectors > 1 else _gather_cycles(packs, once)
+    once = product_matrix.cuts + product_matrix.cycles + (1 if calls else 0)
+    busy = (
+        (packs * product_matrix.cycles + product_matrix.cuts + 2)
+        if vectors > 1
+        else _gather_cycles(packs, once)
+    )
     drain = once + (1 if packs > 1 else 0)
-    stored = x.elements // vectors * x.bits if made.cuts or packs > 1 else 0
+    stored = x.elements // vectors * x.bits if product_matrix.cuts or packs > 1 else 0
     return replace(
         stage,
-        lut=made.lut + a.ports_luts(x, out),
-        ff=made.ff + stored + a.output_ff(out),
+        lut=product_matrix.lut + a.ports_luts(x, out),
+        ff=product_matrix.ff + stored + a.output_ff(out),
         busy_cycles=busy,
         fill_cycles=once if vectors > 1 else busy,
         drain_cycles=drain,
@@ -244,7 +250,12 @@ def dense_stage(
 
 
 def _plain_stage(
-    op: Conv | Dense, kind: str, made: Matrix, out: Value, reuse: int, reads: tuple[str, ...]
+    op: Conv | Dense,
+    kind: str,
+    product_matrix: Matrix,
+    out: Value,
+    reuse: int,
+    reads: tuple[str, ...],
 ) -> HardwareStage:
     """The matrix alone, before it is known when it works."""
     return HardwareStage(
@@ -252,13 +263,13 @@ def _plain_stage(
         kind,
         reads,
         out,
-        dsp=made.dsp,
-        lut=made.lut,
-        ff=made.ff,
-        bram18=made.bram18,
-        cuts=made.cuts,
+        dsp=product_matrix.dsp,
+        lut=product_matrix.lut,
+        ff=product_matrix.ff,
+        bram18=product_matrix.bram18,
+        cuts=product_matrix.cuts,
         reuse=reuse,
-        after=made.after,
+        after=product_matrix.after,
     )
 
 
@@ -281,28 +292,28 @@ def conv_stage(
     """A convolution: over a window that slides with the stream, or gathered at each position."""
     f = a.fabric
     sum_bits = kept_bits or op.type.bits
-    made = matrix(f, op, x.bits, sum_bits, kept_bits, strategy, reuse)
+    product_matrix = matrix(f, op, x.bits, sum_bits, kept_bits, strategy, reuse)
     window = op.window
     window_bits = math.prod(window) * size[-1] * x.bits
-    stage = _plain_stage(op, "conv", made, out, reuse, reads)
+    stage = _plain_stage(op, "conv", product_matrix, out, reuse, reads)
     folded = strategy is Strategy.RESOURCE
     if not a.streamed:
-        return _gathered_conv(a, op, x, stage, made, window_bits, folded)
+        return _gathered_conv(a, op, x, stage, product_matrix, window_bits, folded)
     padded = [
         length + before + after for length, (before, after) in zip(size, op.pads, strict=False)
     ]
     pixels = math.prod(padded)
-    per_pixel = pixel_cycles(f, op, made, folded)
-    after_last = made.cuts + 3
+    per_pixel = pixel_cycles(f, op, product_matrix, folded)
+    after_last = product_matrix.cuts + 3
     lines = line_buffer_luts(padded, window, size[-1], x.bits)
     ahead = (window[0] - 1) * padded[1] + window[1] if len(window) > 1 else window[0]
     buffered = math.prod(window) > 1
-    lut = made.lut + lines + a.ports_luts(x, out)
-    ff = made.ff + a.output_ff(out)
+    lut = product_matrix.lut + lines + a.ports_luts(x, out)
+    ff = product_matrix.ff + a.output_ff(out)
     if buffered:
         lut += window_bits * f.window_lut
         ff += window_bits * f.fit["window_ff"]
-    bram = made.bram18
+    bram = product_matrix.bram18
     if pixels > x.positions:  # a layer of its own puts zeros around the picture
         store = fifo(f, pixels, x.bits, x.channels)
         lut += a.ports_luts(x, x) + x.channels * x.bits + store.lut
@@ -319,17 +330,17 @@ def conv_stage(
     )
 
 
-def pixel_cycles(f: HlsFabric, op: Conv, made: Matrix, folded: bool) -> int:
+def pixel_cycles(f: HlsFabric, op: Conv, product_matrix: Matrix, folded: bool) -> int:
     """Cycles between two pixels. Vitis HLS, asked for one, starts the next pixel only when the
     window of the one before is through; in one dimension, its control takes three cycles more."""
     if folded:
-        return made.cycles + made.cuts + PIXEL_OVERHEAD
+        return product_matrix.cycles + product_matrix.cuts + PIXEL_OVERHEAD
     window = op.window
     if f.tool is HlsTool.VIVADO or op.groups > 1 or math.prod(window) == 1:
-        return made.cycles
+        return product_matrix.cycles
     control = LINE_CONTROL if len(window) == 1 else 0
     least = RECENT_PIXEL_CYCLES if f.recent and len(window) > 1 else 1
-    return max(made.cycles, made.cuts + 1 + control, least)
+    return max(product_matrix.cycles, product_matrix.cuts + 1 + control, least)
 
 
 def _gathered_conv(
@@ -337,19 +348,23 @@ def _gathered_conv(
     op: Conv,
     x: Value,
     stage: HardwareStage,
-    made: Matrix,
+    product_matrix: Matrix,
     window_bits: int,
     folded: bool,
 ) -> HardwareStage:
     """All pixels at hand: a loop over the positions picks each window out of them."""
     positions = stage.out.positions
-    per_position = made.cycles + made.cuts if folded and made.cycles > 1 else made.cycles
-    busy = positions * per_position + made.cuts + 2
-    lut, ff = made.lut, made.ff
+    per_position = (
+        product_matrix.cycles + product_matrix.cuts
+        if folded and product_matrix.cycles > 1
+        else product_matrix.cycles
+    )
+    busy = positions * per_position + product_matrix.cuts + 2
+    lut, ff = product_matrix.lut, product_matrix.ff
     if positions > 1:
         lut += window_bits * positions * a.fabric.gather_lut
         if a.fabric.tool is HlsTool.VIVADO:  # a product waits for the next cycle
-            ff += made.multipliers * min(op.type.bits, x.bits)
+            ff += product_matrix.multipliers * min(op.type.bits, x.bits)
     return replace(
         stage,
         lut=lut,

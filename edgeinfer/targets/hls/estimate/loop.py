@@ -47,8 +47,8 @@ def step_cycles(body: Sequence[HardwareStage]) -> int:
     """The longest way through the body; no layer takes less than the cycle of its call."""
     done: dict[str, int] = {}
     for stage in body:
-        begun = max((done[read] for read in stage.reads), default=0)
-        done[stage.name] = begun + max(stage.busy_cycles, 1)
+        start = max((done[read] for read in stage.reads), default=0)
+        done[stage.name] = start + max(stage.busy_cycles, 1)
     return max(done.values(), default=0)
 
 
@@ -56,14 +56,14 @@ def _after_gates(
     a: Arrangement, body: Sequence[HardwareStage], lut: float, ff: float
 ) -> GateCost | None:
     """What logic synthesis leaves, where that is known apart for some of the body's stages."""
-    known = [(stage, stage.after) for stage in body if stage.after is not None]
-    if not known:
+    pairs = [(stage, stage.after) for stage in body if stage.after is not None]
+    if not pairs:
         return None
-    rest = (lut - sum(stage.lut for stage, _ in known)) * a.fabric.fit["lut_vsynth"]
-    held = (ff - sum(stage.ff for stage, _ in known)) * a.fabric.fit["ff_vsynth"]
+    rest = (lut - sum(stage.lut for stage, _ in pairs)) * a.fabric.fit["lut_vsynth"]
+    other_ff = (ff - sum(stage.ff for stage, _ in pairs)) * a.fabric.fit["ff_vsynth"]
     others = sum(stage.dsp for stage in body if stage.after is None)
     return GateCost(
-        others + sum(after.dsp for _, after in known),
-        rest + sum(after.lut for _, after in known),
-        held + sum(after.ff for _, after in known),
+        others + sum(after.dsp for _, after in pairs),
+        rest + sum(after.lut for _, after in pairs),
+        other_ff + sum(after.ff for _, after in pairs),
     )

@@ -60,9 +60,9 @@ _COUNTED: dict[int, tuple[weakref.ref[Weights], WeightCounts]] = {}
 
 def count_weights(weight: Weights) -> WeightCounts:
     """Counted once for each array: a search asks for the same weights under many settings."""
-    known = _COUNTED.get(id(weight))
-    if known is not None and known[0]() is weight:
-        return known[1]
+    cached = _COUNTED.get(id(weight))
+    if cached is not None and cached[0]() is weight:
+        return cached[1]
     counted, key = _count(weight), id(weight)
 
     def forget(_: weakref.ref[Weights]) -> None:
@@ -94,8 +94,8 @@ def _count(weight: Weights) -> WeightCounts:
 def digits(magnitudes: Ints) -> Ints:
     """Non-zero digits of whole numbers in canonical signed form."""
     mixed = magnitudes ^ (3 * magnitudes)
-    found: Ints = np.bitwise_count(mixed).astype(np.int64)
-    return found
+    counts: Ints = np.bitwise_count(mixed).astype(np.int64)
+    return counts
 
 
 def widths(values: Ints) -> Ints:
@@ -145,16 +145,16 @@ def count_terms(terms: Ints, scale: float = 1.0) -> tuple[tuple[int, float], ...
 
 
 def share_multipliers(
-    f: HlsFabric, made: Products, x_bits: int, w_bits: int, limit: int
+    f: HlsFabric, products: Products, x_bits: int, w_bits: int, limit: int
 ) -> Products:
     """The same products by at most so many multipliers, each fed in turn through multiplexers.
     Products in LUTs stay where they are: a multiplexer costs as much."""
-    if made.multipliers <= limit:
-        return made
-    turns = math.ceil(made.multipliers / limit)
+    if products.multipliers <= limit:
+        return products
+    turns = math.ceil(products.multipliers / limit)
     feeding = limit * (multiplexer_luts(x_bits, turns) + multiplexer_luts(w_bits, turns))
-    dsps = math.ceil(made.dsp * limit / made.multipliers)
-    return replace(made, dsp=dsps, lut=made.lut + feeding, multipliers=limit)
+    dsps = math.ceil(products.dsp * limit / products.multipliers)
+    return replace(products, dsp=dsps, lut=products.lut + feeding, multipliers=limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,23 +166,23 @@ class Trees:
     cuts: int  # clock edges between products and sums
 
 
-def trees(f: HlsFabric, made: Products, biased: int, sum_bits: int, products: int) -> Trees:
+def trees(f: HlsFabric, product_set: Products, biased: int, sum_bits: int, products: int) -> Trees:
     """Add the terms of each output in a balanced tree, cut where a cycle ends.
 
     biased: outputs to which a constant is added. An output that is done before a cut needs no
     register there. products: of the whole layer, zeros too.
     """
-    if not made.terms:
+    if not product_set.terms:
         return Trees(0.0, 0.0, 0)
-    wide = min((made.bits + sum_bits) / 2, float(sum_bits))
+    wide = min((product_set.bits + sum_bits) / 2, float(sum_bits))
     if f.early and products > MOST_BALANCED:
-        return _chain(f, made, biased, wide)
-    outputs = sum(count for _, count in made.outputs)
-    adders = max(made.terms + biased - outputs, 0.0)
-    start = product_ns(f, made)
+        return _chain(f, product_set, biased, wide)
+    outputs = sum(count for _, count in product_set.outputs)
+    adders = max(product_set.terms + biased - outputs, 0.0)
+    start = product_ns(f, product_set)
     extra = 1 if biased else 0
     most, registers = 0, 0.0
-    for terms, count in made.outputs:
+    for terms, count in product_set.outputs:
         numbers = max(terms + extra, 1)
         levels = cut_levels(f, start, math.ceil(math.log2(numbers)))
         for level in levels:
@@ -193,29 +193,29 @@ def trees(f: HlsFabric, made: Products, biased: int, sum_bits: int, products: in
 
 def cut_levels(f: HlsFabric, start_ns: float, levels: int) -> tuple[float, ...]:
     """After how many levels of adders each clock edge comes: 0 is right after the products."""
-    found: list[float] = []
+    level_times: list[float] = []
     at = start_ns
     while at > f.usable_ns:
-        found, at = [*found, 0.0], at - f.usable_ns
+        level_times, at = [*level_times, 0.0], at - f.usable_ns
     for level in range(levels):
         if at + f.add_ns > f.usable_ns:
-            found, at = [*found, float(level)], 0.0
+            level_times, at = [*level_times, float(level)], 0.0
         at += f.add_ns
-    return tuple(found)
+    return tuple(level_times)
 
 
-def _chain(f: HlsFabric, made: Products, biased: int, wide: float) -> Trees:
+def _chain(f: HlsFabric, products: Products, biased: int, wide: float) -> Trees:
     """One term after the other: as many in a cycle as fit there."""
-    outputs = sum(count for _, count in made.outputs)
-    adders = max(made.terms + biased - outputs, 0.0)
-    longest = max(terms for terms, _ in made.outputs) + (1 if biased else 0)
+    outputs = sum(count for _, count in products.outputs)
+    adders = max(products.terms + biased - outputs, 0.0)
+    longest = max(terms for terms, _ in products.outputs) + (1 if biased else 0)
     each = max(int(f.usable_ns / f.add_ns), 1)
-    registers = made.terms * made.bits * CHAIN_REGISTERS
+    registers = products.terms * products.bits * CHAIN_REGISTERS
     return Trees(adder_luts(f, wide, adders), registers, math.ceil(longest / each))
 
 
-def product_ns(f: HlsFabric, made: Products) -> float:
+def product_ns(f: HlsFabric, products: Products) -> float:
     """Until the products are there: through a DSP block, through LUTs, or as wiring."""
-    if made.dsp:
+    if products.dsp:
         return f.multiply_ns
-    return f.lut_multiply_ns if made.multipliers else 0.0
+    return f.lut_multiply_ns if products.multipliers else 0.0

@@ -40,11 +40,11 @@ class Choice:
     estimate: HlsEstimate
 
 
-def usage(found: HlsEstimate, device: Device) -> dict[str, tuple[float, int]]:
+def usage(design: HlsEstimate, device: Device) -> dict[str, tuple[float, int]]:
     """Used and offered, for each kind that the device has. LUTs and flip-flops are those after
     logic synthesis, for they are what is placed."""
-    figures = found.figures()
-    kinds = COMPARED_INTEL if found.intel else COMPARED
+    figures = design.figures()
+    kinds = COMPARED_INTEL if design.intel else COMPARED
     return {
         kind: (figures[name], offered)
         for kind, name in kinds.items()
@@ -52,16 +52,16 @@ def usage(found: HlsEstimate, device: Device) -> dict[str, tuple[float, int]]:
     }
 
 
-def fits(found: HlsEstimate, device: Device) -> bool:
+def fits(design: HlsEstimate, device: Device) -> bool:
     """Whether the device holds the design, at the estimates' middle."""
-    return all(used <= offered for used, offered in usage(found, device).values())
+    return all(used <= offered for used, offered in usage(design, device).values())
 
 
-def largest_share(found: HlsEstimate, device: Device) -> float:
+def largest_share(design: HlsEstimate, device: Device) -> float:
     """The fullest kind's share of what the device offers; beyond 1 it does not fit."""
     shares = [
         used / offered if offered else (0.0 if not used else float("inf"))
-        for used, offered in usage(found, device).values()
+        for used, offered in usage(design, device).values()
     ]
     return max(shares, default=0.0)
 
@@ -74,32 +74,32 @@ def choose_reuse(
     search = _Search(program, settings, device)
     target = None if latency_us is None else latency_us * 1000 / settings.clock_ns
     at = search.smallest()
-    found = search.estimate(at)
-    if not fits(found, device):
+    design = search.estimate(at)
+    if not fits(design, device):
         raise UsageError(
             f"{program.name} does not fit onto {device.name} with any reuse factors: the smallest "
             "design needs "
-            f"{_over(found, device)}.",
+            f"{_over(design, device)}.",
             hint="Choose a larger device, fewer bits, or a smaller network.",
         )
-    while target is None or found.timing.latency_cycles > target:
-        step = search.faster(at, found)
+    while target is None or design.timing.latency_cycles > target:
+        step = search.faster(at, design)
         if step is None:
             break
-        at, found = step
-    if target is not None and found.timing.latency_cycles > target:
-        reached = found.timing.latency_cycles * settings.clock_ns / 1000
-        share = largest_share(found, device)
+        at, design = step
+    if target is not None and design.timing.latency_cycles > target:
+        reached_us = design.timing.latency_cycles * settings.clock_ns / 1000
+        share = largest_share(design, device)
         raise UsageError(
             f"No reuse factors bring {program.name} to {latency_us:g} us on {device.name}: the "
-            f"fastest design that it holds is estimated at {reached:.3g} us "
-            f"({found.timing.latency_cycles:,} cycles of {settings.clock_ns:g} ns), with the "
+            f"fastest design that it holds is estimated at {reached_us:.3g} us "
+            f"({design.timing.latency_cycles:,} cycles of {settings.clock_ns:g} ns), with the "
             f"fullest resource at {share:.0%}.",
             hint="Allow more time, a faster clock, a larger device, or choose fewer bits.",
         )
-    limit = target if target is not None else found.timing.latency_cycles
-    at, found = search.smaller(at, found, limit)
-    return Choice(search.settings_at(at), found)
+    limit = target if target is not None else design.timing.latency_cycles
+    at, design = search.smaller(at, design, limit)
+    return Choice(search.settings_at(at), design)
 
 
 Point = dict[str, int]  # for each layer, which of its variants
@@ -200,7 +200,7 @@ class _Search:
         used = {"dsp": stage.dsp, "lut": stage.lut, "bram18": stage.bram18}
         return sum(used[kind] / max(offered[kind], 1) for kind in used)
 
-    def faster(self, at: Point, found: HlsEstimate) -> tuple[Point, HlsEstimate] | None:
+    def faster(self, at: Point, design: HlsEstimate) -> tuple[Point, HlsEstimate] | None:
         """Unfold the layer that holds the rest up by one legal factor, if the device holds it."""
         slowest = sorted(at, key=lambda name: -self.stages[name][at[name]].busy_cycles)
         for name in slowest:
@@ -213,8 +213,8 @@ class _Search:
                 continue
             moved = at | {name: quicker}
             better = self.estimate(moved)
-            slower = better.timing.latency_cycles > found.timing.latency_cycles
-            same = better.timing.latency_cycles == found.timing.latency_cycles
+            slower = better.timing.latency_cycles > design.timing.latency_cycles
+            same = better.timing.latency_cycles == design.timing.latency_cycles
             if fits(better, self.device) and not slower and not (same and self._idle(name, at)):
                 return moved, better
         return None
@@ -224,7 +224,7 @@ class _Search:
         busiest = max(self.stages[other][i].busy_cycles for other, i in at.items())
         return self.stages[name][at[name]].busy_cycles < busiest
 
-    def smaller(self, at: Point, found: HlsEstimate, limit: float) -> tuple[Point, HlsEstimate]:
+    def smaller(self, at: Point, design: HlsEstimate, limit: float) -> tuple[Point, HlsEstimate]:
         """Fold every layer as far as the limit allows, the largest first."""
         sizes = {name: self._size(self.stages[name][i]) for name, i in at.items()}
         for name in sorted(sizes, key=lambda name: -sizes[name]):
@@ -233,18 +233,20 @@ class _Search:
             for size, i in by_size:
                 if size >= now:
                     break
-                tried = self.estimate(at | {name: i})
-                if tried.timing.latency_cycles <= limit and fits(tried, self.device):
-                    at, found = at | {name: i}, tried
+                smaller_design = self.estimate(at | {name: i})
+                if smaller_design.timing.latency_cycles <= limit and fits(
+                    smaller_design, self.device
+                ):
+                    at, design = at | {name: i}, smaller_design
                     break
-        return at, found
+        return at, design
 
 
-def _over(found: HlsEstimate, device: Device) -> str:
+def _over(design: HlsEstimate, device: Device) -> str:
     """What there is too little of, in numbers."""
     short = [
         f"{used:,.0f} {kind.upper()} of {offered:,}"
-        for kind, (used, offered) in usage(found, device).items()
+        for kind, (used, offered) in usage(design, device).items()
         if used > offered
     ]
     return " and ".join(short)

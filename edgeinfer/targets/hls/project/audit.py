@@ -34,7 +34,7 @@ class TakenStrategy:
     op: str
     strategy: str
     reuse: int
-    asked: int
+    asked_reuse: int
 
 
 def audit_project(
@@ -42,63 +42,69 @@ def audit_project(
 ) -> tuple[TakenStrategy, ...]:
     """Compare; the strategies and reuse factors that were taken. A difference is a bug."""
     nodes = {node.name: node for node in model.get_layers()}
-    wanted = {layer.name: layer for layer in plan.layers}
+    layers_by_name = {layer.name: layer for layer in plan.layers}
     for name, node in nodes.items():
-        if name not in wanted and node.class_name not in HANDING_ON:
+        if name not in layers_by_name and node.class_name not in HANDING_ON:
             raise EdgeInferError(f"hls4ml put a layer {name} ({node.class_name}) into the project.")
-    taken: list[TakenStrategy] = []
+    strategies: list[TakenStrategy] = []
     for layer in plan.layers:
         node = nodes.get(layer.name) or nodes.get(f"repack_{layer.name}")
         if node is None:
             raise EdgeInferError(f"hls4ml took the layer {layer.name} out of the project.")
         _check_formats(layer, node)
         if layer.body is not None:
-            taken += audit_project(layer.body.plan, node.get_attr("body"), settings)
+            strategies += audit_project(layer.body.plan, node.get_attr("body"), settings)
         if layer.multiplies:
-            asked = settings.reuse_for(layer.op)
+            reuse_asked = settings.reuse_for(layer.op)
             reuse = int(node.get_attr("reuse_factor"))
-            taken.append(
-                TakenStrategy(layer.name, layer.op, node.get_attr("strategy"), reuse, asked)
+            strategies.append(
+                TakenStrategy(layer.name, layer.op, node.get_attr("strategy"), reuse, reuse_asked)
             )
-    return tuple(taken)
+    return tuple(strategies)
 
 
 def _check_formats(layer: ProjectLayer, node: Any) -> None:
-    asked: dict[str, Quantizer | Fixed] = {"result": layer.result, **layer.formats}
+    formats_asked: dict[str, Quantizer | Fixed] = {"result": layer.result, **layer.formats}
     if layer.kind.startswith((RESHAPE, PADDING)):  # hands on the format that it gets
-        asked = {}
-    asked |= {array.name: array.type for array in layer.attributes.get("stored", ())}
-    asked |= layer.attributes.get("types", {})
-    found = found_formats(node)
+        formats_asked = {}
+    formats_asked |= {array.name: array.type for array in layer.attributes.get("stored", ())}
+    formats_asked |= layer.attributes.get("types", {})
+    formats = found_formats(node)
     if node.get_attr("strategy") == Strategy.DISTRIBUTED:
-        held = node.get_attr("da_codegen") is not None  # the weights are in its adders
-        asked = {name: f for name, f in asked.items() if not held or name not in IN_ADDERS}
-    for name, format_ in asked.items():
-        if name == "accum" and layer.kind.startswith(MAXIMUM) and _holds(found.get(name), format_):
+        in_adders = node.get_attr("da_codegen") is not None  # the weights are in its adders
+        formats_asked = {
+            name: f for name, f in formats_asked.items() if not in_adders or name not in IN_ADDERS
+        }
+    for name, format_ in formats_asked.items():
+        if (
+            name == "accum"
+            and layer.kind.startswith(MAXIMUM)
+            and _holds(formats.get(name), format_)
+        ):
             continue
-        if found.get(name) != _plain(format_):
+        if formats.get(name) != _plain(format_):
             raise EdgeInferError(
-                f"hls4ml gave {layer.name} the {name} format {found.get(name)}, not "
+                f"hls4ml gave {layer.name} the {name} format {formats.get(name)}, not "
                 f"{_plain(format_)}."
             )
 
 
-def _holds(found: Quantizer | None, wanted: Quantizer | Fixed) -> bool:
+def _holds(actual: Quantizer | None, planned: Quantizer | Fixed) -> bool:
     """Whether a type carries a maximum unchanged, which no arithmetic has touched."""
-    if found is None or not isinstance(wanted, Fixed):
+    if actual is None or not isinstance(planned, Fixed):
         return False
-    type_ = found.type
-    fine = type_.frac >= wanted.frac and type_.signed >= wanted.signed
-    return fine and type_.max >= wanted.max and type_.min <= wanted.min
+    type_ = actual.type
+    fine = type_.frac >= planned.frac and type_.signed >= planned.signed
+    return fine and type_.max >= planned.max and type_.min <= planned.min
 
 
 def found_formats(node: Any) -> Mapping[str, Quantizer | None]:
     """A node's formats by hls4ml's names for them."""
-    found = {}
+    formats = {}
     for name, type_ in node.types.items():
-        found[name.removesuffix("_t")] = _quantizer(type_.precision)
-    found["result"] = _quantizer(node.get_output_variable().type.precision)
-    return found
+        formats[name.removesuffix("_t")] = _quantizer(type_.precision)
+    formats["result"] = _quantizer(node.get_output_variable().type.precision)
+    return formats
 
 
 def _quantizer(precision: Any) -> Quantizer | None:

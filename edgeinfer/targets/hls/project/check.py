@@ -24,8 +24,8 @@ def without_layers(program: Program) -> tuple[Offence, ...]:
 
 def refuse_early(program: Program) -> None:
     """An error for what no layers can be written for."""
-    if found := without_layers(program):
-        raise UnsupportedModelError(f"{program.name} as an HLS project", found)
+    if missing_layers := without_layers(program):
+        raise UnsupportedModelError(f"{program.name} as an HLS project", missing_layers)
 
 
 def refuse(program: Program, plan: Plan) -> None:

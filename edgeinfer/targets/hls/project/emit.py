@@ -67,12 +67,12 @@ def emit_project(
         folder = scratch / "project"
         with _of_hls4ml(program, settings):
             model = graph(program, plan, settings, folder, namespace)
-            taken = audit_project(plan, model, settings)
+            strategies = audit_project(plan, model, settings)
             with _quietly(), _without_keras():
                 model.write()
         files = _read(folder, str(model.config.get_config_value("Stamp")))
     described = manifest.describe(
-        program, settings, project_name(program), plan, model, taken, namespace
+        program, settings, project_name(program), plan, model, strategies, namespace
     )
     files[manifest.NAME] = described.to_json().encode()
     return BuildPlan(project_name(program), files, described.findings)
@@ -100,8 +100,10 @@ def graph(
     for layer in plan.layers:
         if layer.body is not None:
             inner = replace(settings, io=IoType.PARALLEL)
-            held = layer.body
-            body = graph(held.program, held.plan, inner, folder, namespace, first, whole=False)
+            body_layer = layer.body
+            body = graph(
+                body_layer.program, body_layer.plan, inner, folder, namespace, first, whole=False
+            )
             bodies[layer.name], first = body, body.index
     options: dict[str, Any] = {
         "part": settings.part,
@@ -157,12 +159,12 @@ def _taps_wrongly(settings: HlsSettings) -> bool:
 
 def _tap(plan: Plan, model: ModelGraph, settings: HlsSettings) -> None:
     """The calls that tell a layer's values, as hls4ml writes them elsewhere."""
-    wanted = {layer.name for layer in plan.layers if layer.kind != INPUT}
+    tapped_names = {layer.name for layer in plan.layers if layer.kind != INPUT}
     oneapi, streams = settings.backend is Backend.ONEAPI, settings.io is IoType.STREAM
     attribute = "stream_function_cpp" if oneapi and streams else "function_cpp"
     for node in model.get_layers():
         call, variable = node.get_attr(attribute), node.get_output_variable()
-        if call and node.name.removeprefix("repack_") in wanted:
+        if call and node.name.removeprefix("repack_") in tapped_names:
             pipe = oneapi and Identifier(variable.pipe_name)
             tapped = fill_template(
                 f"firmware/hls/{'oneapi/' if oneapi else ''}tapped_call.h.j2",
@@ -181,15 +183,15 @@ def _tap(plan: Plan, model: ModelGraph, settings: HlsSettings) -> None:
 
 def _layer_config(layer: ProjectLayer, program: Program, settings: HlsSettings) -> dict[str, Any]:
     formats = {name: str(type_) for name, type_ in layer.formats.items()}
-    found: dict[str, Any] = {
+    config: dict[str, Any] = {
         "Precision": {"result": str(layer.result), **formats},
         "Trace": layer.kind != INPUT,
     }
     if layer.multiplies:
         strategy = STRATEGIES[settings.strategy_for(layer.op)]
-        found["Strategy"] = strategy.lower() if settings.backend is Backend.LIBERO else strategy
-        found["ReuseFactor"] = _reuse(layer, program, settings)
-    return found
+        config["Strategy"] = strategy.lower() if settings.backend is Backend.LIBERO else strategy
+        config["ReuseFactor"] = _reuse(layer, program, settings)
+    return config
 
 
 def _reuse(layer: ProjectLayer, program: Program, settings: HlsSettings) -> int:
@@ -203,17 +205,17 @@ def _reuse(layer: ProjectLayer, program: Program, settings: HlsSettings) -> int:
 
 
 def _describe_layer(layer: ProjectLayer, bodies: Mapping[str, ModelGraph]) -> dict[str, Any]:
-    found = {"name": layer.name, "class_name": layer.kind, **layer.attributes}
+    description = {"name": layer.name, "class_name": layer.kind, **layer.attributes}
     if layer.body is not None:
-        found["body"] = bodies[layer.name]
+        description["body"] = bodies[layer.name]
     if layer.kind != INPUT:
-        found |= {"inputs": list(layer.inputs), "shape": list(layer.shape)}
-    return found
+        description |= {"inputs": list(layer.inputs), "shape": list(layer.shape)}
+    return description
 
 
 def _need_da4ml(plan: Plan, settings: HlsSettings) -> None:
-    wanted = [layer.op for layer in plan.layers if layer.multiplies]
-    if any(settings.strategy_for(op) is Strategy.DISTRIBUTED for op in wanted) and (
+    ops = [layer.op for layer in plan.layers if layer.multiplies]
+    if any(settings.strategy_for(op) is Strategy.DISTRIBUTED for op in ops) and (
         importlib.util.find_spec("da4ml") is None
     ):
         raise ToolMissingError(
@@ -231,10 +233,10 @@ def _of_hls4ml(program: Program, settings: HlsSettings) -> Iterator[None]:
     except EdgeInferError:
         raise
     except Exception as error:
-        said = " ".join(str(error).split()) or type(error).__name__
+        message = " ".join(str(error).split()) or type(error).__name__
         raise ToolFailedError(
             f"hls4ml makes no {settings.backend} project ({settings.io}, {settings.strategy}) of "
-            f"{program.name}: {said[:400]}.",
+            f"{program.name}: {message[:400]}.",
             hint="Choose other settings, or another backend.",
         ) from error
 
@@ -242,12 +244,12 @@ def _of_hls4ml(program: Program, settings: HlsSettings) -> Iterator[None]:
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
     """What hls4ml prints goes to the log."""
-    said = io.StringIO()
+    printed = io.StringIO()
     try:
-        with contextlib.redirect_stdout(said), warnings.catch_warnings(record=True) as caught:
+        with contextlib.redirect_stdout(printed), warnings.catch_warnings(record=True) as caught:
             yield
     finally:
-        for line in [*said.getvalue().splitlines(), *(str(w.message) for w in caught)]:
+        for line in [*printed.getvalue().splitlines(), *(str(w.message) for w in caught)]:
             if line.strip():
                 LOG.info("hls4ml: %s", line.strip())
 

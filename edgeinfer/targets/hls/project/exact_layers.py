@@ -186,10 +186,10 @@ def place_pair(layout: ProjectLayout, op: ops.Pair) -> None:
         if constant is None:
             continue
         x, raw = spread(layout, op, other, shape), repeating(constant.value, shape)
-        held, type_ = layout.program.type(other), constant.type
-        if op.kind in COMPARING and held.signed != type_.signed:
+        constant_value, type_ = layout.program.type(other), constant.type
+        if op.kind in COMPARING and constant_value.signed != type_.signed:
             type_ = signed_type_of(type_)
-            x = _as_signed(layout, op, x, held, shape, "")
+            x = _as_signed(layout, op, x, constant_value, shape, "")
         function = MERGES[op.kind]
         if swapped and op.kind is PairKind.SUB:
             function = "subtract_from"
@@ -235,7 +235,7 @@ def place_concat(layout: ProjectLayout, op: ops.Concat) -> None:
     """Two at a time, from the left. Constants, on the result's grid, lie beside the layer."""
     shape, result = layout.program.shapes[op.name], exactly(op.type)
     parts = _parts(layout, op)
-    held, size = parts[0]
+    first_value, size = parts[0]
     for i, (part, width) in enumerate(parts[1:], start=1):
         joined = _upsampled_shape(shape, op.axis, size + width)
         inner = math.prod(shape[op.axis + 1 :])
@@ -243,26 +243,32 @@ def place_concat(layout: ProjectLayout, op: ops.Concat) -> None:
             "n_outer": math.prod(shape[: op.axis]), "n_a": size * inner, "n_b": width * inner,
         }  # fmt: skip
         last = "" if i == len(parts) - 1 else f"_part{i}"
-        match held, part:
+        match first_value, part:
             case str(), str():
-                held = layout.exact(
-                    op, "concat", (held, part), joined, result, constants=constants, part=last
+                first_value = layout.exact(
+                    op,
+                    "concat",
+                    (first_value, part),
+                    joined,
+                    result,
+                    constants=constants,
+                    part=last,
                 )
             case str(), np.ndarray():
-                held = layout.exact(
-                    op, "append", (held,), joined, result, constants=constants, part=last,
+                first_value = layout.exact(
+                    op, "append", (first_value,), joined, result, constants=constants, part=last,
                     stored=(_store_integers("constants", part, op.type.frac),),
                 )  # fmt: skip
             case np.ndarray(), str():
-                held = layout.exact(
+                first_value = layout.exact(
                     op, "prepend", (part,), joined, result, constants=constants, part=last,
-                    stored=(_store_integers("constants", held, op.type.frac),),
+                    stored=(_store_integers("constants", first_value, op.type.frac),),
                 )  # fmt: skip
             case _:
                 raise AssertionError("`_parts` has joined neighbouring constants")
         size += width
-    if len(parts) == 1 and isinstance(held, str):
-        layout.exact(op, "requant", (held,), shape, result)
+    if len(parts) == 1 and isinstance(first_value, str):
+        layout.exact(op, "requant", (first_value,), shape, result)
 
 
 def _parts(layout: ProjectLayout, op: ops.Concat) -> list[tuple[str | Ints, int]]:
@@ -352,16 +358,18 @@ def spread(layout: ProjectLayout, op: Op, value: str, shape: Shape, side: str = 
     )  # fmt: skip
 
 
-def place_rows(layout: ProjectLayout, op: ops.Conv, taken: Shape, step: int, before: int) -> str:
+def place_rows(
+    layout: ProjectLayout, op: ops.Conv, shape_taken: Shape, step: int, before: int
+) -> str:
     """Every step-th row, beginning so many zero rows before the first."""
-    shape, rank = layout.program.shapes[op.x], len(taken)
+    shape, rank = layout.program.shapes[op.x], len(shape_taken)
     type_ = layout.program.type(op.x)
     constants = gather(
-        shape, taken, tuple(range(rank)), (1,) * rank, (step, *(1,) * (rank - 1)),
+        shape, shape_taken, tuple(range(rank)), (1,) * rank, (step, *(1,) * (rank - 1)),
         (-before, *(0,) * (rank - 1)),
     )  # fmt: skip
     return layout.exact(
-        op, "gather", (layout.of_value[op.x],), taken, exactly(type_), constants=constants,
+        op, "gather", (layout.of_value[op.x],), shape_taken, exactly(type_), constants=constants,
         stored=(_store_integers("pad", np.array([0]), type_.frac),), part="_rows",
     )  # fmt: skip
 
@@ -375,13 +383,13 @@ def gather(
     constants: dict[str, int] = {}
     for axis in range(MOST_AXES):
         k = axis - lead
-        found = (1, 1, 0, 1, 1, 0)
+        pattern = (1, 1, 0, 1, 1, 0)
         if k >= 0:
-            found = (
+            pattern = (
                 out[k], factors[k], starts[k], steps[k], shape[order[k]], strides[order[k]],
             )  # fmt: skip
         names = ("out", "factor", "start", "step", "size", "stride")
-        constants |= {f"{name}{axis}": n for name, n in zip(names, found, strict=True)}
+        constants |= {f"{name}{axis}": n for name, n in zip(names, pattern, strict=True)}
     return constants
 
 
@@ -405,9 +413,11 @@ def evenly_spaced(places: Ints) -> dict[str, int] | None:
     constants: dict[str, int] = {}
     for axis in range(MOST_AXES):
         k = axis - (MOST_AXES - places.ndim)
-        found = (1, 1, 0, 1, 1, 0) if k < 0 else (places.shape[k], 1, starts[k], steps[k], reach, 1)
+        pattern = (
+            (1, 1, 0, 1, 1, 0) if k < 0 else (places.shape[k], 1, starts[k], steps[k], reach, 1)
+        )
         names = ("out", "factor", "start", "step", "size", "stride")
-        constants |= {f"{name}{axis}": n for name, n in zip(names, found, strict=True)}
+        constants |= {f"{name}{axis}": n for name, n in zip(names, pattern, strict=True)}
     return constants
 
 

@@ -47,23 +47,25 @@ class HlsSource:
         """The formats by the names of a graph. What keeps every bit has no entry."""
         activations, weights = {}, {}
         for node in graph.nodes:
-            said = self.formats.get(node.name, {})
-            result = self._result(node, said)
+            formats = self.formats.get(node.name, {})
+            result = self._result(node, formats)
             if result is not None:
                 activations[node.name] = result
             for key in weights_of(node):
                 kind = "bias" if key.endswith(("/bias", "/shift")) else "weight"
-                given = _quantizer(said.get(kind), node.name) or _quantizer(self.default, node.name)
-                if given is not None:
-                    plain = Quantizer(given.type, Rounding.RND, Overflow.SAT)
+                quantizer = _quantizer(formats.get(kind), node.name) or _quantizer(
+                    self.default, node.name
+                )
+                if quantizer is not None:
+                    plain = Quantizer(quantizer.type, Rounding.RND, Overflow.SAT)
                     weights[key] = WeightFormat.of(plain)
         return Recipe.of(activations, weights)
 
-    def _result(self, node: Node, said: Mapping[str, str]) -> Quantizer | None:
-        given = _quantizer(said.get("result"), node.name)
-        if given is None and isinstance(node, InputNode):
-            given = _quantizer(self.default, node.name)
-        return None if given is None or given.type.bits >= WIDEST else given
+    def _result(self, node: Node, formats: Mapping[str, str]) -> Quantizer | None:
+        quantizer = _quantizer(formats.get("result"), node.name)
+        if quantizer is None and isinstance(node, InputNode):
+            quantizer = _quantizer(self.default, node.name)
+        return None if quantizer is None or quantizer.type.bits >= WIDEST else quantizer
 
 
 def read_source(path: Path, settings: HlsSettings) -> HlsSource | None:
@@ -86,8 +88,8 @@ def read_source(path: Path, settings: HlsSettings) -> HlsSource | None:
         default = default.get("default", "")
     sums = {
         name: quantizer.type.bits
-        for name, said in formats.items()
-        if (quantizer := _quantizer(said.get("accum"), name)) is not None
+        for name, element_formats in formats.items()
+        if (quantizer := _quantizer(element_formats.get("accum"), name)) is not None
     }
     stated = _settings(document, model, layers, settings)
     return HlsSource(
@@ -147,10 +149,10 @@ def _formats(entry: Mapping[str, Any]) -> dict[str, str]:
 def _chosen_types(firmware: Path) -> dict[str, dict[str, str]]:
     """By layer, the types in a project's C++."""
     sources = [firmware / "defines.h", *sorted(firmware.glob("*.cpp"))]
-    known = [p for p in sources if p.is_file() and p.stat().st_size <= MOST_BYTES]
-    text = "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in known)
+    readable = [p for p in sources if p.is_file() and p.stat().st_size <= MOST_BYTES]
+    text = "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in readable)
     types = {name: type_ for type_, name in (*TYPEDEF.findall(text), *ARRAY.findall(text))}
-    found: dict[str, dict[str, str]] = {}
+    types_by_layer: dict[str, dict[str, str]] = {}
     for parameters, layer in CALL.findall(text):
         words = [word.strip() for word in parameters.split(",")]
         number = re.search(r"config(\d+)", words[-1])
@@ -159,8 +161,8 @@ def _chosen_types(firmware: Path) -> dict[str, dict[str, str]]:
         if number is not None:  # as releases before 1.3 call them
             old = {kind: f"{kind}{number[1]}_t" for kind in ("weight", "bias")}
             names |= {kind: name for kind, name in old.items() if name in types}
-        found[layer] = {kind: types[name] for kind, name in names.items() if name in types}
-    return found
+        types_by_layer[layer] = {kind: types[name] for kind, name in names.items() if name in types}
+    return types_by_layer
 
 
 def _quantizer(text: str | None, layer: str) -> Quantizer | None:
@@ -188,11 +190,11 @@ def _settings(
     document: Mapping[str, Any],
     model: Mapping[str, Any],
     layers: Mapping[str, Mapping[str, Any]],
-    asked: HlsSettings,
+    settings_asked: HlsSettings,
 ) -> HlsSettings:
     def one_of(kind: Any, text: Any, otherwise: Any) -> Any:
-        known = {str(each).lower(): each for each in kind}
-        return known.get(str(text).lower(), otherwise)
+        choices = {str(each).lower(): each for each in kind}
+        return choices.get(str(text).lower(), otherwise)
 
     reuse = {n: int(_number(e, "ReuseFactor")) for n, e in layers.items() if e.get("ReuseFactor")}
     ways = {
@@ -209,20 +211,20 @@ def _settings(
         "strategy": one_of(Strategy, model.get("Strategy"), plain.strategy),
         "reuse": int(_number(model, "ReuseFactor")) or plain.reuse,
     }
-    own = {name: value for name, value in stated.items() if _is_unasked(asked, name)}
-    layers_too = _is_unasked(asked, "reuse") and _is_unasked(asked, "strategy")
+    own = {name: value for name, value in stated.items() if _is_unasked(settings_asked, name)}
+    layers_too = _is_unasked(settings_asked, "reuse") and _is_unasked(settings_asked, "strategy")
     return replace(
-        asked,
+        settings_asked,
         **own,
-        reuse_of=_by_op(reuse) if layers_too else asked.reuse_of,
-        strategy_of=_by_op(ways) if layers_too else asked.strategy_of,
+        reuse_of=_by_op(reuse) if layers_too else settings_asked.reuse_of,
+        strategy_of=_by_op(ways) if layers_too else settings_asked.strategy_of,
         arithmetic=Arithmetic.HLS4ML,
     )
 
 
-def _is_unasked(asked: HlsSettings, name: str) -> bool:
+def _is_unasked(settings_asked: HlsSettings, name: str) -> bool:
     """Whether the user has left a setting as it is by default: the project's goes then."""
-    return bool(getattr(asked, name) == getattr(HlsSettings(), name))
+    return bool(getattr(settings_asked, name) == getattr(HlsSettings(), name))
 
 
 def _by_op(values: Mapping[str, T]) -> tuple[tuple[str, T], ...]:
@@ -244,15 +246,15 @@ def _number(entry: Mapping[str, Any], key: str) -> float:
 def _network(document: Mapping[str, Any], config: Path) -> Path:
     """The network's file: where the configuration says, or under its name beside it."""
     named = [Path(str(document[key])) for key in MODEL_KEYS if document.get(key)]
-    tried = [
+    places = [
         place for path in named for place in (path, config.parent / path, config.parent / path.name)
     ]
-    tried += [config.parent / name for name in MODELS]
-    for path in tried:
+    places += [config.parent / name for name in MODELS]
+    for path in places:
         if path.is_file():
             return path
-    said = f" It names {named[0]}." if named else ""
+    network_text = f" It names {named[0]}." if named else ""
     raise InputError(
-        f"{config}: the network that it was made from is not there.{said}",
+        f"{config}: the network that it was made from is not there.{network_text}",
         hint=f"Put the model beside it as {', '.join(MODELS[:-1])} or {MODELS[-1]}.",
     )

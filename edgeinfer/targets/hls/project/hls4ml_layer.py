@@ -138,7 +138,7 @@ def _fill(template: str, node: Any, *, arrays: bool = False) -> str:
     """A template with a layer's names; `arrays` are objects in place of pointers."""
     function = node.get_attr("function")
     weights = [node.get_weights(array.name) for array in node.get_attr("stored")]
-    known = {
+    template_values = {
         "index": node.index,
         "name": Identifier(node.name),
         "function": Identifier(function),
@@ -147,7 +147,7 @@ def _fill(template: str, node: Any, *, arrays: bool = False) -> str:
         "output": _variable(node.get_output_variable(), arrays),
         "weights": [_variable(weight, arrays) for weight in weights],
     }
-    return fill_template(template, known).strip()
+    return fill_template(template, template_values).strip()
 
 
 class LoopedBody(Node):  # type: ignore[misc]
@@ -173,8 +173,8 @@ class LoopedBody(Node):  # type: ignore[misc]
         headers = set(self.get_attr("include_header"))
         for node in self.get_attr("body").get_layers():
             headers.update(node.get_attr("include_header", ()))
-            held = (*node.get_weights(), *node.types.values())
-            for entry in held:
+            attributes = (*node.get_weights(), *node.types.values())
+            for entry in attributes:
                 self.set_attr(f"{node.name}_{entry.name}", entry)
             for name, code in node.code.items():
                 self.set_attr(f"{node.name}_{name}", code)
@@ -190,20 +190,20 @@ class LoopConfig(LayerConfigTemplate):  # type: ignore[misc]
     def format(self, node: Any) -> str:
         """The function's text."""
         body, config = node.get_attr("body"), node.model.config
-        given, left = body.get_input_variables(), body.get_output_variables()
+        inputs, left = body.get_input_variables(), body.get_output_variables()
         left = left[: len(left) // 2]  # which has each of them twice
-        ports = [*given, *left]
+        ports = [*inputs, *left]
         count = node.get_attr("sequences")
         sources = iter([node.get_input_variable(name) for name in node.inputs])
-        layers = [(variable, next(sources)) for variable in given[:count]]
+        layers = [(variable, next(sources)) for variable in inputs[:count]]
         states = []
-        for variable, start in zip(given[count:], node.get_attr("starts"), strict=True):
+        for variable, start in zip(inputs[count:], node.get_attr("starts"), strict=True):
             layer = next(sources) if start == "layer" else None
             stored = node.get_weights(start).name if start not in ("layer", "zeros") else None
             states.append((variable, layer, stored))
         nodes = list(body.get_layers())
-        known = {id(variable) for variable in ports}
-        inner = [v for held in nodes for v in held.get_variables() if id(v) not in known]
+        port_ids = {id(variable) for variable in ports}
+        inner = [v for each in nodes for v in each.get_variables() if id(v) not in port_ids]
         return fill_template(
             f"{HEADERS}/loop_config.h.j2",
             {
@@ -214,10 +214,10 @@ class LoopConfig(LayerConfigTemplate):  # type: ignore[misc]
                 "weights": [Identifier(weight.name) for weight in body.get_weight_variables()],
                 "stored": [Identifier(weight.name) for weight in node.get_weights()],
                 "configs": [
-                    OwnText(text) for held in nodes if (text := held.get_attr("config_cpp"))
+                    OwnText(text) for each in nodes if (text := each.get_attr("config_cpp"))
                 ],
                 "calls": [
-                    OwnText(text) for held in nodes if (text := held.get_attr("function_cpp"))
+                    OwnText(text) for each in nodes if (text := each.get_attr("function_cpp"))
                 ],
                 "variables": [
                     {
@@ -228,7 +228,7 @@ class LoopConfig(LayerConfigTemplate):  # type: ignore[misc]
                     for variable in inner
                     if (text := variable.definition_cpp()) is not None
                 ],
-                "given": [_port(variable) for variable in given],
+                "given": [_port(variable) for variable in inputs],
                 "left": [_port(variable) for variable in left],
                 "sequences": [_port(layer) for _, layer in layers],
                 "states": [

@@ -65,14 +65,14 @@ class ProjectLayout:
         """This op has no equal."""
         self.offences.append(Offence(op.name, type(op).__name__, reason))
 
-    def named(self, wanted: str) -> str:
+    def named(self, name_wanted: str) -> str:
         """A layer's name, like the op's."""
-        name = free_name(safe(wanted, "layer"), self.names)
+        name = free_name(safe(name_wanted, "layer"), self.names)
         if self.settings.backend is Backend.ONEAPI:  # which has a pipe for each
             pipes = {pascal_case(other) for other in self.names}
             while pascal_case(name) in pipes:
                 self.names.add(name)
-                name = free_name(safe(wanted, "layer"), self.names)
+                name = free_name(safe(name_wanted, "layer"), self.names)
         self.names.add(name)
         return name
 
@@ -105,14 +105,14 @@ class ProjectLayout:
             )
         formats = {name: self.carrier_type(type_) for name, type_ in (formats or {}).items()}
         name = self.named(op.name + part)
-        held = op.name if value is None and not part else value
+        shown_value = op.name if value is None and not part else value
         layer = ProjectLayer(
-            name, kind, op.name, held, inputs, shape, result,
+            name, kind, op.name, shown_value, inputs, shape, result,
             formats, attributes or {}, multiplies, body,
         )  # fmt: skip
         self.layers.append(layer)
-        if held is not None:
-            self.of_value.setdefault(held, name)
+        if shown_value is not None:
+            self.of_value.setdefault(shown_value, name)
         return name
 
     def _check_libero(self, op: Op, kind: str, result: Quantizer) -> None:

@@ -111,18 +111,18 @@ def describe(
     project: str,
     plan: Plan,
     model: ModelGraph,
-    taken: tuple[TakenStrategy, ...],
+    strategies: tuple[TakenStrategy, ...],
     namespace: str | None,
 ) -> Manifest:
     """Describe what hls4ml has made."""
     nodes = {node.name: node for node in model.get_layers()}
-    settled = {entry.layer: entry for entry in taken}
-    held = []
+    settled = {entry.layer: entry for entry in strategies}
+    entries = []
     for layer in plan.layers:
         node = nodes.get(layer.name) or nodes[f"repack_{layer.name}"]
         entry = settled.get(layer.name)
-        held.append(_manifest_layer(layer, node, entry))
-    findings = [*plan.findings, *_reuse_findings(taken)]
+        entries.append(_manifest_layer(layer, node, entry))
+    findings = [*plan.findings, *_reuse_findings(strategies)]
     return Manifest(
         program.digest,
         project,
@@ -137,7 +137,7 @@ def describe(
             _port(output.name, output.value, variable, program)
             for output, variable in zip(plan.outputs, model.get_output_variables(), strict=True)
         ),
-        tuple(held),
+        tuple(entries),
         tuple(
             Weight(weight.name, weight.type.name, int(weight.data_length))
             for weight in model.get_weight_variables()
@@ -163,12 +163,12 @@ def _manifest_layer(layer: ProjectLayer, node: Any, entry: TakenStrategy | None)
     )  # fmt: skip
 
 
-def _reuse_findings(taken: tuple[TakenStrategy, ...]) -> list[str]:
+def _reuse_findings(strategies: tuple[TakenStrategy, ...]) -> list[str]:
     return [
-        f"{entry.op}: a reuse factor of {entry.asked} was asked for; hls4ml took {entry.reuse}, "
-        f"the nearest that it allows with the {entry.strategy} strategy."
-        for entry in taken
-        if entry.asked != entry.reuse
+        f"{entry.op}: a reuse factor of {entry.asked_reuse} was asked for; hls4ml took "
+        f"{entry.reuse}, the nearest that it allows with the {entry.strategy} strategy."
+        for entry in strategies
+        if entry.asked_reuse != entry.reuse
     ]
 
 

@@ -111,9 +111,9 @@ def _every_row(layout: ProjectLayout, op: ops.Conv) -> ConvSource:
     """A window one row high takes the rows that it steps on: hls4ml's stream does not step over
     rows where there are none to buffer."""
     shape, rows = layout.program.shapes[op.x], layout.program.shapes[op.name][0]
-    taken = (rows, *shape[1:])
-    layer = exact_layers.place_rows(layout, op, taken, op.strides[0], op.pads[0][0])
-    return ConvSource(layer, taken, (1, op.strides[1]), ((0, 0), op.pads[1]))
+    row_shape = (rows, *shape[1:])
+    layer = exact_layers.place_rows(layout, op, row_shape, op.strides[0], op.pads[0][0])
+    return ConvSource(layer, row_shape, (1, op.strides[1]), ((0, 0), op.pads[1]))
 
 
 def _pad_source(layout: ProjectLayout, op: ops.Conv, source: ConvSource) -> ConvSource:

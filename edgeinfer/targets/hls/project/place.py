@@ -142,20 +142,26 @@ def _outputs(layout: ProjectLayout) -> tuple[ProjectOutput, ...]:
     """The layers that hold the results. A value that is also read inside, or is two results, or an
     input, gets a copy: an output port is written once and never read."""
     read = {x for layer in layout.layers for x in layer.inputs}
-    taken: set[str] = set()
-    found = []
+    layers_taken: set[str] = set()
+    outputs_placed = []
     for output in layout.program.outputs:
         op = layout.program[output.value]
         layer = layout.of_value[output.value]
-        kind = next(held.kind for held in layout.layers if held.name == layer)
-        if layer in read or layer in taken or kind in (native_layers.INPUT, native_layers.RESHAPE):
+        kind = next(
+            project_layer.kind for project_layer in layout.layers if project_layer.name == layer
+        )
+        if (
+            layer in read
+            or layer in layers_taken
+            or kind in (native_layers.INPUT, native_layers.RESHAPE)
+        ):
             layer = layout.exact(
                 op, "requant", (layer,), layout.program.shapes[op.name], exactly(op.type),
                 part="_copy", value=output.value,
             )  # fmt: skip
-        taken.add(layer)
-        found.append(ProjectOutput(output.name, output.value, layer))
-    return tuple(found)
+        layers_taken.add(layer)
+        outputs_placed.append(ProjectOutput(output.name, output.value, layer))
+    return tuple(outputs_placed)
 
 
 def _check_readers(layout: ProjectLayout) -> None:

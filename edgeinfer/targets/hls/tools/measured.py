@@ -28,29 +28,29 @@ OF_GATES = {"lut": "lut_vsynth", "ff": "ff_vsynth"}
 def read_measurements(folder: Path, settings: HlsSettings) -> tuple[Metric, ...]:
     """The metrics of every report in an emitted folder; none where no tool ran. A report that
     cannot be read to its end is an error, not a gap."""
-    found = project(folder, settings.backend)
+    files = project(folder, settings.backend)
     if settings.backend is Backend.QUARTUS:
-        return tuple(_intel(found, settings))
-    return tuple(_amd(found, settings.clock_ns))
+        return tuple(_intel(files, settings))
+    return tuple(_amd(files, settings.clock_ns))
 
 
-def _amd(found: Project, clock_ns: float) -> Iterator[Metric]:
-    synthesis = read_synthesis(found)
+def _amd(files: Project, clock_ns: float) -> Iterator[Metric]:
+    synthesis = read_synthesis(files)
     if synthesis is not None:
-        yield from csynth_metrics(synthesis, found.layer_of)
-    if found.cosim.is_file() and (simulated := cosim(found.cosim)) is not None:
-        if simulated.passed and found.transactions.is_file():
-            simulated = with_transactions(simulated, found.transactions)
-        tool = synthesis.tool if synthesis else f"{found.backend} HLS"
+        yield from csynth_metrics(synthesis, files.layer_of)
+    if files.cosim.is_file() and (simulated := cosim(files.cosim)) is not None:
+        if simulated.passed and files.transactions.is_file():
+            simulated = with_transactions(simulated, files.transactions)
+        tool = synthesis.tool if synthesis else f"{files.backend} HLS"
         version = synthesis.version if synthesis else None
         clock = (synthesis and synthesis.clock_target_ns) or clock_ns
         yield from cosim_metrics(simulated, FigureSource(Origin.SIMULATED, tool, version), clock)
-    for path in _each(found.folder, "vivado_synth.rpt", "util.rpt", "*utilization*.rpt"):
+    for path in _each(files.folder, "vivado_synth.rpt", "util.rpt", "*utilization*.rpt"):
         if "clock" not in path.name:  # which clock buffers are used is another report
-            yield from _of_gates(vivado_usage(path, found.layer_of))
-    for path in _each(found.folder, found.routed.name, "*timing_summary*.rpt"):
+            yield from _of_gates(vivado_usage(path, files.layer_of))
+    for path in _each(files.folder, files.routed.name, "*timing_summary*.rpt"):
         yield from vivado_timing(path)
-    for path in _each(found.solution / "impl" / "report", "*/*export*.xml"):
+    for path in _each(files.solution / "impl" / "report", "*/*export*.xml"):
         yield from _of_gates(exported_usage(path))
 
 
@@ -61,14 +61,14 @@ def _of_gates(metrics: Iterable[Metric]) -> Iterator[Metric]:
         yield replace(metric, name=OF_GATES.get(metric.name, metric.name))
 
 
-def read_synthesis(found: Project) -> Synthesis | None:
+def read_synthesis(files: Project) -> Synthesis | None:
     """What the C synthesis reported, if it ran: the design by its XML, its modules by text."""
-    text = found.csynth.with_suffix(".rpt")
-    xmls = (found.csynth.with_suffix(".xml"), found.tree.with_suffix(".xml"))
+    text = files.csynth.with_suffix(".rpt")
+    xmls = (files.csynth.with_suffix(".xml"), files.tree.with_suffix(".xml"))
     top = next((csynth_xml(path) for path in xmls if path.is_file()), None)
     detail = csynth_text(text) if text.is_file() else None
-    if detail is None and found.tree.is_file():
-        detail = csynth_tree(found.tree)
+    if detail is None and files.tree.is_file():
+        detail = csynth_tree(files.tree)
     if top is None or detail is None:
         return top or detail
     return replace(
@@ -76,22 +76,22 @@ def read_synthesis(found: Project) -> Synthesis | None:
     )
 
 
-def _intel(found: Project, settings: HlsSettings) -> Iterator[Metric]:
+def _intel(files: Project, settings: HlsSettings) -> Iterator[Metric]:
     """The compiler's account first: what it says of the fit is of the component alone, without
     the frame that Quartus compiled it in, so Quartus's own reports only add to it."""
-    reports = found.intel / "reports"
-    told: tuple[Metric, ...] = ()
+    reports = files.intel / "reports"
+    metrics: tuple[Metric, ...] = ()
     if (reports / "lib").is_dir():
-        told = intel_metrics(reports, settings.clock_ns, settings.part)
-    yield from told
-    known = {metric.name for metric in told if metric.origin is Origin.ROUTED}
+        metrics = intel_metrics(reports, settings.clock_ns, settings.part)
+    yield from metrics
+    names = {metric.name for metric in metrics if metric.origin is Origin.ROUTED}
     for pattern, read in (
         ("*.fit.summary", fit_summary),
         ("*.sta.rpt", timing_report),
         ("*.sta.summary", slack_summary),
     ):
-        for path in _each(found.intel / "quartus", pattern, f"*/{pattern}"):
-            yield from (metric for metric in read(path) if metric.name not in known)
+        for path in _each(files.intel / "quartus", pattern, f"*/{pattern}"):
+            yield from (metric for metric in read(path) if metric.name not in names)
 
 
 def _each(folder: Path, *patterns: str) -> list[Path]:

@@ -114,33 +114,33 @@ def _run(
         with writing(path):
             path.unlink(missing_ok=True)
     started = time.monotonic()
-    progress(session.name, 0.0, f"{session.found.tool.name} {session.found.version}".strip())
+    progress(session.name, 0.0, f"{session.tool.tool.name} {session.tool.version}".strip())
     try:
         finished = tools.run(
-            session.found,
+            session.tool,
             session.arguments,
             seconds=max(seconds, 0.0),
             folder=session.folder,
             variables=environment,
             log=log,
-            said=lambda line: progress(session.name, time.monotonic() - started, line),
+            report_line=lambda line: progress(session.name, time.monotonic() - started, line),
         )
     except ToolFailedError as error:
         raise _explain_failure(session, log, error) from None
     fresh = {path: stamp for path, stamp in _stamps(session).items() if before.get(path) != stamp}
     if not fresh:
-        wanted = " or ".join(str(path) for path in session.reports)
-        said = tools.telling_line(finished.output, session.found.tool.telling)
+        reports = " or ".join(str(path) for path in session.reports)
+        last_line = tools.telling_line(finished.output, session.tool.tool.telling)
         raise _explain_failure(
             session,
             log,
             ToolFailedError(
-                f"{session.found.tool.name} ended without an error, but left no new report "
-                f"({wanted}): {said} Everything it printed is in {log}."
+                f"{session.tool.tool.name} ended without an error, but left no new report "
+                f"({reports}): {last_line} Everything it printed is in {log}."
             ),
         )
     return SessionResult(
-        session.steps, session.found.tool.name, session.found.version, finished.seconds, log
+        session.steps, session.tool.tool.name, session.tool.version, finished.seconds, log
     )
 
 
@@ -158,7 +158,7 @@ def _explain_failure(session: Session, log: Path, error: ToolFailedError) -> Exc
     refusal = licence_refusal(printed)
     if refusal:
         return ToolFailedError(
-            f"{session.name}: {session.found.tool.name} has no licence for this: {refusal} "
+            f"{session.name}: {session.tool.tool.name} has no licence for this: {refusal} "
             f"Everything it printed is in {log}.",
             hint=f"Set XILINXD_LICENSE_FILE or LM_LICENSE_FILE to your licence, or choose a part "
             f"that the free edition covers. {ESTIMATE_STANDS}",
@@ -192,8 +192,8 @@ def _check_passed(report: Path, log: Path) -> None:
     """An error where the co-simulation did not pass."""
     simulated = cosim(report)
     if simulated is None or not simulated.passed:
-        said = "was not run" if simulated is None else "failed"
+        state = "was not run" if simulated is None else "failed"
         raise ToolFailedError(
-            f"{report}: the co-simulation {said}. Everything the tool printed is in {log}.",
+            f"{report}: the co-simulation {state}. Everything the tool printed is in {log}.",
             hint="Look for the first ERROR in the log.",
         )

@@ -41,7 +41,7 @@ class Session:
     least one is there and new when it has worked, and what is written and removed beforehand."""
 
     steps: tuple[HlsStep, ...]
-    found: FoundTool
+    tool: FoundTool
     arguments: tuple[str, ...]
     folder: Path
     reports: tuple[Path, ...]
@@ -66,19 +66,19 @@ def sessions(
         raise UsageError(
             "No step of synthesis was asked for.", hint=f"Ask for {', '.join(HlsStep)}."
         )
-    wanted = [step for step in HlsStep if step in steps]
-    if {HlsStep.CSYNTH, HlsStep.COSIM} & set(wanted):
+    steps_asked = [step for step in HlsStep if step in steps]
+    if {HlsStep.CSYNTH, HlsStep.COSIM} & set(steps_asked):
         _needs_bench(emitted)
     else:
         _needs_csynth(emitted)
     try:
         if emitted.backend is Backend.QUARTUS:
-            return _intel(emitted, wanted, clock_ns, environment)
-        return _amd(emitted, wanted, environment)
+            return _intel(emitted, steps_asked, clock_ns, environment)
+        return _amd(emitted, steps_asked, environment)
     except ToolMissingError as error:
-        asked = " and ".join(wanted)
+        names = " and ".join(steps_asked)
         raise ToolMissingError(
-            f"{asked} of {emitted.folder}: {error.message}", hint=f"{error.hint}. {ESTIMATE_STANDS}"
+            f"{names} of {emitted.folder}: {error.message}", hint=f"{error.hint}. {ESTIMATE_STANDS}"
         ) from None
 
 
@@ -94,25 +94,26 @@ def _needs_bench(emitted: Project) -> None:
 
 def _needs_csynth(emitted: Project) -> None:
     intel = emitted.backend is Backend.QUARTUS
-    made = emitted.intel / "quartus" if intel else emitted.solution / "syn" / "verilog"
-    if not made.is_dir():
+    folder_made = emitted.intel / "quartus" if intel else emitted.solution / "syn" / "verilog"
+    if not folder_made.is_dir():
         raise UsageError(
-            f"{emitted.folder}: logic synthesis reads {made}, which no C synthesis has made yet.",
+            f"{emitted.folder}: logic synthesis reads {folder_made}, which no C synthesis has "
+            "made yet.",
             hint="Ask for C synthesis too.",
         )
 
 
 def _amd(
-    emitted: Project, wanted: list[HlsStep], environment: Mapping[str, str] | None
+    emitted: Project, steps_wanted: list[HlsStep], environment: Mapping[str, str] | None
 ) -> tuple[Session, ...]:
-    made = []
-    high = tuple(step for step in wanted if step in (HlsStep.CSYNTH, HlsStep.COSIM))
+    sessions_made = []
+    high = tuple(step for step in steps_wanted if step in (HlsStep.CSYNTH, HlsStep.COSIM))
     if high:
         reports = tuple(emitted.csynth.with_suffix(suffix) for suffix in (".xml", ".rpt"))
         if HlsStep.COSIM in high:
             reports = (emitted.cosim,)
         options = _options(cosim=HlsStep.COSIM in high)
-        found, arguments = hls_call(emitted.backend, "build_prj.tcl", environment)
+        tool, arguments = hls_call(emitted.backend, "build_prj.tcl", environment)
         if emitted.backend is Backend.VITIS:
             files = {emitted.folder / "build_opt.tcl": _as_array(options)}
         else:
@@ -120,18 +121,20 @@ def _amd(
             words = " ".join(f"{name}={int(on)}" for name, on in options.items())
             arguments, files = (*arguments, words), {}
         outdated = (emitted.vivado, emitted.routed, emitted.routed_usage)
-        made.append(Session(high, found, arguments, emitted.folder, reports, files, outdated))
+        sessions_made.append(
+            Session(high, tool, arguments, emitted.folder, reports, files, outdated)
+        )
     scripts = {
         HlsStep.VSYNTH: ("vivado_synth.tcl", emitted.vivado),
         HlsStep.ROUTE: (str(assets.path(ROUTE_SCRIPT).absolute()), emitted.routed),
     }
-    for step in wanted:
+    for step in steps_wanted:
         if step in scripts:
-            found = find(VIVADO, environment)
+            tool = find(VIVADO, environment)
             source, report = scripts[step]
             arguments = ("-mode", "batch", "-nojournal", "-nolog", "-source", source)
-            made.append(Session((step,), found, arguments, emitted.folder, (report,)))
-    return tuple(made)
+            sessions_made.append(Session((step,), tool, arguments, emitted.folder, (report,)))
+    return tuple(sessions_made)
 
 
 def hls_call(
@@ -140,9 +143,9 @@ def hls_call(
     """AMD's compiler for a backend, and how it is told to run a script."""
     if backend is not Backend.VITIS:
         return find(programs.VIVADO_HLS, environment), ("-f", script)
-    found = _vitis(environment)
-    begin = ("-f",) if found.tool is programs.VITIS_HLS else ("--mode", "hls", "--tcl")
-    return found, (*begin, script)
+    tool = _vitis(environment)
+    begin = ("-f",) if tool.tool is programs.VITIS_HLS else ("--mode", "hls", "--tcl")
+    return tool, (*begin, script)
 
 
 def _vitis(environment: Mapping[str, str] | None) -> FoundTool:
@@ -190,27 +193,30 @@ def _as_array(options: Mapping[str, bool]) -> str:
 
 
 def _intel(
-    emitted: Project, wanted: list[HlsStep], clock_ns: float, environment: Mapping[str, str] | None
+    emitted: Project,
+    steps_wanted: list[HlsStep],
+    clock_ns: float,
+    environment: Mapping[str, str] | None,
 ) -> tuple[Session, ...]:
     library = emitted.intel / "reports" / "lib"
     quartus = emitted.intel / "quartus"
-    made = []
-    if HlsStep.CSYNTH in wanted or HlsStep.COSIM in wanted:
+    sessions_made = []
+    if HlsStep.CSYNTH in steps_wanted or HlsStep.COSIM in steps_wanted:
         compiler = find(programs.INTEL_HLS, environment)
         make = find(programs.MAKE, environment)
         flags = f"CXXFLAGS=-march=$(DEVICE) --clock {clock_ns:g}ns"
         words = (emitted.program.name, f"CXX={compiler.path}", flags, "LOGGING_1=-v")
         driven = FoundTool(programs.INTEL_HLS, make.path, compiler.version)
         reports = (library / "report_data.js", library / "json" / "area.json")
-        made.append(Session((HlsStep.CSYNTH,), driven, words, emitted.folder, reports))
-    if HlsStep.COSIM in wanted:
+        sessions_made.append(Session((HlsStep.CSYNTH,), driven, words, emitted.folder, reports))
+    if HlsStep.COSIM in steps_wanted:
         bench = Tool(emitted.program.name, "", "the co-simulation", "C synthesis")
         simulated = (library / "verification_data.js",)
-        found = FoundTool(bench, emitted.program.absolute(), "")
-        made.append(Session((HlsStep.COSIM,), found, (), emitted.folder, simulated))
-    low = tuple(step for step in wanted if step in (HlsStep.VSYNTH, HlsStep.ROUTE))
+        tool = FoundTool(bench, emitted.program.absolute(), "")
+        sessions_made.append(Session((HlsStep.COSIM,), tool, (), emitted.folder, simulated))
+    low = tuple(step for step in steps_wanted if step in (HlsStep.VSYNTH, HlsStep.ROUTE))
     if low:
-        found = find(programs.QUARTUS, environment)
+        tool = find(programs.QUARTUS, environment)
         arguments = ("--flow", "compile", "quartus_compile")
         summary = "quartus_compile.fit.summary"
         fitted = (
@@ -219,5 +225,5 @@ def _intel(
             quartus / summary,
             quartus / "output_files" / summary,
         )
-        made.append(Session(low, found, arguments, quartus, fitted))
-    return tuple(made)
+        sessions_made.append(Session(low, tool, arguments, quartus, fitted))
+    return tuple(sessions_made)

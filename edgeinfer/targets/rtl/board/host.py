@@ -45,15 +45,19 @@ def ask(
     *,
     port: str | None,
     simulated: bool,
-    advanced: Callable[[int, int], None],
+    report_progress: Callable[[int, int], None],
 ) -> BoardReply:
     """Results of the design in a target's folder, on its board."""
     match on:
         case SerialBoard():
-            return _ask_line(folder, on, raw, port=port, simulated=simulated, advanced=advanced)
+            return _ask_line(
+                folder, on, raw, port=port, simulated=simulated, report_progress=report_progress
+            )
         case ZynqBoard():
             refuse_port(on, port)
-            return _ask_fabric(folder, on, raw, simulated=simulated, advanced=advanced)
+            return _ask_fabric(
+                folder, on, raw, simulated=simulated, report_progress=report_progress
+            )
         case _:
             assert_never(on)
 
@@ -65,7 +69,7 @@ def _ask_line(
     *,
     port: str | None,
     simulated: bool,
-    advanced: Callable[[int, int], None],
+    report_progress: Callable[[int, int], None],
 ) -> BoardReply:
     protocol = read_protocol(folder)
     line: AbstractContextManager[SerialLine]
@@ -80,11 +84,13 @@ def _ask_line(
     with line as opened:
         began = time.monotonic()
         if protocol.records is None:
-            found = run(protocol, opened, raw, advanced=advanced)
+            replies = run(protocol, opened, raw, report_progress=report_progress)
         else:
-            found = run_patches(protocol, protocol.records, opened, raw, advanced=advanced)
+            replies = run_patches(
+                protocol, protocol.records, opened, raw, report_progress=report_progress
+            )
         seconds = time.monotonic() - began
-    reply = BoardReply(found.outputs, found.cycles, protocol.clock_mhz, seconds, where)
+    reply = BoardReply(replies.outputs, replies.cycles, protocol.clock_mhz, seconds, where)
     return reply if protocol.records is None else replace(reply, counted=PLANE_CYCLES)
 
 
@@ -94,16 +100,16 @@ def _ask_fabric(
     raw: Mapping[str, Ints],
     *,
     simulated: bool,
-    advanced: Callable[[int, int], None],
+    report_progress: Callable[[int, int], None],
 ) -> BoardReply:
     if not simulated:
-        return ask_real(folder, on, raw, advanced)
+        return ask_real(folder, on, raw, report_progress)
     described = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
     cycles = _described_latency(folder) * len(next(iter(raw.values())))
     outputs = max(len(described["outputs"]), 1)  # records of planes come out of one
     package = simulated_fabric(folder, len(described["inputs"]), outputs, cycles=cycles)
     where = f"the {on.title}, its logic simulated from the DMAs' streams on"
-    return ask_driver(folder, package, where, raw, advanced)
+    return ask_driver(folder, package, where, raw, report_progress)
 
 
 def patience_cycles(folder: Path) -> int:
@@ -127,7 +133,7 @@ def bitstream_of(folder: Path, on: SerialBoard) -> Path:
     return folder / BUILD / f"{on.name}-{flow_of(on.device).bitstream}"
 
 
-def load_bitstream(folder: Path, on: Board, said: Callable[[str, float, str], None]) -> str:
+def load_bitstream(folder: Path, on: Board, report: Callable[[str, float, str], None]) -> str:
     """Load the bitstream of a target's folder; an error where there is none, no loader, or no
     board."""
     if not isinstance(on, SerialBoard):
@@ -138,12 +144,12 @@ def load_bitstream(folder: Path, on: Board, said: Callable[[str, float, str], No
             f"There is no bitstream for the {on.title} in {folder}.",
             hint="Make it with: edgeinfer board build RUN",
         )
-    found = tools.find(LOADER)
+    loader = tools.find(LOADER)
     began = time.monotonic()
     try:
         done = tools.run(
-            found, ["-b", on.loader, bitstream], seconds=LOAD_SECONDS,
-            said=lambda line: said("load", time.monotonic() - began, line),
+            loader, ["-b", on.loader, bitstream], seconds=LOAD_SECONDS,
+            report_line=lambda line: report("load", time.monotonic() - began, line),
         )  # fmt: skip
     except ToolFailedError as error:
         raise ToolFailedError(

@@ -75,14 +75,14 @@ def run_beside(program: Path, arguments: list[str], folder: Path) -> Iterator[Si
         inward, outward = scratch / "in", scratch / "out"
         os.mkfifo(inward)
         os.mkfifo(outward)
-        given = os.open(inward, os.O_RDWR | os.O_NONBLOCK)  # so that no opening waits
-        taken = os.open(outward, os.O_RDONLY | os.O_NONBLOCK)
+        inward_end = os.open(inward, os.O_RDWR | os.O_NONBLOCK)  # so that no opening waits
+        outward_end = os.open(outward, os.O_RDONLY | os.O_NONBLOCK)
         simulation = pool.submit(
             tools.run, tools.FoundTool(PROGRAM, program, ""), [*arguments, inward, outward],
             seconds=RUN_SECONDS, folder=folder,
         )  # fmt: skip
         try:
-            yield SimulationPipe(given, taken, simulation)
+            yield SimulationPipe(inward_end, outward_end, simulation)
         finally:
-            os.close(given)  # which ends the simulation
-            os.close(taken)
+            os.close(inward_end)  # which ends the simulation
+            os.close(outward_end)

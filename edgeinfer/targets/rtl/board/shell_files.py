@@ -60,9 +60,13 @@ def shelled_design(
         program, on, clock_mhz, tuple(channel(p, p.name) for p in netlist.inputs),
         tuple(channel(p, values[p.name]) for p in netlist.outputs),
     )  # fmt: skip
-    known = context(netlist, ())
+    template_values = context(netlist, ())
     return ShelledDesign(
-        known["name"], known["module"], protocol, tuple(known["inputs"]), tuple(known["outputs"])
+        template_values["name"],
+        template_values["module"],
+        protocol,
+        tuple(template_values["inputs"]),
+        tuple(template_values["outputs"]),
     )
 
 
@@ -98,7 +102,7 @@ def shell_files(
             hint="Choose a smaller model for the board, or smaller planes.",
         )
     firsts = itertools.accumulate((c.frame_bytes for c in protocol.inputs), initial=0)
-    known = {
+    template_values = {
         "name": design.name,
         "module": design.module,
         "inputs": [
@@ -124,7 +128,7 @@ def shell_files(
     files = {
         **{path.name: path.read_bytes() for path in sorted(library.glob("*.v"))},
         CLOCK: clock_file(on.pll or CRYSTAL),
-        f"{TOP}.v": render_template(TOP_TEMPLATE, known),
+        f"{TOP}.v": render_template(TOP_TEMPLATE, template_values),
     }
     part = on.device
     plain = (name.removeprefix(f"{HDL}/").removeprefix(f"{FOLDER}/") for name in beside)
@@ -133,8 +137,8 @@ def shell_files(
     files["synth.ys"] = script_of(names, TOP, family_of(part.fabric), dsp=dsp)
     files[on.pins] = assets.path(f"{LIBRARY}/boards/{on.pins}").read_bytes()
     files["Makefile"] = _makefile(design.name, on, clock)
-    found = {f"{FOLDER}/{name}": content for name, content in files.items()}
-    return {**found, DESCRIPTION: protocol.description()}
+    shell = {f"{FOLDER}/{name}": content for name, content in files.items()}
+    return {**shell, DESCRIPTION: protocol.description()}
 
 
 def clock_file(kind: str) -> bytes:

@@ -45,8 +45,8 @@ def wrap_netlist(program: Program, netlist: Netlist) -> WrappedDesign:
 
 def zynq_files(design: WrappedDesign, on: ZynqBoard, clock_mhz: float) -> dict[str, bytes]:
     """Everything that goes beside a design of ours for a Zynq board."""
-    known = template_values(design, on, clock_mhz)
+    values = template_values(design, on, clock_mhz)
     return {
         **wrapper_files(design, on, clock_mhz),
-        HARNESS: render_template(HARNESS_TEMPLATE, known),
+        HARNESS: render_template(HARNESS_TEMPLATE, values),
     }

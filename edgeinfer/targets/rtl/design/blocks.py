@@ -83,8 +83,8 @@ def fork(x: Stream, a: Stream, b: Stream, op: str) -> Block:
 def narrow(x: Stream, y: Stream, op: str) -> Block:
     """Fewer lanes."""
     ratio = x.lanes // y.lanes
-    held = BlockStep(reads=1, reserves=True, yields=True)
-    pattern = (*[held] * (ratio - 1), PASS)
+    waiting = BlockStep(reads=1, reserves=True, yields=True)
+    pattern = (*[waiting] * (ratio - 1), PASS)
     actor = Actor((x.name,), (y.name,), pattern, x.beats, NARROW_LATENCY)
     parameters: dict[str, Parameter] = {"BITS": x.type.bits, "LANES": y.lanes, "RATIO": ratio}
     return Block("ei_narrow", f"{y.name}_narrow", op, parameters, (x.name,), (y.name,), (actor,))
@@ -169,8 +169,8 @@ def mac(
 def mac_steps(sf: int, nf: int) -> tuple[BlockStep, ...]:
     """A vector: every beat but the last is held for nf cycles; in the last's, outputs leave."""
     leading = (BlockStep(reads=1, frees=1, cycles=nf),) * (sf - 1)
-    held = BlockStep(reads=1, reserves=True, yields=True)
-    return (*leading, *[held] * (nf - 1), PASS)
+    waiting = BlockStep(reads=1, reserves=True, yields=True)
+    return (*leading, *[waiting] * (nf - 1), PASS)
 
 
 def pool(
@@ -398,8 +398,8 @@ def gather(x: Stream, y: Stream, op: str, order: Ints, fill: int) -> Block:
     closing = BlockStep(reads=1, frees=1, yields=True)
     only = BlockStep(reads=1, frees=1, reserves=True, yields=True)
     inward = (opening, *[taken] * (x.beats - 2), closing) if x.beats > 1 else (only,)
-    held = BlockStep(reads=1, reserves=True, yields=True)
-    outward = (*[held] * (y.beats - 1), PASS)
+    waiting = BlockStep(reads=1, reserves=True, yields=True)
+    outward = (*[waiting] * (y.beats - 1), PASS)
     actors = (
         Actor((x.name,), (bank,), inward, 1, 1),
         Actor((bank,), (y.name,), outward, 1, GATHER_LATENCY, release=1),

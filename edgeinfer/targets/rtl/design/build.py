@@ -94,20 +94,20 @@ class Build:
             outputs, {}, self.values,
         )  # fmt: skip
 
-    def name(self, wanted: str) -> Identifier:
+    def name(self, name_wanted: str) -> Identifier:
         """An identifier that nothing else in the design has, in any case."""
-        plain = base = identifier(wanted)
+        plain = base = identifier(name_wanted)
         count = 1
         while plain.lower() in self.names:
             count += 1
             plain = Identifier(f"{base}_{count}")
-        self.names[plain.lower()] = wanted
+        self.names[plain.lower()] = name_wanted
         return plain
 
-    def stream(self, wanted: str, type_: Fixed, lanes: int, elements: int) -> Stream:
-        made = Stream(self.name(wanted), type_, lanes, elements // lanes)
-        self.streams[made.name] = made
-        return made
+    def stream(self, name: str, type_: Fixed, lanes: int, elements: int) -> Stream:
+        result = Stream(self.name(name), type_, lanes, elements // lanes)
+        self.streams[result.name] = result
+        return result
 
     def place(self, block: Block) -> None:
         self.blocks.append(block)
@@ -364,25 +364,25 @@ class Build:
         steps, body = steps_of(op, self.program), repeated_body(op, self.program)
         inner = Build(body, self.folding, count_readers(body), names=self.names)
         loops: dict[str, Stream] = {}
-        for number, (x, given) in enumerate(zip(inputs_of(op), body.inputs, strict=True)):
-            if not inner.uses[given.name]:
+        for number, (x, port) in enumerate(zip(inputs_of(op), body.inputs, strict=True)):
+            if not inner.uses[port.name]:
                 continue
-            size = math.prod(given.shape)
+            size = math.prod(port.shape)
             if number < len(op.xs):
-                whole = self.resize(self.read(x), given.type, given.name)
+                whole = self.resize(self.read(x), port.type, port.name)
                 whole = self.with_lanes(whole, math.gcd(whole.lanes, size), op.name)
-                inner.deliver(given, replace(whole, beats=size // whole.lanes))
+                inner.deliver(port, replace(whole, beats=size // whole.lanes))
                 continue
-            lanes = lanes_of_state(given, body, self.folding.folds)
-            start = self.operand(x, given.shape, lanes, given.name)
+            lanes = lanes_of_state(port, body, self.folding.folds)
+            start = self.operand(x, port.shape, lanes, port.name)
             if steps == 1:
-                inner.deliver(given, self.resize(start, given.type, given.name))
+                inner.deliver(port, self.resize(start, port.type, port.name))
                 continue
-            back = self.stream(f"{given.name}_next", given.type, lanes, (steps - 1) * size)
-            state = self.stream(given.name, given.type, lanes, steps * size)
+            back = self.stream(f"{port.name}_next", port.type, lanes, (steps - 1) * size)
+            state = self.stream(port.name, port.type, lanes, steps * size)
             self.place(blocks.concat(start, back, state, op.name, start.beats, back.beats))
-            inner.deliver(given, replace(state, beats=start.beats))
-            loops[given.name] = back
+            inner.deliver(port, replace(state, beats=start.beats))
+            loops[port.name] = back
         for each in body.ops:
             if inner.uses[each.name] and not isinstance(each, Constant | Input):
                 inner.add(each)
@@ -405,8 +405,8 @@ class Build:
 
     def leaving(self, value: str, lanes: int | None, op: str) -> Stream:
         """A value that a step hands out, so many lanes wide, or as wide as it is."""
-        known = self.waiting.get(value)
-        wide = lanes or (known[0].lanes if known else 1)
+        stream = self.waiting.get(value)
+        wide = lanes or (stream[0].lanes if stream else 1)
         return self.operand(value, self.program.shapes[value], wide, op)
 
     def repeat(self, inner: Build, steps: int) -> None:
@@ -424,11 +424,11 @@ class Build:
             return x
         return self.gather(x, order, op.name, op.fill, op.name)
 
-    def gather(self, x: Stream, order: Ints, wanted: str, fill: int, op: str) -> Stream:
+    def gather(self, x: Stream, order: Ints, name: str, fill: int, op: str) -> Stream:
         """Elements in another order, as many at a time as stay together."""
         lanes = _together(order, math.gcd(x.lanes, order.size))
         x = self.with_lanes(x, lanes, op)
-        y = self.stream(wanted, x.type, lanes, order.size)
+        y = self.stream(name, x.type, lanes, order.size)
         first = order.reshape(-1, lanes)[:, 0]
         beats = np.where(first < 0, -1, first // lanes)
         self.place(blocks.gather(x, y, op, beats, fill))

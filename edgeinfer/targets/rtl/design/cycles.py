@@ -46,7 +46,7 @@ def interface_cycles(netlist: Netlist, cycles: DesignCycles) -> DesignCycles:
     values = {
         name: probe.stage for name, probe in netlist.probes.items()
     }  # counted from the frame's own cycle
-    first, last = ({**known, **values} for known in (cycles.first_out, cycles.last_out))
+    first, last = ({**own, **values} for own in (cycles.first_out, cycles.last_out))
     return DesignCycles(netlist.bare.latency + 1, 1, first, last)
 
 

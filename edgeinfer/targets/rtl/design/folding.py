@@ -73,9 +73,10 @@ def folding_from_settings(program: Program, settings: RtlSettings) -> Folding:
 def keeping_up(program: Program, cycles: int, settings: RtlSettings) -> Folding:
     """The fewest multipliers with which every layer takes at most so many cycles a frame; a layer
     that cannot is unfolded wholly."""
-    asked = dict(settings.folds)
+    folds_asked = dict(settings.folds)
     folds = {
-        layer.op: asked.get(layer.op) or narrowest(layer, cycles) for layer in layers_of(program)
+        layer.op: folds_asked.get(layer.op) or narrowest(layer, cycles)
+        for layer in layers_of(program)
     }
     return Folding(folds, _lanes(program, folds, settings))
 
@@ -96,18 +97,18 @@ def divisors(number: int) -> list[int]:
 
 
 def _list_divisors(number: int) -> str:
-    found = divisors(number)
-    return ", ".join(map(str, found[:12])) + (", ..." if len(found) > 12 else "")
+    all_divisors = divisors(number)
+    return ", ".join(map(str, all_divisors[:12])) + (", ..." if len(all_divisors) > 12 else "")
 
 
 def _lanes(program: Program, folds: Mapping[str, Fold], settings: RtlSettings) -> dict[str, int]:
     """Inputs come as their first reader wants them: a pixel for a window, SIMD for a matrix."""
-    asked = dict(settings.lanes)
+    lanes_asked = dict(settings.lanes)
     layers = {layer.op: layer for layer in layers_of(program)}
-    found: dict[str, int] = {}
+    lanes_by_op: dict[str, int] = {}
     for op in program.inputs:
         size = math.prod(op.shape)
-        lanes = asked.pop(op.name, None)
+        lanes = lanes_asked.pop(op.name, None)
         if lanes is None:
             lanes = math.gcd(_lanes_of_input(op, program, folds, layers), size)
             while lanes * op.type.bits > WIDEST_INPUT_BITS:
@@ -117,14 +118,14 @@ def _lanes(program: Program, folds: Mapping[str, Fold], settings: RtlSettings) -
                 f"The {size} elements of the input {op.name} do not come {lanes} at a time.",
                 hint=f"Choose one of {_list_divisors(size)}.",
             )
-        found[op.name] = lanes
-    if asked:
-        name = next(iter(asked))
+        lanes_by_op[op.name] = lanes
+    if lanes_asked:
+        name = next(iter(lanes_asked))
         raise UsageError(
             f"{program.name} has no input {name!r}.",
-            hint=did_you_mean(name, found) or f"Its inputs: {', '.join(found)}.",
+            hint=did_you_mean(name, lanes_by_op) or f"Its inputs: {', '.join(lanes_by_op)}.",
         )
-    return found
+    return lanes_by_op
 
 
 def _lanes_of_input(

@@ -62,15 +62,15 @@ def layer_of(op: Op, program: Program) -> MatrixLayer | None:
 
 def layers_of(program: Program) -> tuple[MatrixLayer, ...]:
     """All layers of a Program, in order; those of a recurrence's body meet vectors in each step."""
-    found: list[MatrixLayer] = []
+    layers: list[MatrixLayer] = []
     for op in program.ops:
         if isinstance(op, Scan):
             steps = steps_of(op, program)
             inside = layers_of(repeated_body(op, program))
-            found += (replace(layer, vectors=steps * layer.vectors) for layer in inside)
+            layers += (replace(layer, vectors=steps * layer.vectors) for layer in inside)
         elif (layer := layer_of(op, program)) is not None:
-            found.append(layer)
-    return tuple(found)
+            layers.append(layer)
+    return tuple(layers)
 
 
 def pointwise(op: Conv) -> bool:

@@ -42,9 +42,9 @@ def cycle_metrics(
 
 def weight_metrics(program: Program, folding: Folding) -> tuple[Metric, ...]:
     """Multipliers and the bits of weights, by layer; additions, where these take their place."""
-    found = []
+    metrics = []
     if folding.unrolled is not None:
-        found += [
+        metrics += [
             Metric("additions", folding.unrolled.additions, "", Origin.PROVED, target=TARGET),
             Metric("adder_bits", folding.unrolled.bits, "bit", Origin.PROVED, target=TARGET),
         ]
@@ -57,5 +57,5 @@ def weight_metrics(program: Program, folding: Folding) -> tuple[Metric, ...]:
             ("busy_cycles", layer.cycles(fold), "cycles"),
         ):
             metric = Metric(name, value, unit, Origin.PROVED, target=TARGET, layer=layer.op)
-            found.append(metric)
-    return tuple(found)
+            metrics.append(metric)
+    return tuple(metrics)

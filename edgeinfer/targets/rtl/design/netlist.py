@@ -175,17 +175,19 @@ class Netlist:
         return tuple(actor for block in self.blocks for actor in block.actors)
 
 
-def share_weights(made: Sequence[Block]) -> tuple[Block, ...]:
+def share_weights(all_blocks: Sequence[Block]) -> tuple[Block, ...]:
     """The blocks of layers that have the same weights read them from one file."""
     first: dict[bytes, str] = {}
-    found: list[Block] = []
-    for block in made:
+    blocks: list[Block] = []
+    for block in all_blocks:
         own = block.parameters.get("WEIGHTS")
         if not isinstance(own, str):
-            found.append(block)
+            blocks.append(block)
             continue
-        held = first.setdefault(block.files[own], own)
+        first_file = first.setdefault(block.files[own], own)
         files = {name: content for name, content in block.files.items() if name != own}
-        files[held] = block.files[own]
-        found.append(replace(block, parameters={**block.parameters, "WEIGHTS": held}, files=files))
-    return tuple(found)
+        files[first_file] = block.files[own]
+        blocks.append(
+            replace(block, parameters={**block.parameters, "WEIGHTS": first_file}, files=files)
+        )
+    return tuple(blocks)

@@ -15,21 +15,21 @@ DEFAULT_MULTIPLIERS = 128
 
 def part_of(settings: RtlSettings) -> Device:
     """The device of the settings; an error where it has no logic to make a design of."""
-    found = device(settings.part)
-    if not {"lut", "alm"} & set(found.budget):
+    device_of_part = device(settings.part)
+    if not {"lut", "alm"} & set(device_of_part.budget):
         raise UsageError(
-            f"{found.name} is not an FPGA: a design in RTL cannot be made for it.",
+            f"{device_of_part.name} is not an FPGA: a design in RTL cannot be made for it.",
             hint="See edgeinfer devices.",
         )
-    return found
+    return device_of_part
 
 
 def budget_of(settings: RtlSettings) -> Budget:
     """The budget that was given; what was left open is as the part has it. Memories count as
     blocks: what LUTs could hold besides is small, and wanted for logic."""
-    part, given = part_of(settings), settings.budget
-    asked = DEFAULT_MULTIPLIERS if given.multipliers is None else given.multipliers
-    if given.multipliers is None and part.offers("dsp"):
-        asked = min(asked, part.budget["dsp"])
-    bits = part.memory_bits if given.memory_bits is None else given.memory_bits
-    return replace(given, multipliers=asked, memory_bits=bits)
+    part, limits = part_of(settings), settings.budget
+    multipliers = DEFAULT_MULTIPLIERS if limits.multipliers is None else limits.multipliers
+    if limits.multipliers is None and part.offers("dsp"):
+        multipliers = min(multipliers, part.budget["dsp"])
+    bits = part.memory_bits if limits.memory_bits is None else limits.memory_bits
+    return replace(limits, multipliers=multipliers, memory_bits=bits)

@@ -44,22 +44,22 @@ def _safe(netlist: Netlist) -> dict[str, int]:
     ]
     free: dict[str, int | None] = {**plain, **dict.fromkeys(forked)}
     times = simulate_frames(netlist, free, frames=1)
-    held = {name: times.occupancy(name) + SLACK for name in forked}
+    needs = {name: times.occupancy(name) + SLACK for name in forked}
     # Which of a fork's branches waits for the other depends on where sites lie: each holds a frame.
     streams = netlist.streams
     whole = {name: streams[name].beats + SLACK for name in varying_streams(netlist)}
-    return plain | {name: max(held[name], plain[name], whole.get(name, 0)) for name in forked}
+    return plain | {name: max(needs[name], plain[name], whole.get(name, 0)) for name in forked}
 
 
 def varying_streams(netlist: Netlist) -> frozenset[str]:
     """The streams of which a frame may have fewer beats, because it has fewer sites."""
-    found: set[str] = set()
+    streams: set[str] = set()
     for block in netlist.blocks:
         if block.module in SITE_MAKERS or (
-            block.module != "ei_site_spread" and not found.isdisjoint(block.inputs)
+            block.module != "ei_site_spread" and not streams.isdisjoint(block.inputs)
         ):
-            found.update(block.outputs)
-    return frozenset(found)
+            streams.update(block.outputs)
+    return frozenset(streams)
 
 
 def _even_queues(netlist: Netlist) -> Netlist:
@@ -71,21 +71,25 @@ def _even_queues(netlist: Netlist) -> Netlist:
         return netlist
     free: Mapping[str, int | None] = dict.fromkeys(netlist.depths)
     times = simulate_frames(netlist, free, PACED_FRAMES, pace=best)
-    wanted = {
+    deeper = {
         name: depth
         for name in netlist.depths
         if (depth := times.occupancy(name) + SLACK) > netlist.depths[name]
         and depth * netlist.streams[name].width <= MOST_BITS
     }
-    evened = replace(netlist, depths={**netlist.depths, **wanted})
-    reached = interval_of(evened)
-    if reached >= interval:
+    even_netlist = replace(netlist, depths={**netlist.depths, **deeper})
+    interval_reached = interval_of(even_netlist)
+    if interval_reached >= interval:
         return netlist
-    extra = {name: depth * netlist.streams[name].width for name, depth in wanted.items()}
-    return _spare(netlist, evened, sorted(extra, key=lambda name: -extra[name]), reached)
+    extra = {name: depth * netlist.streams[name].width for name, depth in deeper.items()}
+    return _spare(
+        netlist, even_netlist, sorted(extra, key=lambda name: -extra[name]), interval_reached
+    )
 
 
-def _spare(netlist: Netlist, evened: Netlist, names: Sequence[str], reached: int) -> Netlist:
+def _spare(
+    netlist: Netlist, even_netlist: Netlist, names: Sequence[str], interval_reached: int
+) -> Netlist:
     """The longer queues without those that do not help, tried in the order of `names`.
 
     Several are taken away at once where that goes well, and one at a time where it does not. A
@@ -95,14 +99,14 @@ def _spare(netlist: Netlist, evened: Netlist, names: Sequence[str], reached: int
     while first < len(names):
         together = min(together, len(names) - first)
         plain = {name: netlist.depths[name] for name in names[first : first + together]}
-        spared = replace(evened, depths={**evened.depths, **plain})
-        if interval_of(spared) <= reached:
-            evened, first, together = spared, first + together, 2 * together
+        spared = replace(even_netlist, depths={**even_netlist.depths, **plain})
+        if interval_of(spared) <= interval_reached:
+            even_netlist, first, together = spared, first + together, 2 * together
         elif together > 1:
             together //= 2
         else:
             first += 1
-    return evened
+    return even_netlist
 
 
 def slowest(netlist: Netlist) -> int:

@@ -50,7 +50,7 @@ def count_readers(program: Program) -> dict[str, int]:
             body = repeated_body(op, program)
             inside = count_readers(body)
             read = zip(inputs_of(op), body.inputs, strict=True)
-            for x in (x for x, given in read if inside[given.name]):
+            for x in (x for x, port in read if inside[port.name]):
                 uses[x] += 1
         else:
             for x in inputs_of(op):
@@ -65,8 +65,8 @@ def lanes_of_state(state: Input, body: Program, folds: Mapping[str, Fold]) -> in
     for op in body.ops:
         if isinstance(op, Dense) and op.x == state.name:
             return math.gcd(size, folds[op.name].simd)
-    made = [folds[op.name].pe for op in body.ops if isinstance(op, Dense) and op.name in folds]
-    return math.gcd(size, max(made, default=1))
+    widths = [folds[op.name].pe for op in body.ops if isinstance(op, Dense) and op.name in folds]
+    return math.gcd(size, max(widths, default=1))
 
 
 def part_beside_sequences(op: Scan, program: Program) -> str:
@@ -75,7 +75,7 @@ def part_beside_sequences(op: Scan, program: Program) -> str:
     the sequence. Nothing says in which cycle such a part is ready."""
     body = repeated_body(op, program)
     inside = count_readers(body)
-    entries = [given.name for given in body.inputs[: len(op.xs)]]
+    entries = [port.name for port in body.inputs[: len(op.xs)]]
     for x, entry in zip(op.xs, entries, strict=True):
         if not inside[entry]:
             return f"reads nothing of the sequence %{x}"

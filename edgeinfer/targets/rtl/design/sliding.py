@@ -39,7 +39,7 @@ class Sliding:
 def window_steps(shape: Sliding, chunks: int) -> tuple[BlockStep, ...]:
     """One step for each place of the padded image, and one for each further chunk of a window."""
     later = BlockStep(reserves=True, yields=True)
-    found: list[BlockStep] = []
+    steps: list[BlockStep] = []
     sizes = [size + sum(pad) for size, pad in zip(shape.image, shape.pads, strict=True)]
     hits = [
         _hits(size, (k - 1) * d + 1, s)
@@ -52,10 +52,10 @@ def window_steps(shape: Sliding, chunks: int) -> tuple[BlockStep, ...]:
     for row, column in product(range(sizes[0]), range(sizes[1])):
         inside = int(insides[0][row] and insides[1][column])
         hit = hits[0][row] and hits[1][column]
-        found.append(BlockStep(inside, inside, hit, hit))
+        steps.append(BlockStep(inside, inside, hit, hit))
         if hit:
-            found += [later] * (chunks - 1)
-    return tuple(found)
+            steps += [later] * (chunks - 1)
+    return tuple(steps)
 
 
 def _hits(size: int, reach: int, stride: int) -> list[bool]:

@@ -112,31 +112,31 @@ class _Run:
         latency, release = self.actor.latency, self.actor.release - 1
         source = self.ins[0] if self.ins else _Edge(None)
         sink = self.outs[0] if self.outs else _Edge(None)
-        there, freed, made, let_go = source.there, source.freed, sink.there, sink.freed
-        taken, given, depth = len(freed), len(made), sink.depth
-        known, places = len(there), len(let_go)
+        there, freed, taken_places, let_go = source.there, source.freed, sink.there, sink.freed
+        taken_beats, given_count, depth = len(freed), len(taken_places), sink.depth
+        there_count, places = len(there), len(let_go)
         at, free_at, done = self.at, self.free_at, self.done
         while done < self.steps:
             reads, frees, reserves, yields, cycles = pattern[at]
             if reads:
-                if taken >= known:
+                if taken_beats >= there_count:
                     break
-                arrived = there[taken]
+                arrived = there[taken_beats]
                 if arrived > free_at:
                     free_at = arrived
-            if reserves and depth is not None and given >= depth:
-                if given - depth >= places:
+            if reserves and depth is not None and given_count >= depth:
+                if given_count - depth >= places:
                     break
-                place = let_go[given - depth] + 1
+                place = let_go[given_count - depth] + 1
                 if place > free_at:
                     free_at = place
             if yields:
-                made.append(free_at + latency)
-                given += 1
+                taken_places.append(free_at + latency)
+                given_count += 1
             free_at += cycles
             if frees:
                 freed.append(free_at + release)
-                taken += 1
+                taken_beats += 1
             at = at + 1 if at + 1 < length else 0
             done += 1
         self.at, self.free_at, self.done = at, free_at, done
@@ -184,12 +184,12 @@ class Times:
 
 def most_at_once(there: list[int], freed: list[int], latency: int) -> int:
     """A place is taken when a beat is started on, and free the cycle after it has gone."""
-    most = gone = 0
+    most = let_go_count = 0
     for number, arrived in enumerate(there, start=1):
         when = arrived - latency
-        while gone < len(freed) and freed[gone] < when:
-            gone += 1
-        most = max(most, number - gone)
+        while let_go_count < len(freed) and freed[let_go_count] < when:
+            let_go_count += 1
+        most = max(most, number - let_go_count)
     return most
 
 
@@ -250,16 +250,16 @@ def _finish(runs: Sequence[_Run], name: str) -> None:
     """Let every actor go on until all are done. One that has to wait is asked again when an actor
     beside it has moved; in which order they are asked changes no time."""
     beside = _find_neighbours(runs)
-    asked = deque(range(len(runs)))
+    waiting = deque(range(len(runs)))
     waits = [False] * len(runs)
-    while asked:
-        place = asked.popleft()
+    while waiting:
+        place = waiting.popleft()
         waits[place] = True
         if runs[place].advance():
             for other in beside[place]:
                 if waits[other] and runs[other].done < runs[other].steps:
                     waits[other] = False
-                    asked.append(other)
+                    waiting.append(other)
     stuck = [run for run in runs if run.done < run.steps]
     if stuck:
         places = ", ".join(run.actor.outputs[0] if run.actor.outputs else "-" for run in stuck)

@@ -74,10 +74,10 @@ def files_of(
         files.update({f"{HDL}/{name}": content for name, content in block.files.items()})
     files[top_file(netlist)] = top_text(netlist)
     files[HARNESS] = harness_text(netlist)
-    known = core_values(netlist, files, manifest.get("top", module_of(netlist)))
-    files[CORE] = render_template(CORE_TEMPLATE, known)
+    values = core_values(netlist, files, manifest.get("top", module_of(netlist)))
+    files[CORE] = render_template(CORE_TEMPLATE, values)
     if netlist.bare is None:
-        files[LITEX] = render_template(LITEX_TEMPLATE, {**context(netlist, ()), **known})
+        files[LITEX] = render_template(LITEX_TEMPLATE, {**context(netlist, ()), **values})
     files[MANIFEST] = (json.dumps(manifest, indent=1) + "\n").encode()
     return BuildPlan(netlist.name, files)
 
@@ -126,9 +126,9 @@ def harness_text(netlist: Netlist, taps: Collection[Tap] = ()) -> bytes:
     return render_template(HARNESS_TEMPLATE, context(netlist, taps))
 
 
-def render_template(template: str, known: dict[str, Any]) -> bytes:
+def render_template(template: str, values: dict[str, Any]) -> bytes:
     """A template of the library, filled in."""
-    return code.fill_template(f"{LIBRARY}/{template}", known).encode()
+    return code.fill_template(f"{LIBRARY}/{template}", values).encode()
 
 
 def context(netlist: Netlist, taps: Collection[Tap]) -> dict[str, Any]:
@@ -164,15 +164,15 @@ def context(netlist: Netlist, taps: Collection[Tap]) -> dict[str, Any]:
 
 def port_ids(netlist: Netlist) -> dict[str, Identifier]:
     """Identifiers of the ports: of inputs by name, of outputs by name and ".out"."""
-    found: dict[str, Identifier] = {}
+    ids: dict[str, Identifier] = {}
     for ports, suffix in ((netlist.inputs, ""), (netlist.outputs, ".out")):
-        taken: set[str] = set()
+        names_taken: set[str] = set()
         for number, port in enumerate(ports):
             plain = identifier(port.name)
-            name = plain if plain.lower() not in taken else Identifier(f"{plain}_{number}")
-            taken.add(name.lower())
-            found[port.name + suffix] = name
-    return found
+            name = plain if plain.lower() not in names_taken else Identifier(f"{plain}_{number}")
+            names_taken.add(name.lower())
+            ids[port.name + suffix] = name
+    return ids
 
 
 def words(bits: int) -> int:

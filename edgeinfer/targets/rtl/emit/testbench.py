@@ -28,7 +28,7 @@ SEED = 20
 def testbench(program: Program, netlist: Netlist, cycles: DesignCycles) -> dict[str, bytes]:
     """Files that go beside the design's own."""
     raw = _draw_frames(program)
-    wanted = results(program, interpret(program, raw))
+    expected = results(program, interpret(program, raw))
     streams = netlist.streams
     files = {
         f"{HDL}/{name}": assets.path(f"{LIBRARY}/bench/{name}").read_bytes() for name in HELPERS
@@ -36,16 +36,16 @@ def testbench(program: Program, netlist: Netlist, cycles: DesignCycles) -> dict[
     for number, port in enumerate(netlist.inputs):
         files[f"{HDL}/tb_in_{number}.mem"] = _memory(raw[port.name], streams[port.stream])
     for number, port in enumerate(netlist.outputs):
-        files[f"{HDL}/tb_out_{number}.mem"] = _memory(wanted[port.name], streams[port.stream])
-    known = context(netlist, ()) | {
+        files[f"{HDL}/tb_out_{number}.mem"] = _memory(expected[port.name], streams[port.stream])
+    template_values = context(netlist, ()) | {
         "frames": FRAMES,
         "cut": max(cycles.latency // 2, 1),
         "patience": 20 * (cycles.latency + FRAMES * cycles.interval) + 10_000,
     }
     foreseen = early(netlist)
-    for port in known["outputs"]:
+    for port in template_values["outputs"]:
         port["early"] = foreseen[port["name"]]
-    files[f"{HDL}/{module_of(netlist)}_tb.v"] = render_template(TEMPLATE, known)
+    files[f"{HDL}/{module_of(netlist)}_tb.v"] = render_template(TEMPLATE, template_values)
     return files
 
 

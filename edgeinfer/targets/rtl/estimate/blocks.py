@@ -15,6 +15,7 @@ from edgeinfer.targets.rtl.estimate.constant import constant_products
 from edgeinfer.targets.rtl.estimate.sites import SITE_MODULES
 from edgeinfer.targets.rtl.estimate.work import (
     BlockParts,
+    BlockSizes,
     Memory,
     Multiplier,
     Work,
@@ -27,7 +28,6 @@ from edgeinfer.targets.rtl.estimate.work import (
     tree,
 )
 
-Known = Mapping[str, int]
 HOLDING = (
     "ei_mac",
     "ei_requant",
@@ -43,26 +43,26 @@ MOST_DIGITS = 1 << 16  # of a memory's text: what is larger goes to block memori
 
 def parts_of(block: Block, netlist: Netlist) -> BlockParts:
     """An instance, with its queues."""
-    known = {
+    numbers = {
         name: value.value if isinstance(value, SizedNumber) else value
         for name, value in block.parameters.items()
         if not isinstance(value, str)
     }
-    known |= {f"{name}_COLUMNS": count for name, count in _columns(block)}
+    numbers |= {f"{name}_COLUMNS": count for name, count in _columns(block)}
     if block.module == "ei_mac":
         biases = block.files[str(block.parameters["BIASES"])]
-        known["BIASED"] = _count_biased(biases, known["PE"], known["ACC_BITS"])
-    own = MODULES.get(block.module, _other(block))(known)
+        numbers["BIASED"] = _count_biased(biases, numbers["PE"], numbers["ACC_BITS"])
+    own = MODULES.get(block.module, _other(block))(numbers)
     if block.contents:
         own = BlockParts({Work(kind): amount for kind, amount in block.contents.items()})
-    elif block.module == "ei_mac" and known["SF"] * known["NF"] == 1:
-        own = _constant_mac(block, known)
+    elif block.module == "ei_mac" and numbers["SF"] * numbers["NF"] == 1:
+        own = _constant_mac(block, numbers)
     queues = [
         queue(netlist.streams[name].width, netlist.depths[name], _is_held(name, netlist))
         for name in block.outputs
     ]
     if block.module == "ei_egress":
-        queues = [queue(known["WIDTH"] + (known["BEATS"] > 1), 2)]
+        queues = [queue(numbers["WIDTH"] + (numbers["BEATS"] > 1), 2)]
     if block.module == "ei_fork" and len(depths := {netlist.depths[n] for n in block.outputs}) == 1:
         (depth,) = depths  # what is written to both at once has one place
         queues.append(BlockParts({Work.REGISTER: -bits_for(depth)}))
@@ -112,50 +112,50 @@ def distinct_columns(lines: Sequence[bytes]) -> int:
     return len(np.unique(varying, axis=1).T) if varying.size else 0
 
 
-def _other(block: Block) -> Callable[[Known], BlockParts]:
+def _other(block: Block) -> Callable[[BlockSizes], BlockParts]:
     """A module that is not described here: a register for each bit of a beat and cycle."""
-    held = sum(actor.latency for actor in block.actors)
+    latency = sum(actor.latency for actor in block.actors)
 
-    def plain(known: Known) -> BlockParts:
-        width = known.get("WIDTH", known.get("LANES", 1) * known.get("OUT_BITS", 8))
-        return BlockParts({Work.REGISTER: held * width, Work.SELECT: held * width})
+    def plain(sizes: BlockSizes) -> BlockParts:
+        width = sizes.get("WIDTH", sizes.get("LANES", 1) * sizes.get("OUT_BITS", 8))
+        return BlockParts({Work.REGISTER: latency * width, Work.SELECT: latency * width})
 
     return plain
 
 
-def _port(known: Known) -> BlockParts:
-    return join_parts((counter(known["BEATS"]), registers(1)))
+def _port(sizes: BlockSizes) -> BlockParts:
+    return join_parts((counter(sizes["BEATS"]), registers(1)))
 
 
-def _narrow(known: Known) -> BlockParts:
-    ratio, width = known["RATIO"], known["BITS"] * known["LANES"]
+def _narrow(sizes: BlockSizes) -> BlockParts:
+    ratio, width = sizes["RATIO"], sizes["BITS"] * sizes["LANES"]
     return join_parts(
         (counter(ratio), registers(width + 1), BlockParts({Work.CHOOSE: ratio * width}))
     )
 
 
-def _widen(known: Known) -> BlockParts:
-    held = (known["RATIO"] - 1) * known["BITS"] * known["LANES"]
-    return join_parts((counter(known["RATIO"]), registers(held)))
+def _widen(sizes: BlockSizes) -> BlockParts:
+    register_bits = (sizes["RATIO"] - 1) * sizes["BITS"] * sizes["LANES"]
+    return join_parts((counter(sizes["RATIO"]), registers(register_bits)))
 
 
-def _window(known: Known) -> BlockParts:
-    pixel = known["CHANNELS"] * known["BITS"]
-    rows = known["HEIGHT"] + known["PAD_TOP"] + known["PAD_BOTTOM"]
-    columns = known["WIDTH"] + known["PAD_LEFT"] + known["PAD_RIGHT"]
-    reach_h = (known["KERNEL_H"] - 1) * known["DILATE_H"] + 1
-    reach_w = (known["KERNEL_W"] - 1) * known["DILATE_W"] + 1
-    taps = known["KERNEL_H"] * known["KERNEL_W"] * pixel
-    chunk = known["CHUNK"] * known["BITS"]
+def _window(sizes: BlockSizes) -> BlockParts:
+    pixel = sizes["CHANNELS"] * sizes["BITS"]
+    rows = sizes["HEIGHT"] + sizes["PAD_TOP"] + sizes["PAD_BOTTOM"]
+    columns = sizes["WIDTH"] + sizes["PAD_LEFT"] + sizes["PAD_RIGHT"]
+    reach_h = (sizes["KERNEL_H"] - 1) * sizes["DILATE_H"] + 1
+    reach_w = (sizes["KERNEL_W"] - 1) * sizes["DILATE_W"] + 1
+    taps = sizes["KERNEL_H"] * sizes["KERNEL_W"] * pixel
+    chunk = sizes["CHUNK"] * sizes["BITS"]
     chunks = taps // chunk
-    most_h, most_w = max(reach_h, known["STRIDE_H"]), max(reach_w, known["STRIDE_W"])
+    most_h, most_w = max(reach_h, sizes["STRIDE_H"]), max(reach_w, sizes["STRIDE_W"])
     parts = [
         counter(rows), counter(columns), counter(chunks),
         BlockParts({Work.COUNT: bits_for(most_h + 1) + bits_for(most_w + 1)}),
         registers(bits_for(most_h + 1) + bits_for(most_w + 1) + 5 + 3),
-        registers(pixel + known["KERNEL_H"] * reach_w * pixel + chunk),
+        registers(pixel + sizes["KERNEL_H"] * reach_w * pixel + chunk),
     ]  # fmt: skip
-    padded = rows * columns > known["HEIGHT"] * known["WIDTH"]
+    padded = rows * columns > sizes["HEIGHT"] * sizes["WIDTH"]
     if padded:
         parts.append(BlockParts({Work.SELECT: pixel}))
     if chunks > 1:
@@ -169,19 +169,19 @@ def _window(known: Known) -> BlockParts:
 
 
 def _mac_frame(
-    known: Known, trees: BlockParts, product: int, memories: tuple[Memory, ...]
+    sizes: BlockSizes, trees: BlockParts, product: int, memories: tuple[Memory, ...]
 ) -> BlockParts:
     """All of a multiply-accumulate but its multipliers and what feeds them."""
-    pe, sf, nf, acc = (known[name] for name in ("PE", "SF", "NF", "ACC_BITS"))
+    pe, sf, nf, acc = (sizes[name] for name in ("PE", "SF", "NF", "ACC_BITS"))
     wide = pe * acc
     control = join_parts((
         counter(nf), counter(sf), counter(sf * nf), counter(nf), counter(sf),
-        registers(4 + known["LEVELS"] + 1 + 4 + 2 * (sf == 1) + (nf > 1)),
+        registers(4 + sizes["LEVELS"] + 1 + 4 + 2 * (sf == 1) + (nf > 1)),
     ))  # fmt: skip
     work = addition(acc, pe)
-    work |= {Work.REGISTER: float(wide + product), Work.BASE: float(known["BIASED"] * acc)}
+    work |= {Work.REGISTER: float(wide + product), Work.BASE: float(sizes["BIASED"] * acc)}
     if nf > 1:
-        biases = known.get("BIASES_COLUMNS")
+        biases = sizes.get("BIASES_COLUMNS")
         memories += (
             Memory(nf, wide, registered=True),
             Memory(nf, wide, rom=True, columns=biases, joined=2),
@@ -191,161 +191,168 @@ def _mac_frame(
     return join_parts((control, trees, BlockParts(work, memories)))
 
 
-def _product_bits(known: Known) -> int:
-    both = known["X_SIGNED"] or known["W_SIGNED"]
-    return known["X_BITS"] + known["W_BITS"] + (0 if both else 1)
+def _product_bits(sizes: BlockSizes) -> int:
+    both = sizes["X_SIGNED"] or sizes["W_SIGNED"]
+    return sizes["X_BITS"] + sizes["W_BITS"] + (0 if both else 1)
 
 
-def _mac(known: Known) -> BlockParts:
+def _mac(sizes: BlockSizes) -> BlockParts:
     """A DSP block that adds as well takes in the first row of each tree, where two products are
     added or one is held; without a tree, it takes in the sum."""
-    pe, simd, x, w = known["PE"], known["SIMD"], known["X_BITS"], known["W_BITS"]
-    levels, acc = known["LEVELS"], known["ACC_BITS"]
-    wanted = min(_product_bits(known), acc - known["SHIFT"])
-    sums = min(_product_bits(known) + levels, acc)
-    trees = join_parts([tree(simd, wanted, sums, levels, largest=False)] * pe)
+    pe, simd, x, w = sizes["PE"], sizes["SIMD"], sizes["X_BITS"], sizes["W_BITS"]
+    levels, acc = sizes["LEVELS"], sizes["ACC_BITS"]
+    sum_bits = min(_product_bits(sizes), acc - sizes["SHIFT"])
+    sums = min(_product_bits(sizes) + levels, acc)
+    trees = join_parts([tree(simd, sum_bits, sums, levels, largest=False)] * pe)
     weights = Memory(
-        known["SF"] * known["NF"], pe * simd * w, rom=True, stages=3, taken=2,
-        columns=known.get("WEIGHTS_COLUMNS"),
+        sizes["SF"] * sizes["NF"], pe * simd * w, rom=True, stages=3, taken=2,
+        columns=sizes.get("WEIGHTS_COLUMNS"),
     )  # fmt: skip
-    products = pe * simd * wanted
-    frame = _mac_frame(known, trees, products, (weights,))
+    products = pe * simd * sum_bits
+    frame = _mac_frame(sizes, trees, products, (weights,))
     if levels:
         row = 1 << (levels - 1)
-        added = pe * (simd - row) * min(wanted + 1, sums)
-        held = added + pe * (2 * row - simd) * wanted
+        added = pe * (simd - row) * min(sum_bits + 1, sums)
+        register_bits = added + pe * (2 * row - simd) * sum_bits
     else:
-        added, held = (0 if known["SHIFT"] else pe * acc), 0
+        added, register_bits = (0 if sizes["SHIFT"] else pe * acc), 0
     multipliers = Multiplier(
-        pe * simd, x, w, wanted, kept=pe * simd * x, after=products, added=added, held=held
+        pe * simd,
+        x,
+        w,
+        sum_bits,
+        kept=pe * simd * x,
+        after=products,
+        added=added,
+        held=register_bits,
     )
     plain = registers((2 + pe) * simd * x)  # the last of them for each lane
     return join_parts((frame, plain, BlockParts(multipliers=(multipliers,))))
 
 
-def _constant_mac(block: Block, known: Known) -> BlockParts:
-    product = _product_bits(known)
-    sums = min(product + known["LEVELS"], known["ACC_BITS"])
-    return _mac_frame(known, constant_products(block, product, sums), 0, ())
+def _constant_mac(block: Block, sizes: BlockSizes) -> BlockParts:
+    product = _product_bits(sizes)
+    sums = min(product + sizes["LEVELS"], sizes["ACC_BITS"])
+    return _mac_frame(sizes, constant_products(block, product, sums), 0, ())
 
 
-def _requant(known: Known) -> BlockParts:
-    lanes, shift, out = known["LANES"], known["SHIFT"], known["OUT_BITS"]
-    rounds = known["ROUNDING"] != 0 and shift > 0
-    floor = max(known["IN_BITS"] - max(shift, 0), 1)
+def _requant(sizes: BlockSizes) -> BlockParts:
+    lanes, shift, out = sizes["LANES"], sizes["SHIFT"], sizes["OUT_BITS"]
+    rounds = sizes["ROUNDING"] != 0 and shift > 0
+    floor = max(sizes["IN_BITS"] - max(shift, 0), 1)
     kept = floor + 1 if rounds else floor
-    below = min(shift, BITS_BELOW.get(known["ROUNDING"], shift)) if rounds else 0
-    held = min(floor + below, known["IN_BITS"])
-    work: dict[Work, float] = {Work.REGISTER: 2.0 + lanes * held}
-    if known["OVERFLOW"] == 0:
+    below = min(shift, BITS_BELOW.get(sizes["ROUNDING"], shift)) if rounds else 0
+    register_bits = min(floor + below, sizes["IN_BITS"])
+    work: dict[Work, float] = {Work.REGISTER: 2.0 + lanes * register_bits}
+    if sizes["OVERFLOW"] == 0:
         kept = min(kept, out)
-    elif kept + max(-shift, 0) > out - (1 if known["OUT_SIGNED"] else 0):
+    elif kept + max(-shift, 0) > out - (1 if sizes["OUT_SIGNED"] else 0):
         work[Work.COMPARE] = lanes * max(kept + max(-shift, 0) - out, 1)
         work[Work.SELECT] = lanes * out
     work[Work.REGISTER] += lanes * kept
     if rounds:
         work[Work.SHORT_ADD] = lanes * kept
-        work[Work.COMPARE] = work.get(Work.COMPARE, 0.0) + lanes * min(shift, known["IN_BITS"]) / 2
+        work[Work.COMPARE] = work.get(Work.COMPARE, 0.0) + lanes * min(shift, sizes["IN_BITS"]) / 2
     return BlockParts(work)
 
 
-def _clip(known: Known) -> BlockParts:
-    ends = known["HAS_LOW"] + known["HAS_HIGH"]
-    compared = 0.0 if known["LOW"] == 0 and not known["HAS_HIGH"] else known["IN_BITS"] * ends
+def _clip(sizes: BlockSizes) -> BlockParts:
+    ends = sizes["HAS_LOW"] + sizes["HAS_HIGH"]
+    compared = 0.0 if sizes["LOW"] == 0 and not sizes["HAS_HIGH"] else sizes["IN_BITS"] * ends
     return BlockParts({
-        Work.COMPARE: known["LANES"] * compared,
-        Work.SELECT: known["LANES"] * known["OUT_BITS"] * ends,
+        Work.COMPARE: sizes["LANES"] * compared,
+        Work.SELECT: sizes["LANES"] * sizes["OUT_BITS"] * ends,
     })  # fmt: skip
 
 
-def _affine(known: Known) -> BlockParts:
-    lanes, words, out = known["LANES"], known["WORDS"], known["OUT_BITS"]
-    kept = min(known["X_BITS"] + known["F_BITS"], out)
-    held = 2.0 * lanes * known["X_BITS"] + lanes * (kept + out) + 4
-    added = 0 if known["PRELU"] or known["SHIFT"] else lanes * out
+def _affine(sizes: BlockSizes) -> BlockParts:
+    lanes, words, out = sizes["LANES"], sizes["WORDS"], sizes["OUT_BITS"]
+    kept = min(sizes["X_BITS"] + sizes["F_BITS"], out)
+    register_bits = 2.0 * lanes * sizes["X_BITS"] + lanes * (kept + out) + 4
+    added = 0 if sizes["PRELU"] or sizes["SHIFT"] else lanes * out
     factors = Memory(
-        words, lanes * known["F_BITS"], rom=True, stages=2, taken=1,
-        columns=known.get("FACTORS_COLUMNS"),
+        words, lanes * sizes["F_BITS"], rom=True, stages=2, taken=1,
+        columns=sizes.get("FACTORS_COLUMNS"),
     )  # fmt: skip
-    biases = Memory(words, lanes * out, rom=True, stages=3, columns=known.get("BIASES_COLUMNS"))
+    biases = Memory(words, lanes * out, rom=True, stages=3, columns=sizes.get("BIASES_COLUMNS"))
     multipliers = (
         Multiplier(
-            lanes, known["X_BITS"], known["F_BITS"], kept, before=lanes * known["X_BITS"],
+            lanes, sizes["X_BITS"], sizes["F_BITS"], kept, before=lanes * sizes["X_BITS"],
             after=lanes * kept, added=added, held=added,
         ),
     )  # fmt: skip
-    if known["PRELU"]:
-        work = {Work.REGISTER: held + lanes * (out + 1), Work.SELECT: float(lanes * out)}
+    if sizes["PRELU"]:
+        work = {Work.REGISTER: register_bits + lanes * (out + 1), Work.SELECT: float(lanes * out)}
         return join_parts((counter(words), BlockParts(work, (factors,), multipliers)))
-    work = {Work.REGISTER: held} | addition(out, lanes)
+    work = {Work.REGISTER: register_bits} | addition(out, lanes)
     return join_parts((counter(words), BlockParts(work, (factors, biases), multipliers)))
 
 
-def _table(known: Known) -> BlockParts:
-    lanes, entries, out = known["LANES"], known["ENTRIES"], known["OUT_BITS"]
+def _table(sizes: BlockSizes) -> BlockParts:
+    lanes, entries, out = sizes["LANES"], sizes["ENTRIES"], sizes["OUT_BITS"]
     address = bits_for(entries)
-    columns = known.get("TABLE_COLUMNS")
+    columns = sizes.get("TABLE_COLUMNS")
     memories = (Memory(entries, out, rom=True, stages=2, columns=columns),) * lanes
     work: dict[Work, float] = {Work.REGISTER: 3 + lanes * address}
-    if known["FIRST"]:
+    if sizes["FIRST"]:
         work |= addition(address, lanes)
     return BlockParts(work, memories)
 
 
-def _pair(known: Known) -> BlockParts:
-    lanes, a, b, out = known["LANES"], known["A_BITS"], known["B_BITS"], known["OUT_BITS"]
-    held = registers(2 + lanes * (a + b + out))
-    match known["KIND"]:
+def _pair(sizes: BlockSizes) -> BlockParts:
+    lanes, a, b, out = sizes["LANES"], sizes["A_BITS"], sizes["B_BITS"], sizes["OUT_BITS"]
+    stored = registers(2 + lanes * (a + b + out))
+    match sizes["KIND"]:
         case 0 | 1:
-            return join_parts((held, BlockParts(addition(out, lanes))))
+            return join_parts((stored, BlockParts(addition(out, lanes))))
         case 2:
             product = Multiplier(lanes, a, b, out, kept=lanes * (a + b), after=lanes * out)
-            return join_parts((held, BlockParts(multipliers=(product,))))
+            return join_parts((stored, BlockParts(multipliers=(product,))))
         case _:  # 3 and 4, the maximum and the minimum
             return join_parts(
-                (held, BlockParts({Work.COMPARE: lanes * out, Work.SELECT: lanes * out}))
+                (stored, BlockParts({Work.COMPARE: lanes * out, Work.SELECT: lanes * out}))
             )
 
 
-def _pool(known: Known) -> BlockParts:
-    lanes, out, groups = known["LANES"], known["OUT_BITS"], known["GROUPS"]
-    tiles_w = known["WIDTH"] // known["TILE_W"]
-    partials = tiles_w * groups if known["TILE_H"] > 1 else groups
+def _pool(sizes: BlockSizes) -> BlockParts:
+    lanes, out, groups = sizes["LANES"], sizes["OUT_BITS"], sizes["GROUPS"]
+    tiles_w = sizes["WIDTH"] // sizes["TILE_W"]
+    partials = tiles_w * groups if sizes["TILE_H"] > 1 else groups
     wide = lanes * out
     work: dict[Work, float] = {Work.SELECT: wide, Work.REGISTER: 1}
-    if known["SUM"]:
+    if sizes["SUM"]:
         work |= addition(out, lanes)
     else:
         work[Work.COMPARE] = wide
         work[Work.SELECT] += wide
     parts = [counter(groups), counter(partials)]
     for axis in ("H", "W"):
-        size = known["HEIGHT" if axis == "H" else "WIDTH"]
-        parts += [counter(size + 1), counter(known[f"TILE_{axis}"] + 1), registers(5)]
+        size = sizes["HEIGHT" if axis == "H" else "WIDTH"]
+        parts += [counter(size + 1), counter(sizes[f"TILE_{axis}"] + 1), registers(5)]
     memory = Memory(partials, wide, registered=groups == 1)
     return join_parts((*parts, BlockParts(work, (memory,))))
 
 
-def _reduce(known: Known) -> BlockParts:
-    grown = known["BITS"] + (known["LEVELS"] if known["SUM"] else 0)
-    one = tree(known["TAPS"], known["BITS"], grown, known["LEVELS"], largest=not known["SUM"])
-    held = known["LEVELS"] + 1 + known["TAPS"] * known["LANES"] * known["BITS"]
-    return join_parts((registers(held), *[one] * known["LANES"]))
+def _reduce(sizes: BlockSizes) -> BlockParts:
+    grown = sizes["BITS"] + (sizes["LEVELS"] if sizes["SUM"] else 0)
+    one = tree(sizes["TAPS"], sizes["BITS"], grown, sizes["LEVELS"], largest=not sizes["SUM"])
+    register_bits = sizes["LEVELS"] + 1 + sizes["TAPS"] * sizes["LANES"] * sizes["BITS"]
+    return join_parts((registers(register_bits), *[one] * sizes["LANES"]))
 
 
-def _concat(known: Known) -> BlockParts:
-    wide = known["LANES"] * known["OUT_BITS"]
+def _concat(sizes: BlockSizes) -> BlockParts:
+    wide = sizes["LANES"] * sizes["OUT_BITS"]
     return join_parts(
-        (counter(known["BEATS_A"] + known["BEATS_B"]), BlockParts({Work.SELECT: wide}))
+        (counter(sizes["BEATS_A"] + sizes["BEATS_B"]), BlockParts({Work.SELECT: wide}))
     )
 
 
-def _gather(known: Known) -> BlockParts:
-    width = known["LANES"] * known["BITS"]
-    place, read = bits_for(known["IN_BEATS"]), bits_for(known["OUT_BEATS"])
-    bank = Memory(known["IN_BEATS"], width, stages=1)
+def _gather(sizes: BlockSizes) -> BlockParts:
+    width = sizes["LANES"] * sizes["BITS"]
+    place, read = bits_for(sizes["IN_BEATS"]), bits_for(sizes["OUT_BEATS"])
+    bank = Memory(sizes["IN_BEATS"], width, stages=1)
     order = Memory(
-        known["OUT_BEATS"], place + 1, rom=True, stages=1, columns=known.get("ORDER_COLUMNS")
+        sizes["OUT_BEATS"], place + 1, rom=True, stages=1, columns=sizes.get("ORDER_COLUMNS")
     )
     work: dict[Work, float] = {
         Work.REGISTER: place + read + 6 + 3 + 4 + width,
@@ -355,21 +362,21 @@ def _gather(known: Known) -> BlockParts:
     return BlockParts(work, (bank, bank, order))
 
 
-def _constant(known: Known) -> BlockParts:
-    columns = known.get("VALUES_COLUMNS")
-    values = Memory(known["WORDS"], known["WIDTH"], rom=True, stages=2, columns=columns)
-    return join_parts((counter(known["WORDS"]), registers(2), BlockParts(memories=(values,))))
+def _constant(sizes: BlockSizes) -> BlockParts:
+    columns = sizes.get("VALUES_COLUMNS")
+    values = Memory(sizes["WORDS"], sizes["WIDTH"], rom=True, stages=2, columns=columns)
+    return join_parts((counter(sizes["WORDS"]), registers(2), BlockParts(memories=(values,))))
 
 
-def _argmax(known: Known) -> BlockParts:
-    bits, out = known["BITS"], known["OUT_BITS"]
+def _argmax(sizes: BlockSizes) -> BlockParts:
+    bits, out = sizes["BITS"], sizes["OUT_BITS"]
     work: dict[Work, float] = {
         Work.REGISTER: bits + out, Work.COMPARE: bits, Work.SELECT: bits + out,
     }  # fmt: skip
-    return join_parts((counter(known["N"]), BlockParts(work)))
+    return join_parts((counter(sizes["N"]), BlockParts(work)))
 
 
-MODULES: Mapping[str, Callable[[Known], BlockParts]] = {
+MODULES: Mapping[str, Callable[[BlockSizes], BlockParts]] = {
     "ei_ingress": _port,
     "ei_egress": _port,
     "ei_fork": lambda known: BlockParts(),

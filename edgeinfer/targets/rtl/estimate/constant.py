@@ -35,9 +35,9 @@ class Span:
 
 def constant_products(block: Block, product_bits: int, sum_bits: int) -> BlockParts:
     """All of the block's products and the trees that add them up."""
-    known = {name: n for name, n in block.parameters.items() if isinstance(n, int)}
-    input_bits, signed = known["X_BITS"], bool(known["X_SIGNED"])
-    digits = (known["W_BITS"] + (0 if known["W_SIGNED"] else 1) + 1) // 2
+    numbers = {name: n for name, n in block.parameters.items() if isinstance(n, int)}
+    input_bits, signed = numbers["X_BITS"], bool(numbers["X_SIGNED"])
+    digits = (numbers["W_BITS"] + (0 if numbers["W_SIGNED"] else 1) + 1) // 2
     weights = weights_of(block)
     parts: dict[tuple[int, int], BlockParts] = {}  # by lane and what its input is multiplied by
     products: dict[tuple[int, int], BlockParts] = {}
@@ -54,13 +54,13 @@ def constant_products(block: Block, product_bits: int, sum_bits: int) -> BlockPa
             leaves.append(span)
             if span is not None:
                 joins = span.top - span.low if minus else 0
-                made = BlockParts({Work.REGISTER: span.differ, Work.DIGIT: joins})
+                lane_parts = BlockParts({Work.REGISTER: span.differ, Work.DIGIT: joins})
                 alike = weight if minus else weight >> _zeros(weight)
-                products.setdefault((lane, alike), made)
-        trees.append(_tree(leaves, product_bits, sum_bits, known["LEVELS"])[0])
-    used = sum(any(row[lane] for row in weights) for lane in range(known["SIMD"]))
-    held = registers(2 * used * input_bits)
-    return join_parts((held, *parts.values(), *products.values(), *trees))
+                products.setdefault((lane, alike), lane_parts)
+        trees.append(_tree(leaves, product_bits, sum_bits, numbers["LEVELS"])[0])
+    used = sum(any(row[lane] for row in weights) for lane in range(numbers["SIMD"]))
+    stored = registers(2 * used * input_bits)
+    return join_parts((stored, *parts.values(), *products.values(), *trees))
 
 
 def digits_of(weight: int, count: int) -> tuple[list[int], list[int]]:
@@ -77,13 +77,13 @@ def digits_of(weight: int, count: int) -> tuple[list[int], list[int]]:
 
 def weights_of(block: Block) -> list[list[int]]:
     """By output its weights, from the only word of the memory."""
-    known = block.parameters
-    bits, simd, pe = (known[name] for name in ("W_BITS", "SIMD", "PE"))
+    sizes = block.parameters
+    bits, simd, pe = (sizes[name] for name in ("W_BITS", "SIMD", "PE"))
     assert isinstance(bits, int) and isinstance(simd, int) and isinstance(pe, int)
-    name = known["WEIGHTS"]
+    name = sizes["WEIGHTS"]
     assert isinstance(name, str)
     word = int(block.files[name].split()[0], 16)
-    mask, sign = (1 << bits) - 1, (1 << (bits - 1)) if known["W_SIGNED"] else 0
+    mask, sign = (1 << bits) - 1, (1 << (bits - 1)) if sizes["W_SIGNED"] else 0
     lanes = [((word >> (bits * lane)) & mask) for lane in range(pe * simd)]
     values = [(lane ^ sign) - sign for lane in lanes]
     return [values[output * simd : (output + 1) * simd] for output in range(pe)]

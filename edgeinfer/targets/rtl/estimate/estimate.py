@@ -41,9 +41,9 @@ def multipliers(netlist: Netlist) -> int:
     count = 0
     for block in netlist.blocks:
         if block.module == "ei_mac":
-            known = {k: v for k, v in block.parameters.items() if isinstance(v, int)}
-            if known["SF"] * known["NF"] > 1:
-                count += known["PE"] * known["SIMD"]
+            sizes = {k: v for k, v in block.parameters.items() if isinstance(v, int)}
+            if sizes["SF"] * sizes["NF"] > 1:
+                count += sizes["PE"] * sizes["SIMD"]
     return count
 
 
@@ -76,24 +76,24 @@ def resource_metrics(netlist: Netlist, part: Device) -> tuple[Metric, ...]:
     family that Yosys was not asked about."""
     if part.fabric not in known_fabrics():
         return ()
-    found = estimate_netlist(netlist, part)
-    return tuple(_metrics(found, part))
+    resources = estimate_netlist(netlist, part)
+    return tuple(_metrics(resources, part))
 
 
-def _metrics(found: RtlEstimate, part: Device) -> Iterator[Metric]:
+def _metrics(resources: RtlEstimate, part: Device) -> Iterator[Metric]:
     for kind in KINDS:
-        amount = round(found.total[kind])
-        low, high = _band(amount, found.fabric.band.get(kind, (1.0, 1.0)))
+        amount = round(resources.total[kind])
+        low, high = _band(amount, resources.fabric.band.get(kind, (1.0, 1.0)))
         yield _metric(kind, amount, low, high, "")
         available = part.offers(kind)
         if available:
             share = 100.0 / available
             yield _metric(f"{kind}_share", amount * share, low * share, high * share, "%")
-    for name, block in found.by_block.items():
+    for name, block in resources.by_block.items():
         for kind in KINDS:
             amount = round(block[kind])
             if amount:
-                low, high = _band(amount, found.fabric.block_band.get(kind, (1.0, 1.0)))
+                low, high = _band(amount, resources.fabric.block_band.get(kind, (1.0, 1.0)))
                 yield _metric(kind, amount, low, high, "", name)
 
 

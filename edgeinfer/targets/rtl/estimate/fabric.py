@@ -100,27 +100,27 @@ def pipeline_costs(fabric: FabricCosts) -> FabricCosts:
 
 
 def work_of(
-    made: BlockParts, fabric: FabricCosts, *, dsp: bool
+    parts: BlockParts, fabric: FabricCosts, *, dsp: bool
 ) -> tuple[dict[Work, float], dict[str, float]]:
     """Memories and multipliers decided: the work that is left, and what they take by kind."""
-    work = dict(made.work)
+    work = dict(parts.work)
     takes = {"lut": 0.0, "ff": 0.0, "dsp": 0.0, "bram18": 0.0}
 
     def add(kind: Work, amount: float) -> None:
         work[kind] = work.get(kind, 0.0) + amount
 
-    inside = any(_is_whole(one, fabric, dsp=dsp) for one in made.multipliers)
-    for memory in made.memories:
+    inside = any(_is_whole(one, fabric, dsp=dsp) for one in parts.multipliers)
+    for memory in parts.memories:
         taken = min(memory.taken, fabric.takes_before) if inside else 0
         _decide_memory(memory, memory.stages - taken, fabric, add, takes)
-    for multiplier in made.multipliers:
+    for multiplier in parts.multipliers:
         _decide_multiplier(multiplier, fabric, add, takes, dsp=dsp)
     return work, takes
 
 
-def amounts(made: BlockParts, fabric: FabricCosts, *, dsp: bool) -> dict[str, float]:
+def amounts(parts: BlockParts, fabric: FabricCosts, *, dsp: bool) -> dict[str, float]:
     """LUTs, flip-flops, DSP blocks and block memories of something that is made so."""
-    work, takes = work_of(made, fabric, dsp=dsp)
+    work, takes = work_of(parts, fabric, dsp=dsp)
     for kind, amount in work.items():
         takes["lut"] += amount * fabric.lut.get(kind, 0.0)
         takes["ff"] += amount * fabric.ff.get(kind, 0.0)
@@ -222,8 +222,10 @@ def _decide_multiplier(
         if min(a, b) == 1:
             add(Work.SELECT, multiplier.count * max(a, b))
             return
-        wanted = sum(min(b, multiplier.out - place) for place in range(min(a, multiplier.out)))
-        add(Work.PRODUCT, multiplier.count * wanted)
+        product_bits = sum(
+            min(b, multiplier.out - place) for place in range(min(a, multiplier.out))
+        )
+        add(Work.PRODUCT, multiplier.count * product_bits)
         return
     half = 0.5 if max(a, b) <= fabric.half_bits else 1.0
     takes["dsp"] += multiplier.count * half * pieces

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 
 from edgeinfer.targets.rtl.estimate.work import (
     BlockParts,
+    BlockSizes,
     Memory,
     Work,
     addition,
@@ -18,84 +19,83 @@ from edgeinfer.targets.rtl.estimate.work import (
     registers,
 )
 
-Known = Mapping[str, int]
 DROPPED_BITS = 32
 
 
-def _place_bits(known: Known) -> int:
-    return max(bits_for(known["HEIGHT"]), 1) + max(bits_for(known["WIDTH"]), 1)
+def _place_bits(sizes: BlockSizes) -> int:
+    return max(bits_for(sizes["HEIGHT"]), 1) + max(bits_for(sizes["WIDTH"]), 1)
 
 
-def _front(known: Known) -> BlockParts:
-    pixels, pixel = known["PIXELS"], known["CHANNELS"] * known["BITS"]
-    looked = known["LOOK"].bit_count()
-    place, left = _place_bits(known), bits_for(known["MOST"] + 1)
+def _front(sizes: BlockSizes) -> BlockParts:
+    pixels, pixel = sizes["PIXELS"], sizes["CHANNELS"] * sizes["BITS"]
+    looked = sizes["LOOK"].bit_count()
+    place, left = _place_bits(sizes), bits_for(sizes["MOST"] + 1)
     count = bits_for(pixels + 1)
     work: dict[Work, float] = {
         Work.REGISTER: pixels * (pixel + 1) + pixel + 4 * place + 2 * count + left + DROPPED_BITS,
-        Work.COMPARE: pixels * looked * (known["BITS"] + 1),
+        Work.COMPARE: pixels * looked * (sizes["BITS"] + 1),
         Work.SHORT_ADD: pixels + 2 * pixels,  # the lowest that is set, and how many are
         Work.PICK: pixels * pixel,
         Work.COUNT: left + DROPPED_BITS,
     }
     return join_parts((
-        BlockParts(work), counter(known["HEIGHT"] * known["WIDTH"] // pixels),
+        BlockParts(work), counter(sizes["HEIGHT"] * sizes["WIDTH"] // pixels),
         BlockParts(addition(place, 2)),
     ))  # fmt: skip
 
 
-def _window(known: Known) -> BlockParts:
-    pixel, banks = known["CHANNELS"] * known["BITS"], known["BANKS"]
-    reach = (known["KERNEL_H"] - 1) * known["DILATE_H"] + 1
+def _window(sizes: BlockSizes) -> BlockParts:
+    pixel, banks = sizes["CHANNELS"] * sizes["BITS"], sizes["BANKS"]
+    reach = (sizes["KERNEL_H"] - 1) * sizes["DILATE_H"] + 1
     rows = 1 << max(bits_for(reach), 1)
-    taps = known["KERNEL_H"] * (known["KERNEL_W"] if banks > 1 else 1)
-    place = _place_bits(known)
-    row_bits = bits_for(known["HEIGHT"] + known["OUT_HEIGHT"] * known["STRIDE_H"] + reach) + 2
-    ring = 1 << max(bits_for(known["SITES"]), 1)
+    taps = sizes["KERNEL_H"] * (sizes["KERNEL_W"] if banks > 1 else 1)
+    place = _place_bits(sizes)
+    row_bits = bits_for(sizes["HEIGHT"] + sizes["OUT_HEIGHT"] * sizes["STRIDE_H"] + reach) + 2
+    ring = 1 << max(bits_for(sizes["SITES"]), 1)
     work: dict[Work, float] = {
         Work.REGISTER: rows * (banks * pixel + row_bits) + taps * pixel
-        + known["KERNEL_H"] * rows + known["KERNEL_W"] * banks + 4 * row_bits,
-        Work.COMPARE: (known["KERNEL_H"] * rows + 5) * row_bits,
-        Work.CHOOSE: known["KERNEL_H"] * banks * rows * pixel
+        + sizes["KERNEL_H"] * rows + sizes["KERNEL_W"] * banks + 4 * row_bits,
+        Work.COMPARE: (sizes["KERNEL_H"] * rows + 5) * row_bits,
+        Work.CHOOSE: sizes["KERNEL_H"] * banks * rows * pixel
         + (taps * banks * pixel if banks > 1 else 0),
     }  # fmt: skip
-    lines = Memory(math.ceil(known["WIDTH"] / banks), pixel, stages=1)
+    lines = Memory(math.ceil(sizes["WIDTH"] / banks), pixel, stages=1)
     return join_parts((
-        BlockParts(work | addition(row_bits, known["KERNEL_H"] + banks + 4),
+        BlockParts(work | addition(row_bits, sizes["KERNEL_H"] + banks + 4),
                    (*[lines] * (rows * banks), Memory(ring, place))),
-        counter(ring), counter(ring), counter(2 * ring), counter(known["WIDTH"]),
+        counter(ring), counter(ring), counter(2 * ring), counter(sizes["WIDTH"]),
     ))  # fmt: skip
 
 
-def _tiles(known: Known) -> BlockParts:
-    columns = known["WIDTH"] // known["TILE_W"]
+def _tiles(sizes: BlockSizes) -> BlockParts:
+    columns = sizes["WIDTH"] // sizes["TILE_W"]
     return join_parts((
-        registers(columns + _place_bits(known)),
+        registers(columns + _place_bits(sizes)),
         BlockParts({
             Work.SHORT_ADD: columns,
             Work.PICK: columns * (1 + max(bits_for(columns), 1)),
-            Work.COMPARE: _place_bits(known),
+            Work.COMPARE: _place_bits(sizes),
         }),
     ))  # fmt: skip
 
 
-def _pool(known: Known) -> BlockParts:
-    wide = known["CHANNELS"] * known["OUT_BITS"]
-    count = bits_for(known["TILE_H"] * known["TILE_W"] + 1)
+def _pool(sizes: BlockSizes) -> BlockParts:
+    wide = sizes["CHANNELS"] * sizes["OUT_BITS"]
+    count = bits_for(sizes["TILE_H"] * sizes["TILE_W"] + 1)
     work: dict[Work, float] = {Work.SELECT: wide, Work.COUNT: count}
-    work |= addition(known["OUT_BITS"], known["CHANNELS"])
-    if not known["SUM"]:
+    work |= addition(sizes["OUT_BITS"], sizes["CHANNELS"])
+    if not sizes["SUM"]:
         work[Work.SELECT] += 2 * wide
-    held = Memory(known["WIDTH"] // known["TILE_W"], wide + count)
-    return join_parts((_tiles(known), BlockParts(work, (held,))))
+    line_memory = Memory(sizes["WIDTH"] // sizes["TILE_W"], wide + count)
+    return join_parts((_tiles(sizes), BlockParts(work, (line_memory,))))
 
 
-def _spread(known: Known) -> BlockParts:
-    own: dict[Work, float] = {Work.SELECT: known["PIXEL"], Work.COMPARE: _place_bits(known)}
-    return join_parts((counter(known["HEIGHT"]), counter(known["WIDTH"]), BlockParts(own)))
+def _spread(sizes: BlockSizes) -> BlockParts:
+    own: dict[Work, float] = {Work.SELECT: sizes["PIXEL"], Work.COMPARE: _place_bits(sizes)}
+    return join_parts((counter(sizes["HEIGHT"]), counter(sizes["WIDTH"]), BlockParts(own)))
 
 
-SITE_MODULES: Mapping[str, Callable[[Known], BlockParts]] = {
+SITE_MODULES: Mapping[str, Callable[[BlockSizes], BlockParts]] = {
     "ei_sites": _front,
     "ei_site_window": _window,
     "ei_site_coarsen": _tiles,

@@ -8,10 +8,12 @@ The amounts follow from the Verilog and a block's parameters. What each costs in
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
+
+BlockSizes = Mapping[str, int]  # the numbers among a block's parameters
 
 
 class Work(StrEnum):
@@ -150,18 +152,22 @@ def addition(bits: int, count: int = 1) -> dict[Work, float]:
 
 def tree(leaves: int, bits: int, out: int, levels: int, largest: bool) -> BlockParts:
     """An `ei_tree` of so many numbers that count: a register after each level."""
-    held = 0
+    width_so_far = 0
     if levels == 0 or leaves == 0:
         return BlockParts()
     grown = bits if largest else bits + levels - 1
     part = min(grown, out)
     if leaves == 1:
         below = tree(1, bits, part, levels - 1, largest)
-        held = part
-        return join_parts((below, registers(held)))
+        width_so_far = part
+        return join_parts((below, registers(width_so_far)))
     lower = tree(leaves - leaves // 2, bits, part, levels - 1, largest)
     upper = tree(leaves // 2, bits, part, levels - 1, largest)
-    held = bits if largest else min(part + 1, out)
-    own: dict[Work, float] = {Work.REGISTER: held}
-    own |= {Work.COMPARE: held, Work.SELECT: held} if largest else addition(held)
+    width_so_far = bits if largest else min(part + 1, out)
+    own: dict[Work, float] = {Work.REGISTER: width_so_far}
+    own |= (
+        {Work.COMPARE: width_so_far, Work.SELECT: width_so_far}
+        if largest
+        else addition(width_so_far)
+    )
     return join_parts((lower, upper, BlockParts(own)))

@@ -118,12 +118,12 @@ def _objections_to_size(
             f"and there are {most}"
         )
     if settings.throughput is not None:
-        reached = settings.clock_mhz * 1e6 / design.hit_cycles
-        if reached < settings.throughput:
+        rate = settings.clock_mhz * 1e6 / design.hit_cycles
+        if rate < settings.throughput:
             yield (
                 f"it cannot take {settings.throughput:,.0f} hits a second at "
                 f"{settings.clock_mhz:g} MHz: with charge at all {design.walked} places of a "
-                f"patch, one takes {design.hit_cycles} cycles, which is {reached:,.0f} a second"
+                f"patch, one takes {design.hit_cycles} cycles, which is {rate:,.0f} a second"
             )
     on = None if settings.board is None else board(settings.board)
     beside = () if on is None else shell_memories(program, design, on, settings.clock_mhz)

@@ -33,13 +33,13 @@ def choose_design(cut: Cut, size: PlaneSize, settings: RtlSettings) -> PlaneDesi
     none does, the one that is nearest, which the offences then name."""
     assert cut.first is not None  # the offences say so
     places, _, outputs = cut.first.weights.shape
-    wanted = divisors(outputs)[::-1]
+    widths = divisors(outputs)[::-1]
     if settings.throughput is not None:
         most_cycles = settings.clock_mhz * 1e6 / settings.throughput
-        enough = [pe for pe in wanted if places * outputs // pe <= most_cycles]
-        wanted = enough[::-1] or wanted[:1]
+        enough = [pe for pe in widths if places * outputs // pe <= most_cycles]
+        widths = enough[::-1] or widths[:1]
     nearest: PlaneDesign | None = None
-    for pe in wanted:
+    for pe in widths:
         design = build_plane_design(cut, size, pe, settings)
         nearest = design
         if design.multipliers > most_multipliers(settings) and settings.throughput is None:
@@ -58,8 +58,8 @@ def most_multipliers(settings: RtlSettings) -> int:
     dsp, lut = part.offers("dsp"), part.offers("lut")
     if dsp is None or lut is None:
         return DEFAULT_MULTIPLIERS
-    made = _dsp_blocks(part) + int(LUT_SHARE * lut) // LUTS_OF_PRODUCT
-    return min(DEFAULT_MULTIPLIERS, made)
+    multipliers = _dsp_blocks(part) + int(LUT_SHARE * lut) // LUTS_OF_PRODUCT
+    return min(DEFAULT_MULTIPLIERS, multipliers)
 
 
 def _dsp_blocks(part: Device) -> int:

@@ -42,8 +42,8 @@ class PlaneCounts:
 
 def keep_counts(folder: Path, counts: PlaneCounts) -> None:
     """Leave the cycles beside the design that they are of."""
-    told = {"design": _design_in(folder), **asdict(counts)}
-    write_file(folder / COUNTS, (json.dumps(told) + "\n").encode())
+    document = {"design": _design_in(folder), **asdict(counts)}
+    write_file(folder / COUNTS, (json.dumps(document) + "\n").encode())
 
 
 def counts_in(folder: Path) -> PlaneCounts | None:
@@ -51,10 +51,10 @@ def counts_in(folder: Path) -> PlaneCounts | None:
     path = folder / COUNTS
     if not path.is_file():
         return None
-    known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    if known.pop("design") != _design_in(folder):
+    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if document.pop("design") != _design_in(folder):
         return None
-    return PlaneCounts(**{name: int(value) for name, value in known.items()})
+    return PlaneCounts(**{name: int(value) for name, value in document.items()})
 
 
 def figures_at_clock(

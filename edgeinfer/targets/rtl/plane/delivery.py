@@ -68,14 +68,14 @@ def delivered_files(
     """Everything that goes beside a design for planes on a board. `beside`: the files that are
     there already; `blocks`: as the manifest tells them."""
     layout = layout_of(design)
-    known = {
+    values = {
         "name": Identifier(design.name),
         "module": MODULE,
         "top": Identifier(top_of(design)),
         "source": port_words(input_port(design)),
         "streams": [port_words(port) for port in (hit_port(design), *output_ports(design))],
     }
-    files = {f"{FOLDER}/{MODULE}.v": render_template(TEMPLATE, known)}
+    files = {f"{FOLDER}/{MODULE}.v": render_template(TEMPLATE, values)}
     match on:
         case SerialBoard():
             files |= _library(COLLECTOR, KEEPER)

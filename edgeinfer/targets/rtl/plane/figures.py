@@ -42,15 +42,13 @@ def count_cycles_of_planes(program: Program, design: PlaneDesign, folder: Path) 
 
     size = design.geometry.size
     height, width = design.cut.patch
-    given = []
+    planes = []
     for adc, charged in _planes(design):
         picture = picture_of(program, adc, charged, PlaneSettings())
         raw = picture[height // 2 :, width // 2 :, 0][: size.wires, : size.pixels]
-        given.append((raw, charged))
-    found = run_planes(design, folder, given, IDEAL)
-    counts = PlaneCounts(
-        PLANES, _pixels(design), len(found.wire), int(found.ends[-1]), found.latency
-    )
+        planes.append((raw, charged))
+    run = run_planes(design, folder, planes, IDEAL)
+    counts = PlaneCounts(PLANES, _pixels(design), len(run.wire), int(run.ends[-1]), run.latency)
     keep_counts(folder, counts)
     return counts
 
@@ -72,10 +70,10 @@ def reckoned_metrics(design: PlaneDesign, clock_mhz: float, part: Device) -> tup
     seconds = counts.event_cycles / (clock_mhz * 1e6)
     joules = arithmetic_joules(design, counts.event_hits, charged_share(design, charged))
     low, high = (joules * end for end in ENERGY_BAND)
-    taken = event_energy(
+    energies = event_energy(
         (joules, low, high), part, (seconds, seconds * BAND[0], seconds * BAND[1]), TARGET
     )
-    return (*_event_metrics(counts, clock_mhz, Origin.ESTIMATED, BAND), *taken)
+    return (*_event_metrics(counts, clock_mhz, Origin.ESTIMATED, BAND), *energies)
 
 
 def arithmetic_joules(design: PlaneDesign, hits: float, share: float) -> float:

@@ -78,22 +78,22 @@ def input_port(design: PlaneDesign) -> PlanePort:
 
 def hit_port(design: PlaneDesign) -> PlanePort:
     """Where each hit is: the wire, the pixel of time, and a bit that ends a plane."""
-    taken = {each.port.lower() for each in output_ports(design)}
-    port = "m_axis_hits" if "m_axis_hits" not in taken else "m_axis_ei_hits"  # as none begins
+    names_taken = {each.port.lower() for each in output_ports(design)}
+    port = "m_axis_hits" if "m_axis_hits" not in names_taken else "m_axis_ei_hits"  # as none begins
     return PlanePort("hits", port, sum(hit_bits(design)) + 1, 1)
 
 
 def output_ports(design: PlaneDesign) -> tuple[PlanePort, ...]:
     """The network's outputs, a frame for each hit."""
     ids = port_ids(design.netlist)
-    found = []
+    ports = []
     for port in design.netlist.outputs:
         stream = design.netlist.streams[port.stream]
         name = f"m_axis_{ids[port.name + '.out']}"
-        found.append(
+        ports.append(
             PlanePort(port.name, name, stream.width, stream.beats, stream.type, stream.lanes)
         )
-    return tuple(found)
+    return tuple(ports)
 
 
 def hit_bits(design: PlaneDesign) -> tuple[int, int]:
@@ -114,9 +114,9 @@ def plane_files(design: PlaneDesign, clock_mhz: float) -> BuildPlan:
     for stage in design.stages:
         files.update({f"{HDL}/{name}": content for name, content in stage.files().items()})
     files.update({f"{HDL}/{name}": content for name, content in _memories(design).items()})
-    known = _context(design)
-    files[plane_top_file(design)] = render_template(TOP_TEMPLATE, known)
-    files[HARNESS] = render_template(HARNESS_TEMPLATE, known)
+    template_values = _context(design)
+    files[plane_top_file(design)] = render_template(TOP_TEMPLATE, template_values)
+    files[HARNESS] = render_template(HARNESS_TEMPLATE, template_values)
     files[MANIFEST] = (json.dumps(plane_manifest(design, clock_mhz), indent=1) + "\n").encode()
     return BuildPlan(design.name, files)
 

@@ -74,9 +74,9 @@ def _charged_places(design: PlaneDesign, charged: NDArray[np.bool_]) -> NDArray[
     height, width = geometry.patch
     margin = [(height // 2, height + reach[0]), (width // 2, width + reach[1])]
     touched = mark_within(mark_within(np.pad(charged, margin), reach[0], 0), reach[1], 1)
-    found = np.zeros(charged.shape, np.int64)
+    counts = np.zeros(charged.shape, np.int64)
     for row in range(rows):
         for column in range(columns):
             top, left = row * down, column * along
-            found += touched[top : top + charged.shape[0], left : left + charged.shape[1]]
-    return found
+            counts += touched[top : top + charged.shape[0], left : left + charged.shape[1]]
+    return counts

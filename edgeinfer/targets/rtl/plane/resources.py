@@ -38,8 +38,8 @@ def resource_metrics_of_planes(design: PlaneDesign, part: Device) -> tuple[Metri
     not asked about."""
     if part.fabric not in known_fabrics():
         return ()
-    found = estimate_resources(design, part)
-    return tuple(_metrics(found, part))
+    resources = estimate_resources(design, part)
+    return tuple(_metrics(resources, part))
 
 
 def estimate_resources(design: PlaneDesign, part: Device) -> dict[str, float]:
@@ -50,9 +50,9 @@ def estimate_resources(design: PlaneDesign, part: Device) -> dict[str, float]:
     return {kind: own[kind] + behind[kind] for kind in KINDS}
 
 
-def _metrics(found: dict[str, float], part: Device) -> Iterator[Metric]:
+def _metrics(resources: dict[str, float], part: Device) -> Iterator[Metric]:
     for kind in KINDS:
-        amount, (low, high) = round(found[kind]), BAND[kind]
+        amount, (low, high) = round(resources[kind]), BAND[kind]
         available = part.offers(kind)
         shares = [(f"{kind}_share", 100.0 / available, "%")] if available else []
         for name, scale, unit in [(kind, 1.0, ""), *shares]:
@@ -92,8 +92,8 @@ def _stages(design: PlaneDesign) -> Iterator[BlockParts]:
         place = circuit.channels * circuit.source.bits
         lines = (stage.window[1] - 1) * stage.step[1]
         reach = (stage.window[0] - 1) * stage.step[0] + at_once
-        held = stage.window[1] * reach * place
-        yield join_parts((BlockParts({Work.BLOCK: 1}), registers(held + at_once * place)))
+        window_bits = stage.window[1] * reach * place
+        yield join_parts((BlockParts({Work.BLOCK: 1}), registers(window_bits + at_once * place)))
         if lines:
             kept = Memory(geometry.line_beats, lines * at_once * place, stages=2)
             yield join_parts((counter(geometry.line_beats), BlockParts(memories=(kept,))))
@@ -164,7 +164,7 @@ def _engine(design: PlaneDesign) -> BlockParts:
         design.walked * engine.passes, engine.multipliers * engine.weights.bits, rom=True, stages=3
     )
     starts = Memory(engine.passes, wide, rom=True, stages=1)
-    held = (3 + engine.pe) * engine.channels * engine.difference_bits
+    register_bits = (3 + engine.pe) * engine.channels * engine.difference_bits
     multiplier = Multiplier(
         by_dsp, x, w, x + w, before=by_dsp * engine.weights.bits, after=by_dsp * (x + w)
     )
@@ -173,7 +173,7 @@ def _engine(design: PlaneDesign) -> BlockParts:
         BlockParts({Work.BLOCK: 2}),
         *[tree(engine.channels, x + w, sums, levels, largest=False)] * engine.pe,
         counter(engine.passes), counter(engine.passes), counter(design.walked * engine.passes),
-        registers(held + 3 * (6 + levels) + (engine.passes + 1) * wide),
+        registers(register_bits + 3 * (6 + levels) + (engine.passes + 1) * wide),
         registers(engine.multipliers * (x + w) + 2 * by_dsp * (x + w)),
         registers(by_adders * (pairs * (x + 2) + 2 * (x + w))),
         queue(wide, OUT_OF_ENGINE * engine.passes), queue(wide + 1, 2), queue(wide, 2),

@@ -24,7 +24,7 @@ def run_samples(
 ) -> dict[str, Ints]:
     """The outputs of patches (samples, rows, columns, 1), by simulated planes."""
     tiles = tiles_of(design)
-    found = run_planes(design, folder, list(tiles.lay_planes(patches)), conditions)
+    run = run_planes(design, folder, list(tiles.lay_planes(patches)), conditions)
     who = f"{design.name}, simulated"
-    rows = tiles.find_rows(len(patches), found.plane, found.wire, found.pixel, who)
-    return {name: values[rows] for name, values in found.outputs.items()}
+    rows = tiles.find_rows(len(patches), run.plane, run.wire, run.pixel, who)
+    return {name: values[rows] for name, values in run.outputs.items()}

@@ -51,16 +51,16 @@ def build_stages(cut: Cut) -> tuple[StageCircuit, ...]:
     """The circuits of a cut, first to last."""
     (source,) = cut.program.inputs
     type_, channels = source.type, source.shape[2]
-    made: list[StageCircuit] = []
+    circuits: list[StageCircuit] = []
     for number, stage in enumerate(cut.stages):
         program = _program_of(stage, type_, channels, f"{cut.program.name}_stage{number}")
         output = program.outputs[0].value
         result = program.type(output)
-        made.append(
+        circuits.append(
             StageCircuit(stage, program, type_, result, channels, _pipeline(program, result))
         )
         type_, channels = result, math.prod(program.shapes[output])
-    return tuple(made)
+    return tuple(circuits)
 
 
 def empty_place(cut: Cut, stages: tuple[StageCircuit, ...]) -> Ints:
@@ -69,17 +69,17 @@ def empty_place(cut: Cut, stages: tuple[StageCircuit, ...]) -> Ints:
     for each in stages:
         (source,) = each.program.inputs
         window = np.broadcast_to(row, source.shape)[None]
-        found = results(each.program, interpret(each.program, {source.name: window}))
-        row = found[each.program.outputs[0].name].reshape(-1)
+        values = results(each.program, interpret(each.program, {source.name: window}))
+        row = values[each.program.outputs[0].name].reshape(-1)
     return row
 
 
 def _program_of(stage: PlaceStage, type_: Fixed, channels: int, name: str) -> Program:
     """What a window yields, from numbers as the stage before leaves them."""
     if stage.program is not None:
-        given = stage.program.inputs[0].name
+        source_name = stage.program.inputs[0].name
         ops = tuple(
-            replace(op, type=type_) if isinstance(op, Input) and op.name == given else op
+            replace(op, type=type_) if isinstance(op, Input) and op.name == source_name else op
             for op in stage.program.ops
         )
         return replace(stage.program, name=name, ops=ops)
@@ -96,12 +96,12 @@ def _pipeline(program: Program, result: Fixed) -> Pipeline:
     (source,) = program.inputs
     wires = tuple(network.values[program.outputs[0].value].flat)
     size = math.prod(source.shape)
-    given = Stream("s0", source.type, size, 1)
+    input_stream = Stream("s0", source.type, size, 1)
     output = Bundle("m0", wires, result, max(wire.stage for wire in wires))
     module = identifier(program.name)
-    pipeline = Pipeline(module, network.circuit, (given,), (output,), {}, {})
+    pipeline = Pipeline(module, network.circuit, (input_stream,), (output,), {}, {})
     ports = (
-        BarePort("s0_data", given.width, is_input=True),
+        BarePort("s0_data", input_stream.width, is_input=True),
         BarePort("m0_data", result.bits * len(wires), is_input=False),
     )
     return replace(pipeline, bare=BareTop(module, module, pipeline.latency, ports), alone=True)

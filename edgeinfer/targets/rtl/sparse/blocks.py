@@ -85,9 +85,9 @@ def takes_whole_pixels(grid: SiteGrid, lanes: int, channels: int) -> bool:
 
 def coarsen(op: SiteCoarsen, x: Stream, y: Stream) -> Block:
     """The list of tiles."""
-    held = BlockStep(reads=1, reserves=True, yields=True)
+    waiting = BlockStep(reads=1, reserves=True, yields=True)
     last = BlockStep(reads=1, frees=1, reserves=True, yields=True)
-    pattern = (*[_take(1)] * op.fine.sites, *[held] * (y.beats - 1), last)
+    pattern = (*[_take(1)] * op.fine.sites, *[waiting] * (y.beats - 1), last)
     actor = Actor((x.name,), (y.name,), pattern, 1, TILES_LATENCY)
     return Block(
         "ei_site_coarsen", f"{y.name}_coarsen", op.name, _tiles(op.fine, op.window), (x.name,),
@@ -106,8 +106,8 @@ def _tiles(grid: SiteGrid, window: tuple[int, ...]) -> dict[str, Parameter]:
 
 def pool(op: SitePool, x: Stream, places: Stream, y: Stream) -> Block:
     """The tokens of each tile as one."""
-    held = BlockStep(reads=0b10, reserves=True, yields=True)
-    pattern = (*[_take(0b11)] * op.fine.sites, *[held] * y.beats, _take(0b10))
+    waiting = BlockStep(reads=0b10, reserves=True, yields=True)
+    pattern = (*[_take(0b11)] * op.fine.sites, *[waiting] * y.beats, _take(0b10))
     actor = Actor((x.name, places.name), (y.name,), pattern, 1, TILES_LATENCY)
     parameters: dict[str, Parameter] = {
         "BITS": x.type.bits,
@@ -134,13 +134,13 @@ def window(
 ) -> Block:
     """The windows around sites."""
     beats = 1 if banks > 1 else op.kernel[1]
-    held = BlockStep(reads=0b100, reserves=True, yields=True)
+    waiting = BlockStep(reads=0b100, reserves=True, yields=True)
     last = BlockStep(reads=0b100, frees=0b100, reserves=True, yields=True)
     # A token is cleared again, which takes the memories a second cycle.
     pattern = (
         *[_take(0b011, cycles=2)] * op.fine.sites,
         _take(0b010),
-        *(*[held] * (beats - 1), last) * op.coarse.sites,
+        *(*[waiting] * (beats - 1), last) * op.coarse.sites,
         _take(0b100),
     )
     actor = Actor((x.name, places.name, outputs.name), (y.name,), pattern, 1, WINDOW_LATENCY)

@@ -31,25 +31,25 @@ SEED = 25
 
 def bounds_by_sites(program: Program, folding: Folding, netlist: Netlist) -> tuple[Metric, ...]:
     """Cycles that a frame of so many sites takes at most, wherever they lie."""
-    found = []
+    metrics = []
     for count in _counts(program):
         fewer = build_netlist(in_tokens(program, count).program, folding)
         cycles = count_cycles(replace(fewer, depths=netlist.depths))
-        found.append(_metric(BOUND, cycles.latency, count, Origin.PROVED, "at most"))
-    return tuple(found)
+        metrics.append(_metric(BOUND, cycles.latency, count, Origin.PROVED, "at most"))
+    return tuple(metrics)
 
 
 def simulate_by_sites(
     program: Program, netlist: Netlist, folder: Path, latency_cycles: int
 ) -> tuple[Metric, ...]:
     """Cycles of one frame each, whose sites were drawn, in the simulated design."""
-    found = []
+    metrics = []
     for count in _counts(program):
         raw = draw_frame(program, count)
         trace = run(netlist, program, folder, raw, IDEAL, expected_cycles=latency_cycles)
         note = "one frame, its sites drawn at random"
-        found.append(_metric(SEEN, trace.latency(), count, Origin.SIMULATED, note))
-    return tuple(found)
+        metrics.append(_metric(SEEN, trace.latency(), count, Origin.SIMULATED, note))
+    return tuple(metrics)
 
 
 def energy_at_sites(everywhere: Metric, share: float) -> Metric:
@@ -72,20 +72,20 @@ def _counts(program: Program) -> list[int]:
 
 
 def _fronts(program: Program) -> Iterator[SiteFront]:
-    made: tuple[object, ...] = in_tokens(program).program.ops
-    return (op for op in made if isinstance(op, SiteFront))
+    ops: tuple[object, ...] = in_tokens(program).program.ops
+    return (op for op in ops if isinstance(op, SiteFront))
 
 
 def draw_frame(program: Program, count: int) -> dict[str, Ints]:
     """A frame with so many pixels at the top of their type, and zeros."""
     rng = np.random.default_rng(SEED)
-    found: dict[str, Ints] = {}
+    inputs: dict[str, Ints] = {}
     for op in program.inputs:
         raw = np.zeros((1, *op.shape), np.int64)
         pixels = raw.reshape(-1, op.shape[-1])
         pixels[rng.permutation(len(pixels))[:count]] = op.type.raw_max
-        found[op.name] = raw
-    return found
+        inputs[op.name] = raw
+    return inputs
 
 
 def check_dropped(program: Program, values: Mapping[str, Ints], trace: SimulationTrace) -> None:
@@ -95,10 +95,10 @@ def check_dropped(program: Program, values: Mapping[str, Ints], trace: Simulatio
         assert isinstance(sites, Sites)
         brightest = values[sites.x].max(axis=-1)
         lit = (brightest > sites.threshold).reshape(len(brightest), -1).sum(axis=1)
-        wanted = int(np.maximum(lit - front.grid_of.sites, 0).sum())
-        if count != wanted:
+        expected = int(np.maximum(lit - front.grid_of.sites, 0).sum())
+        if count != expected:
             raise DisagreementError(
                 f"{program.name}: the design counted {count:,} lit pixels beyond the limit of "
-                f"%{sites.name}, and there were {wanted:,}.",
+                f"%{sites.name}, and there were {expected:,}.",
                 hint="Please report this, with the model.",
             )

@@ -69,19 +69,19 @@ def in_tokens(program: Program, most: int = MOST_SITES) -> TokenProgram:
     types = {op.name: op.type for op in program.ops}
     kept = [output.value for output in program.outputs]
     search = SiteSearch(program.ops, bounds_of(program), types, program.shapes, kept)
-    held = search.run()
-    if not held:
+    site_sets = search.run()
+    if not site_sets:
         reason = "no mask of lit pixels follows a convolution, so that nothing is sparse"
         return TokenProgram(program, frozenset(), (Offence(program.name, "Program", reason),))
-    made = _Rewriting(program, search, held, most)
+    rewriting = _Rewriting(program, search, site_sets, most)
     for op in program.ops:
-        made.add(op)
-    outputs = tuple(made.output(output) for output in program.outputs)
-    if made.offences:
-        return TokenProgram(program, frozenset(), tuple(made.offences))
+        rewriting.add(op)
+    outputs = tuple(rewriting.output(output) for output in program.outputs)
+    if rewriting.offences:
+        return TokenProgram(program, frozenset(), tuple(rewriting.offences))
     # Ops for tokens are those of this target alone; all that looks at a Program knows the others.
-    ops = cast("tuple[Op, ...]", tuple(made.ops))
-    return TokenProgram(Program(program.name, ops, outputs), frozenset(made.tokens), ())
+    ops = cast("tuple[Op, ...]", tuple(rewriting.ops))
+    return TokenProgram(Program(program.name, ops, outputs), frozenset(rewriting.tokens), ())
 
 
 @dataclass(slots=True)
@@ -174,17 +174,17 @@ class _Rewriting:
                 f"a window of {step.window} with strides of {step.strides} overlaps others or its "
                 "image's border; windows on tokens that make coarser sites are tiles"
             )
-        made = grid.tiles(step.window)
-        name = f"{places}.{made.height}x{made.width}"
-        self.ops.append(SiteCoarsen(name, made.place_type, places, grid, step.window))
-        self.grids[sites], self.lists[sites] = made, name
+        tiles = grid.tiles(step.window)
+        name = f"{places}.{tiles.height}x{tiles.width}"
+        self.ops.append(SiteCoarsen(name, tiles.place_type, places, grid, step.window))
+        self.grids[sites], self.lists[sites] = tiles, name
         return name
 
     def _sizes_before(self, sites: SiteSet) -> tuple[int, ...]:
         """The sizes of the image whose tiles are a set's pixels."""
-        for known in self.lists:
-            if known.mask == sites.mask and known.pooled == sites.pooled[:-1]:
-                return known.sizes
+        for list_before in self.lists:
+            if list_before.mask == sites.mask and list_before.pooled == sites.pooled[:-1]:
+                return list_before.sizes
         raise _NoTokensError(f"the mask %{sites.mask} has no sites at the level before it")
 
     def at_sites(self, op: Op, sites: SiteSet) -> None:

@@ -49,17 +49,17 @@ def limit_size(most_bytes: int | None = None, now: float | None = None) -> list[
     most = _limit_bytes() if most_bytes is None else most_bytes
     moment = time.time() if now is None else now
     entries = sorted(_entries(cache_folder()))
-    held = sum(size for _, size, _ in entries)
-    gone = []
+    total_bytes = sum(size for _, size, _ in entries)
+    removed = []
     for stamp, size, folder in entries:
-        if held <= most:
+        if total_bytes <= most:
             break
         if moment - stamp < YOUNG_SECONDS:
             continue
         shutil.rmtree(folder, ignore_errors=True)
-        held -= size
-        gone.append(folder)
-    return gone
+        total_bytes -= size
+        removed.append(folder)
+    return removed
 
 
 def _limit_bytes() -> int:
@@ -69,12 +69,12 @@ def _limit_bytes() -> int:
 
 def _entries(base: Path) -> list[tuple[float, int, Path]]:
     """When each was last used, its bytes, its folder."""
-    found = []
+    entries = []
     for kind in base.iterdir() if base.is_dir() else ():
         if not kind.is_dir() or kind.name in KEPT:
             continue
         for folder in kind.iterdir():
             with contextlib.suppress(OSError):  # another process may be making room, too
                 size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-                found.append((folder.stat().st_mtime, size, folder))
-    return found
+                entries.append((folder.stat().st_mtime, size, folder))
+    return entries

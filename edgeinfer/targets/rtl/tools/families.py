@@ -29,11 +29,11 @@ class Family:
 
     def count_amounts(self, cells: Mapping[str, int]) -> dict[str, float]:
         """Cells by their type as amounts by kind."""
-        found = dict.fromkeys(KINDS, 0.0)
+        amounts = dict.fromkeys(KINDS, 0.0)
         for cell, number in cells.items():
             for kind, each in self.of(cell).items():
-                found[kind] += number * each
-        return found
+                amounts[kind] += number * each
+        return amounts
 
     def of(self, cell: str) -> dict[str, float]:
         """What one cell takes; nothing for buffers, multiplexers between LUTs, constants."""
@@ -91,8 +91,8 @@ def family_of(fabric: str) -> Family:
     for family in FAMILIES:
         if family.fabric == fabric:
             return family
-    known = ", ".join(family.fabric for family in FAMILIES)
+    fabrics = ", ".join(family.fabric for family in FAMILIES)
     raise UsageError(
         f"There is no open synthesis here for the fabric {fabric!r}.",
-        hint=f"There is for {known}.",
+        hint=f"There is for {fabrics}.",
     )

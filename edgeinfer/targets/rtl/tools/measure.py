@@ -67,20 +67,22 @@ def wrap_in_shell(core: VerilogSource, described: Mapping[str, Any]) -> VerilogS
     for name, width, is_input in bare:
         add(name, width, "in" if is_input else "out")
     for way, fed, read in (("inputs", "in", "out"), ("outputs", "out", "in")):
-        for told in () if bare else described[way]:
-            name = told["port"]
-            add(f"{name}_tdata", 8 * told["bytes_per_beat"], fed)
+        for port_record in () if bare else described[way]:
+            name = port_record["port"]
+            add(f"{name}_tdata", 8 * port_record["bytes_per_beat"], fed)
             add(f"{name}_tvalid", 1, fed)
             add(f"{name}_tlast", 1, fed)
             add(f"{name}_tready", 1, read)
     if not bare:
         add("misframed", 1, "out")
     top = f"{core.top}_shell"
-    known = {
+    template_values = {
         "core": Identifier(core.top), "top": Identifier(top), "ports": ports, "bits_in": bits["in"],
         "bits_out": bits["out"],
     }  # fmt: skip
-    return VerilogSource({**core.files, f"{top}.v": render_template(TEMPLATE, known)}, top)
+    return VerilogSource(
+        {**core.files, f"{top}.v": render_template(TEMPLATE, template_values)}, top
+    )
 
 
 def measure_design(
@@ -109,8 +111,8 @@ def measure_design(
     source = source_in(folder, described["top"])
     dsp = wants_dsp(described["blocks"], part)
     box = TimeBox(settings.tool_seconds)
-    made = synthesise(source, family, dsp=dsp, seconds=box.left, progress=progress)
-    metrics = _synthesis_metrics(made, described, part, family)
+    netlist = synthesise(source, family, dsp=dsp, seconds=box.left, progress=progress)
+    metrics = _synthesis_metrics(netlist, described, part, family)
     if not settings.route:
         return ToolMeasurement(tuple(metrics))
     delivered = None
@@ -124,8 +126,8 @@ def measure_design(
     except ToolFailedError as error:
         if delivered is None:
             raise
-        said = f"The design alone was not routed: {error.message}"
-        return replace(delivered, metrics=tuple(metrics), findings=(*delivered.findings, said))
+        finding = f"The design alone was not routed: {error.message}"
+        return replace(delivered, metrics=tuple(metrics), findings=(*delivered.findings, finding))
     if delivered is not None:
         return replace(delivered, metrics=(*metrics, core_metric(routed)))
     metrics += route_metrics(routed, folder, described, routed.fmax_mhz, count)
@@ -162,8 +164,8 @@ def _route_alone(
         seconds=box.left,
         progress=progress,
     )
-    wanted = constraints(part, pins_of(part), settings.clock_mhz)
-    tries = try_seeds(shell.netlist, part, wanted, settings, box, progress)
+    limits = constraints(part, pins_of(part), settings.clock_mhz)
+    tries = try_seeds(shell.netlist, part, limits, settings, box, progress)
     return max(tries, key=lambda one: one.fmax_mhz), len(tries)
 
 
@@ -172,8 +174,8 @@ def manifest_of(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     if not path.is_file():
         raise UsageError(f"There is no design at {folder}.", hint="Compile the model first.")
-    told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return told
+    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return document
 
 
 def source_in(folder: Path, top: str) -> VerilogSource:
@@ -189,22 +191,22 @@ def source_in(folder: Path, top: str) -> VerilogSource:
 
 
 def _synthesis_metrics(
-    made: SynthesisedNetlist, described: Mapping[str, Any], part: Device, family: Family
+    netlist: SynthesisedNetlist, described: Mapping[str, Any], part: Device, family: Family
 ) -> list[Metric]:
     def metric(name: str, value: float, unit: str = "", layer: str | None = None) -> Metric:
         return Metric(
-            name, value, unit, Origin.SYNTHESISED, tool="yosys", version=made.version,
+            name, value, unit, Origin.SYNTHESISED, tool="yosys", version=netlist.version,
             target=TARGET, layer=layer, note=family.note or None,
         )  # fmt: skip
 
-    metrics = [metric(kind, made.total[kind]) for kind in KINDS]
+    metrics = [metric(kind, netlist.total[kind]) for kind in KINDS]
     metrics += [
         metric(f"{kind}_share", 100.0 * share, "%")
         for kind in KINDS
-        if (share := part.share(kind, made.total[kind])) is not None
+        if (share := part.share(kind, netlist.total[kind])) is not None
     ]
     for block in described["blocks"]:
-        counts = made.by_block.get(block["instance"], {})
+        counts = netlist.by_block.get(block["instance"], {})
         metrics += [
             metric(kind, counts[kind], layer=block["instance"])
             for kind in KINDS

@@ -96,17 +96,17 @@ def pins_of(part: Device) -> list[tuple[str, str]]:
 
 def constraints(part: Device, pins: list[tuple[str, str]], clock_mhz: float) -> bytes:
     """Where the pins are, and what clock is asked for."""
-    known = {
+    template_values = {
         "pins": [(QuotedText(port), QuotedText(site)) for port, site in pins],
         "clock_mhz": clock_mhz,
     }
-    return render_template(f"synth/{flow_of(part).pins}.j2", known)
+    return render_template(f"synth/{flow_of(part).pins}.j2", template_values)
 
 
 def place_and_route(
     netlist: Path,
     part: Device,
-    wanted: bytes,
+    pin_constraints: bytes,
     clock_mhz: float,
     *,
     seconds: float,
@@ -115,12 +115,12 @@ def place_and_route(
     pinned: bool = False,
     progress: Progress = silent,
 ) -> RoutedDesign:
-    """Place and route. `wanted`: constraints, for every port if they are `pinned`; `part_name` may
-    ask for another speed grade."""
+    """Place and route. `pin_constraints`: constraints, for every port if they are `pinned`;
+    `part_name` may ask for another speed grade."""
     flow = flow_of(part)
     tool = find_tool(flow.nextpnr)
     arguments = [*nextpnr_arguments(part, clock_mhz, part_name, pinned=pinned), "--seed", str(seed)]
-    files = {flow.pins: wanted, NETLIST: netlist.read_bytes()}
+    files = {flow.pins: pin_constraints, NETLIST: netlist.read_bytes()}
     words = json.dumps(arguments).encode()
     kept = cache.entry("nextpnr", [tool.version.encode(), words, *files.values()])
     report, config = kept / REPORT, kept / flow.config
@@ -128,11 +128,13 @@ def place_and_route(
         cache.mark_used(kept)
     else:
         results = {flow.config: flow.config, REPORT: REPORT}
-        shown = with_time_left(progress)
-        run_cached(tool, arguments, files, results, kept, seconds, "place and route", shown)
-    told = json.loads(report.read_text(encoding="utf-8"))
-    used, available = (_amounts(told, flow, which) for which in ("used", "available"))
-    return RoutedDesign(tool.tool.name, tool.version, _slowest(told), used, available, config)
+        report_with_time = with_time_left(progress)
+        run_cached(
+            tool, arguments, files, results, kept, seconds, "place and route", report_with_time
+        )
+    document = json.loads(report.read_text(encoding="utf-8"))
+    used, available = (_amounts(document, flow, which) for which in ("used", "available"))
+    return RoutedDesign(tool.tool.name, tool.version, _slowest(document), used, available, config)
 
 
 def with_time_left(progress: Progress) -> Progress:
@@ -142,8 +144,8 @@ def with_time_left(progress: Progress) -> Progress:
 
     def say(step: str, seconds: float, line: str) -> None:
         nonlocal total
-        if begun := ROUTER_BEGINS.search(line):
-            total = int(begun[1])
+        if start := ROUTER_BEGINS.search(line):
+            total = int(start[1])
         row = ROUTER_ROW.search(line)
         if row and int(row["left"]) < total:
             left = int(row["left"])
@@ -155,12 +157,12 @@ def with_time_left(progress: Progress) -> Progress:
 
 
 def pack_bitstream(
-    made: RoutedDesign, part: Device, *, seconds: float, progress: Progress = silent
+    routed: RoutedDesign, part: Device, *, seconds: float, progress: Progress = silent
 ) -> Path:
     """The bitstream of what was placed."""
     flow = flow_of(part)
     tool = find_tool(flow.packer)
-    content = made.config.read_bytes()
+    content = routed.config.read_bytes()
     kept = cache.entry("bitstreams", [tool.version.encode(), part.name.encode(), content])
     bitstream = kept / flow.bitstream
     if bitstream.is_file():
@@ -213,25 +215,27 @@ def nextpnr_arguments(
 
 def _ecp5_speed(part: Device, part_name: str) -> str:
     """The speed grade that a full part name asks for, else the device's own."""
-    asked = ECP5_PART.fullmatch(part_name.strip().lower())
-    if asked is None:
+    match = ECP5_PART.fullmatch(part_name.strip().lower())
+    if match is None:
         return part.nextpnr["speed"]
-    package = asked["package"].replace("bg", "CABGA").replace("mg", "CSFBGA")
+    package = match["package"].replace("bg", "CABGA").replace("mg", "CSFBGA")
     if package != part.nextpnr["package"]:
         raise UsageError(
             f"{part_name}: pins are known here for the package {part.nextpnr['package']} only.",
             hint=f"Choose {part.part}, or another speed grade of it.",
         )
-    return asked["speed"]
+    return match["speed"]
 
 
 def _amounts(report: Mapping[str, Any], flow: Flow, which: str) -> dict[str, float]:
-    told = report["utilization"]
-    found = {}
+    utilization = report["utilization"]
+    amounts = {}
     for kind, names in flow.kinds.items():
         counted = list(names.items())[: 1 if which == "available" else None]
-        found[kind] = sum(told[name][which] * worth for name, worth in counted if name in told)
-    return found
+        amounts[kind] = sum(
+            utilization[name][which] * worth for name, worth in counted if name in utilization
+        )
+    return amounts
 
 
 def _slowest(report: Mapping[str, Any]) -> float:

@@ -80,31 +80,31 @@ PACKAGED = (
 )  # fmt: skip
 
 
-def find_tool(wanted: PackagedTool, environment: Mapping[str, str] | None = None) -> FoundTool:
+def find_tool(program: PackagedTool, environment: Mapping[str, str] | None = None) -> FoundTool:
     """The tool that its variable names, else the native one, else the one of the package."""
     variables = os.environ if environment is None else environment
-    native = variables.get(wanted.tool.override) or shutil.which(
-        wanted.tool.name, path=variables.get("PATH")
+    native = variables.get(program.tool.override) or shutil.which(
+        program.tool.name, path=variables.get("PATH")
     )
-    script = Path(sys.executable).parent / wanted.script
+    script = Path(sys.executable).parent / program.script
     if native and Path(native) != script:
-        return tools.find(wanted.tool, variables)
+        return tools.find(program.tool, variables)
     try:
-        version = metadata.version(wanted.package)
+        version = metadata.version(program.package)
     except metadata.PackageNotFoundError:
         version = ""
     if version and script.is_file():
-        return FoundTool(wanted.tool, script, version)
+        return FoundTool(program.tool, script, version)
     raise ToolMissingError(
-        f"{wanted.tool.name} ({wanted.tool.purpose}) is not on the PATH, {wanted.tool.override} is "
-        f"not set, and the package {wanted.package} is not installed.",
-        hint=f"Get it with: {wanted.tool.remedy}",
+        f"{program.tool.name} ({program.tool.purpose}) is not on the PATH, "
+        f"{program.tool.override} is not set, and the package {program.package} is not installed.",
+        hint=f"Get it with: {program.tool.remedy}",
     )
 
 
 def identities() -> tuple[str, ...]:
     """What tells one build of each tool from another."""
-    packaged = [(wanted.tool, wanted.package) for wanted in PACKAGED]
+    packaged = [(program.tool, program.package) for program in PACKAGED]
     natives = [tools.identity(tool) for tool in (*(tool for tool, _ in packaged), VIVADO)]
     return (*natives, *(f"{name} {_version(name)}" for _, name in packaged))
 

@@ -75,7 +75,7 @@ class ToolMeasurement:
 def try_seeds(
     netlist: Path,
     part: Device,
-    wanted: bytes,
+    pin_constraints: bytes,
     settings: RtlSettings,
     box: TimeBox,
     progress: Progress,
@@ -84,7 +84,7 @@ def try_seeds(
     pinned: bool = False,
 ) -> list[RoutedDesign]:
     """Place and route from one seed after another, until the clock is reached: the settings', or
-    another. A try that fails is an error only if none succeeds. `wanted`: constraints."""
+    another. A try that fails is an error only if none succeeds. `pin_constraints`: constraints."""
     clock_mhz = settings.clock_mhz if clock_mhz is None else clock_mhz
     tries: list[RoutedDesign] = []
     failed: ToolFailedError | None = None
@@ -92,15 +92,15 @@ def try_seeds(
         if seed > 1 and box.over:
             break
         try:
-            made = place_and_route(
-                netlist, part, wanted, clock_mhz, seconds=box.left, seed=seed,
+            routed = place_and_route(
+                netlist, part, pin_constraints, clock_mhz, seconds=box.left, seed=seed,
                 part_name=settings.part, pinned=pinned, progress=progress,
             )  # fmt: skip
         except ToolFailedError as error:
             failed = error
             continue
-        tries.append(made)
-        if made.fmax_mhz >= clock_mhz:
+        tries.append(routed)
+        if routed.fmax_mhz >= clock_mhz:
             break
     if not tries:
         assert failed is not None
@@ -109,27 +109,31 @@ def try_seeds(
 
 
 def route_metrics(
-    made: RoutedDesign, folder: Path, described: Mapping[str, Any], clock_mhz: float, tries: int = 1
+    routed: RoutedDesign,
+    folder: Path,
+    described: Mapping[str, Any],
+    clock_mhz: float,
+    tries: int = 1,
 ) -> list[Metric]:
     """The clock that is reached, what follows from the clock that the design runs at and its
     cycles, and shares of the part; of several tries it says so."""
     note = f"the fastest of {tries} tries" if tries > 1 else None
     timed = figures_at_clock(folder, described, clock_mhz)
     return [
-        _metric(made, "fmax_mhz", made.fmax_mhz, "MHz", note),
-        *(_metric(made, *figure, note) for figure in timed if figure[0] != "fmax_mhz"),
-        *usage_metrics(made, note),
+        _metric(routed, "fmax_mhz", routed.fmax_mhz, "MHz", note),
+        *(_metric(routed, *figure, note) for figure in timed if figure[0] != "fmax_mhz"),
+        *usage_metrics(routed, note),
     ]
 
 
-def usage_metrics(made: RoutedDesign, note: str | None) -> list[Metric]:
+def usage_metrics(routed: RoutedDesign, note: str | None) -> list[Metric]:
     """What a routed design takes of the part."""
     figures = []
     for kind in KINDS:
-        used, available = made.used.get(kind, 0), made.available.get(kind, 0)
-        figures.append(_metric(made, kind, used, "", note))
+        used, available = routed.used.get(kind, 0), routed.available.get(kind, 0)
+        figures.append(_metric(routed, kind, used, "", note))
         if available:
-            figures.append(_metric(made, f"{kind}_share", 100.0 * used / available, "%", note))
+            figures.append(_metric(routed, f"{kind}_share", 100.0 * used / available, "%", note))
     return figures
 
 
@@ -152,13 +156,17 @@ def route_board(
         seconds=box.left, progress=progress,
     ).netlist  # fmt: skip
     pins = (folder / FOLDER / on.pins).read_bytes()
-    given = clock_of(on, settings.clock_mhz)
-    needed_mhz = given.fastest_mhz
+    board_clock = clock_of(on, settings.clock_mhz)
+    needed_mhz = board_clock.fastest_mhz
     tries = try_seeds(
         netlist, part, pins, settings, box, progress, clock_mhz=needed_mhz, pinned=True
     )
     routed = max(tries, key=lambda one: one.fmax_mhz)
-    about = f", within {given.drift:.0%}: an oscillator inside the part" if given.drift else ""
+    about = (
+        f", within {board_clock.drift:.0%}: an oscillator inside the part"
+        if board_clock.drift
+        else ""
+    )
     clock = _metric(
         routed, "board_clock_mhz", settings.clock_mhz, "MHz",
         f"what the design runs at on the {on.title}{about}",
@@ -168,7 +176,7 @@ def route_board(
         return ToolMeasurement(
             (clock, _metric(routed, "fmax_mhz", routed.fmax_mhz, "MHz", note),
              *usage_metrics(routed, note)),
-            findings=(_slow_text(on, routed.fmax_mhz, given, len(tries)),),
+            findings=(_slow_text(on, routed.fmax_mhz, board_clock, len(tries)),),
         )  # fmt: skip
     line = read_protocol(folder).frames_a_second
     what = "planes" if "plane" in described else "frames"
@@ -212,21 +220,21 @@ def core_metric(routed: RoutedDesign) -> Metric:
     return _metric(routed, "core_fmax_mhz", routed.fmax_mhz, "MHz", note)
 
 
-def _slow_text(on: SerialBoard, fmax_mhz: float, given: BoardClock, tries: int) -> str:
-    most = f" and up to {given.fastest_mhz:.4g} MHz" if given.drift else ""
-    asked_mhz = MARGIN * fmax_mhz / (1 + given.drift)
+def _slow_text(on: SerialBoard, fmax_mhz: float, clock: BoardClock, tries: int) -> str:
+    most = f" and up to {clock.fastest_mhz:.4g} MHz" if clock.drift else ""
+    asked_mhz = MARGIN * fmax_mhz / (1 + clock.drift)
     counted = "1 try" if tries == 1 else f"{tries} tries"
     return (
         f"There is no bitstream for the {on.title}: in {counted} the design reaches "
-        f"{fmax_mhz:.1f} MHz, and the board would run it at {given.mhz:.4g} MHz{most}. Compile "
+        f"{fmax_mhz:.1f} MHz, and the board would run it at {clock.mhz:.4g} MHz{most}. Compile "
         f"with --clock-mhz {asked_mhz:.0f}, with more --route-tries, or build with --retune."
     )
 
 
 def _metric(
-    made: RoutedDesign, name: str, value: float, unit: str = "", note: str | None = None
+    routed: RoutedDesign, name: str, value: float, unit: str = "", note: str | None = None
 ) -> Metric:
     return Metric(
-        name, value, unit, Origin.ROUTED, tool=made.tool, version=made.version, target=TARGET,
+        name, value, unit, Origin.ROUTED, tool=routed.tool, version=routed.version, target=TARGET,
         note=note,
     )  # fmt: skip

@@ -145,14 +145,14 @@ def run(
 
 def _library(netlist: Netlist, hdl: Path, taps: Sequence[Tap]) -> dict[str, bytes]:
     """The blocks as they lie there; those with a probe in them as they are with it."""
-    made = [name for block in netlist.blocks for name in block.files if name.endswith(".v")]
-    paths = [*sorted(hdl.glob("ei_*.v")), *(hdl / name for name in made)]
-    found = {path.name: _read(path) for path in paths}
+    own_files = [name for block in netlist.blocks for name in block.files if name.endswith(".v")]
+    paths = [*sorted(hdl.glob("ei_*.v")), *(hdl / name for name in own_files)]
+    texts = {path.name: _read(path) for path in paths}
     for block in netlist.blocks:
         probes = [p for t in taps if (p := netlist.probes.get(t.stream)) and p.block == block.name]
         if probes:
-            found.update(block.watched([probe.stream.name for probe in probes]))
-    return found
+            texts.update(block.watched([probe.stream.name for probe in probes]))
+    return texts
 
 
 def _read(path: Path) -> bytes:
@@ -176,13 +176,13 @@ def _read_trace(
         shape = shapes[by_name[port.name]]
         outputs[port.name] = frames_of(content, streams[port.stream], shape)
         cycles_out[port.name] = times(f"out_{number}")
-    seen, cycles_at = {}, {}
+    values, cycles_at = {}, {}
     frames = len(next(iter(outputs.values())))
     for number, tap in enumerate(taps):
         stream = netlist.carrier(tap.stream)
         content = (place / f"tap_{number}.bin").read_bytes()
         kept = frames * stream.beats * 4 * -(-stream.width // 32)
-        seen[tap.value] = frames_of(content[:kept], stream, shapes[tap.value])
+        values[tap.value] = frames_of(content[:kept], stream, shapes[tap.value])
         cycles_at[tap.value] = times(f"tap_{number}")[: frames * stream.beats]
     cycles_in = {port.name: times(f"in_{number}") for number, port in enumerate(netlist.inputs)}
-    return SimulationTrace(outputs, seen, cycles_in, cycles_out, cycles_at, cycles)
+    return SimulationTrace(outputs, values, cycles_in, cycles_out, cycles_at, cycles)

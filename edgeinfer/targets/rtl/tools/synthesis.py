@@ -96,8 +96,8 @@ def wants_dsp(blocks: Collection[Mapping[str, Any]], part: Device) -> bool:
     """Whether a part has DSP blocks for all multipliers of the blocks (as the manifest tells them);
     else multipliers are made of LUTs. Weights that never change are sums of shifted inputs."""
     folded = [block["parameters"] for block in blocks if block["module"] in MULTIPLYING]
-    wanted: int = sum(p["PE"] * p["SIMD"] for p in folded if p["SF"] * p["NF"] > 1)
-    return wanted <= (part.offers("dsp") or 0)
+    multipliers: int = sum(p["PE"] * p["SIMD"] for p in folded if p["SF"] * p["NF"] > 1)
+    return multipliers <= (part.offers("dsp") or 0)
 
 
 def run_cached(
@@ -118,7 +118,7 @@ def run_cached(
             (place / name).write_bytes(content)
         tools.run(
             tool, arguments, seconds=seconds, folder=place,
-            said=lambda line: progress(step, time.monotonic() - started, line),
+            report_line=lambda line: progress(step, time.monotonic() - started, line),
         )  # fmt: skip
         missing = [name for name in results if not (place / name).is_file()]
         if missing:
@@ -127,10 +127,10 @@ def run_cached(
             )
         with writing(kept):
             kept.mkdir(parents=True, exist_ok=True)
-            for name, wanted in results.items():
-                partial = kept / f".{wanted}.{os.getpid()}"
+            for name, file_name in results.items():
+                partial = kept / f".{file_name}.{os.getpid()}"
                 shutil.move(place / name, partial)
-                partial.replace(kept / wanted)
+                partial.replace(kept / file_name)
     cache.limit_size()
 
 

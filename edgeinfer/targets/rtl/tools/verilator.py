@@ -42,7 +42,7 @@ STEP = re.compile(r"\.cpp$")
 class Simulator:
     """Verilator on this machine."""
 
-    found: tools.FoundTool
+    program: tools.FoundTool
     root: Path
 
     @property
@@ -61,9 +61,9 @@ def simulator() -> Simulator:
         environment[VERILATOR.override] = str(folder / "bin" / VERILATOR.name)
         path = tools.locate(VERILATOR, environment)
         return Simulator(tools.FoundTool(VERILATOR, path, metadata.version(PACKAGE)), folder)
-    found = tools.find(VERILATOR, environment)
-    root = tools.run(found, ["--getenv", "VERILATOR_ROOT"], seconds=VERILATE_SECONDS).output
-    return Simulator(found, Path(root.strip()))
+    tool = tools.find(VERILATOR, environment)
+    root = tools.run(tool, ["--getenv", "VERILATOR_ROOT"], seconds=VERILATE_SECONDS).output
+    return Simulator(tool, Path(root.strip()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +96,16 @@ def level_for(cycles: int) -> str:
 def program_for(job: BuildJob, cache: Path) -> Path:
     """The program of a job, built now unless it was built before."""
     tool = simulator()
-    made = cache / "designs" / job.digest(tool.found.version)
-    program = made / "simulate"
+    build_folder = cache / "designs" / job.digest(tool.program.version)
+    program = build_folder / "simulate"
     if program.is_file():
-        mark_used(made)
+        mark_used(build_folder)
         return program
-    made.parent.mkdir(parents=True, exist_ok=True)
-    with scratch_folder("build", made.parent) as folder:
+    build_folder.parent.mkdir(parents=True, exist_ok=True)
+    with scratch_folder("build", build_folder.parent) as folder:
         _build(job, tool, folder, cache)
-        with writing(made):
-            made.mkdir(exist_ok=True)
+        with writing(build_folder):
+            build_folder.mkdir(exist_ok=True)
             (folder / "simulate").replace(program)
     limit_size()
     return program
@@ -126,7 +126,7 @@ def _build(job: BuildJob, tool: Simulator, folder: Path, cache: Path) -> None:
     if job.waveform:
         arguments.append("--trace")
     tools.run(
-        tool.found, [*arguments, top], seconds=VERILATE_SECONDS, folder=folder,
+        tool.program, [*arguments, top], seconds=VERILATE_SECONDS, folder=folder,
         variables=tool.variables,
     )  # fmt: skip
     runtime = _runtime(tool, cache, job.waveform)
@@ -156,7 +156,7 @@ def _flags(tool: Simulator, waveform: bool) -> list[str | Path]:
 
 def _runtime(tool: Simulator, cache: Path, waveform: bool) -> Collection[Path]:
     """Verilator's own part, compiled once."""
-    key = hashlib.sha256(f"{tool.found.version} {tool.root} {waveform} {RUNTIME_LEVEL}".encode())
+    key = hashlib.sha256(f"{tool.program.version} {tool.root} {waveform} {RUNTIME_LEVEL}".encode())
     folder = cache / "runtime" / key.hexdigest()[:16]
     names = (*RUNTIME, TRACING) if waveform else RUNTIME
     objects = [folder / STEP.sub(".o", name) for name in names]

@@ -38,8 +38,12 @@ def vivado_files(top: str, part: Device, settings: RtlSettings) -> dict[str, byt
     if part.vendor != AMD:
         return {}
     name = part_of(settings.part)
-    known = {"top": Identifier(top), "part": QuotedText(name), "clock_mhz": settings.clock_mhz}
-    return {SCRIPT: render_template(TEMPLATE, known)}
+    template_values = {
+        "top": Identifier(top),
+        "part": QuotedText(name),
+        "clock_mhz": settings.clock_mhz,
+    }
+    return {SCRIPT: render_template(TEMPLATE, template_values)}
 
 
 def available(part: Device) -> tools.FoundTool | None:
@@ -49,27 +53,27 @@ def available(part: Device) -> tools.FoundTool | None:
 
 
 def by_vivado(
-    found: tools.FoundTool,
+    vivado: tools.FoundTool,
     folder: Path,
     described: Mapping[str, Any],
     settings: RtlSettings,
     progress: Progress = silent,
 ) -> tuple[Metric, ...]:
     """Run the script of an emitted folder, and read the reports that it leaves."""
-    wanted = [SYNTHESISED, *([ROUTED, TIMING] if settings.route else [])]
-    for name in wanted:  # reports of an earlier run are never taken for those of this one
+    reports = [SYNTHESISED, *([ROUTED, TIMING] if settings.route else [])]
+    for name in reports:  # reports of an earlier run are never taken for those of this one
         with writing(folder / name):
             (folder / name).unlink(missing_ok=True)
     words = ["-mode", "batch", "-nojournal", "-nolog", "-source", SCRIPT]
     if settings.route:
         words += ["-tclargs", "route"]
     started = time.monotonic()
-    progress("Vivado", 0.0, f"{found.tool.name} {found.version}".strip())
+    progress("Vivado", 0.0, f"{vivado.tool.name} {vivado.version}".strip())
     tools.run(
-        found, words, seconds=settings.tool_seconds, folder=folder, log=folder / LOG,
-        said=lambda line: progress("Vivado", time.monotonic() - started, line),
+        vivado, words, seconds=settings.tool_seconds, folder=folder, log=folder / LOG,
+        report_line=lambda line: progress("Vivado", time.monotonic() - started, line),
     )  # fmt: skip
-    missing = [name for name in wanted if not (folder / name).is_file()]
+    missing = [name for name in reports if not (folder / name).is_file()]
     if missing:
         raise ToolFailedError(
             f"Vivado ended without an error, but left no {' and no '.join(missing)} in {folder}.",

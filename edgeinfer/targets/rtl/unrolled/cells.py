@@ -187,22 +187,22 @@ class Circuit:
     levels: int  # of logic between two registers
     wires: list[Wire] = field(default_factory=list)
     cells: list[Cell] = field(default_factory=list)
-    known: dict[Cell, Wire] = field(default_factory=dict)
+    placed: dict[Cell, Wire] = field(default_factory=dict)
 
     def place(self, cell: Cell, low: int, high: int, cost: int) -> Wire:
         """A cell, unless there is an equal one; a wire that cannot vary is a number."""
         if low == high and not isinstance(cell, Literal):
             return self.literal(low)
-        found = self.known.get(cell)
-        if found is not None:
-            return found
+        placed_wire = self.placed.get(cell)
+        if placed_wire is not None:
+            return placed_wire
         stage, depth = self.when(operands(cell), cost)
         if isinstance(cell, InputCell):
             depth = 1  # it comes out of a queue's memory
         wire = Wire(len(self.wires), low, high, stage, depth)
         self.wires.append(wire)
         self.cells.append(cell)
-        self.known[cell] = wire
+        self.placed[cell] = wire
         return wire
 
     def when(self, read: Sequence[Wire], cost: int) -> tuple[int, int]:
@@ -311,11 +311,11 @@ class Circuit:
         the table instead, and of a few bits the entries are logic."""
         x, moved = self._without_offset(x)
         first -= moved
-        reached = entries[max(x.low - first, 0) : x.high - first + 1]
+        used_entries = entries[max(x.low - first, 0) : x.high - first + 1]
         if x.bits <= TRUTH_BITS:
-            return self.truth(x, reached)
+            return self.truth(x, used_entries)
         cell = LookupCell(x, first, table, entries, bits)
-        return self.place(cell, min(reached), max(reached), LOOKED)
+        return self.place(cell, min(used_entries), max(used_entries), LOOKED)
 
     def truth(self, x: Wire, reached: Sequence[int]) -> Wire:
         """The entries of all numbers that x can be, from the lowest, as logic: of the bits of x

@@ -211,9 +211,9 @@ class _Chain:
             heapq.heappush(heap, (self.depths[one.term], one.shift, count, one))
         return heap[0][-1]
 
-    def append(self, graph: AdderGraph, given: list[_Summand]) -> list[list[_Summand]]:
+    def append(self, graph: AdderGraph, summands: list[_Summand]) -> list[list[_Summand]]:
         """A graph over these terms; its columns."""
-        terms = list(given)
+        terms = list(summands)
         for t in graph.shared:
             a, b = terms[t.a].moved(t.shift_a, 1), terms[t.b].moved(t.shift_b, t.sign)
             terms.append(self.add(a, b))

@@ -87,7 +87,7 @@ class Pipeline:
         ]
         # What no output needs in the end may be there later than all outputs.
         followed = max([self.latency, *(probe.stage for probe in probes)])
-        known = {
+        template_values = {
             "name": Identifier(self.module),
             "module": Identifier(self.module),
             "bare": None if self.bare is None else Identifier(self.bare.module),
@@ -100,7 +100,7 @@ class Pipeline:
             "outputs": [written.bundle(bundle, self.latency) for bundle in self.outputs],
             "probes": [written.bundle(bundle, bundle.stage) for bundle in probes],
         }
-        return render_template(TEMPLATE, known)
+        return render_template(TEMPLATE, template_values)
 
     def _needed(self, probes: Collection[Bundle] = ()) -> _ModuleText:
         """The cells that outputs and probes need; all outputs leave in the same stage."""
@@ -228,7 +228,7 @@ class _ModuleText:
 
     def contents(self) -> dict[str, int]:
         """Bits of work by kind: added, registered, chosen, compared, multiplied, looked up."""
-        found = dict.fromkeys(
+        counts = dict.fromkeys(
             (
                 *("add", "look_ahead", "register", "short_add", "select", "compare", "product"),
                 *("fetch", "truth"),
@@ -237,10 +237,10 @@ class _ModuleText:
         )
         for number, stages in self.stages.items():
             wire, cell = self.circuit.wires[number], self.circuit.cells[number]
-            found["register"] += wire.bits * (max(stages) - wire.stage)
+            counts["register"] += wire.bits * (max(stages) - wire.stage)
             for kind, bits in work_of(cell, wire):
-                found[kind] += bits
-        return found
+                counts[kind] += bits
+        return counts
 
     def used(self) -> Iterator[Cell]:
         """The cells that something needs."""
@@ -302,24 +302,24 @@ def _module(cell: Cell) -> str | None:
 
 def _describe_cell(wire: Wire, cell: Cell, source_bits: Sequence[int]) -> dict[str, Any]:
     """A cell as the template wants it."""
-    found: dict[str, Any] = {"name": _net(wire, wire.stage), "bits": wire.bits}
+    description: dict[str, Any] = {"name": _net(wire, wire.stage), "bits": wire.bits}
     match cell:
         case InputCell():
             bits = source_bits[cell.port]
-            return found | {
+            return description | {
                 "kind": "source",
                 "net": Identifier(f"s{cell.port}_data"),
                 "top": bits * (cell.element + 1) - 1,
                 "bottom": bits * cell.element,
             }
         case ShiftCell():
-            return found | {
+            return description | {
                 "kind": "raised", "net": _net(cell.x, wire.stage), "shift": cell.shift,
             }  # fmt: skip
         case Literal():
             raise AssertionError("a number needs no cell")
         case _:  # the template knows every cell by its pins
-            return found | {
+            return description | {
                 "kind": "cell",
                 "module": Identifier(_module(cell) or ""),
                 "parameters": [

@@ -54,16 +54,16 @@ class AdderGraph:
 
 def signed_digits(number: int) -> tuple[tuple[int, int], ...]:
     """(shift, sign) of the digits that are not zero, no two of them neighbours."""
-    found = []
+    digits = []
     shift = 0
     while number:
         if number & 1:
             sign = 2 - (number & 3)  # 1 if the next bit is clear, else -1 and a carry
-            found.append((shift, sign))
+            digits.append((shift, sign))
             number -= sign
         number >>= 1
         shift += 1
-    return tuple(found)
+    return tuple(digits)
 
 
 def digit_count(weights: Ints) -> int:

@@ -72,11 +72,11 @@ def _size(op: Op, program: Program) -> int:
 
 def wide_inputs(program: Program, settings: RtlSettings) -> list[Input]:
     """Inputs of which a frame is wider than a beat can be."""
-    asked = dict(settings.lanes)
+    lanes_asked = dict(settings.lanes)
     return [
         op
         for op in program.inputs
-        if asked.get(op.name, math.prod(op.shape)) * op.type.bits > WIDEST_INPUT_BITS
+        if lanes_asked.get(op.name, math.prod(op.shape)) * op.type.bits > WIDEST_INPUT_BITS
     ]
 
 
@@ -85,7 +85,7 @@ def build_straight(program: Program, settings: RtlSettings) -> tuple[Folding, Ne
     folding = _folding(program, settings)
     uses = count_readers(program)
     build = Build(program, folding, uses)
-    made = _in_stages(program, uses, settings)
+    network = _in_stages(program, uses, settings)
     whole: list[Stream] = []
     for op in program.inputs:
         if not uses[op.name]:
@@ -98,13 +98,13 @@ def build_straight(program: Program, settings: RtlSettings) -> tuple[Folding, Ne
         whole.append(build.with_lanes(stream, size, op.name))
     bundles, sinks = [], []
     for number, output in enumerate(program.outputs):
-        wires, type_ = tuple(made.values[output.value].flat), program[output.value].type
+        wires, type_ = tuple(network.values[output.value].flat), program[output.value].type
         bundles.append(Bundle(f"m{number}", wires, type_, max(w.stage for w in wires)))
         sinks.append(build.stream(f"{output.name}_made", type_, len(wires), len(wires)))
     name = build.name(NAME)
     probes: dict[str, Probe] = {}
     watched: dict[str, Bundle] = {}
-    for value, places in made.values.items():
+    for value, places in network.values.items():
         inner = program[value]
         if isinstance(inner, Input | Constant):
             continue
@@ -116,10 +116,10 @@ def build_straight(program: Program, settings: RtlSettings) -> tuple[Folding, Ne
         watched[stream.name] = Bundle(stream.name, wires, inner.type, stage)
     remarks = {
         first: remark(f"%{value}: {program[value].type}, {_shape_text(program.shapes[value])}")
-        for first, value in made.begins.items()
+        for first, value in network.begins.items()
     }
     module = f"{identifier(program.name)}_{NAME}"
-    pipeline = Pipeline(module, made.circuit, tuple(whole), tuple(bundles), watched, remarks)
+    pipeline = Pipeline(module, network.circuit, tuple(whole), tuple(bundles), watched, remarks)
     if settings.interface == "bare":
         pipeline = replace(pipeline, bare=_bare_top(pipeline, program, name))
     build.place(pipeline.block(name, program.outputs[0].value, sinks))
@@ -134,10 +134,10 @@ def build_straight(program: Program, settings: RtlSettings) -> tuple[Folding, Ne
 
 def _bare_top(pipeline: Pipeline, program: Program, block: str) -> BareTop:
     """The pipeline's inside as a module to be used by itself."""
-    given = [(f"s{n}_data", stream.width) for n, stream in enumerate(pipeline.inputs)]
-    made = [(f"{b.prefix}_data", b.type.bits * len(b.wires)) for b in pipeline.outputs]
-    ports = [BarePort(name, bits, True) for name, bits in [*given, ("valid", 1)]]
-    ports += [BarePort(name, bits, False) for name, bits in [*made, ("done", 1)]]
+    input_ports = [(f"s{n}_data", stream.width) for n, stream in enumerate(pipeline.inputs)]
+    output_ports = [(f"{b.prefix}_data", b.type.bits * len(b.wires)) for b in pipeline.outputs]
+    ports = [BarePort(name, bits, True) for name, bits in [*input_ports, ("valid", 1)]]
+    ports += [BarePort(name, bits, False) for name, bits in [*output_ports, ("done", 1)]]
     module = f"{identifier(program.name)}_bare"
     return BareTop(module, block, pipeline.latency, tuple(ports))
 
@@ -152,16 +152,16 @@ def _in_stages(program: Program, uses: Mapping[str, int], settings: RtlSettings)
     low, high = 1, max([1, *(wire.depth for wire in whole.circuit.wires)])
     while low < high:
         middle = (low + high) // 2
-        tried = unroll(program, uses, middle, search)
-        if _stages_of(tried, program) <= settings.stages:
+        network = unroll(program, uses, middle, search)
+        if _stages_of(network, program) <= settings.stages:
             high = middle
         else:
             low = middle + 1
     return unroll(program, uses, low, search)
 
 
-def _stages_of(made: UnrolledNetwork, program: Program) -> int:
-    stages: list[int] = [w.stage for o in program.outputs for w in made.values[o.value].flat]
+def _stages_of(network: UnrolledNetwork, program: Program) -> int:
+    stages: list[int] = [w.stage for o in program.outputs for w in network.values[o.value].flat]
     return 1 + max(stages)
 
 
@@ -171,8 +171,8 @@ def _shape_text(shape: Shape) -> str:
 
 def _folding(program: Program, settings: RtlSettings) -> Folding:
     folds = {layer.op: Fold(layer.outputs, layer.inputs) for layer in layers_of(program)}
-    asked = dict(settings.lanes)
-    lanes = {op.name: asked.get(op.name, math.prod(op.shape)) for op in program.inputs}
+    lanes_asked = dict(settings.lanes)
+    lanes = {op.name: lanes_asked.get(op.name, math.prod(op.shape)) for op in program.inputs}
     for op in program.inputs:
         if math.prod(op.shape) % lanes[op.name]:
             raise UsageError(

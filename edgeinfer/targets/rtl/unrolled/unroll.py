@@ -154,8 +154,8 @@ class _Unroll:
         graph = self.cheapest(op.x, op.weight.astype(np.int64))
         shift = op.shift(self.frac(op.x))
         rows = x.reshape(-1, x.shape[-1])
-        found = [self.vector(row, graph, shift, op.bias) for row in rows]
-        return _array(list(itertools.chain(*found)), (*x.shape[:-1], op.weight.shape[1]))
+        wires = [self.vector(row, graph, shift, op.bias) for row in rows]
+        return _array(list(itertools.chain(*wires)), (*x.shape[:-1], op.weight.shape[1]))
 
     def cheapest(self, x: str, matrix: Ints) -> AdderGraph:
         return cheapest_graph(matrix, self.program[x].type, self.search)
@@ -169,13 +169,13 @@ class _Unroll:
         shift = op.shift(self.frac(op.x))
         nothing = self.circuit.literal(0)
         window = op.window
-        seen = _windows(x, window, op.strides, op.dilation, op.pads, shape[:-1])
-        found: list[Wire] = []
-        for places in seen:
+        windows = _windows(x, window, op.strides, op.dilation, op.pads, shape[:-1])
+        wires: list[Wire] = []
+        for places in windows:
             taps = [nothing] * x.shape[-1]
             row = [w for at in places for w in (taps if at is None else list(x[at]))]
-            found += self.vector(_array(row, (len(row),)), graph, shift, op.bias)
-        return _array(found, shape)
+            wires += self.vector(_array(row, (len(row),)), graph, shift, op.bias)
+        return _array(wires, shape)
 
     def multiply(
         self, x: Wires, factor: NDArray[np.int64], shift: int, bias: NDArray[np.int64]
@@ -183,11 +183,11 @@ class _Unroll:
         """Element by element, by constants."""
         spread = np.broadcast_to(x, factor.shape)
         graphs = {int(f): shared_graph(np.array([[f]])) for f in np.unique(factor)}
-        found = [
+        wires = [
             AdderBuilder(self.circuit, [w]).product(graphs[int(f)], shift, [int(b)])[0]
             for w, f, b in zip(spread.flat, factor.flat, bias.flat, strict=True)
         ]
-        return _array(found, factor.shape)
+        return _array(wires, factor.shape)
 
     def tree(self, kind: PairKind, wires: list[Wire]) -> Wire:
         """Many numbers as one: what is ready first is joined first."""
@@ -203,13 +203,13 @@ class _Unroll:
     def pool(self, op: Pool, x: Wires, shape: Shape) -> Wires:
         kind = PairKind.ADD if op.kind is PoolKind.SUM else PairKind.MAX
         ones = (1,) * len(op.window)
-        found: list[Wire] = []
+        wires: list[Wire] = []
         for places in _windows(x, op.window, op.strides, ones, op.pads, shape[:-1]):
             inside = [x[at] for at in places if at is not None]
             for channel in range(shape[-1]):
                 taps = [pixel[channel] for pixel in inside]
-                found.append(self.tree(kind, taps) if taps else self.circuit.literal(0))
-        return _array(found, shape)
+                wires.append(self.tree(kind, taps) if taps else self.circuit.literal(0))
+        return _array(wires, shape)
 
     def pair(self, op: Pair, shape: Shape) -> Wires:
         a, b = (np.broadcast_to(self.values[x], shape) for x in (op.a, op.b))
@@ -220,9 +220,9 @@ class _Unroll:
         return _array([self.circuit.join(op.kind, p, q, by_a, by_b) for p, q in pairs], shape)
 
     def table(self, name: str, first: int, entries: Weights) -> Callable[[Wire], Wire]:
-        held = tuple(int(e) for e in entries)
-        bits = fixed_of_range(min(held), max(held), 0).bits
-        return lambda x: self.circuit.look_up(x, first, name, held, bits)
+        integers = tuple(int(e) for e in entries)
+        bits = fixed_of_range(min(integers), max(integers), 0).bits
+        return lambda x: self.circuit.look_up(x, first, name, integers, bits)
 
 
 def _each(x: Wires, function: Callable[[Wire], Wire]) -> Wires:
@@ -230,9 +230,9 @@ def _each(x: Wires, function: Callable[[Wire], Wire]) -> Wires:
 
 
 def _array(wires: list[Any], shape: Shape) -> Wires:
-    made = np.empty(len(wires), dtype=object)
-    made[:] = wires
-    return made.reshape(shape)
+    array = np.empty(len(wires), dtype=object)
+    array[:] = wires
+    return array.reshape(shape)
 
 
 def _windows(
@@ -240,7 +240,7 @@ def _windows(
     pads: tuple[tuple[int, int], ...], positions: Shape,
 ) -> list[list[Shape | None]]:  # fmt: skip
     """For every position its pixels' places, tap by tap; None: outside."""
-    found = []
+    windows = []
     for position in np.ndindex(*positions):
         taps: list[Shape | None] = []
         for tap in np.ndindex(*window):
@@ -252,5 +252,5 @@ def _windows(
             )
             inside = all(0 <= i < size for i, size in zip(place, x.shape, strict=False))
             taps.append(place if inside else None)
-        found.append(taps)
-    return found
+        windows.append(taps)
+    return windows
