@@ -79,20 +79,20 @@ def room_of(module: str) -> str:
 @functools.cache
 def imported(path: Path, *, lazy: bool = True) -> set[str]:
     """Full names of the modules that a module imports, at its top or inside functions."""
-    found: set[str] = set()
+    result: set[str] = set()
     tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
     for node in ast.walk(tree) if lazy else _at_the_top(tree):
         match node:
             case ast.Import(names=names):
-                found.update(alias.name for alias in names)
+                result.update(alias.name for alias in names)
             case ast.ImportFrom(module=str() as module, level=0, names=names):
                 inside = {f"{module}.{alias.name}" for alias in names}
-                found |= inside & set(NAMES)
+                result |= inside & set(NAMES)
                 if not inside <= set(NAMES):
-                    found.add(module)
+                    result.add(module)
             case ast.ImportFrom():
-                found.add("relative import")
-    return found
+                result.add("relative import")
+    return result
 
 
 def _at_the_top(tree: ast.Module) -> Iterator[ast.stmt]:
@@ -150,7 +150,7 @@ def strongly_connected(graph: dict[str, set[str]]) -> list[set[str]]:
     index: dict[str, int] = {}
     low: dict[str, int] = {}
     stack: list[str] = []
-    found: list[set[str]] = []
+    results: list[set[str]] = []
 
     def visit(name: str) -> None:
         index[name] = low[name] = len(index)
@@ -163,13 +163,13 @@ def strongly_connected(graph: dict[str, set[str]]) -> list[set[str]]:
                 low[name] = min(low[name], index[other])
         if low[name] == index[name]:
             at = stack.index(name)
-            found.append(set(stack[at:]))
+            results.append(set(stack[at:]))
             del stack[at:]
 
     for name in graph:
         if name not in index:
             visit(name)
-    return found
+    return results
 
 
 def test_every_module_is_reached_by_someone_who_is_no_test() -> None:

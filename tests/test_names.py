@@ -124,14 +124,14 @@ Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 @functools.cache
 def definitions() -> list[tuple[str, Definition]]:
     """Every function and class at the top of a module of the package."""
-    found: list[tuple[str, Definition]] = []
+    results: list[tuple[str, Definition]] = []
     for room in ("edgeinfer", "quantization", "reports/make"):
         for path in sorted((ROOT / room).rglob("*.py")):
             parts = path.relative_to(ROOT).with_suffix("").parts
             module = ".".join(parts).removesuffix(".__init__")
             tree = ast.parse(path.read_text(encoding="utf-8"))
-            found += [(module, node) for node in tree.body if isinstance(node, Definition)]
-    return found
+            results += [(module, node) for node in tree.body if isinstance(node, Definition)]
+    return results
 
 
 def is_participle(word: str) -> bool:

@@ -120,11 +120,11 @@ ALONE = {  # modules that are shorter and have one importer, and why they stay
 
 def importers() -> dict[str, set[str]]:
     """The modules that import each module; one that is named in a string is a module's as well."""
-    found: defaultdict[str, set[str]] = defaultdict(set)
+    result: defaultdict[str, set[str]] = defaultdict(set)
     for name, path in NAMES.items():
         for other in (ours(path) | named_in_text(path)) - {name}:
-            found[other].add(name)
-    return found
+            result[other].add(name)
+    return result
 
 
 def test_a_short_module_has_two_importers() -> None:

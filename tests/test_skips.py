@@ -70,13 +70,13 @@ SKIP = re.compile(r"pytest\.skip\(|mark\.skipif\(|importorskip\(\s*\"([\w.]+)\""
 
 
 def test_the_list_names_every_module_that_may_skip() -> None:
-    found: dict[str, set[str]] = {}
+    results: dict[str, set[str]] = {}
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
         text = path.read_text(encoding="utf-8")
         needs = {need for pattern, need in NEEDS.items() if re.search(pattern, text)}
         if needs and path.name != "test_skips.py":
-            found[path.relative_to(ROOT).as_posix()] = needs
-    assert found == SKIPS
+            results[path.relative_to(ROOT).as_posix()] = needs
+    assert results == SKIPS
     assert sum(map(len, SKIPS.values())) <= MOST
 
 
@@ -101,7 +101,7 @@ def installed() -> set[str]:
     lines = [*project["dependencies"], *extras["dev"]]
     for line in extras["dev"]:
         if own := re.fullmatch(r"edgeinfer\[(.*)\]", line):
-            lines += [wanted for extra in own[1].split(",") for wanted in extras[extra]]
+            lines += [expected for extra in own[1].split(",") for expected in extras[extra]]
     names = {re.split(r"[^A-Za-z0-9_.-]", line, maxsplit=1)[0].lower() for line in lines}
     return {name.replace("-", "_") for name in names} | {"qkeras", "tf_keras"}
 
@@ -135,10 +135,10 @@ def test_tests_that_lack_the_same_thing_are_one_skip_a_module() -> None:
         Item("b.py", ("cases",)),
     ]
     two = [Item("a.py", marks=[no_icarus]), Item("a.py", marks=[no_icarus])]
-    found = fold([runs, *three, *two], {"cases": "no cases"})
-    assert found.kept == [runs, three[0], three[2], two[0]]
-    assert found.dropped == [three[1], two[1]]
-    assert list(found.reasons.values()) == ["no cases: 2 tests", "no cases", "no Icarus: 2 tests"]
+    result = fold([runs, *three, *two], {"cases": "no cases"})
+    assert result.kept == [runs, three[0], three[2], two[0]]
+    assert result.dropped == [three[1], two[1]]
+    assert list(result.reasons.values()) == ["no cases: 2 tests", "no cases", "no Icarus: 2 tests"]
 
 
 def test_nothing_is_lost_where_all_is_there() -> None:

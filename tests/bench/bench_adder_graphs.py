@@ -75,8 +75,8 @@ def da4ml_additions() -> Solver:
 
     def additions(matrix: Ints, type_: Fixed) -> int:
         inputs = [interval(float(type_.raw_min), float(type_.raw_max), 1.0)] * len(matrix)
-        made = solve(matrix.astype(np.float32), qintervals=inputs)
-        return sum(op.opcode in ADDING for stage in made.solutions for op in stage.ops)
+        result = solve(matrix.astype(np.float32), qintervals=inputs)
+        return sum(op.opcode in ADDING for stage in result.solutions for op in stage.ops)
 
     return additions
 

@@ -94,10 +94,10 @@ def raced(race: Race, folder: Path) -> tuple[float, float, float, float]:
     def run_ours() -> dict[str, Ints]:
         return simulate.simulate_project(program, folder / "ours", raw, processes=PROCESSES)
 
-    wanted = Engine(program).run(raw)
-    for found in (run_ours(), theirs.run(raw)):
-        for name, values in wanted.items():
-            np.testing.assert_array_equal(found[name], values)
+    expected = Engine(program).run(raw)
+    for result in (run_ours(), theirs.run(raw)):
+        for name, values in expected.items():
+            np.testing.assert_array_equal(result[name], values)
     times = [
         (seconds(run_ours), seconds(lambda: theirs.run(raw)))
         for _ in range(1 if race.slow else REPETITIONS)

@@ -45,27 +45,27 @@ class Judged:
     seconds: float
 
 
-def error(got: int, wanted: int) -> float:
+def error(actual: int, expected: int) -> float:
     """Relative; of nothing, whether it is nothing."""
-    return abs(got - wanted) / wanted if wanted else float(got > 0)
+    return abs(actual - expected) / expected if expected else float(actual > 0)
 
 
 def judged(path: Path) -> Judged:
     """A prediction under the newest runtime against the twin."""
     twin = read_compiled(path.with_name(f"{path.stem}_edgetpu.tflite"))
     start = time.perf_counter()
-    found = predict(path)
+    result = predict(path)
     seconds = time.perf_counter() - start
-    left = compiler.host_operators(found.model, twin)
-    predicted = {op.index for op in found.model.operators} - found.mapping.on_chip
+    left = compiler.host_operators(result.model, twin)
+    predicted = {op.index for op in result.model.operators} - result.mapping.on_chip
     return Judged(
         path.stem,
-        len(found.model.operators),
+        len(result.model.operators),
         len(left ^ predicted),
         twin.cached_bytes,
-        error(found.memory.cached_bytes, twin.cached_bytes),
+        error(result.memory.cached_bytes, twin.cached_bytes),
         twin.streamed_bytes,
-        error(found.memory.streamed_bytes, twin.streamed_bytes),
+        error(result.memory.streamed_bytes, twin.streamed_bytes),
         seconds,
     )
 
@@ -110,19 +110,19 @@ def taggers() -> bool:
         raw = {"patch": patches(32)}
         estimate_s = seconds(lambda p=program: EdgeTpuTarget().estimate(p, EdgeTpuSettings()))
         start = time.perf_counter()
-        made = convert.convert_program(program, raw)
+        result = convert.convert_program(program, raw)
         convert_s = time.perf_counter() - start
-        interpreter = simulate.Interpreter(made.data, made.ports)
-        stored = simulate.stored_inputs(made.ports, simulate.real_inputs(program, raw))
+        interpreter = simulate.Interpreter(result.data, result.ports)
+        stored = simulate.stored_inputs(result.ports, simulate.real_inputs(program, raw))
         start = time.perf_counter()
-        got = interpreter.run(stored)
+        actual = interpreter.run(stored)
         run_ms = (time.perf_counter() - start) / 32 * 1e3
-        assert made.program is not None
-        expected = simulate.engine_outputs(made.program, raw)
-        steps = simulate.compare_outputs(made.ports, got, expected).max_steps
+        assert result.program is not None
+        expected = simulate.engine_outputs(result.program, raw)
+        steps = simulate.compare_outputs(result.ports, actual, expected).max_steps
         print(
             f"{architecture.name}: estimated in {estimate_s:.2f} s, written in {convert_s:.2f} s "
-            f"({len(made.data):,} B), {run_ms:.2f} ms a patch by {simulate.RESOLVER}, "
+            f"({len(result.data):,} B), {run_ms:.2f} ms a patch by {simulate.RESOLVER}, "
             f"{steps} steps from the engine"
         )
         equal = equal and steps == 0
@@ -137,8 +137,8 @@ def published(folder: Path) -> None:
     if posenet.is_file():
         known.append(("PoseNet", tflite.read(posenet), 5.8))
     for name, model, said in known:
-        got = prediction_of(model).latency(Link.USB).value_us / 1e3
-        print(f"{name}: {got:.1f} ms estimated, {said} ms published, {got / said - 1:+.0%}")
+        actual = prediction_of(model).latency(Link.USB).value_us / 1e3
+        print(f"{name}: {actual:.1f} ms estimated, {said} ms published, {actual / said - 1:+.0%}")
 
 
 def main() -> int:

@@ -36,35 +36,35 @@ GOALS = {
 NAIVE = {"dsp": 1.13, "lut": 1.61, "ff": 2.75}  # a multiplier for each weight, on the SVHN network
 
 
-def median_error(found: list[Residual], figure: str) -> tuple[float, int]:
+def median_error(result: list[Residual], figure: str) -> tuple[float, int]:
     """Median of the relative error's size, and of how many designs."""
-    errors = [abs(r.error) for r in found if r.figure == figure and r.error is not None]
+    errors = [abs(r.error) for r in result if r.figure == figure and r.error is not None]
     return (float(np.median(errors)) if errors else float("nan")), len(errors)
 
 
-def median_by_source(found: list[Residual], figure: str) -> float:
+def median_by_source(result: list[Residual], figure: str) -> float:
     """Median over source families of their medians: every source counts once."""
-    sources = sorted({r.source for r in found})
-    each = [median_error([r for r in found if r.source == s], figure)[0] for s in sources]
+    sources = sorted({r.source for r in result})
+    each = [median_error([r for r in result if r.source == s], figure)[0] for s in sources]
     known = [value for value in each if value == value]
     return float(np.median(known)) if known else float("nan")
 
 
-def show(title: str, found: list[Residual]) -> None:
+def show(title: str, result: list[Residual]) -> None:
     print(f"\n{title}")
     print(f"{'figure':16} {'median':>8} {'designs':>8} {'by source':>10} {'goal':>6}")
     for figure in FIGURES:
-        error, count = median_error(found, figure)
+        error, count = median_error(result, figure)
         if count:
             goal = f"{GOALS[figure]:.0%}" if figure in GOALS else ""
-            by_source = median_by_source(found, figure)
+            by_source = median_by_source(result, figure)
             print(f"{figure:16} {error:8.1%} {count:8} {by_source:10.1%} {goal:>6}")
 
 
-def show_families(found: list[Residual]) -> None:
+def show_families(result: list[Residual]) -> None:
     print("\nLeft out, median by family of designs")
     grouped: dict[str, list[Residual]] = defaultdict(list)
-    for r in found:
+    for r in result:
         grouped[r.family].append(r)
     names = ("latency_cycles", "dsp", "lut", "ff", "bram18")
     print(f"{'':30}" + "".join(f"{name:>16}" for name in names))
@@ -74,9 +74,9 @@ def show_families(found: list[Residual]) -> None:
         print(f"{family:30}" + "".join(f"{cell:>16}" for cell in shown))
 
 
-def show_svhn(found: list[Residual]) -> None:
+def show_svhn(result: list[Residual]) -> None:
     print("\nSVHN network, left out: error of this estimate, and of the naive one")
-    for r in found:
+    for r in result:
         if r.id == "svhn-pruned-16b":
             naive = f"{NAIVE[r.figure]:+.0%}" if r.figure in NAIVE else ""
             assert r.error is not None

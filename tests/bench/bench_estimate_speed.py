@@ -75,8 +75,8 @@ def main() -> None:
     }
     for name, seconds in taken.items():
         verdict = "MISSED" if seconds > MOST_SWEEP_SECONDS else "held"
-        said = f"{seconds:.1f} s of at most {MOST_SWEEP_SECONDS:g}"
-        print(f"{FOLDINGS} foldings of {SWEPT}, {name}: {said}, {verdict}")
+        message = f"{seconds:.1f} s of at most {MOST_SWEEP_SECONDS:g}"
+        print(f"{FOLDINGS} foldings of {SWEPT}, {name}: {message}, {verdict}")
     for name in sorted(name for name, entry in ENTRIES.items() if entry.reference is not None):
         program, _ = program_for(Path(name), BITS, None)
         spent = {}
@@ -85,9 +85,9 @@ def main() -> None:
                 continue
             spent[target.stage] = seconds_of(lambda: target.estimate(program, settings))  # noqa: B023
         slow = any(seconds > MOST_MODEL_SECONDS for seconds in spent.values())
-        told = ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in spent.items())
+        text = ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in spent.items())
         verdict = f"  MISSED (at most {MOST_MODEL_SECONDS:g} s)" if slow else ""
-        print(f"{name:28} {told or 'neither target takes it'}{verdict}")
+        print(f"{name:28} {text or 'neither target takes it'}{verdict}")
 
 
 if __name__ == "__main__":

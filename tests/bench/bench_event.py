@@ -161,12 +161,12 @@ def timed(work: Callable[[], Any], hits: int, processors: int) -> tuple[Any, Tim
 
 def pictures(program: Program, planes: list[WirePlane]) -> list[tuple[Ints, np.ndarray]]:
     """Each plane as raw integers, and its hits."""
-    found = []
+    results = []
     for plane in planes:
         charged = plane.adc >= SETTINGS.threshold_adc
         picture = picture_of(program, plane.adc, charged, SETTINGS)
-        found.append((picture, np.argwhere(charged)))
-    return found
+        results.append((picture, np.argwhere(charged)))
+    return results
 
 
 def place_by_place(program: Program, planes: list[WirePlane], hits: int) -> tuple[Outputs, Timing]:

@@ -52,15 +52,15 @@ def cycles_of_event(
     program: Program, settings: RtlSettings, planes: list[WirePlane], folder: Path
 ) -> tuple[int, int]:
     """Hits and cycles of all planes; an error if an output differs from its patch's."""
-    given = [raw_plane(program, plane.adc) for plane in planes]
-    found = assert_hits_agree(program, settings, given, IDEAL, folder)
-    return len(found.wire), int(found.ends[-1])
+    inputs = [raw_plane(program, plane.adc) for plane in planes]
+    result = assert_hits_agree(program, settings, inputs, IDEAL, folder)
+    return len(result.wire), int(result.ends[-1])
 
 
 def figures_of(folder: Path, settings: RtlSettings) -> dict[str, float]:
     """What the tools say of a folder's design, routed where that was asked."""
-    found = measure_design(folder, settings).metrics
-    return {metric.name: metric.value for metric in found if metric.layer is None}
+    result = measure_design(folder, settings).metrics
+    return {metric.name: metric.value for metric in result if metric.layer is None}
 
 
 def line_of(name: str, figures: dict[str, float], kinds: tuple[str, ...]) -> str:
@@ -76,10 +76,10 @@ def main() -> int:
     asked = parser.parse_args()
     program = committed_tagger()
     planes = list(simulate_planes(SEED, PLANES))
-    wanted = [part for part in CLOCKS_MHZ if asked.part in (None, part)]
+    expected = [part for part in CLOCKS_MHZ if asked.part in (None, part)]
     kinds = ("lut", "ff", "dsp", "bram18")
     met = True
-    for part in wanted:
+    for part in expected:
         clock = CLOCKS_MHZ[part]
         for at_once in AT_ONCE if part in AMD else (1,):
             settings = RtlSettings(event=SIZE, wires_at_once=at_once, part=part, clock_mhz=clock)

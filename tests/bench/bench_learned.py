@@ -128,12 +128,12 @@ def measure_point(lowered: LoweredModel, auc: float, stages: int) -> BenchPoint:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         target.emit(program, settings).write(folder)
-        got = target.simulate(program, folder, raw, settings)
+        actual = target.simulate(program, folder, raw, settings)
         for output in program.outputs:
-            np.testing.assert_array_equal(got[output.name], expected[output.value])
-        found = {m.name: m.value for m in measure_design(folder, settings).metrics if not m.layer}
+            np.testing.assert_array_equal(actual[output.name], expected[output.value])
+        results = {m.name: m.value for m in measure_design(folder, settings).metrics if not m.layer}
     exact = {m.name: m.value for m in target.estimate(program, settings) if not m.layer}
-    return BenchPoint(auc, found["lut"], found["ff"], exact["latency_cycles"])
+    return BenchPoint(auc, results["lut"], results["ff"], exact["latency_cycles"])
 
 
 def measure_front(folder: Path, stages: int) -> list[BenchPoint]:
@@ -142,19 +142,19 @@ def measure_front(folder: Path, stages: int) -> list[BenchPoint]:
     graph, test = load_reference(MODEL), jets(TEST_SEED, TESTING)
     objective = objective_on(graph, test)
     print(f"  float AUC {objective.exact_score:.4f}")
-    found = []
+    results = []
     for name in document["front"]:
         loaded = load(folder / "models" / f"{name}.keras")
         lowered = lower(loaded.graph, loaded.recipe)
         auc = objective.of(judge.program_outputs(lowered.program, lowered.recipe, test))
         point = measure_point(lowered, auc, stages)
-        found.append(point)
+        results.append(point)
         print(
             f"  {name}: AUC {point.auc:.4f}  LUT {point.lut:6,.0f}  FF {point.ff:6,.0f}  "
             f"{point.latency_cycles:.0f} cycles",
             flush=True,
         )
-    return found
+    return results
 
 
 def fewest_luts(points: Sequence[BenchPoint], least: float) -> float:
@@ -173,12 +173,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     lookup = LookupSettings() if options.lookup else None
     fronts: list[list[BenchPoint]] = []
-    given = [Path(name) for name in options.fronts.split(",") if name]
+    inputs = [Path(name) for name in options.fronts.split(",") if name]
     with tempfile.TemporaryDirectory() as folder:
         for number, seed in enumerate(map(int, options.seeds.split(","))):
-            if given and number >= len(given):
+            if inputs and number >= len(inputs):
                 raise InputError(f"No front for seed {seed}.", hint="Name one for each seed.")
-            front = given[number] if given else train_front(seed, Path(folder), lookup)
+            front = inputs[number] if inputs else train_front(seed, Path(folder), lookup)
             print(f"seed {seed}:")
             fronts.append(measure_front(front, options.stages))
     print("HGQ2 and alkaid, other jets of the same simulation, one seed:")

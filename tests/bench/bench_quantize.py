@@ -96,10 +96,10 @@ def lowered(result: SearchResult, trial: Trial) -> LoweredModel:
     return result.network.ready(trial.recipe, trial.outcome.weights).lowered
 
 
-def row(unseen: Unseen, what: str, found: LoweredModel, seconds: float) -> tuple[float, float]:
+def row(unseen: Unseen, what: str, result: LoweredModel, seconds: float) -> tuple[float, float]:
     """Print one line of the table; the loss, and the upper end of its interval."""
-    loss = unseen.loss(found)
-    ebops = costs_of(found.program).ebops
+    loss = unseen.loss(result)
+    ebops = costs_of(result.program).ebops
     interval = f"{loss.low:9.5f}..{loss.high:8.5f}"
     print(f"  {what:28} {loss.value:9.5f}  {interval}  {ebops:12,} {seconds:8.1f}")
     return loss.value, loss.high

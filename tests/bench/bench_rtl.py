@@ -45,13 +45,13 @@ def main() -> None:
             built = time.perf_counter()
             target.simulate(program, folder, raw, settings)
             again = time.perf_counter() - built
-            found = {
+            results = {
                 m.name: m.value for m in measure_design(folder, settings).metrics if m.layer is None
             }
         print(
             f"{name:<18} {figures['latency_cycles']:>7,} {figures['ii_cycles']:>9,} "
             f"{built - start - again:>8.1f} {SAMPLES / again:>10,.0f} "
-            + " ".join(f"{found.get(kind, 0):>6,.0f}" for kind in ("lut", "ff", "dsp", "bram18"))
+            + " ".join(f"{results.get(kind, 0):>6,.0f}" for kind in ("lut", "ff", "dsp", "bram18"))
         )
 
 

@@ -20,7 +20,7 @@ from tests.support.rtl_resources import DEVICES, changed, renewed
 def main() -> None:
     """A table, and the designs that are furthest off."""
     if "--renew" in sys.argv:
-        renewed(said=lambda line: print(line, file=sys.stderr))
+        renewed(message=lambda line: print(line, file=sys.stderr))
     print(f"{len(changed())} designs have changed since Yosys saw them.")
     print("family       designs  " + "  ".join(f"{kind:>6} median   90 %" for kind in KINDS))
     worst: list[tuple[str, Judged]] = []

@@ -123,9 +123,9 @@ def main() -> int:
                     print(f"{name:>9} {datatype:>8} {here:12,.0f} {there:9,.0f} {share:6.2f} "
                           f"{goal:5.2f} {engine:10.1f} {server:10.1f}")  # fmt: skip
                 for name in programs:
-                    found = served(url, name, "FP32", 16, LoadSettings(64, 10.0, 1.0))
-                    times = ", ".join(f"{k} {v:.1f}" for k, v in found.latencies_ms.items())
-                    print(f"\n{name}, 64 clients of 16 samples: {found.samples_per_second:,.0f} "
+                    result = served(url, name, "FP32", 16, LoadSettings(64, 10.0, 1.0))
+                    times = ", ".join(f"{k} {v:.1f}" for k, v in result.latencies_ms.items())
+                    print(f"\n{name}, 64 clients of 16 samples: {result.samples_per_second:,.0f} "
                           f"samples/s, milliseconds {times}")  # fmt: skip
                 first, last, done = memory_growth(url, watched)
                 met &= last <= first * (1 + MOST_GROWTH)

@@ -48,15 +48,18 @@ def network() -> Program:
 
 def planes(occupancy: float, top: int) -> Ints:
     """Events over each other; rows at the end are emptied until just so many pixels are lit."""
-    found, settings = simulate(7, EVENTS, EventSettings(wires=SIDE, pixels=SIDE)), SegmentSettings()
-    wanted = round(occupancy * SIDE * SIDE)
+    result, settings = (
+        simulate(7, EVENTS, EventSettings(wires=SIDE, pixels=SIDE)),
+        SegmentSettings(),
+    )
+    expected = round(occupancy * SIDE * SIDE)
     image = np.zeros((SIDE, SIDE))
-    for adc in found.adc:
+    for adc in result.adc:
         image = np.maximum(image, np.where(adc > settings.lit_adc, adc, 0.0))
-        if np.count_nonzero(image) >= wanted:
+        if np.count_nonzero(image) >= expected:
             break
     lit = np.flatnonzero(image)
-    image.ravel()[lit[wanted:]] = 0.0
+    image.ravel()[lit[expected:]] = 0.0
     raw = np.where(image > 0, np.clip(np.rint(image), 1, top), 0)
     return raw.astype(np.int64)[None, ..., None]
 

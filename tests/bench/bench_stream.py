@@ -184,11 +184,11 @@ def main() -> None:
             forget(paths)
             job = Job(way, paths, options.side, options.cap_mib * 2**20)
             with ProcessPoolExecutor(1, mp_context=context) as pool:
-                got = pool.submit(measure, job).result()
-            rate = got.rows / got.seconds
+                actual = pool.submit(measure, job).result()
+            rate = actual.rows / actual.seconds
             print(
-                f"{way:24}{got.first_seconds:9.2f}{rate:10.0f}{rate * batch_row / 1e6:8.0f}"
-                f"{got.grown_bytes / 2**20:11.0f}{got.spread:8.2f}",
+                f"{way:24}{actual.first_seconds:9.2f}{rate:10.0f}{rate * batch_row / 1e6:8.0f}"
+                f"{actual.grown_bytes / 2**20:11.0f}{actual.spread:8.2f}",
                 flush=True,
             )
 

@@ -31,7 +31,7 @@ class Nobody:
     def begun(self, study: Study, known: int) -> None:
         """Nothing is said."""
 
-    def done(self, carried: TrialOutcome, cached: bool, best: Sequence[TrialOutcome]) -> None:
+    def done(self, outcome: TrialOutcome, cached: bool, best: Sequence[TrialOutcome]) -> None:
         """Nothing is said."""
 
 
@@ -39,11 +39,11 @@ def timed(jobs: int, folder: Path) -> tuple[float, list[str]]:
     """Seconds, and the front, of the study with so many processes, nothing known before."""
     began = time.monotonic()
     with pool(TRIALS, jobs) as workers:
-        told = carry_out(
+        answer = carry_out(
             read(STUDY), STUDY.read_text(), folder / f"study{jobs}", workers, Nobody(),
             store=folder / f"trials{jobs}", resume=False,
         )  # fmt: skip
-    return time.monotonic() - began, told["front"]
+    return time.monotonic() - began, answer["front"]
 
 
 def main() -> int:

@@ -48,13 +48,13 @@ class CSim:
         """Raw results by output name."""
         if not self._ready:
             self.compile()
-        given = raw if isinstance(raw, dict) else {self.program.inputs[0].name: raw}
+        inputs = raw if isinstance(raw, dict) else {self.program.inputs[0].name: raw}
         reals = [
-            np.ascontiguousarray(dequantize(given[op.name], op.type)) for op in self.program.inputs
+            np.ascontiguousarray(dequantize(inputs[op.name], op.type)) for op in self.program.inputs
         ]
-        found = self._model.predict(reals if len(reals) > 1 else reals[0])
-        samples = len(next(iter(given.values())))
-        listed = found if isinstance(found, list) else [found]
+        result = self._model.predict(reals if len(reals) > 1 else reals[0])
+        samples = len(next(iter(inputs.values())))
+        listed = result if isinstance(result, list) else [result]
         results: dict[str, Ints] = {}
         for output, values in zip(self._outputs, listed, strict=True):
             whole = quantize(values, Quantizer(self.program.type(output.value)))

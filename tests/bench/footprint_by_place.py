@@ -172,8 +172,8 @@ def differences(cut: Split, picture: Ints) -> tuple[NDArray[np.float32], NDArray
     if not touched.any():
         return np.zeros((0, cut.empty.size), np.float32), row_of
     pixels = np.moveaxis(seen[touched], 1, -1)  # (places, window rows, window columns, channels)
-    found = Engine(cut.head).run({cut.head.inputs[0].name: pixels})["y"]
-    return (found.reshape(-1, cut.empty.size) - cut.empty).astype(np.float32), row_of
+    results = Engine(cut.head).run({cut.head.inputs[0].name: pixels})["y"]
+    return (results.reshape(-1, cut.empty.size) - cut.empty).astype(np.float32), row_of
 
 
 def _dense_sums(

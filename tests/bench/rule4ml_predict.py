@@ -51,11 +51,11 @@ def main() -> None:
     import keras
     from rule4ml.models.wrappers import MultiModelWrapper
 
-    asked = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    document = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     predictors = MultiModelWrapper()
     predictors.load_default_models()
     answers: dict[str, dict[str, float] | str] = {}
-    for one in asked:
+    for one in document:
         model = model_of(keras, one["layers"])
         named = [layer.name for layer in model.layers if layer.name.startswith(("dense", "conv"))]
         reuse = one["reuse"] if len(one["reuse"]) > 1 else one["reuse"] * len(named)

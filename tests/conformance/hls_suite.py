@@ -33,7 +33,7 @@ class HlsSuite(TargetSuite):
         for seed, program in programs.items():
             emit_project(program, self.settings, namespace=f"net{seed}").write(places[seed])
         seeds = list(programs)
-        found = {}
+        results = {}
         for start in range(0, len(seeds), TOGETHER):
             part = seeds[start : start + TOGETHER]
             compiled = build.build_together(
@@ -41,8 +41,8 @@ class HlsSuite(TargetSuite):
             )
             for seed in part:
                 taps = simulate.tappable(programs[seed], manifest.read(places[seed]))
-                found[seed] = simulate.simulate_project(
+                results[seed] = simulate.simulate_project(
                     programs[seed], places[seed], inputs[seed],
                     taps=taps, processes=1, compiled=compiled,
                 )  # fmt: skip
-        return found
+        return results

@@ -75,15 +75,15 @@ class TargetSuite:
         programs = self.programs()
         assert len(programs) >= self.least * len(self.seeds)
         inputs = {seed: random_inputs(p, seed, SAMPLES) for seed, p in programs.items()}
-        found = self.simulated(programs, inputs, tmp_path)
+        result = self.simulated(programs, inputs, tmp_path)
         differing = []
         for seed, program in programs.items():
             values = interpret(program, inputs[seed])
-            wanted = results(program, values) | values
+            expected = results(program, values) | values
             differing += [
                 f"seed {seed}: {name}"
-                for name, got in found[seed].items()
-                if not np.array_equal(got, wanted[name])
+                for name, actual in result[seed].items()
+                if not np.array_equal(actual, expected[name])
             ]
         assert differing == []
 

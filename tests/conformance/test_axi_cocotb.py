@@ -80,11 +80,11 @@ def emit(folder: Path) -> None:
 
 def script_of(program: Program, folder: Path) -> dict[str, Any]:
     """The packets that the bench plays, and what must come out of each."""
-    told = json.loads((folder / DEPLOY / "design.json").read_text())
+    document = json.loads((folder / DEPLOY / "design.json").read_text())
     manifest = json.loads((folder / MANIFEST).read_text())
-    identity = int(told["identity"], 16)
+    identity = int(document["identity"], 16)
     with driver_of(folder, None) as driver:
-        packets = PacketWriter(program, told, driver)
+        packets = PacketWriter(program, document, driver)
         good = [packets.good(SEED + batch, batch) for batch in BATCHES]
         wrong = [packets.wrong(SEED + trial, trial) for trial in range(12)]
     return {
@@ -102,8 +102,8 @@ def script_of(program: Program, folder: Path) -> dict[str, Any]:
 class PacketWriter:
     """Packets of frames by the board's own driver, and what the engine makes of them."""
 
-    def __init__(self, program: Program, told: dict[str, Any], driver: Any) -> None:
-        self.program, self.told, self.driver = program, told, driver
+    def __init__(self, program: Program, answer: dict[str, Any], driver: Any) -> None:
+        self.program, self.told, self.driver = program, answer, driver
         self.engine = Engine(program, threads=1)
 
     def good(self, seed: int, batch: int) -> dict[str, Any]:
@@ -120,9 +120,9 @@ class PacketWriter:
         batch = int(rng.integers(1, MOST_FRAMES + 1))
         way, at = ("short", "long", "cut")[trial % 3], int(rng.integers(len(self.told["inputs"])))
         first, second = (random_inputs(self.program, seed + k, batch) for k in (100, 200))
-        told = self.told["inputs"][at]
-        whole = self.driver.pack(first[told["name"]], told)
-        word = told["word_bytes"]
+        answer = self.told["inputs"][at]
+        whole = self.driver.pack(first[answer["name"]], answer)
+        word = answer["word_bytes"]
         words = len(whole) // word
         cut = int(rng.integers(1, words)) * word
         more = whole[: word * int(rng.integers(1, 9))]
@@ -133,16 +133,16 @@ class PacketWriter:
         }[way]
         taken = []
         for piece, raw in zip(pieces, (first, second), strict=False):
-            filled = self.unpacked(piece[: len(whole)], batch, told)
-            taken.append({**raw, told["name"]: filled})
+            filled = self.unpacked(piece[: len(whole)], batch, answer)
+            taken.append({**raw, answer["name"]: filled})
         sent = [
             [piece.tobytes().hex() for piece in pieces]
-            if name == told["name"]
+            if name == answer["name"]
             else [self.driver.pack(raw[name], port).tobytes().hex() for raw in taken]
             for name, port in ((port["name"], port) for port in self.told["inputs"])
         ]
         return {
-            "title": f"{way}, {told['name']}, {batch} frames, cut at {cut // word} of {words}",
+            "title": f"{way}, {answer['name']}, {batch} frames, cut at {cut // word} of {words}",
             "batch": batch,
             "packets": len(taken),
             "sent": sent,
@@ -151,20 +151,20 @@ class PacketWriter:
             "long": int(way == "long"),
         }
 
-    def unpacked(self, piece: Any, batch: int, told: dict[str, Any]) -> Ints:
+    def unpacked(self, piece: Any, batch: int, answer: dict[str, Any]) -> Ints:
         """Whole beats of a piece as frames, zeros after them."""
-        beat = self.driver.beat_bytes(told)
-        filled = np.zeros(batch * self.driver.frame_bytes(told), np.uint8)
+        beat = self.driver.beat_bytes(answer)
+        filled = np.zeros(batch * self.driver.frame_bytes(answer), np.uint8)
         kept = len(piece) // beat * beat
         filled[:kept] = piece[:kept]
-        values: Ints = self.driver.unpack(filled, told)
+        values: Ints = self.driver.unpack(filled, answer)
         return values
 
     def expected(self, packets: list[dict[str, Ints]]) -> list[list[str]]:
         """For each output, the packets that come out."""
-        found = [self.engine.run(raw) for raw in packets]
+        results = [self.engine.run(raw) for raw in packets]
         return [
-            [self.driver.pack(values[told["name"]], told).tobytes().hex() for values in found]
+            [self.driver.pack(values[told["name"]], told).tobytes().hex() for values in results]
             for told in self.told["outputs"]
         ]
 

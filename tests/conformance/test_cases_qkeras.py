@@ -48,8 +48,8 @@ def by_todays_qkeras(architecture: Path, weights: Path) -> Any:
         kind, config = entry["class_name"], entry["config"]
         names = ARGUMENTS[kind] + (QUANTIZERS if kind in ("QConv2D", "QDense") else ())
         arguments = {name: _todays(config[name]) for name in names}
-        made = getattr(qkeras, kind, None) or getattr(keras.layers, kind)
-        layers.append(made(name=config["name"], **arguments))
+        result = getattr(qkeras, kind, None) or getattr(keras.layers, kind)
+        layers.append(result(name=config["name"], **arguments))
         x = tensors[config["name"]] = layers[-1](x)
     with h5py.File(weights) as file:
         for layer in layers:
@@ -76,20 +76,20 @@ def test_the_qkeras_model_is_what_qkeras_makes_of_it(cases: Path) -> None:
     graph = Graph(loaded.graph.name, loaded.graph.nodes, tuple(loaded.graph.shapes))
     program = lower(graph, recipe, host_functions=False).program
     inputs = {"input_1": np.random.default_rng(5).integers(0, 256, (6, 28, 28, 1))}
-    found = results(program, interpret(program, inputs))
+    result = results(program, interpret(program, inputs))
     for name, raw in Engine(program, threads=1).run(inputs).items():
-        np.testing.assert_array_equal(raw, found[name], err_msg=name)
+        np.testing.assert_array_equal(raw, result[name], err_msg=name)
 
     theirs = by_todays_qkeras(architecture, weights)(real_inputs(program, inputs)[0])
     compared = 0
     for name, value in theirs.items():
-        ours = f"{name}_relu" if f"{name}_relu" in found else name  # a layer with its activation
-        if ours in found and ours != "softmax":
+        ours = f"{name}_relu" if f"{name}_relu" in result else name  # a layer with its activation
+        if ours in result and ours != "softmax":
             type_ = next(program.type(o.value) for o in program.outputs if o.name == ours)
-            np.testing.assert_array_equal(dequantize(found[ours], type_), np.asarray(value), ours)
+            np.testing.assert_array_equal(dequantize(result[ours], type_), np.asarray(value), ours)
             compared += 1
     assert compared == 8
-    assert len(np.unique(found["q_dense"])) > 20  # the images are noise, yet they do differ
+    assert len(np.unique(result["q_dense"])) > 20  # the images are noise, yet they do differ
 
 
 def test_the_qkeras_model_written_by_us_agrees_too(cases: Path) -> None:

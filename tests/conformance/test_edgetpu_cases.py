@@ -37,10 +37,10 @@ NAMES = (
 @pytest.fixture(scope="session")
 def folder(cases: Path) -> Path:
     """The pairs."""
-    found = cases / "edgetpu"
-    if not found.is_dir():
-        pytest.skip(f"compiled models are not here (looked in {found})")
-    return found
+    result = cases / "edgetpu"
+    if not result.is_dir():
+        pytest.skip(f"compiled models are not here (looked in {result})")
+    return result
 
 
 @pytest.fixture(scope="session")
@@ -52,23 +52,23 @@ def truth(folder: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_compiled_file_is_decoded(folder: Path, truth: dict[str, Any], name: str) -> None:
-    found = document(read_compiled(folder / f"{name}_edgetpu.tflite"))
+    result = document(read_compiled(folder / f"{name}_edgetpu.tflite"))
     for key in ("cached_bytes", "streamed_bytes", "instruction_bytes"):
-        assert found[key] == truth[name][key], key
+        assert result[key] == truth[name][key], key
     kinds = {"STAND_ALONE": 0, "PARAMETER_CACHING": 1, "EXECUTION_ONLY": 2}
-    assert [kinds[e["kind"]] for e in found["executables"]] == truth[name]["executables"]
-    assert 10 <= found["runtime_version"] <= 14
-    assert found["inputs"] and found["outputs"]
+    assert [kinds[e["kind"]] for e in result["executables"]] == truth[name]["executables"]
+    assert 10 <= result["runtime_version"] <= 14
+    assert result["inputs"] and result["outputs"]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_operator_is_mapped_as_the_compiler_mapped_it(
     folder: Path, truth: dict[str, Any], name: str
 ) -> None:
-    found = predict(folder / f"{name}.tflite").document()
-    left = [[op["index"], op["op"]] for op in found["ops"] if "Mapped" not in op["status"]]
+    result = predict(folder / f"{name}.tflite").document()
+    left = [[op["index"], op["op"]] for op in result["ops"] if "Mapped" not in op["status"]]
     assert left == truth[name]["cpu_ops"]
-    assert len(found["ops"]) == truth[name]["ops"]
+    assert len(result["ops"]) == truth[name]["ops"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -89,10 +89,10 @@ def test_names_outside_the_custom_operator_tell_what_is_left(
     folder: Path, truth: dict[str, Any], name: str
 ) -> None:
     prediction = predict(folder / f"{name}.tflite")
-    found = compiler.host_operators(
+    result = compiler.host_operators(
         prediction.model, read_compiled(folder / f"{name}_edgetpu.tflite")
     )
-    assert sorted(found) == [index for index, _ in truth[name]["cpu_ops"]]
+    assert sorted(result) == [index for index, _ in truth[name]["cpu_ops"]]
 
 
 def test_instructions_take_about_the_bytes_that_they_take(
@@ -111,10 +111,10 @@ def test_the_compilers_decisions_take_the_place_of_predictions(folder: Path) -> 
     name = "deeplabv3_mnv2_dm05_pascal_quant"
     wrong = predict(folder / f"{name}.tflite", 10)  # nothing that newer runtimes can do
     twin = read_compiled(folder / f"{name}_edgetpu.tflite")
-    found = compiler.override_prediction(wrong, twin)
-    assert found["origin"] == "synthesised" and found["mapped"] == 64
-    assert found["cached_bytes"] == twin.cached_bytes
-    assert found["predicted"]["mapped"] == len(wrong.mapping.on_chip)
+    result = compiler.override_prediction(wrong, twin)
+    assert result["origin"] == "synthesised" and result["mapped"] == 64
+    assert result["cached_bytes"] == twin.cached_bytes
+    assert result["predicted"]["mapped"] == len(wrong.mapping.on_chip)
 
 
 def test_a_prediction_takes_no_second(folder: Path) -> None:
@@ -127,8 +127,8 @@ def test_a_prediction_takes_no_second(folder: Path) -> None:
 def test_posenet_takes_what_was_published(folder: Path) -> None:
     """5.8 ms over USB."""
     name = "posenet_mobilenet_v1_075_353_481_16_quant_decoder"
-    found = predict(folder / f"{name}.tflite").latency(Link.USB)
-    assert found.low_us < 5800 < found.high_us
+    result = predict(folder / f"{name}.tflite").latency(Link.USB)
+    assert result.low_us < 5800 < result.high_us
 
 
 def test_the_cycles_of_one_file_are_as_its_compiler_estimates(folder: Path) -> None:

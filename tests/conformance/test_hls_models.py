@@ -65,10 +65,12 @@ def agree(program: Program, settings: HlsSettings, folder: Path, samples: int) -
     TARGET.emit(program, settings).write(folder)
     raw = random_inputs(program, 11, samples)
     taps = TARGET.tappable(program, folder, settings)
-    wanted = Engine(program).run(raw, taps)
-    found = TARGET.simulate(program, folder, raw, settings, taps=taps)
-    assert set(found) == set(wanted)
-    differing = [name for name, values in found.items() if not np.array_equal(values, wanted[name])]
+    expected = Engine(program).run(raw, taps)
+    result = TARGET.simulate(program, folder, raw, settings, taps=taps)
+    assert set(result) == set(expected)
+    differing = [
+        name for name, values in result.items() if not np.array_equal(values, expected[name])
+    ]
     assert differing == []
 
 
@@ -101,11 +103,11 @@ def test_the_faithful_hit_tagger(tmp_path: Path) -> None:
     settings = shared(program)
     TARGET.emit(program, settings).write(tmp_path)
     raw = {"patch": patches(8)}
-    wanted = Engine(program).run(raw)
-    found = TARGET.simulate(program, tmp_path, raw, settings)
-    assert set(found) == set(wanted) == {"track_shower", "michel"}
-    for name, values in wanted.items():
-        np.testing.assert_array_equal(found[name], values)
+    expected = Engine(program).run(raw)
+    result = TARGET.simulate(program, tmp_path, raw, settings)
+    assert set(result) == set(expected) == {"track_shower", "michel"}
+    for name, values in expected.items():
+        np.testing.assert_array_equal(result[name], values)
 
 
 @pytest.mark.slow
@@ -126,6 +128,6 @@ def test_a_network_for_whole_images(cases: Path, tmp_path: Path) -> None:
     assert TARGET.check(program, settings) == ()
     TARGET.emit(program, settings).write(tmp_path)
     raw = {name: values[2:] for name, values in random_inputs(program, 11, 3).items()}
-    found = TARGET.simulate(program, tmp_path, raw, settings)
+    result = TARGET.simulate(program, tmp_path, raw, settings)
     for name, values in Engine(program).run(raw).items():
-        np.testing.assert_array_equal(found[name], values)
+        np.testing.assert_array_equal(result[name], values)

@@ -50,9 +50,9 @@ def test_corners_of_the_types(tmp_path: Path, overflow: Overflow, signed: bool) 
     low, high = (-(1 << 37), (1 << 37) - 1) if signed else (0, (1 << 38) - 1)
     raw = {"x": np.array([[0, 1, high, 99_999_999_999, low, low + 1]])}
     compiled = build.build_together([tmp_path], tmp_path / "csim", QUICK)
-    got = simulate.simulate_project(program, tmp_path, raw, compiled=compiled, processes=1)
-    wanted = interpret(program, raw)
-    assert all(np.array_equal(got[name], wanted[name]) for name in ("y", "z"))
+    actual = simulate.simulate_project(program, tmp_path, raw, compiled=compiled, processes=1)
+    expected = interpret(program, raw)
+    assert all(np.array_equal(actual[name], expected[name]) for name in ("y", "z"))
 
 
 @pytest.mark.fuzz

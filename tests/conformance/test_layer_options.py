@@ -43,8 +43,8 @@ def assert_runs(loaded: LoadedModel, inputs: dict[str, Any]) -> None:
     assert explain(lowered, loaded.graph, samples).findings == ()
     raw = raw_inputs(lowered.program, lowered.recipe, samples)
     found = Engine(lowered.program, threads=1).run(raw)
-    for name, wanted in results(lowered.program, interpret(lowered.program, raw)).items():
-        np.testing.assert_array_equal(found[name], wanted, err_msg=name)
+    for name, expected in results(lowered.program, interpret(lowered.program, raw)).items():
+        np.testing.assert_array_equal(found[name], expected, err_msg=name)
 
 
 def saved(library: str, case: Any, folder: Path) -> tuple[Path, Any]:
@@ -64,10 +64,10 @@ def saved(library: str, case: Any, folder: Path) -> tuple[Path, Any]:
 def test_layers_of_keras(library: str, name: str, tmp_path: Path) -> None:
     path, model = saved(library, KERAS[name], tmp_path)
     x = np.random.default_rng(5).normal(size=(SAMPLES, *KERAS[name][0])).astype(np.float32)
-    wanted = model.predict(x, verbose=0)
+    expected = model.predict(x, verbose=0)
     loaded = load(path)
     found = FloatEngine(loaded.graph, threads=1).run({"x": x})
-    listed = wanted if isinstance(wanted, list) else [wanted]
+    listed = expected if isinstance(expected, list) else [expected]
     for output, values in zip(loaded.graph.outputs, listed, strict=True):
         np.testing.assert_allclose(found[output], values, rtol=1e-3, atol=1e-4, err_msg=output)
     assert_runs(loaded, {"x": x})
@@ -79,9 +79,9 @@ def test_modules_of_pytorch(exporter: str, name: str, tmp_path: Path) -> None:
     loaded = load(path)
     shape = m.shape_of_input(path)
     x = np.random.default_rng(6).normal(size=(SAMPLES, *shape)).astype(np.float32)
-    (wanted,) = m.runtime(path, {"x": x})
-    (found,) = m.computed(loaded, {"x": x}, [wanted.shape])
-    np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-4)
+    (expected,) = m.runtime(path, {"x": x})
+    (result,) = m.computed(loaded, {"x": x}, [expected.shape])
+    np.testing.assert_allclose(result, expected, rtol=1e-3, atol=1e-4)
     last = m.changed_sides(loaded, "input", "x")
     assert_runs(loaded, {"x": np.moveaxis(x, 1, -1) if last else x})
 

@@ -56,8 +56,8 @@ def of_file(path: Path, bits: int = 8) -> Program:
     return lower(loaded.graph, loaded.recipe).program
 
 
-def of_model(made: ModelProto) -> Callable[[Path], Program]:
-    return lambda folder: of_file(m.saved(made, folder))
+def of_model(result: ModelProto) -> Callable[[Path], Program]:
+    return lambda folder: of_file(m.saved(result, folder))
 
 
 def all_roundings(overflow: Overflow) -> Callable[[Path], Program]:
@@ -107,14 +107,14 @@ def qkeras_auto(folder: Path) -> Program:
         {"class_name": "QActivation", "config": {"name": "act2", "activation": rectified(5, 1)}},
         qdense("out", 3),
     ]
-    held = {
+    values = {
         "hidden/0": rng.normal(0, 0.5, (6, 5)), "hidden/1": rng.normal(0, 0.5, 5),
         "norm/0": rng.uniform(0.5, 1.5, 5), "norm/1": rng.normal(0, 0.3, 5),
         "norm/2": rng.normal(0.5, 0.3, 5), "norm/3": rng.uniform(0.3, 2, 5),
         "out/0": rng.normal(0, 0.5, (5, 3)), "out/1": rng.normal(0, 0.5, 3),
     }  # fmt: skip
     path = folder / "net.keras"
-    path.write_bytes(small_models.archive(small_models.sequential(*layers), held))
+    path.write_bytes(small_models.archive(small_models.sequential(*layers), values))
     assert any(isinstance(node, BatchNormNode) for node in load(path).graph.nodes)
     return of_file(path)
 
@@ -201,14 +201,14 @@ def test_hls_simulates_them_exactly(
     for name, program in programs.items():
         raw = inputs_for(program)
         taps = simulate.tappable(program, manifest.read(places[name]))
-        found = simulate.simulate_project(
+        result = simulate.simulate_project(
             program, places[name], raw, taps=taps, processes=1, compiled=compiled
         )
         values = interpret(program, raw)
         for tap in taps:
-            np.testing.assert_array_equal(found[tap], values[tap], err_msg=f"{name}: {tap}")
+            np.testing.assert_array_equal(result[tap], values[tap], err_msg=f"{name}: {tap}")
         for output, held in results(program, values).items():
-            np.testing.assert_array_equal(found[output], held, err_msg=f"{name}: {output}")
+            np.testing.assert_array_equal(result[output], held, err_msg=f"{name}: {output}")
 
 
 @needs_verilator
@@ -233,9 +233,9 @@ def rtl_is_exact(program: Program, folder: Path) -> None:
     target, settings = RtlTarget(), RtlSettings()
     assert target.check(program, settings) == ()
     target.emit(program, settings).write(folder)
-    found = target.simulate(program, folder, inputs_for(program), settings)
+    result = target.simulate(program, folder, inputs_for(program), settings)
     for name, values in wanted(program).items():
-        np.testing.assert_array_equal(found[name], values, err_msg=name)
+        np.testing.assert_array_equal(result[name], values, err_msg=name)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -245,15 +245,15 @@ def test_exported_files_hold_them_exactly(
     program = programs[name]
     raw = inputs_for(program)
     for kind in (OnnxFormat.QDQ, OnnxFormat.INTEGER):
-        found = by_runtime(contents(program, kind).content, raw)
+        result = by_runtime(contents(program, kind).content, raw)
         for output, values in wanted(program).items():
-            np.testing.assert_array_equal(found[output], values)
+            np.testing.assert_array_equal(result[output], values)
     if name in ("saturating", "wrapping"):
         return  # Quant neither wraps nor rounds towards plus infinity
     content = contents(program, OnnxFormat.QONNX).content
-    found = by_qonnx(content, raw)
+    result = by_qonnx(content, raw)
     for output, values in wanted(program).items():
-        np.testing.assert_array_equal(found[output], values)
+        np.testing.assert_array_equal(result[output], values)
     path = tmp_path / "net.onnx"
     path.write_bytes(content)
     loaded = load(path)

@@ -67,9 +67,9 @@ def assert_equal_to_the_engine(
     target = RtlTarget()
     assert target.check(program, settings) == ()
     target.emit(program, settings).write(folder)
-    found = target.simulate(program, folder, raw, settings)
+    result = target.simulate(program, folder, raw, settings)
     for name, expected in Engine(program, threads=1).run(raw).items():
-        np.testing.assert_array_equal(found[name], expected, err_msg=name)
+        np.testing.assert_array_equal(result[name], expected, err_msg=name)
 
 
 @needs_verilator
@@ -110,14 +110,14 @@ def test_a_second_simulator_runs_the_emitted_testbench(name: str, tmp_path: Path
     RtlTarget().emit(program, settings).write(tmp_path)
     bench = f"{module_of(design_netlist(program, settings)[1])}_tb"
     hdl = tmp_path / HDL
-    made = hdl / "tb.vvp"
+    result = hdl / "tb.vvp"
     tools.run(
         tools.find(ICARUS),
-        ["-g2005", "-y.", "-s", bench, "-o", made, f"{bench}.v"],
+        ["-g2005", "-y.", "-s", bench, "-o", result, f"{bench}.v"],
         seconds=120,
         folder=hdl,
     )
-    assert "PASS" in tools.run(tools.find(VVP), ["-n", made], seconds=300, folder=hdl).output
+    assert "PASS" in tools.run(tools.find(VVP), ["-n", result], seconds=300, folder=hdl).output
 
 
 def jet_tagger() -> tuple[Program, dict[str, Ints]]:

@@ -52,9 +52,9 @@ def assert_equal(case: Path, folder: Path, samples: int) -> None:
     path.write_bytes(before_softmax(case.read_bytes()))
     ports = ports_of(path)
     stored = random_stored(ports, samples, np.random.default_rng(0))
-    wanted, made = reference(path, ports, stored), program_outputs(path, ports, stored)
-    for output, values in wanted.items():
-        assert np.array_equal(made[output], values), output
+    expected, result = reference(path, ports, stored), program_outputs(path, ports, stored)
+    for output, values in expected.items():
+        assert np.array_equal(result[output], values), output
 
 
 @pytest.mark.parametrize("name", SAMPLES)

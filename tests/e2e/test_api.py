@@ -63,8 +63,8 @@ def test_a_network_and_its_run_predict_the_same() -> None:
     x = np.load("data.npz")["x"]
     network = edgeinfer.load("net.keras", "data.npz").quantize(6)
     run = network.compile("runs/n")
-    found = network.predict(x)
-    assert all((found[name] == values).all() for name, values in run.predict({"x": x}).items())
+    result = network.predict(x)
+    assert all((result[name] == values).all() for name, values in run.predict({"x": x}).items())
     (values,) = edgeinfer.predict("runs/n", x.tolist()).values()
     assert values.shape == (len(x), 3) and np.allclose(values.sum(axis=1), 1)
     for wrong in (x[:, :5], {"y": x}, x[:0], np.full((1, 6), np.nan), np.full((1, 6), "a")):
@@ -94,10 +94,10 @@ def test_a_notebook_shows_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.usefixtures("work")
 def test_fit_recommends_a_row() -> None:
     model = edgeinfer.load("net.keras", "data.npz")
-    found = edgeinfer.fit(model, "zcu104", targets=["hls"], bits=[6, 8])
-    assert {row.candidate for row in found.table.rows} == {"6 bits", "8 bits"}
-    assert "recommended" in repr(found) and "edgeinfer compile" in repr(found)
-    assert "zcu104" in found.page("fit.html").read_text()
+    result = edgeinfer.fit(model, "zcu104", targets=["hls"], bits=[6, 8])
+    assert {row.candidate for row in result.table.rows} == {"6 bits", "8 bits"}
+    assert "recommended" in repr(result) and "edgeinfer compile" in repr(result)
+    assert "zcu104" in result.page("fit.html").read_text()
 
 
 def test_planes_are_tagged_as_by_the_command_line(tmp_path: Path) -> None:
@@ -116,8 +116,8 @@ def test_files_are_tagged_as_by_the_command_line(tmp_path: Path) -> None:
     write_planes(tmp_path / "in", 2)
     command = ["event", str(run), str(tmp_path / "in"), "-o", str(tmp_path / "a"), "--jobs", "1"]
     assert main(command) == 0
-    found = edgeinfer.tag_files(run, tmp_path / "in", tmp_path / "b", jobs=1)
-    assert found["failed"] == found["resumed"] == 0
+    result = edgeinfer.tag_files(run, tmp_path / "in", tmp_path / "b", jobs=1)
+    assert result["failed"] == result["resumed"] == 0
     for name in ("event-0.npz", "event-1.npz"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     assert edgeinfer.tag_files(run, [tmp_path / "in"], tmp_path / "b", jobs=1)["resumed"] == 2
@@ -160,8 +160,10 @@ def test_a_keras_model_in_memory_is_loaded() -> None:
     x = np.random.default_rng(1).normal(size=(50, 6)).astype(np.float32)
     model = edgeinfer.load(network, (x, np.zeros(50)))
     assert model.graph.parameters == 6 * 5 + 5 + 5 * 3 + 3
-    found = judge.float_outputs(model.graph, samples_of(model.source, model.graph))
-    np.testing.assert_allclose(next(iter(found.values())), network.predict(x, verbose=0), atol=1e-5)
+    result = judge.float_outputs(model.graph, samples_of(model.source, model.graph))
+    np.testing.assert_allclose(
+        next(iter(result.values())), network.predict(x, verbose=0), atol=1e-5
+    )
 
 
 @pytest.mark.slow
@@ -170,9 +172,9 @@ def test_a_pytorch_model_in_memory_is_loaded() -> None:
     network = torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.ReLU(), torch.nn.Linear(5, 3))
     x = np.random.default_rng(1).normal(size=(50, 6)).astype(np.float32)
     model = edgeinfer.load(network, (x, np.zeros(50)))
-    found = judge.float_outputs(model.graph, samples_of(model.source, model.graph))
+    result = judge.float_outputs(model.graph, samples_of(model.source, model.graph))
     wanted = network(torch.as_tensor(x)).detach().numpy()
-    np.testing.assert_allclose(next(iter(found.values())), wanted, atol=1e-5)
+    np.testing.assert_allclose(next(iter(result.values())), wanted, atol=1e-5)
     with pytest.raises(UsageError, match="Give samples"):
         edgeinfer.load(network)
 
@@ -197,9 +199,9 @@ def test_from_a_file_to_a_comparison() -> None:
     assert run.exact and run.result.program.digest == six.program.digest
     assert run.result.accuracy["quantized"].auc == six.scores["quantized"].auc
     four = model.quantize(4, bits_of={"out*": 6}).compile("four")
-    told = edgeinfer.compare(run, four)
-    assert "six" in repr(told) and "four" in repr(told)
-    assert told.page("page.html").read_text().startswith("<!DOCTYPE html>")
+    answer = edgeinfer.compare(run, four)
+    assert "six" in repr(answer) and "four" in repr(answer)
+    assert answer.page("page.html").read_text().startswith("<!DOCTYPE html>")
     assert run.simulate(samples=7).result.agreement[0].samples == 7
     assert run.report().stat().st_size > 10_000
     assert repr(edgeinfer.opened_run("six")) == repr(run)

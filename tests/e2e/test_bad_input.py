@@ -71,9 +71,9 @@ def folder(*names: str) -> Callable[[Path], None]:
 
 def poisoned(value: float) -> bytes:
     """A model with a weight that is not a number."""
-    held = small.weights()
-    held["hidden/0"][2, 1] = value
-    return small.archive(held=held)
+    weights = small.weights()
+    weights["hidden/0"][2, 1] = value
+    return small.archive(held=weights)
 
 
 def claiming(size: int) -> bytes:
@@ -86,8 +86,8 @@ def claiming(size: int) -> bytes:
 
 def misshapen() -> bytes:
     """A model whose kernel does not fit its layer."""
-    held = small.weights() | {"hidden/0": np.zeros((4, 4), np.float32)}
-    return small.archive(held=held)
+    weights = small.weights() | {"hidden/0": np.zeros((4, 4), np.float32)}
+    return small.archive(held=weights)
 
 
 GOOD = small.archive()
@@ -227,15 +227,15 @@ def test_bad_input_gets_one_helpful_paragraph(
         path.write_bytes(bad.content)
     before = contents(tmp_path)
     code = main([token.format(bad=bad.name) for token in bad.tokens])
-    told = capsys.readouterr()
-    errors = [line for line in told.err.splitlines() if line.startswith("edgeinfer: error: ")]
-    assert code == bad.code, told.err
-    assert told.out == ""
-    assert len(errors) == 1 and told.err.endswith(errors[0] + "\n")
+    output = capsys.readouterr()
+    errors = [line for line in output.err.splitlines() if line.startswith("edgeinfer: error: ")]
+    assert code == bad.code, output.err
+    assert output.out == ""
+    assert len(errors) == 1 and output.err.endswith(errors[0] + "\n")
     assert bad.words in errors[0]
     named = bad.name in errors[0] or Path(bad.name).stem in errors[0]
     assert named or bad in OPTIONS, errors[0]
-    assert "Traceback" not in told.err
+    assert "Traceback" not in output.err
     assert len(errors[0]) < 900
     assert contents(tmp_path) == before
 

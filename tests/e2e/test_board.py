@@ -47,14 +47,14 @@ needs_serial = pytest.mark.skipif(
 @needs_verilator
 def test_a_simulated_board_is_the_engine_bit_for_bit(work: Path, capsys) -> None:
     small.data(work)
-    made = shown(capsys, *COMPILE, "--data", "data.npz", "-o", "RUN")
+    document = shown(capsys, *COMPILE, "--data", "data.npz", "-o", "RUN")
     order = ["board", "run", "RUN", "--simulate", "--data", "data.npz", "--samples", "3"]
     found = shown(capsys, *order, "-o", "scores.npz")
     assert found["pair"] == ["engine", "board"] and found["bit_identical"]
     assert found["samples"] == 3 and "simulated from pin to pin" in found["where"]
     measured = {metric["name"]: metric for metric in found["metrics"]}
-    told = design_figures(made, "rtl")
-    assert measured["latency_cycles"]["value"] == told["latency_cycles"]
+    answer = design_figures(document, "rtl")
+    assert measured["latency_cycles"]["value"] == answer["latency_cycles"]
     assert {metric["origin"] for metric in measured.values()} == {"simulated"}
     (scores,) = np.load("scores.npz").values()
     assert scores.shape[0] == 3
@@ -83,8 +83,8 @@ def test_what_is_missing_is_told_in_a_paragraph(work: Path, capsys, monkeypatch)
     ):
         capsys.readouterr()
         assert main(["board", *words]) == code
-        told = capsys.readouterr().err
-        assert said in told and len([x for x in told.splitlines() if "error" in x]) == 1
+        message = capsys.readouterr().err
+        assert said in message and len([x for x in message.splitlines() if "error" in x]) == 1
     build = Path("RUN/rtl/build")
     build.mkdir()
     (build / "ulx3s-design.bit").write_bytes(b"bits")
@@ -97,7 +97,7 @@ def test_what_is_missing_is_told_in_a_paragraph(work: Path, capsys, monkeypatch)
 @needs_verilator
 def test_what_a_board_at_a_port_measures_is_in_the_result(work: Path, capsys) -> None:
     small.data(work)
-    made = shown(capsys, *COMPILE, "--data", "data.npz", "-o", "RUN")
+    document = shown(capsys, *COMPILE, "--data", "data.npz", "-o", "RUN")
     on = board(BOARD[1])
     order = ["board", "run", "RUN", "--data", "data.npz", "--samples", "5"]
     with board_port(Path("RUN/rtl"), on) as port:
@@ -110,7 +110,7 @@ def test_what_a_board_at_a_port_measures_is_in_the_result(work: Path, capsys) ->
     assert found["bit_identical"] and found["where"].endswith(f"at {port}")
     kept = json.loads(Path("RUN/result.json").read_text())
     measured = design_figures(kept, "rtl", "measured")
-    assert measured["latency_cycles"] == design_figures(made, "rtl", "proved")["latency_cycles"]
+    assert measured["latency_cycles"] == design_figures(document, "rtl", "proved")["latency_cycles"]
     assert (
         measured["latency_us"] == measured["latency_cycles"] / 20 and measured["board_throughput"]
     )
@@ -137,8 +137,8 @@ def test_a_cable_that_is_pulled_and_another_design_leave_the_run_as_it_was(
         capsys.readouterr()
         with board_port(Path(folder, "rtl"), board(BOARD[1]), messages=messages) as port:
             assert main(["board", "test", "RUN", "--port", port, "--samples", "5"]) == 4
-        told = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
-        assert len(told) == 1 and re.search(said, told[0], re.IGNORECASE), told
+        message = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
+        assert len(message) == 1 and re.search(said, message[0], re.IGNORECASE), message
     assert before == {path: path.read_bytes() for path in Path("RUN").rglob("*.json")}
 
 
@@ -178,8 +178,8 @@ def test_a_run_without_a_board_is_refused(work: Path, capsys) -> None:
 
 def test_a_board_and_another_device_are_refused_together(work: Path, capsys) -> None:
     assert main([*COMPILE, "--device", "pynq-z2", "-o", "RUN"]) == 2
-    said = capsys.readouterr().err
-    assert "ulx3s carries lfe5u-85f" in said and "--device lfe5u-85f" in said
+    message = capsys.readouterr().err
+    assert "ulx3s carries lfe5u-85f" in message and "--device lfe5u-85f" in message
     assert not (work / "RUN").exists()
 
 
@@ -191,8 +191,8 @@ def test_a_zynq_board_is_built_and_simulated_with_its_own_driver(
     small.data(work)
     monkeypatch.delenv("EDGEINFER_VIVADO", raising=False)
     zynq = ["compile", "net.keras", "--bits", "6", "--target", "rtl", "--board", "pynq-z2"]
-    made = shown(capsys, *zynq, "--data", "data.npz", "-o", "RUN")
-    assert made["device"] == "xc7z020"
+    document = shown(capsys, *zynq, "--data", "data.npz", "-o", "RUN")
+    assert document["device"] == "xc7z020"
     for words, code, said in (
         (["run", "RUN"], 4, "This machine is not the PYNQ-Z2"),
         (["load", "RUN"], 2, "loaded by the driver"),
@@ -208,7 +208,7 @@ def test_a_zynq_board_is_built_and_simulated_with_its_own_driver(
     found = shown(capsys, *order)
     assert found["bit_identical"] and found["samples"] == 40
     measured = {metric["name"]: metric for metric in found["metrics"]}
-    cycles = design_figures(made, "rtl", "proved")["latency_cycles"]
+    cycles = design_figures(document, "rtl", "proved")["latency_cycles"]
     assert measured["latency_cycles"]["value"] == cycles
     assert measured["latency_cycles"]["origin"] == "simulated"
 
@@ -306,8 +306,8 @@ def test_an_hls4ml_project_is_built_and_run_by_the_same_driver(
 ) -> None:
     small.data(work)
     order = ["compile", "net.keras", "--bits", "6", "--target", "hls", "--board", "pynq-z2"]
-    made = shown(capsys, *order, "--clock-ns", "9.5", "--data", "data.npz", "-o", "RUN")
-    assert made["device"] == "xc7z020"
+    document = shown(capsys, *order, "--clock-ns", "9.5", "--data", "data.npz", "-o", "RUN")
+    assert document["device"] == "xc7z020"
     for name in ("VIVADO", "VITIS_HLS"):
         monkeypatch.setenv(f"EDGEINFER_{name}", str(FAKE_TOOLS / name.lower()))
     built = shown(capsys, "board", "build", "RUN")
@@ -337,8 +337,8 @@ def test_a_board_s_clock_is_set_to_what_was_reached_if_that_is_reached_again(
     used = {"TRELLIS_COMB": {"used": 50, "available": 100}}
     for path, mhz in (("report", 120.0), ("report.115.625", second_mhz)):
         fmax = {"clk": {"achieved": mhz, "constraint": mhz}}
-        told = {"fmax": fmax if mhz else {}, "utilization": used}  # no clock: nextpnr has failed
-        Path(path).write_text(json.dumps(told))
+        answer = {"fmax": fmax if mhz else {}, "utilization": used}  # no clock: nextpnr has failed
+        Path(path).write_text(json.dumps(answer))
     monkeypatch.setenv("FAKE_REPORT", str(work / "report"))
     order = ["compile", "net.keras", "--target", "rtl", "--bits", "4", *BOARD[:2]]
     assert main([*order, "--clock-mhz", "80", "-o", "RUN"]) == 0

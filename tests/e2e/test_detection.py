@@ -25,24 +25,24 @@ def runs(tmp_path_factory):
 
 def test_eight_bits_find_what_floats_find(runs, capsys, tmp_path):
     trunk, heads = map(str, runs)
-    told = shown(
+    document = shown(
         capsys, "detect", trunk, heads, "--images", "400", "--seed", "1", "--compare-float",
         "-o", str(tmp_path / "d.npz"), "--picture", str(tmp_path / "p.png"),
     )  # fmt: skip
-    floats, integers = told["scores"]["float"], told["scores"]["integers"]
+    floats, integers = document["scores"]["float"], document["scores"]["integers"]
     assert integers["boxes"]["map50"] == pytest.approx(floats["boxes"]["map50"], abs=0.01)
     assert integers["boxes"]["map"] == pytest.approx(floats["boxes"]["map"], abs=0.01)
     assert integers["masks"]["map"] == pytest.approx(floats["masks"]["map"], abs=0.015)
-    parts = {part["name"]: part for part in told["partition"]}
+    parts = {part["name"]: part for part in document["partition"]}
     assert [part["where"] for part in parts.values()].count("host") == 4
     assert parts["trunk"]["bytes_in"] == 64 * 64
     assert parts["heads"]["bytes_in"] == 16 * 8 * 8 * 12
     assert parts["heads"]["origin"] == "measured"
     assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
     images = ENTRIES["hgcal-detector"].data(stage_seed(1, "fresh"), 400).inputs["image"]
-    found = edgeinfer.detect(*runs, images)
+    result = edgeinfer.detect(*runs, images)
     kept = np.load(tmp_path / "d.npz")
-    for name, values in found.items():
+    for name, values in result.items():
         np.testing.assert_array_equal(values, kept[name])
 
 

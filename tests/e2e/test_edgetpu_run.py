@@ -41,18 +41,21 @@ def pairs(result: Any) -> dict[tuple[str, str], Any]:
 def test_a_float_model_gets_formats_that_the_kernels_compute_with(
     work: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    made = shown(capsys, *COMPILE)
-    assert any("8 bits were taken" in said for said in made["findings"])
+    document = shown(capsys, *COMPILE)
+    assert any("8 bits were taken" in finding for finding in document["findings"])
     recipe = Recipe.from_toml((work / "RUN/recipe.toml").read_text())
     assert all(q.rounding is not Rounding.RND_CONV for _, q in recipe.activations)
-    own, given = pairs(made)["int8 program", "tflite"], pairs(made)["engine", "tflite"]
+    own, inputs = pairs(document)["int8 program", "tflite"], pairs(document)["engine", "tflite"]
     assert own["bit_identical"] and own["samples"] == 60
-    assert given["decision_flips"] <= 1
-    assert abs(made["accuracy"]["tflite"]["auc"] - made["accuracy"]["quantized"]["auc"]) < 0.003
-    assert made["targets"]["edgetpu"]["exact"] is False and made["device"] == "coral"
+    assert inputs["decision_flips"] <= 1
+    assert (
+        abs(document["accuracy"]["tflite"]["auc"] - document["accuracy"]["quantized"]["auc"])
+        < 0.003
+    )
+    assert document["targets"]["edgetpu"]["exact"] is False and document["device"] == "coral"
     assert (work / "RUN/edgetpu/model.tflite").is_file()
-    found = {m["name"]: m for m in made["metrics"] if m["target"] == "edgetpu"}
-    assert found["streamed_bytes"]["value"] == 0 and found["latency_usb_us"]["low"] > 0
+    results = {m["name"]: m for m in document["metrics"] if m["target"] == "edgetpu"}
+    assert results["streamed_bytes"]["value"] == 0 and results["latency_usb_us"]["low"] > 0
     again = shown(capsys, *COMPILE)
     assert all(step["cached"] for step in again["steps"])
     tried = shown(capsys, "simulate", "RUN", "--stage", "tflite", "--samples", "9")
@@ -73,10 +76,13 @@ def test_the_verbs_of_the_chip_read_what_was_emitted(
 def test_wide_formats_are_calibrated_instead(
     work: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    made = shown(capsys, *COMPILE, "--bits", "12")
-    assert any("the float network was calibrated in its stead" in said for said in made["findings"])
-    assert ("int8 program", "tflite") not in pairs(made)
-    assert made["accuracy"]["tflite"]["auc"] > 0.9 * made["accuracy"]["quantized"]["auc"]
+    document = shown(capsys, *COMPILE, "--bits", "12")
+    assert any(
+        "the float network was calibrated in its stead" in finding
+        for finding in document["findings"]
+    )
+    assert ("int8 program", "tflite") not in pairs(document)
+    assert document["accuracy"]["tflite"]["auc"] > 0.9 * document["accuracy"]["quantized"]["auc"]
 
 
 def test_one_program_goes_to_several_targets(
@@ -84,11 +90,11 @@ def test_one_program_goes_to_several_targets(
 ) -> None:
     monkeypatch.setattr(csim_build, "FLAGS", ("-O0", "-w", "-pthread"))
     order = [*COMPILE, "--target", "hls", "--io", "io_parallel"]
-    made = shown(capsys, *order, "--device", "coral", "--device", "zcu104")
-    assert made["device"] == "coral, xczu7ev"
-    assert pairs(made)["engine", "csim"]["bit_identical"]
-    assert pairs(made)["int8 program", "tflite"]["bit_identical"]
-    assert set(made["accuracy"]) == {"float", "quantized", "csim", "tflite"}
+    document = shown(capsys, *order, "--device", "coral", "--device", "zcu104")
+    assert document["device"] == "coral, xczu7ev"
+    assert pairs(document)["engine", "csim"]["bit_identical"]
+    assert pairs(document)["int8 program", "tflite"]["bit_identical"]
+    assert set(document["accuracy"]) == {"float", "quantized", "csim", "tflite"}
 
 
 def test_the_compiler_is_run_where_it_is(
@@ -100,13 +106,13 @@ def test_the_compiler_is_run_where_it_is(
     (work / "ready.tflite").write_bytes(build.compiled(held))
     monkeypatch.setenv("FAKE_EDGETPU_COMPILED", str(work / "ready.tflite"))
     monkeypatch.setenv(compiler.COMPILER.override, str(FAKE))
-    made = shown(capsys, *COMPILE)  # it takes seconds, so nobody has to ask
+    document = shown(capsys, *COMPILE)  # it takes seconds, so nobody has to ask
     cached = {
         m["origin"]: m["value"]
-        for m in made["metrics"]
+        for m in document["metrics"]
         if (m["target"], m["name"], m["layer"]) == ("edgetpu", "cached_bytes", None)
     }
     assert cached["synthesised"] == 192 and cached["estimated"] != 192
     mapping = json.loads((work / "RUN/edgetpu/mapping_compiled.json").read_text())
     assert mapping["cached_bytes"] == 192
-    assert any("edgetpu_compiler 16.0" in said for said in made["findings"])
+    assert any("edgetpu_compiler 16.0" in finding for finding in document["findings"])

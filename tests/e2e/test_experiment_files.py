@@ -54,9 +54,9 @@ class Network:
         if not pool and len(shape) == 3:
             layers.pop()
         layers.append(small.dense("out", units, "softmax" if units > 1 else "linear"))
-        held = {"out/0": self.kernel, "out/1": np.zeros(units, np.float32)}
+        values = {"out/0": self.kernel, "out/1": np.zeros(units, np.float32)}
         model = small.sequential(*layers, shape=(None, *shape))
-        (folder / "net.keras").write_bytes(small.archive(model, held))
+        (folder / "net.keras").write_bytes(small.archive(model, values))
 
     def answers(self, x: NDArray[Any]) -> Reals:
         """What the dense layer gives."""
@@ -221,6 +221,6 @@ def test_four_hundred_events_in_bounded_memory(work: Path, cases: Path) -> None:
 
 
 def test_cvns_architecture_comes_without_weights(cases: Path) -> None:
-    found = load(cases / "cvn" / "model.json")
-    assert found.graph.parameters == 22_063_936
-    assert len(found.graph.outputs) == 7
+    result = load(cases / "cvn" / "model.json")
+    assert result.graph.parameters == 22_063_936
+    assert len(result.graph.outputs) == 7

@@ -56,7 +56,7 @@ def test_many_networks_of_strangers(tmp_path: Path, keras: Any, start: int) -> N
 
 def small(keras: Any, folder: Path, target: Any, settings: Any) -> Iterator[tuple[int, Any, Any]]:
     """Programs that a target takes and that compile in seconds, with raw inputs."""
-    found = 0
+    result = 0
     for seed in range(20 * SIMULATED):
         outcome = checked_network(keras, seed, folder)
         lowered = outcome.lowered
@@ -66,19 +66,19 @@ def small(keras: Any, folder: Path, target: Any, settings: Any) -> Iterator[tupl
             continue
         assert outcome.samples is not None
         yield seed, lowered.program, raw_inputs(lowered.program, lowered.recipe, outcome.samples)
-        found += 1
-        if found == SIMULATED:
+        result += 1
+        if result == SIMULATED:
             return
-    pytest.fail(f"only {found} networks are small enough and taken")
+    pytest.fail(f"only {result} networks are small enough and taken")
 
 
 def assert_simulates_alike(keras: Any, folder: Path, target: Any, settings: Any) -> None:
     for seed, program, raw in small(keras, folder, target, settings):
         place = folder / str(seed)
         target.emit(program, settings).write(place)
-        got = target.simulate(program, place, raw, settings)
-        for name, wanted in results(program, interpret(program, raw)).items():
-            np.testing.assert_array_equal(got[name], wanted, err_msg=f"seed {seed}: {name}")
+        actual = target.simulate(program, place, raw, settings)
+        for name, expected in results(program, interpret(program, raw)).items():
+            np.testing.assert_array_equal(actual[name], expected, err_msg=f"seed {seed}: {name}")
 
 
 @pytest.mark.slow

@@ -81,8 +81,8 @@ def test_its_options_stand_in_a_group_of_their_own_and_need_the_target(work: Pat
 
 def test_estimate_report_compare_and_check_know_its_figures(work: Path) -> None:
     model = str(work / "net.keras")
-    found = document("estimate", model, "--bits", "6", "--target", "toy", "--beat-ns", "5")
-    assert {metric["name"] for metric in found["metrics"]} == {"beats", "latency_us"}
+    result = document("estimate", model, "--bits", "6", "--target", "toy", "--beat-ns", "5")
+    assert {metric["name"] for metric in result["metrics"]} == {"beats", "latency_us"}
     call("report", str(work / "run"))
     page = (work / "run" / "report.html").read_text()
     assert "toy simulation" in page and "Toy" in page

@@ -22,11 +22,11 @@ def test_a_model_of_hgq2_is_the_same_in_every_simulation(
     np.savez(data, x=model.xs[0].astype(np.float32), y=model.y.argmax(axis=-1))
     targets = ("--target", "rtl", "--target", "hls", "--device", "zcu104")
     order = ("compile", model.write(tmp_path), "--data", data, *targets, "-o", tmp_path / "run")
-    made = shown(capsys, *map(str, order))
-    found = {tuple(entry["pair"]): entry["bit_identical"] for entry in made["agreement"]}
-    assert found == {
+    document = shown(capsys, *map(str, order))
+    results = {tuple(entry["pair"]): entry["bit_identical"] for entry in document["agreement"]}
+    assert results == {
         ("interpret", "engine"): True,
         ("engine", "rtl"): True,
         ("engine", "csim"): True,
     }
-    assert made["accuracy"]["rtl"]["accuracy"] == 1.0  # the labels are HGQ2's decisions
+    assert document["accuracy"]["rtl"]["accuracy"] == 1.0  # the labels are HGQ2's decisions

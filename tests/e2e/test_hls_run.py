@@ -51,21 +51,21 @@ def cached(result: Any) -> dict[str, bool]:
 def test_a_run_from_compilation_to_a_fault_and_back(
     work: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    made = shown(capsys, *COMPILE, *HLS)
-    pairs = {tuple(entry["pair"]): entry for entry in made["agreement"]}
+    document = shown(capsys, *COMPILE, *HLS)
+    pairs = {tuple(entry["pair"]): entry for entry in document["agreement"]}
     assert pairs["engine", "csim"]["bit_identical"] and pairs["engine", "csim"]["samples"] == 60
-    before = made["accuracy"]["float"]
+    before = document["accuracy"]["float"]
     floats = {name: before[name] for name in ("auc", "accuracy")}  # on the same 60 samples
-    assert made["accuracy"]["csim"] == {**made["accuracy"]["quantized"], "floats": floats}
+    assert document["accuracy"]["csim"] == {**document["accuracy"]["quantized"], "floats": floats}
     steps = ["load", "lower", "emit-hls", "simulate", "evaluate", "csim"]
-    assert [step["name"] for step in made["steps"]] == steps
-    held = {entry["path"]: entry["sha256"] for entry in made["artefacts"]}
-    assert held["hls/firmware/defines.h"] == sha256_of(work / "RUN/hls/firmware/defines.h")
+    assert [step["name"] for step in document["steps"]] == steps
+    values = {entry["path"]: entry["sha256"] for entry in document["artefacts"]}
+    assert values["hls/firmware/defines.h"] == sha256_of(work / "RUN/hls/firmware/defines.h")
 
     again = shown(capsys, *COMPILE, *HLS)  # nothing is done twice
     assert all(cached(again).values())
-    del made["steps"], again["steps"]
-    assert made == again
+    del document["steps"], again["steps"]
+    assert document == again
 
     program = next((work / "RUN/hls/csim").glob("csim-*"))
     compiled = program.stat().st_mtime_ns
@@ -89,10 +89,10 @@ def test_a_run_from_compilation_to_a_fault_and_back(
     parted = entry["first_divergence"]
     assert parted["value"].startswith("hidden") and parted["op"] == "Requant"
     assert "AP_TRN" in parted["got_type"] and parted["cause"].startswith("rounding mode")
-    assert any("defines.h is not as emitted" in said for said in wrong["findings"])
+    assert any("defines.h is not as emitted" in output for output in wrong["findings"])
     assert main(["explain", "RUN"]) == 0
-    said = capsys.readouterr().out
-    assert "rounding mode" in said and f"sample {parted['sample']}" in said
+    output = capsys.readouterr().out
+    assert "rounding mode" in output and f"sample {parted['sample']}" in output
     assert shown(capsys, "explain", "RUN")["agreement"][-1]["first_divergence"] == parted
 
     mended = shown(capsys, *COMPILE, *HLS)  # compiling again writes what was changed
@@ -156,8 +156,8 @@ def test_a_compiler_that_fails_is_code_4_and_its_line_is_quoted(
         assert main([*COMPILE, *HLS]) == 4
     finally:
         environment.undo()
-    said = capsys.readouterr().err
-    assert "the moon is full" in said and "compile.log" in said
+    message = capsys.readouterr().err
+    assert "the moon is full" in message and "compile.log" in message
     assert not list((work / "RUN/hls/csim").glob("csim-*"))
 
 
@@ -230,8 +230,8 @@ def test_a_compilation_that_is_ended_leaves_no_half_program(
 
 
 def test_oneapi_is_simulated_with_gcc(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    made = shown(capsys, *COMPILE, *HLS, "--backend", "oneAPI")
-    assert {tuple(entry["pair"]): entry["bit_identical"] for entry in made["agreement"]} == {
+    document = shown(capsys, *COMPILE, *HLS, "--backend", "oneAPI")
+    assert {tuple(entry["pair"]): entry["bit_identical"] for entry in document["agreement"]} == {
         ("interpret", "engine"): True,
         ("engine", "csim"): True,
     }
@@ -259,13 +259,13 @@ def test_what_has_no_equal_is_listed_whole(work: Path, capsys: pytest.CaptureFix
         small.dense("second", 4, "sigmoid"),
     ]
     rng = np.random.default_rng(1)
-    held = {
+    values = {
         "first/0": rng.normal(size=(6, 4)).astype("f4"), "first/1": np.zeros(4, "f4"),
         "second/0": rng.normal(size=(4, 4)).astype("f4"), "second/1": np.zeros(4, "f4"),
     }  # fmt: skip
-    (work / "bent.keras").write_bytes(small.archive(small.sequential(*layers), held))
+    (work / "bent.keras").write_bytes(small.archive(small.sequential(*layers), values))
     order = ["compile", "bent.keras", "--bits", "8", "--target", "hls", "--backend", "Libero"]
     assert main([*order, "-o", "B"]) == 2
-    said = capsys.readouterr().err
-    assert "hls4ml writes no io_stream project for Libero; choose io_parallel" in said
+    message = capsys.readouterr().err
+    assert "hls4ml writes no io_stream project for Libero; choose io_parallel" in message
     assert not (work / "B/hls").exists()

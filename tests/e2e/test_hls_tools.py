@@ -52,30 +52,30 @@ def values(result: Any, origin: str) -> dict[str, float]:
 def test_a_compilation_states_the_device_and_what_is_estimated_of_it(
     work: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    made = shown(capsys, *COMPILE, *HLS, "--device", "zcu104")
-    assert made["device"] == "xczu7ev"
-    part = made["targets"]["hls"]
+    document = shown(capsys, *COMPILE, *HLS, "--device", "zcu104")
+    assert document["device"] == "xczu7ev"
+    part = document["targets"]["hls"]
     assert part["part"] == "xczu7ev-ffvc1156-2-e" and part["budget"]["dsp"] == 1728
     assert part["stage"] == "csim" and part["settings"]["io"] == "io_parallel"
-    estimated = values(made, "estimated")
+    estimated = values(document, "estimated")
     assert {"latency_cycles", "ii_cycles", "dsp", "lut", "ff", "bram18"} <= set(estimated)
     alone = shown(
         capsys, "estimate", "RUN/model/net.keras", "--recipe", "RUN/recipe.toml",
         "--device", "zcu104", "--io", "io_parallel",
     )  # fmt: skip
-    told = {m["name"]: m["value"] for m in alone["metrics"] if m["layer"] is None}
-    assert alone["model"]["program"] == made["program"]["digest"] and told == estimated
+    answer = {m["name"]: m["value"] for m in alone["metrics"] if m["layer"] is None}
+    assert alone["model"]["program"] == document["program"]["digest"] and answer == estimated
 
 
 def test_an_estimate_learns_from_what_the_tools_reported(
     tools: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EDGEINFER_CONFIG", str(tools.parent / "config"))
-    made = shown(capsys, *COMPILE, *HLS, "--device", "zcu104", "--synth")
+    document = shown(capsys, *COMPILE, *HLS, "--device", "zcu104", "--synth")
     taught = shown(capsys, "estimate", "--learn", "RUN")
     assert (taught["runs"], taught["new_runs"]) == (1, 1)
     kept = json.loads(Path(taught["file"]).read_text())["lessons"]
-    reported = values(made, "synthesised")
+    reported = values(document, "synthesised")
     assert {each["figure"]: each["reported"] for each in kept}.items() <= reported.items()
     again = shown(capsys, "estimate", "--learn", "RUN")
     assert (again["runs"], again["figures"]) == (1, taught["figures"])
@@ -87,10 +87,10 @@ def test_a_latency_is_met_by_folding(work: Path, capsys: pytest.CaptureFixture[s
     fast = values(shown(capsys, *COMPILE, *HLS, *device), "estimated")
     slow = shown(capsys, *COMPILE, *HLS, *device, "--latency-us", "5")
     assert dict(slow["targets"]["hls"]["settings"]["reuse_of"])
-    found = values(slow, "estimated")
-    assert fast["latency_us"] < found["latency_us"] <= 5.0
+    result = values(slow, "estimated")
+    assert fast["latency_us"] < result["latency_us"] <= 5.0
     size = ("lut", "dsp")
-    assert sum(found[kind] for kind in size) < sum(fast[kind] for kind in size)
+    assert sum(result[kind] for kind in size) < sum(fast[kind] for kind in size)
     capsys.readouterr()
     assert main([*COMPILE, *HLS, *device, "--latency-us", "0.001"]) == 2
     assert "the fastest design that it holds is estimated at" in capsys.readouterr().err
@@ -103,9 +103,11 @@ def test_what_stands_in_the_way_is_a_finding(
     small_part = shown(
         capsys, *COMPILE, "--target", "hls", "--strategy", "resource", "--reuse", "7"
     )
-    assert any("no reuse factor 7" in said for said in small_part["findings"])
+    assert any("no reuse factor 7" in finding for finding in small_part["findings"])
     unknown = shown(capsys, *COMPILE, *HLS, "--part", "xcnothing-1")
-    assert any("Nothing is known of the part xcnothing-1" in said for said in unknown["findings"])
+    assert any(
+        "Nothing is known of the part xcnothing-1" in finding for finding in unknown["findings"]
+    )
     assert values(unknown, "estimated") == {} and unknown["device"] is None
 
 
@@ -137,8 +139,8 @@ def test_without_the_tool_the_estimate_stands(
     work: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*COMPILE, *HLS, "--synth"]) == 3
-    said = capsys.readouterr().err
-    assert "Vitis HLS is not here" in said and "the estimate of latency" in said
+    message = capsys.readouterr().err
+    assert "Vitis HLS is not here" in message and "the estimate of latency" in message
     result = json.loads((work / "RUN/result.json").read_text())
     assert values(result, "estimated")["lut"] > 0
     assert result["agreement"][-1]["bit_identical"]
@@ -148,17 +150,17 @@ def test_tools_are_run_once_and_their_figures_stand_beside_the_estimates(
     tools: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     order = [*COMPILE, *HLS, "--synth", "--cosim", "--vsynth"]
-    made = shown(capsys, *order)
+    document = shown(capsys, *order)
     assert [line.split("\t")[0] for line in tools.read_text().splitlines()] == [
         "vitis_hls", "vivado",
     ]  # fmt: skip
-    synthesised = values(made, "synthesised")
+    synthesised = values(document, "synthesised")
     assert {"lut", "lut_vsynth", "ff_vsynth", "dsp"} <= set(synthesised)
-    assert values(made, "simulated")["latency_cycles"] > 0
-    assert set(values(made, "estimated")) >= {"lut", "lut_vsynth"}
+    assert values(document, "simulated")["latency_cycles"] > 0
+    assert set(values(document, "estimated")) >= {"lut", "lut_vsynth"}
     samples = Path("RUN/hls/tb_data/tb_input_features.dat").read_text()
     assert len(samples.splitlines()) == 10
-    assert not any("not as emitted" in said for said in made["findings"])
+    assert not any("not as emitted" in finding for finding in document["findings"])
     again = shown(capsys, *order)
     assert all(step["cached"] for step in again["steps"] if step["name"] != "hls-reports")
     assert len(tools.read_text().splitlines()) == 2
@@ -189,11 +191,11 @@ def test_what_was_said_of_one_project_is_not_said_of_another(
     tools: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = shown(capsys, *COMPILE, *HLS, "--synth")
-    assert any("csynth: vitis_hls" in said for said in first["findings"])
+    assert any("csynth: vitis_hls" in finding for finding in first["findings"])
     assert ["engine", "csim"] in [entry["pair"] for entry in first["agreement"]]
     other = shown(capsys, *COMPILE, *HLS, "--backend", "oneAPI")  # whose tools are not run
     assert other["program"] == first["program"]
-    assert not any("csynth: vitis_hls" in said for said in other["findings"])
+    assert not any("csynth: vitis_hls" in finding for finding in other["findings"])
     simulated = next(step for step in other["steps"] if step["name"] == "csim")
     assert not simulated["cached"]
 
@@ -203,8 +205,8 @@ def test_a_tool_that_fails_is_quoted_and_the_rest_is_kept(
 ) -> None:
     monkeypatch.setenv("FAKE_BEHAVIOUR", "fail")
     assert main([*COMPILE, *HLS, "--synth"]) == 4
-    said = capsys.readouterr().err
-    assert "XFORM 203-504" in said and "estimate" in said
+    message = capsys.readouterr().err
+    assert "XFORM 203-504" in message and "estimate" in message
     assert json.loads(Path("RUN/result.json").read_text())["agreement"][-1]["bit_identical"]
     monkeypatch.setenv("FAKE_BEHAVIOUR", "ok")
     assert values(shown(capsys, *COMPILE, *HLS, "--synth"), "synthesised")["lut"] > 0

@@ -37,8 +37,8 @@ def rewritten(step: str, **changes: Any) -> Harm:
 
     def harm(run: Path, outside: Path) -> None:
         path = run / ".edgeinfer" / f"{step}.json"
-        told = json.loads(path.read_text()) | changes
-        path.write_text(json.dumps(told).replace("OUTSIDE", str(outside)))
+        document = json.loads(path.read_text()) | changes
+        path.write_text(json.dumps(document).replace("OUTSIDE", str(outside)))
 
     return harm
 
@@ -48,9 +48,9 @@ def listing(step: str, path: str) -> Harm:
 
     def harm(run: Path, outside: Path) -> None:
         file = run / ".edgeinfer" / f"{step}.json"
-        told = json.loads(file.read_text())
-        told["files"][path.replace("OUTSIDE", str(outside))] = "0" * 64
-        file.write_text(json.dumps(told | {"key": "0" * 64}))
+        document = json.loads(file.read_text())
+        document["files"][path.replace("OUTSIDE", str(outside))] = "0" * 64
+        file.write_text(json.dumps(document | {"key": "0" * 64}))
 
     return harm
 
@@ -60,12 +60,12 @@ def change_value(step: str, *place: str, value: Any) -> Harm:
 
     def harm(run: Path, outside: Path) -> None:
         file = run / ".edgeinfer" / f"{step}.json"
-        held = json.loads(file.read_text())
-        at = held["facts"]
+        document = json.loads(file.read_text())
+        at = document["facts"]
         for key in place[:-1]:
             at = at[key]
         at[place[-1]] = value
-        file.write_text(json.dumps(held).replace("OUTSIDE", str(outside)))
+        file.write_text(json.dumps(document).replace("OUTSIDE", str(outside)))
 
     return harm
 
@@ -194,10 +194,10 @@ def use(run: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
         words = {"RUN": str(run), "MODEL": str(model), "OUT": str(run.parent / "out.onnx")}
         capsys.readouterr()
         code = main([words.get(word, word) for word in verb])
-        said = capsys.readouterr()
-        assert code in (0, 2), (verb, code, said.err)
-        assert SECRET not in said.out + said.err
-        assert len(said.err.strip().splitlines()) < 20 and "Traceback" not in said.err
+        output = capsys.readouterr()
+        assert code in (0, 2), (verb, code, output.err)
+        assert SECRET not in output.out + output.err
+        assert len(output.err.strip().splitlines()) < 20 and "Traceback" not in output.err
 
 
 @pytest.mark.timeout(120)
@@ -310,8 +310,8 @@ def test_code_in_a_run_folder_is_not_run_unasked(
     forged(run, name)
     (run / ".edgeinfer" / f"{stage}.json").unlink()
     assert main(["simulate", str(run), "--stage", stage]) == 2
-    said = capsys.readouterr().err
-    assert Path(name).name in said and "--edited" in said
+    message = capsys.readouterr().err
+    assert Path(name).name in message and "--edited" in message
     assert not list(tmp_path.rglob(OWNED))
 
 

@@ -69,13 +69,15 @@ def test_some_samples_are_judged_unless_more_are_asked_for(
     work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(judge, "MOST_MACS", 1)
-    found = run("compile", "net.json", "--target", "none", "--data", "d.npz", "-o", "RUN")
-    assert found.data is not None
-    assert found.data.samples == judge.FEWEST_JUDGED
-    assert any("random ones were drawn" in said for said in found.findings)
-    assert any("8 of 40 samples were judged, spread evenly" in said for said in found.findings)
-    assert set(found.accuracy["float"].heads) == {"flavour_softmax", "protons_softmax"}
-    assert all(entry.bit_identical for entry in found.agreement)
+    results = run("compile", "net.json", "--target", "none", "--data", "d.npz", "-o", "RUN")
+    assert results.data is not None
+    assert results.data.samples == judge.FEWEST_JUDGED
+    assert any("random ones were drawn" in finding for finding in results.findings)
+    assert any(
+        "8 of 40 samples were judged, spread evenly" in finding for finding in results.findings
+    )
+    assert set(results.accuracy["float"].heads) == {"flavour_softmax", "protons_softmax"}
+    assert all(entry.bit_identical for entry in results.agreement)
     more = run("simulate", "RUN", "--samples", "25", "--data", "d.npz")
     assert more.data is not None
     assert more.data.samples == 25
@@ -86,16 +88,16 @@ def test_an_estimate_takes_what_compile_takes(
     work: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """16 bits have no int8 equal: the float network is calibrated in their stead."""
-    found = run(
+    results = run(
         *("compile", "net.json", "--target", "edgetpu", "--bits", "16"),
         *("--data", "d.npz", "-o", "RUN"),
     )
-    compiled = {metric.name: metric.value for metric in found.metrics if metric.layer is None}
+    compiled = {metric.name: metric.value for metric in results.metrics if metric.layer is None}
     capsys.readouterr()
     assert main(["estimate", "net.json", "--target", "edgetpu", "--bits", "16", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     figures = [each for each in document["metrics"] if each["layer"] is None]
     estimated = {each["name"]: each["value"] for each in figures}
-    assert any("no int8 equal" in said for said in document["findings"])
+    assert any("no int8 equal" in finding for finding in document["findings"])
     for name in ("mapped_ops", "cached_bytes", "streamed_bytes", "latency_us"):
         assert estimated[name] == compiled[name], name

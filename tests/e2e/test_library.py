@@ -102,10 +102,10 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.usefixtures("work")
 def test_python_answers_as_the_command_line_does(capsys: pytest.CaptureFixture[str]) -> None:
     model = edgeinfer.load("net.keras", "data.npz")
-    found = edgeinfer.estimate(model, "zcu104", target="rtl", bits=6, options={"throughput": 1e6})
-    wanted = told(capsys, "estimate", "net.keras", "--target", "rtl", "--device", "zcu104",
+    result = edgeinfer.estimate(model, "zcu104", target="rtl", bits=6, options={"throughput": 1e6})
+    expected = told(capsys, "estimate", "net.keras", "--target", "rtl", "--device", "zcu104",
                   "--bits", "6", "--throughput", "1e6", "--data", "data.npz")  # fmt: skip
-    assert json.loads(json.dumps(found.document)) == wanted and "lut" in repr(found)
+    assert json.loads(json.dumps(result.document)) == expected and "lut" in repr(result)
     assert edgeinfer.devices() == told(capsys, "devices")
     assert edgeinfer.models() == told(capsys, "models")
     assert dict(edgeinfer.list_boards().document) == told(capsys, "board", "list")
@@ -117,12 +117,12 @@ def test_python_answers_as_the_command_line_does(capsys: pytest.CaptureFixture[s
 def test_files_are_written_and_read(capsys: pytest.CaptureFixture[str]) -> None:
     assert edgeinfer.convert("data.npz", "data.h5", shuffle=True) == len(np.load("data.npz")["x"])
     run = edgeinfer.load("net.keras", "data.h5").quantize(6).compile("runs/n")
-    made = edgeinfer.export_onnx(run, "q.onnx", format="qonnx")
-    assert made.path.is_file() and made.program.digest == run.result.program.digest
+    result = edgeinfer.export_onnx(run, "q.onnx", format="qonnx")
+    assert result.path.is_file() and result.program.digest == run.result.program.digest
     page = run.report(labels=["electron", "muon", "pion"], figures="paper", latency_us=5)
     assert "pion" in page.read_text() and list(Path("paper").glob("*.pdf"))
     Path("gates.toml").write_text("bit_identical = true\n")
-    assert all(str(gate.held) == "passed" for gate in edgeinfer.check(run, "gates.toml"))
+    assert all(str(gate.outcome) == "passed" for gate in edgeinfer.check(run, "gates.toml"))
     with pytest.raises(UsageError, match="no report"):
         edgeinfer.teach_estimates(run)
     with pytest.raises(UsageError, match="no design for a board"):
@@ -143,8 +143,8 @@ def test_a_study_and_a_search_are_objects() -> None:
     again = edgeinfer.opened_study("runs/study")
     assert again.trials == done.trials and again.report().is_file()
     model = edgeinfer.load("net.keras", "data.npz")
-    found = edgeinfer.search(model, "widths", budget=0.8, trials=6)
-    assert found.front and (found.best_model is None or found.best_model.path.is_file())
+    result = edgeinfer.search(model, "widths", budget=0.8, trials=6)
+    assert result.front and (result.best_model is None or result.best_model.path.is_file())
 
 
 def test_data_are_drawn_as_the_command_line_draws_them(
@@ -152,10 +152,10 @@ def test_data_are_drawn_as_the_command_line_draws_them(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["data", "jet-tagger", "-o", "d.npz", "-n", "50"]) == 0
-    wanted = np.load("d.npz")
-    found = edgeinfer.draw_data("jet-tagger", 50)
-    assert set(found) == set(wanted.files)
-    assert all((found[name] == wanted[name]).all() for name in found)
+    expected = np.load("d.npz")
+    result = edgeinfer.draw_data("jet-tagger", 50)
+    assert set(result) == set(expected.files)
+    assert all((result[name] == expected[name]).all() for name in result)
 
 
 def test_what_an_answer_shows_holds_no_control_characters() -> None:

@@ -87,13 +87,13 @@ def test_a_fresh_environment_is_light_and_compiles(tmp_path: Path) -> None:
     home = tmp_path / "env"
     subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, home], check=True)
     python = home / "bin" / "python"
-    made = subprocess.run(
+    result = subprocess.run(
         [uv, "pip", "install", "--quiet", "--link-mode", "copy", "--python", python, ROOT],
         capture_output=True,
         text=True,
     )
-    if made.returncode:
-        pytest.skip(f"the libraries cannot be had here: {made.stderr[:200]}")
+    if result.returncode:
+        pytest.skip(f"the libraries cannot be had here: {result.stderr[:200]}")
     taken = sum(path.stat().st_size for path in home.rglob("*") if path.is_file())
     assert taken < MOST_BYTES
     done = run(python, ("doctor", *LIGHT, *PROJECT, *TRAINING), tmp_path)

@@ -25,9 +25,9 @@ NAMES = [f"feature{number}" for number in range(small.INPUTS)]
 def table() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Inputs of the small classifier, and its own answers as their labels."""
     x = np.random.default_rng(3).normal(size=(COUNT, small.INPUTS)).astype(np.float32)
-    held = small.weights()
-    hidden = np.maximum(x @ held["hidden/0"] + held["hidden/1"], 0)
-    return x, (hidden @ held["out/0"] + held["out/1"]).argmax(axis=1)
+    weights = small.weights()
+    hidden = np.maximum(x @ weights["hidden/0"] + weights["hidden/1"], 0)
+    return x, (hidden @ weights["out/0"] + weights["out/1"]).argmax(axis=1)
 
 
 def result_of(work: Path, model: str, named: str) -> Result:
@@ -208,8 +208,8 @@ def test_a_table_of_ones_own_is_judged_as_an_archive_is(
 
 def test_the_record_names_what_was_taken_for_what(work: Path) -> None:
     result = result_of(work, "net.keras", as_csv(work))
-    (said,) = [line for line in result.findings if line.startswith("d.csv, read as csv")]
-    assert "x from feature0, feature1" in said and "out_softmax from class" in said
+    (findings,) = [line for line in result.findings if line.startswith("d.csv, read as csv")]
+    assert "x from feature0, feature1" in findings and "out_softmax from class" in findings
 
 
 def test_an_archive_is_read_a_piece_at_a_time(work: Path) -> None:

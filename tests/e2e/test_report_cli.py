@@ -30,7 +30,7 @@ def run_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_report_is_written_from_a_run(run_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = run_home / "RUN"
-    told = shown(
+    document = shown(
         capsys,
         "report",
         str(run),
@@ -39,11 +39,11 @@ def test_a_report_is_written_from_a_run(run_home: Path, capsys: pytest.CaptureFi
         "--junit",
         str(run_home / "r.xml"),
     )
-    assert told["answers"]["agrees"]["state"] == "good"
-    assert told["output"].endswith("report.html")
+    assert document["answers"]["agrees"]["state"] == "good"
+    assert document["output"].endswith("report.html")
     page = (run / "report.html").read_text()
-    assert told["verdict"].split(";")[0] in page
-    assert told["verdict"].split(";")[0] in (run_home / "r.md").read_text()
+    assert document["verdict"].split(";")[0] in page
+    assert document["verdict"].split(";")[0] in (run_home / "r.md").read_text()
     suite = xml.parse(run_home / "r.xml").getroot()[0]
     assert suite.attrib["failures"] == "0" and suite[0].attrib["name"] == "interpret = engine"
     profile = profile_from_json((run / "report_data.json").read_text(), "p")
@@ -84,8 +84,8 @@ def test_a_result_alone_has_a_report_too(
 ) -> None:
     result, _ = results.hostile()
     (tmp_path / "result.json").write_text(result.to_json())
-    told = shown(capsys, "report", str(tmp_path))
-    assert told["answers"]["agrees"]["state"] == "bad"
+    document = shown(capsys, "report", str(tmp_path))
+    assert document["answers"]["agrees"]["state"] == "bad"
     assert "holds a result alone" in (tmp_path / "report.html").read_text()
     (tmp_path / "report_data.json").write_text(results.profile().to_json())
     (tmp_path / "result.json").write_text(results.good().to_json())
@@ -133,14 +133,19 @@ def test_what_cannot_be_done_is_told_in_a_paragraph(
 def test_gates_decide_the_exit_code(run_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run, gates = str(run_home / "RUN"), run_home / "gates.toml"
     gates.write_text('auc_drop = "<= 1"\nbit_identical = true\n')
-    told = shown(capsys, "check", run, "--gates", str(gates))
-    assert told["passed"] and [gate["held"] for gate in told["gates"]] == ["passed", "passed"]
-    assert told["gates"][1]["value"] is True and isinstance(told["gates"][0]["value"], float)
+    document = shown(capsys, "check", run, "--gates", str(gates))
+    assert document["passed"] and [gate["held"] for gate in document["gates"]] == [
+        "passed",
+        "passed",
+    ]
+    assert document["gates"][1]["value"] is True and isinstance(
+        document["gates"][0]["value"], float
+    )
     gates.write_text('auc_drop = "<= -1"\nhls.lut = {max = 1, origin = "synthesised"}\n')
-    told = shown(
+    document = shown(
         capsys, "check", run, "--gates", str(gates), "--junit", str(run_home / "g.xml"), code=1
     )
-    assert not told["passed"]
+    assert not document["passed"]
     assert main(["check", run, "--gates", str(gates)]) == 1
     captured = capsys.readouterr()
     assert "2 of 2 gates missed: auc_drop: " in captured.err
@@ -155,8 +160,8 @@ def test_gates_decide_the_exit_code(run_home: Path, capsys: pytest.CaptureFixtur
 
 def test_a_run_is_no_worse_than_itself(run_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = str(run_home / "RUN")
-    told = shown(capsys, "check", run, "--baseline", run)
-    assert told["passed"] and len(told["gates"]) == 5
+    document = shown(capsys, "check", run, "--baseline", run)
+    assert document["passed"] and len(document["gates"]) == 5
     (run_home / "worse.json").write_text(
         results.disagreeing().model_copy(update={"device": None}).to_json()
     )
@@ -171,12 +176,14 @@ def test_runs_are_compared_in_every_form(
     files = {name: str(run_home / f"c.{name}") for name in ("html", "markdown", "csv")}
     options = [word for name, path in files.items() for word in (f"--{name}", path)]
     (run_home / "other.json").write_text(results.good().to_json())
-    told = shown(capsys, "compare", str(run_home / "RUN"), str(run_home / "other.json"), *options)
-    assert [run["run"] for run in told["runs"]] == [
+    document = shown(
+        capsys, "compare", str(run_home / "RUN"), str(run_home / "other.json"), *options
+    )
+    assert [run["run"] for run in document["runs"]] == [
         str(run_home / "RUN"),
         str(run_home / "other.json"),
     ]
-    assert told["not_comparable"]
+    assert document["not_comparable"]
     for path in files.values():
         assert Path(path).stat().st_size > 1000
     assert main(["compare", str(run_home / "RUN" / "result.json")]) == 0
@@ -193,7 +200,7 @@ def test_200_runs_are_compared_in_seconds(
         (folder / "result.json").write_text(result.to_json())
         names.append(str(folder))
     began = time.process_time()
-    told = shown(capsys, "compare", *names, "--html", str(tmp_path / "c.html"))
+    document = shown(capsys, "compare", *names, "--html", str(tmp_path / "c.html"))
     assert time.process_time() - began < 3.0
-    assert len(told["entries"]) == 800
+    assert len(document["entries"]) == 800
     assert (tmp_path / "c.html").stat().st_size < 1_500_000

@@ -80,7 +80,7 @@ REPORTS = {
 def test_a_page_needs_nothing_but_itself_and_can_be_read(
     name: str, dark: bool, tab: Page, tmp_path: Path
 ) -> None:
-    made = REPORTS[name](tmp_path)
+    result = REPORTS[name](tmp_path)
     file = tmp_path / "report.html"
     assert file.stat().st_size < MOST_BYTES
     tab.open(file, dark=dark)
@@ -93,21 +93,21 @@ def test_a_page_needs_nothing_but_itself_and_can_be_read(
     assert tab.run("document.querySelectorAll('script').length") == 1
     assert tab.run("document.querySelectorAll('img').length") == 0
     sections = tab.run("[...document.querySelectorAll('section')].map(s => s.id)")
-    assert sections == ["verdict", *(section.name for section in made.sections)]
+    assert sections == ["verdict", *(section.name for section in result.sections)]
     theme = "dark" if dark else "light"
     for section in sections if name == "good" else sections[:1]:
         tab.picture(PICTURES / name / f"{section}-{theme}.png", f"#{section}")
 
 
 def test_every_plot_has_marks_where_they_belong(tab: Page, tmp_path: Path) -> None:
-    made = write_report(tmp_path, results.good(), results.profile())
+    result = write_report(tmp_path, results.good(), results.profile())
     tab.open(tmp_path / "report.html")
-    names = [figure.name for figure in made.figures]
+    names = [figure.name for figure in result.figures]
     assert names == [
         "accuracy", "roc", "agreement", "error-by-layer", "weights", "activations", "network",
         "budget",
     ]  # fmt: skip
-    for figure in made.figures:
+    for figure in result.figures:
         assert figure.data_marks > 5
         inside = tab.run(
             f"(() => {{ const svg = document.querySelector('#figure-{figure.name} svg');"
@@ -123,8 +123,8 @@ def test_every_plot_has_marks_where_they_belong(tab: Page, tmp_path: Path) -> No
 
 
 def test_a_picture_is_also_a_file_that_stands_alone(tab: Page, tmp_path: Path) -> None:
-    made = write_report(tmp_path, *results.hostile())
-    for figure in made.figures:
+    result = write_report(tmp_path, *results.hostile())
+    for figure in result.figures:
         file = tmp_path / "report" / f"{figure.name}.svg"
         tab.complaints.clear()
         tab.requests.clear()
@@ -290,8 +290,8 @@ def test_printed_pages_show_every_chart(tab: Page, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("first", [-1, pytest.param(0, marks=pytest.mark.slow)])
 def test_figures_for_papers_look_as_in_the_page(first: int, tab: Page, tmp_path: Path) -> None:
-    made = write_report(tmp_path, results.good(), results.profile())
-    for figure in made.figures[first:]:
+    result = write_report(tmp_path, results.good(), results.profile())
+    for figure in result.figures[first:]:
         size = (round(figure.width), round(figure.height))
         svg = tmp_path / f"{figure.name}.svg"
         svg.write_text(svg_file(figure), encoding="utf-8")
@@ -358,12 +358,12 @@ def test_tables_are_filtered_pictures_zoomed_and_values_told(tab: Page, tmp_path
     )
     assert tab.run("document.querySelector('dialog')") is None
 
-    told = (
+    answer = (
         "(() => { const dot = document.querySelector('#figure-accuracy .dot');"
         " dot.dispatchEvent(new PointerEvent('pointermove', {bubbles: true, clientX: 5}));"
         " return [document.querySelector('.tip').textContent, dot.textContent]; })()"
     )
-    shown, title = tab.run(told)
+    shown, title = tab.run(answer)
     assert shown == title and "AUC" in shown
     assert tab.complaints == []
 

@@ -34,14 +34,14 @@ def values(result: Any, origin: str | None = None) -> dict[str, float]:
 
 @pytest.mark.usefixtures("work")
 def test_a_design_is_made_simulated_and_estimated(capsys: pytest.CaptureFixture[str]) -> None:
-    made = shown(capsys, *COMPILE, *RTL)
-    pairs = {tuple(entry["pair"]): entry for entry in made["agreement"]}
+    document = shown(capsys, *COMPILE, *RTL)
+    pairs = {tuple(entry["pair"]): entry for entry in document["agreement"]}
     assert pairs["engine", "rtl"]["bit_identical"] and pairs["engine", "rtl"]["samples"] == 60
-    before = made["accuracy"]["float"]
+    before = document["accuracy"]["float"]
     floats = {name: before[name] for name in ("auc", "accuracy")}  # on the same samples
-    assert made["accuracy"]["rtl"] == {**made["accuracy"]["quantized"], "floats": floats}
-    assert made["device"] == "lfe5u-85f" and made["targets"]["rtl"]["stage"] == "rtl"
-    assert {"latency_cycles", "ii_cycles", "lut", "ff", "dsp"} <= set(values(made))
+    assert document["accuracy"]["rtl"] == {**document["accuracy"]["quantized"], "floats": floats}
+    assert document["device"] == "lfe5u-85f" and document["targets"]["rtl"]["stage"] == "rtl"
+    assert {"latency_cycles", "ii_cycles", "lut", "ff", "dsp"} <= set(values(document))
     again = shown(capsys, *COMPILE, *RTL)
     assert all(step["cached"] for step in again["steps"])
 
@@ -65,13 +65,13 @@ def test_whole_planes_are_estimated_and_refused_by_name(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT / "reports" / "reference" / "quantization")
-    found = values(shown(capsys, "estimate", *PLANES, "480x1000"))
-    assert found["plane_cycles_least"] == (480 + 7) * (1000 + 8)  # a place sees 8 x 8 pixels
-    assert found["event_cycles"] > 32 * found["plane_cycles_least"]
-    assert found["bram18"] <= 84
+    result = values(shown(capsys, "estimate", *PLANES, "480x1000"))
+    assert result["plane_cycles_least"] == (480 + 7) * (1000 + 8)  # a place sees 8 x 8 pixels
+    assert result["event_cycles"] > 32 * result["plane_cycles_least"]
+    assert result["bram18"] <= 84
     assert main(["compile", *PLANES, "4800x1000", "-o", str(tmp_path / "RUN")]) == 2
-    said = capsys.readouterr().err
-    assert "4800 wires x 1000 pixels takes" in said and "lifcl-40 has 84" in said
+    message = capsys.readouterr().err
+    assert "4800 wires x 1000 pixels takes" in message and "lifcl-40 has 84" in message
     assert main(["estimate", *PLANES, "480 by 1000"]) == 2
     assert "WIRESxPIXELS: 480x1000" in capsys.readouterr().err
 
@@ -95,8 +95,8 @@ def test_what_does_not_fit_is_refused_with_the_numbers(
 ) -> None:
     order = ["estimate", "hit-tagger", "--bits", "6", "--device", "lfe5u-85f"]
     assert main(order) == 2
-    said = capsys.readouterr().err
-    assert "Mbit" in said and "memories of lfe5u-85f hold 3.8 Mbit" in said
+    message = capsys.readouterr().err
+    assert "Mbit" in message and "memories of lfe5u-85f hold 3.8 Mbit" in message
 
 
 @pytest.mark.usefixtures("work")
@@ -104,10 +104,10 @@ def test_a_network_is_unrolled_wholly_and_a_board_gets_its_shell(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     order = ["compile", "net.keras", "--bits", "4", "--data", "data.npz", *RTL]
-    made = shown(capsys, *order, "--unroll", "full", "-o", "whole")
-    assert made["agreement"][-1]["bit_identical"] and values(made)["ii_cycles"] == 1
-    made = shown(capsys, *order, "--unroll", "never", "--board", "ulx3s", "-o", "board")
-    assert made["agreement"][-1]["bit_identical"]
+    document = shown(capsys, *order, "--unroll", "full", "-o", "whole")
+    assert document["agreement"][-1]["bit_identical"] and values(document)["ii_cycles"] == 1
+    document = shown(capsys, *order, "--unroll", "never", "--board", "ulx3s", "-o", "board")
+    assert document["agreement"][-1]["bit_identical"]
     top = Path("board/rtl/board")
     assert {"ulx3s.lpf", "board.json", "Makefile"} <= {path.name for path in top.iterdir()}
 

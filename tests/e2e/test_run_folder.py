@@ -120,7 +120,7 @@ def test_simulate_keeps_the_accuracy_and_says_what_was_drawn(
     again = shown(capsys, "simulate", "RUN", "--samples", "10", "--stage", "interpret")
     assert again["agreement"][0]["samples"] == 10
     assert again["accuracy"] == compiled["accuracy"]
-    assert any("drawn evenly from the input type" in said for said in again["findings"])
+    assert any("drawn evenly from the input type" in finding for finding in again["findings"])
     bits = {m["name"]: m["value"] for m in again["metrics"] if m["layer"] == "hidden"}
     assert 0 < bits["observed_bits"] <= bits["accumulator_bits"]
 
@@ -160,8 +160,8 @@ def test_an_interrupted_run_is_resumed(
     with monkeypatch.context() as patch:
         patch.setattr(judge, "try_stages", interrupted)
         assert main(COMPILE) == 130
-    said = capsys.readouterr()
-    assert said.out.count("\n") >= 0 and "resume with the same command" in said.err
+    output = capsys.readouterr()
+    assert output.out.count("\n") >= 0 and "resume with the same command" in output.err
     assert not (work / "RUN" / "result.json").exists()
     steps = shown(capsys, *COMPILE)["steps"]
     assert [step["cached"] for step in steps] == [True, True, False, False]
@@ -231,22 +231,22 @@ def test_a_full_disk_is_code_4(
 def test_quantize_tells_both_stages_and_writes_what_it_says(
     work: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told = shown(
+    document = shown(
         capsys, "quantize", "net.keras", "--bits", "8", "--data", "data.npz", "-o", "s.toml"
     )
-    assert set(told) >= {"model", "recipe", "metrics", "findings"}
-    assert {"auc", "accuracy"} <= set(told["metrics"]["float"])
-    assert told["metrics"]["quantized"]["auc"] > 0.8
+    assert set(document) >= {"model", "recipe", "metrics", "findings"}
+    assert {"auc", "accuracy"} <= set(document["metrics"]["float"])
+    assert document["metrics"]["quantized"]["auc"] > 0.8
     written = Recipe.from_toml((work / "s.toml").read_text())
-    assert written.digest == told["recipe"]["digest"]
+    assert written.digest == document["recipe"]["digest"]
 
 
 def test_a_given_recipe_goes_on_top(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (work / "mine.toml").write_text('version = 1\n[activations]\nx = "fixed<12,4,TRN,SAT>"\n')
     tokens = ["--recipe", "mine.toml", "--data", "data.npz", "-o", "s.toml"]
-    told = shown(capsys, "quantize", "net.keras", "--bits", "6", *tokens)
-    assert told["recipe"]["activations"]["x"] == "fixed<12,4,TRN,SAT>"
-    assert told["recipe"]["weights"]["out/kernel"].startswith("fixed<6,")
+    document = shown(capsys, "quantize", "net.keras", "--bits", "6", *tokens)
+    assert document["recipe"]["activations"]["x"] == "fixed<12,4,TRN,SAT>"
+    assert document["recipe"]["weights"]["out/kernel"].startswith("fixed<6,")
 
 
 @pytest.mark.parametrize("model", ["nowhere.keras", "jett-tagger", "data.npz"])
@@ -260,10 +260,10 @@ def test_what_quantize_judged_is_what_compile_makes(
     work: Path, capsys: pytest.CaptureFixture[str], output: str
 ) -> None:
     tokens = ["net.keras", "--bits", "5", "--data", "data.npz", "-o", output]
-    told = shown(capsys, "quantize", *tokens)
+    document = shown(capsys, "quantize", *tokens)
     model = ["net.keras", "--recipe", output] if output == "r.toml" else [output]
     made = shown(capsys, "compile", *model, "--data", "data.npz", "-o", "A")
-    formats = [sorted(found["recipe"]["weights"].values()) for found in (told, made)]
+    formats = [sorted(found["recipe"]["weights"].values()) for found in (document, made)]
     assert formats[0] == formats[1]
-    judged, tried = told["metrics"]["quantized"], made["accuracy"]["quantized"]
+    judged, tried = document["metrics"]["quantized"], made["accuracy"]["quantized"]
     assert tried["auc"] == judged["auc"] and tried["accuracy"] == judged["accuracy"]

@@ -81,17 +81,17 @@ def test_real_numbers_become_what_the_interpreter_says(server: OpenServer) -> No
     for count in (1, 5, 20):
         values = patches(count, count)
         _, wanted = expected(pooled_program(), values)
-        found = infer(server, NAME, IMAGE, values)
-        assert (found[TRACK] == wanted["track_shower"]).all()
-        assert (found[MICHEL] == wanted["michel"]).all()
+        result = infer(server, NAME, IMAGE, values)
+        assert (result[TRACK] == wanted["track_shower"]).all()
+        assert (result[MICHEL] == wanted["michel"]).all()
 
 
 def test_raw_integers_are_legal(server: OpenServer) -> None:
     raw = np.random.default_rng(0).integers(0, 255, (3, 48, 48, 1), endpoint=True)
     _, wanted = expected(pooled_program(), raw / 256)
     for dtype in (np.uint8, np.int16, np.int32):
-        found = infer(server, NAME, IMAGE, raw.astype(dtype))
-        assert (found[TRACK] == wanted["track_shower"]).all()
+        result = infer(server, NAME, IMAGE, raw.astype(dtype))
+        assert (result[TRACK] == wanted["track_shower"]).all()
     assert infer(server, NAME, IMAGE, raw.astype(np.int16) - 1)[0] == "INVALID_ARGUMENT"
 
 
@@ -100,9 +100,9 @@ def test_versions_differ_and_the_newest_answers_unnamed(server: OpenServer) -> N
     by_version = {}
     for version, factor in ((1, 3), (2, 5)):
         _, wanted = expected(small_program(factor=factor), values, DOWNWARDS)
-        found = infer(server, "small", "x", values, model_version=str(version))
-        assert (found["sum"] == wanted["sum"]).all()
-        by_version[version] = found["sum"]
+        result = infer(server, "small", "x", values, model_version=str(version))
+        assert (result["sum"] == wanted["sum"]).all()
+        by_version[version] = result["sum"]
     assert (infer(server, "small", "x", values)["sum"] == by_version[2]).all()
     assert (by_version[1] != by_version[2]).any()
 
@@ -119,11 +119,11 @@ def test_http_answers_as_grpc_does_whatever_way_numbers_travel(server: OpenServe
         assert status == 200 and answer["outputs"][0]["data"] == wanted["sum"].ravel().tolist()
     as_bytes = {"name": "sum", "parameters": {"binary_data": True}}
     body = json.dumps({"inputs": [head], "outputs": [as_bytes]}).encode()
-    status, answer, found = ask(
+    status, answer, result = ask(
         server.http_port, "POST", "/v2/models/small/versions/2/infer",
         body + values.tobytes(), {"Inference-Header-Content-Length": str(len(body))},
     )  # fmt: skip
-    end = int(found["Inference-Header-Content-Length"])
+    end = int(result["Inference-Header-Content-Length"])
     assert status == 200 and answer[end:] == wanted["sum"].tobytes()
 
 
@@ -144,10 +144,10 @@ def test_the_sequence_of_larsofts_client(server: OpenServer) -> None:
     ]
     before = one("ModelStatistics", name=NAME).model_stats[0]
     values = patches(235)
-    found = infer(server, NAME, IMAGE, values, outputs=[{"name": MICHEL}, {"name": TRACK}])
+    result = infer(server, NAME, IMAGE, values, outputs=[{"name": MICHEL}, {"name": TRACK}])
     _, wanted = expected(pooled_program(), values)
-    assert list(found) == [MICHEL, TRACK]
-    assert (found[TRACK] == wanted["track_shower"]).all()
+    assert list(result) == [MICHEL, TRACK]
+    assert (result[TRACK] == wanted["track_shower"]).all()
     after = one("ModelStatistics", name=NAME).model_stats[0]
     assert after.inference_count - before.inference_count == 235
     assert after.inference_stats.success.count - before.inference_stats.success.count == 1
@@ -217,8 +217,8 @@ def test_what_a_stream_has_sent_is_answered_before_the_server_ends(folder: Path)
     reader.join()
     end.set()
     channel.close()
-    found = [message_class("ModelStreamInferResponse").FromString(a) for a in answers]
-    assert len(found) == 3 and not any(answer.error_message for answer in found)
+    results = [message_class("ModelStreamInferResponse").FromString(a) for a in answers]
+    assert len(results) == 3 and not any(answer.error_message for answer in results)
 
 
 def is_waiting(server: OpenServer, least: int, most: int) -> bool:
@@ -358,9 +358,9 @@ def test_raw_outputs_are_the_interpreters_integers(folder: Path) -> None:
     raw, _ = expected(program, values)
     settings = ServerSettings(RepositorySettings((folder / "tagger",), raw_outputs=True))
     with running(settings) as server:
-        found = infer(server, "pooled", "patch", values)
-    assert all((found[name] == raw[name]).all() for name in raw)
-    assert {v.dtype for v in found.values()} <= {np.dtype(np.int16), np.dtype(np.int32)}
+        result = infer(server, "pooled", "patch", values)
+    assert all((result[name] == raw[name]).all() for name in raw)
+    assert {v.dtype for v in result.values()} <= {np.dtype(np.int16), np.dtype(np.int32)}
 
 
 def test_more_than_the_queue_holds_is_refused_and_memory_given_back(folder: Path) -> None:
@@ -408,8 +408,8 @@ def test_messages_that_are_too_large_are_refused(folder: Path) -> None:
             assert ask(server.http_port, "POST", "/v2/models/pooled/infer", body)[0] in (400, 413)
         packed = gzip.compress(b" " * 1_000_000)
         headers = {"Content-Encoding": "gzip"}
-        found = ask(server.http_port, "POST", "/v2/models/pooled/infer", packed, headers)
-        assert found[0] == 413 and "unpacks to more than 20000 bytes" in found[1]["error"]
+        result = ask(server.http_port, "POST", "/v2/models/pooled/infer", packed, headers)
+        assert result[0] == 413 and "unpacks to more than 20000 bytes" in result[1]["error"]
         assert "michel" in infer(server, "pooled", "patch", patches(1))
 
 

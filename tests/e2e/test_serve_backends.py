@@ -61,16 +61,18 @@ def test_exact_targets_answer_as_the_engine_and_the_chip_as_its_file(run: Path) 
         program, recipe = stored_program(folder), read_recipe(run / RECIPE)
         (chosen,) = (t for t in recall_targets(folder, program.digest) if t.name == "edgetpu")
         raw = raw_inputs(program, recipe, Samples({"x": VALUES}, ""))
-        (wanted,) = chosen.target.simulate(program, run / "edgetpu", raw, chosen.settings).values()
-    found = answers(run, "tflite")
-    assert (found == wanted).all() and (found != engine).any()
+        (expected,) = chosen.target.simulate(
+            program, run / "edgetpu", raw, chosen.settings
+        ).values()
+    document = answers(run, "tflite")
+    assert (document == expected).all() and (document != engine).any()
 
 
 @pytest.mark.slow
 def test_what_a_run_does_not_hold_is_refused_by_name(run: Path) -> None:
     settings = RepositorySettings((run,), backend="rtl")
-    said = "can be served by engine, csim, tflite"
-    with pytest.raises(UsageError, match=said), running(ServerSettings(settings)):
+    message = "can be served by engine, csim, tflite"
+    with pytest.raises(UsageError, match=message), running(ServerSettings(settings)):
         pass
     board = RepositorySettings((run,), backend="board:/dev/ttyUSB0")
     with pytest.raises(UsageError, match="no design for a board"), running(ServerSettings(board)):

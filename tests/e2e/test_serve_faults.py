@@ -136,8 +136,8 @@ def good_client(server: OpenServer) -> Iterator[list[int]]:
         with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
             infer = channel.unary_unary(f"/{SERVICE}/ModelInfer")
             while not end.is_set():
-                found = response.FromString(infer(request, timeout=30))
-                if found.raw_output_contents[0] != wanted["sum"].tobytes():
+                result = response.FromString(infer(request, timeout=30))
+                if result.raw_output_contents[0] != wanted["sum"].tobytes():
                     wrong[0] += 1
                 answered[0] += 1
 

@@ -101,17 +101,17 @@ def test_infer_and_bench_serve_ask_the_server(
     _, wanted = expected(small_program(factor=5), values, DOWNWARDS)
     for url in (f"grpc://127.0.0.1:{server.grpc_port}", f"http://127.0.0.1:{server.http_port}"):
         for datatype in ("FP32", "INT8"):
-            found = shown(
+            document = shown(
                 capsys, "infer", url, "--data", str(tmp_path / "d.npz"), "--model", "small",
                 "--datatype", datatype, "--batch", "8", "-o", str(tmp_path / "o.npz"),
             )  # fmt: skip
-            assert found["requests"] == 3 and found["outputs"] == {"sum": [20, 1]}
+            assert document["requests"] == 3 and document["outputs"] == {"sum": [20, 1]}
             assert (np.load(tmp_path / "o.npz")["sum"] == wanted["sum"]).all()
-        found = shown(
+        document = shown(
             capsys, "bench-serve", url, "--model", "small", "--seconds", "0.2",
             "--concurrency", "3", "--samples", "4",
         )  # fmt: skip
-        for row in found["results"]:
+        for row in document["results"]:
             assert row["samples_per_second"] == row["requests"] * 4 / row["seconds"]
             assert row["latency_ms"]["p50"] <= row["latency_ms"]["p99"] and not row["errors"]
     assert main(["infer", url, "--data", str(tmp_path / "d.npz")]) == 2
@@ -181,8 +181,8 @@ def test_sigterm_answers_what_was_accepted(folder: Path) -> None:
             answers.append(infer(server, "small", "x", values)["sum"].ravel().tolist())
 
         def by_http() -> None:
-            found = ask(server.http_port, "POST", "/v2/models/small/infer", body)
-            answers.append(found[1]["outputs"][0]["data"])
+            result = ask(server.http_port, "POST", "/v2/models/small/infer", body)
+            answers.append(result[1]["outputs"][0]["data"])
 
         threads = [threading.Thread(target=by_grpc), threading.Thread(target=by_http)]
         for thread in threads:
@@ -204,15 +204,15 @@ def test_who_is_not_answered_in_time_is_told_and_so_is_the_shell(
 ) -> None:
     batching = BatchSettings(delay_us=3_000_000)
     settings = RepositorySettings((folder / "small1",), batching=batching)
-    found: list[Any] = []
+    results: list[Any] = []
     body = {"inputs": [{**tensor("x", numbers(1)), "data": numbers(1).tolist()}]}
 
     def one(server: OpenServer) -> None:
         if protocol == "grpc":
-            found.append(infer(server, "small", "x", numbers(1)))
+            results.append(infer(server, "small", "x", numbers(1)))
             return
         with contextlib.suppress(OSError, http.client.HTTPException):
-            found.append(ask(server.http_port, "POST", "/v2/models/small/infer", body)[0])
+            results.append(ask(server.http_port, "POST", "/v2/models/small/infer", body)[0])
 
     short = ServerSettings(settings, drain_seconds=0.1)
     with pytest.raises(ToolFailedError, match="--drain-s allows"), running(short) as server:
@@ -220,7 +220,7 @@ def test_who_is_not_answered_in_time_is_told_and_so_is_the_shell(
         thread.start()
         time.sleep(0.5)
     thread.join()
-    assert found in ([], [503]) or found[0][0] in ("UNAVAILABLE", "CANCELLED")
+    assert results in ([], [503]) or results[0][0] in ("UNAVAILABLE", "CANCELLED")
 
 
 def test_a_backend_that_fails_is_an_error_of_the_server(

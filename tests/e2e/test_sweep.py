@@ -63,9 +63,9 @@ def study(name: str, trials: int = 8, strategy: str = "grid", more: str = "") ->
     Path(name).write_text(STUDY.format(trials=trials, strategy=strategy, more=more))
 
 
-def fronts(told: Any) -> list[Any]:
-    by_key = {each["key"]: each for each in told["trials"]}
-    return [(by_key[key]["point"], by_key[key]["figures"]) for key in told["front"]]
+def fronts(answer: Any) -> list[Any]:
+    by_key = {each["key"]: each for each in answer["trials"]}
+    return [(by_key[key]["point"], by_key[key]["figures"]) for key in answer["front"]]
 
 
 @pytest.mark.slow
@@ -96,29 +96,29 @@ def test_a_study_is_the_same_with_any_number_of_workers_and_is_shared(
 def test_a_trial_that_fails_does_not_stop_a_study(capsys: pytest.CaptureFixture[str]) -> None:
     text = Path("study.toml").read_text().replace("reuse = [1, 2]", 'io = ["io_parallel", "x"]')
     Path("study.toml").write_text(text)
-    told = shown(capsys, "sweep", "study.toml", "-o", "S", "--jobs", "1")
-    assert told["failed"] == 4 and len(told["trials"]) == 8 and told["front"]
-    assert all("'x'" in each["error"] for each in told["trials"] if each["error"])
+    document = shown(capsys, "sweep", "study.toml", "-o", "S", "--jobs", "1")
+    assert document["failed"] == 4 and len(document["trials"]) == 8 and document["front"]
+    assert all("'x'" in each["error"] for each in document["trials"] if each["error"])
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("work")
 def test_the_best_are_compiled_and_simulated(capsys: pytest.CaptureFixture[str]) -> None:
     study("study.toml", 4, "random", "compile_best = 1")
-    told = shown(capsys, "sweep", "study.toml", "-o", "S", "--jobs", "1")
-    (deep,) = told["compiled"]
-    assert deep["key"] == told["front"][0] and not deep["error"]
+    document = shown(capsys, "sweep", "study.toml", "-o", "S", "--jobs", "1")
+    (deep,) = document["compiled"]
+    assert deep["key"] == document["front"][0] and not deep["error"]
     result = json.loads(Path("trials", deep["key"], "result.json").read_text())
     assert ["engine", "csim"] in [entry["pair"] for entry in result["agreement"]]
-    assert told["saving"]["seconds_without"] > told["saving"]["compiled"]
+    assert document["saving"]["seconds_without"] > document["saving"]["compiled"]
 
 
 @pytest.mark.usefixtures("work")
 def test_budgets_cut_hopeless_trials_short(capsys: pytest.CaptureFixture[str]) -> None:
     with Path("study.toml").open("a") as file:
         file.write('[budget]\n"hls.lut_vsynth" = 1\n')
-    told = shown(capsys, "sweep", "study.toml", "-o", "S", "--jobs", "1")
-    assert told["cut_short"] == 8 and told["front"] == [] and told["failed"] == 0
+    document = shown(capsys, "sweep", "study.toml", "-o", "S", "--jobs", "1")
+    assert document["cut_short"] == 8 and document["front"] == [] and document["failed"] == 0
 
 
 def begun(*tokens: str) -> subprocess.Popen[bytes]:
@@ -135,10 +135,10 @@ def trials_of(folder: str) -> int:
 
 
 def children(parent: int) -> list[int]:
-    found = subprocess.run(
+    results = subprocess.run(
         ["pgrep", "-P", str(parent)], capture_output=True, text=True, check=False
     )
-    return [int(word) for word in found.stdout.split()]
+    return [int(word) for word in results.stdout.split()]
 
 
 @pytest.mark.usefixtures("work")
@@ -156,10 +156,10 @@ def test_a_killed_study_loses_what_was_in_flight_and_no_more(
         file.write('{"point": {"reu')  # as a process leaves it that is killed while it writes
     assert main(["sweep", "study.toml", "-o", "S", "--jobs", "1"]) == 2
     assert "--resume" in capsys.readouterr().err
-    told = shown(capsys, "sweep", "study.toml", "-o", "S", "--jobs", "1", "--resume")
-    assert told["resumed"] == known and len(told["trials"]) == 8 and told["failed"] == 0
+    document = shown(capsys, "sweep", "study.toml", "-o", "S", "--jobs", "1", "--resume")
+    assert document["resumed"] == known and len(document["trials"]) == 8 and document["failed"] == 0
     whole = shown(capsys, "sweep", "study.toml", "-o", "W", "--jobs", "1")
-    assert fronts(whole) == fronts(told)
+    assert fronts(whole) == fronts(document)
 
 
 @pytest.mark.slow
@@ -170,8 +170,8 @@ def test_a_killed_worker_is_replaced(capsys: pytest.CaptureFixture[str]) -> None
     for worker in children(process.pid):
         os.kill(worker, signal.SIGKILL)
     assert process.wait(timeout=180) == 0
-    told = json.loads(Path("S/study.json").read_text())
-    assert len(told["trials"]) == 8 and told["failed"] == 0
+    document = json.loads(Path("S/study.json").read_text())
+    assert len(document["trials"]) == 8 and document["failed"] == 0
 
 
 @pytest.mark.usefixtures("work")
@@ -211,11 +211,11 @@ def test_another_study_does_not_go_on_in_a_folder(capsys: pytest.CaptureFixture[
 def test_the_page_shows_the_front_and_links_every_trial(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    told = shown(capsys, "sweep", "study.toml", "-o", "S", "--jobs", "1")
+    document = shown(capsys, "sweep", "study.toml", "-o", "S", "--jobs", "1")
     made = shown(capsys, "report", "S")
-    assert made["verdict"].startswith(f"8 trials, {len(told['front'])} of them on the front")
+    assert made["verdict"].startswith(f"8 trials, {len(document['front'])} of them on the front")
     page = Path("S/report.html").read_text()
-    for each in told["trials"]:
+    for each in document["trials"]:
         assert f'href="../trials/{each["key"]}/result.json"' in page
     assert page.count("<circle") >= 8 and "http://" not in page.replace("http://www.w3.org", "")
     picture = Path("S/report/front-hls-lut-vsynth.svg").read_text()
@@ -229,12 +229,12 @@ def test_the_page_shows_the_front_and_links_every_trial(
 def test_trials_are_a_table_for_other_tools(capsys: pytest.CaptureFixture[str]) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     pytest.importorskip("duckdb")
-    told = shown(capsys, "sweep", "study.toml", "-o", "S", "--jobs", "1")
+    document = shown(capsys, "sweep", "study.toml", "-o", "S", "--jobs", "1")
     shown(capsys, "report", "S", "--parquet", "t.parquet")
     assert parquet.read_table("t.parquet").num_rows == 8
     order = ["report", "S", "--sql"]
     rows = shown(capsys, *order, "select count(*) as n from trials where front")
-    assert rows == [{"n": len(told["front"])}]
+    assert rows == [{"n": len(document["front"])}]
     assert main([*order, "select nonsense"]) == 2
     assert main([*order, "select * from read_csv('data.npz')"]) == 2
 
@@ -242,12 +242,12 @@ def test_trials_are_a_table_for_other_tools(capsys: pytest.CaptureFixture[str]) 
 @pytest.mark.slow
 @pytest.mark.usefixtures("work")
 def test_trials_are_runs_of_a_tracking_server(capsys: pytest.CaptureFixture[str]) -> None:
-    told = shown(capsys, "sweep", "study.toml", "-o", "S", "--jobs", "1")
+    document = shown(capsys, "sweep", "study.toml", "-o", "S", "--jobs", "1")
     with start_tracking() as memory:
         assert shown(capsys, "report", "S", "--mlflow", memory.address)["sent"] == 8
         assert shown(capsys, "report", "S", "--mlflow", memory.address)["sent"] == 0
         assert [each["info"]["run_name"] for each in memory.runs.values()] == [
-            each["key"][:8] for each in told["trials"]
+            each["key"][:8] for each in document["trials"]
         ]
         number = next(iter(memory.runs))
         assert set(memory.values(number, "params")) == {"reuse", "bits_any"}
@@ -257,13 +257,13 @@ def test_trials_are_runs_of_a_tracking_server(capsys: pytest.CaptureFixture[str]
 @pytest.mark.slow
 @pytest.mark.usefixtures("work")
 def test_trials_are_a_study_of_optuna(capsys: pytest.CaptureFixture[str]) -> None:
-    told = shown(capsys, "sweep", "study.toml", "-o", "S", "--jobs", "1")
+    document = shown(capsys, "sweep", "study.toml", "-o", "S", "--jobs", "1")
     shown(capsys, "report", "S", "--optuna", "t.db")
     shown(capsys, "report", "S", "--optuna", "t.db")  # a file that is there is replaced
     study = optuna.load_study(study_name="S", storage="sqlite:///t.db")
     by_key = {trial.user_attrs["key"]: trial for trial in study.get_trials()}
-    assert set(by_key) == {each["key"] for each in told["trials"]} and len(by_key) == 8
-    for each in told["trials"]:
+    assert set(by_key) == {each["key"] for each in document["trials"]} and len(by_key) == 8
+    for each in document["trials"]:
         trial = by_key[each["key"]]
         assert trial.params == each["point"]
         figures = dict(zip(study.metric_names, trial.values, strict=True))

@@ -45,13 +45,13 @@ def test_a_lost_worker_loses_nothing(cluster: Cluster, capsys: pytest.CaptureFix
     until(lambda: len(read_journal(Path("S") / "trials.jsonl", LINES)) >= 1)
     cluster.workers[0].send_signal(signal.SIGKILL)
     assert study.wait(timeout=180) == 0
-    told = json.loads(Path("S/study.json").read_text())
-    assert len(told["trials"]) == 8 and told["failed"] == 0
-    for each in told["trials"]:  # their runs have come home
+    document = json.loads(Path("S/study.json").read_text())
+    assert len(document["trials"]) == 8 and document["failed"] == 0
+    for each in document["trials"]:  # their runs have come home
         assert Path("trials", each["key"], "result.json").is_file()
     capsys.readouterr()
     assert main(["sweep", "study.toml", "-o", "here", "--jobs", "1", "--store", "x", "--json"]) == 0
-    assert fronts(json.loads(capsys.readouterr().out)) == fronts(told)
+    assert fronts(json.loads(capsys.readouterr().out)) == fronts(document)
 
 
 @pytest.mark.slow
@@ -65,8 +65,12 @@ def test_a_lost_scheduler_ends_a_study_that_can_go_on(
     assert study.wait(timeout=120) == 4, time.monotonic() - began
     known = len(read_journal(Path("S") / "trials.jsonl", LINES))
     assert main(["sweep", "study.toml", "-o", "S", "--jobs", "1", "--resume", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["resumed"] == known >= 2 and len(told["trials"]) == 8 and told["failed"] == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (
+        document["resumed"] == known >= 2
+        and len(document["trials"]) == 8
+        and document["failed"] == 0
+    )
 
 
 @pytest.mark.parametrize("cluster", ["tls"], indirect=True)
@@ -77,11 +81,11 @@ def test_a_study_goes_over_tls_and_strangers_do_not(
     ours = [str(tmp_path / f"ours.{end}") for end in ("ca.pem", "pem", "key")]
     command = ["sweep", "study.toml", "-o", "S", "--scheduler", cluster.address]
     assert main([*command, "--json", *options(ours, *OURS)]) == 0
-    said = capsys.readouterr()
-    assert "warning" not in said.err
-    told = json.loads(said.out)
-    assert len(told["trials"]) == 8 and told["failed"] == 0
-    assert all(Path("trials", each["key"], "result.json").is_file() for each in told["trials"])
+    output = capsys.readouterr()
+    assert "warning" not in output.err
+    document = json.loads(output.out)
+    assert len(document["trials"]) == 8 and document["failed"] == 0
+    assert all(Path("trials", each["key"], "result.json").is_file() for each in document["trials"])
     strangers = certified(tmp_path, "strangers")
     assert main([*command, "--resume", *options(strangers, *OURS)]) == 4
     assert "check the certificates" in capsys.readouterr().err

@@ -66,10 +66,10 @@ def test_all_stages_have_the_integers_of_the_reference_kernels(
     Path("logits.tflite").write_bytes(before_softmax(small_network()))
     ports = ports_of(Path("logits.tflite"))
     stored = random_stored(ports, SAMPLES, np.random.default_rng(0))
-    wanted = reference(Path("logits.tflite"), ports, stored)
+    expected = reference(Path("logits.tflite"), ports, stored)
     made = program_outputs(Path("logits.tflite"), ports, stored)
-    assert np.array_equal(made["logits"], wanted["logits"])
-    winners = np.argmax(wanted["logits"], axis=-1)
+    assert np.array_equal(made["logits"], expected["logits"])
+    winners = np.argmax(expected["logits"], axis=-1)
     np.savez("data.npz", x=ports.inputs[0].real(stored["x"]), y=winners)
     result = shown(
         capsys,

@@ -212,15 +212,15 @@ CASES = [("grpc", case) for case in GRPC] + [("http", case) for case in HTTP]
 
 @pytest.mark.slow
 def test_the_answers_are_the_same(both: tuple[Triton, OpenServer]) -> None:
-    found = {}
+    results = {}
     for protocol, case in CASES:
         answer = grpc_answer if protocol == "grpc" else http_answer
         (status, theirs), (own_status, ours) = (answer(server, case) for server in both)
         if status != own_status:
-            found[protocol, case] = (status, own_status)
+            results[protocol, case] = (status, own_status)
         elif (protocol, case) not in DIFFERENT:
             assert without_own(theirs) == without_own(ours), (protocol, case)
-    assert found == DIFFERENT
+    assert results == DIFFERENT
 
 
 @pytest.mark.slow

@@ -46,16 +46,16 @@ def test_triton_serves_our_integers(triton: Triton) -> None:
     assert config["parameters"]["program"]["string_value"] == program.digest
     for count in (1, 7, 300):
         raw = np.random.default_rng(count).integers(0, 256, (count, 48, 48, 1))
-        wanted = results(program, interpret(program, {"patch": raw}))
+        expected = results(program, interpret(program, {"patch": raw}))
         response = call(
             triton.grpc_port, "ModelInfer", model_name="pooled",
             inputs=[tensor("patch", raw, "INT64")], raw_input_contents=[raw.tobytes()],
         )  # fmt: skip
         assert isinstance(response, message_class("ModelInferResponse")), response
         for output, content in zip(response.outputs, response.raw_output_contents, strict=True):
-            found = np.frombuffer(content, np.int64).reshape(tuple(output.shape))
-            assert np.array_equal(found, wanted[output.name])
-        assert {output.name for output in response.outputs} == set(wanted)
+            result = np.frombuffer(content, np.int64).reshape(tuple(output.shape))
+            assert np.array_equal(result, expected[output.name])
+        assert {output.name for output in response.outputs} == set(expected)
 
 
 @pytest.mark.slow

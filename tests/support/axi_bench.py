@@ -172,8 +172,8 @@ class Pins:
         self.send(packet)
         for sink, frames in zip(self.sinks, packet["expected"], strict=True):
             for expected in frames:
-                found = await with_timeout(sink.recv(), PATIENCE_US, "us")
-                assert bytes(found.tdata).hex() == expected
+                result = await with_timeout(sink.recv(), PATIENCE_US, "us")
+                assert bytes(result.tdata).hex() == expected
         for source in self.sources:  # what is too long is dropped after the results have come
             await with_timeout(source.wait(), PATIENCE_US, "us")
         await ClockCycles(self.dut.aclk, 4)
@@ -191,8 +191,8 @@ async def begin(dut: Any, chance: float) -> Pins:
 @cocotb.test()
 async def registers_are_as_documented(dut: Any) -> None:
     pins = await begin(dut, 0.4)
-    found = [await pins.read(address) for address in (ID_HIGH, ID_LOW, VERSION, CLOCK_KHZ)]
-    assert found == [*pins.script["identity"], 1, pins.script["clock_khz"]]
+    results = [await pins.read(address) for address in (ID_HIGH, ID_LOW, VERSION, CLOCK_KHZ)]
+    assert results == [*pins.script["identity"], 1, pins.script["clock_khz"]]
     assert await pins.read(BATCH) == 1
     await pins.registers.write(BATCH, bytes.fromhex("785634f2"))
     assert await pins.read(BATCH) == 0xF2345678

@@ -48,10 +48,10 @@ def _carry(outer: int, line: SerialLine, messages: int) -> None:
 
 
 def _exactly(port: int, count: int) -> bytes:
-    found = b""
-    while len(found) < count:
-        part = os.read(port, count - len(found))
+    result = b""
+    while len(result) < count:
+        part = os.read(port, count - len(result))
         if not part:
             raise ValueError("the host has closed the port")
-        found += part
-    return found
+        result += part
+    return result

@@ -98,9 +98,9 @@ class Page:
             )
             place = dict(zip(("x", "y", "width", "height"), box, strict=True))
             clip = {"clip": place | {"scale": 1}, "captureBeyondViewport": True}
-        made = self.call("Page.captureScreenshot", format="png", **clip)
+        result = self.call("Page.captureScreenshot", format="png", **clip)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(base64.b64decode(made["data"]))
+        path.write_bytes(base64.b64decode(result["data"]))
 
     def _noted(self, method: str, params: Any) -> None:
         if method == "Network.requestWillBeSent":
@@ -142,10 +142,10 @@ class Pipe:
 
     def _message(self) -> Any:
         while b"\0" not in self.buffer:
-            got = os.read(self.read, 1 << 16)
-            if not got:
+            actual = os.read(self.read, 1 << 16)
+            if not actual:
                 raise BrowserError("Chromium has ended")
-            self.buffer += got
+            self.buffer += actual
         message, _, self.buffer = self.buffer.partition(b"\0")
         return json.loads(message)
 

@@ -42,9 +42,11 @@ def _git(*words: str) -> list[str]:
 
 def main() -> None:
     """Print the paths, each once, none inside another."""
-    found = {*ALWAYS, *filter(None, map(tests_of, changed_files()))}
-    nested = {path for path in found if any(Path(path).is_relative_to(o) for o in found - {path})}
-    print(*sorted(found - nested))
+    results = {*ALWAYS, *filter(None, map(tests_of, changed_files()))}
+    nested = {
+        path for path in results if any(Path(path).is_relative_to(o) for o in results - {path})
+    }
+    print(*sorted(results - nested))
 
 
 if __name__ == "__main__":

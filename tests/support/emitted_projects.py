@@ -52,9 +52,9 @@ def emitted(folder: Path, backend: Backend = Backend.VITIS, name: str = "tagger"
 
 def templates() -> Path:
     """hls4ml's build scripts, found without importing it."""
-    found = util.find_spec("hls4ml")
-    assert found is not None and found.origin is not None
-    return Path(found.origin).parent / "templates"
+    result = util.find_spec("hls4ml")
+    assert result is not None and result.origin is not None
+    return Path(result.origin).parent / "templates"
 
 
 def lay(report: str, destination: Path, name: str = "tagger") -> Path:

@@ -32,7 +32,7 @@ def skeleton(path: str, content: bytes) -> list[str]:
     odd = {c for c in text if c not in "\n\t" and not c.isprintable()}
     assert not odd, f"{path} holds {odd}"
     pattern = next(pattern for end, pattern in CODE.items() if path.endswith(end))
-    bare = pattern.sub(lambda found: " S " if found[0].startswith('"') else " ", text)
+    bare = pattern.sub(lambda result: " S " if result[0].startswith('"') else " ", text)
     bare = NUMBER.sub("0", WORD.sub("I", bare))
     tokens = re.findall(r"I|0|[^\sI0]", bare)
     if path.endswith(

@@ -21,8 +21,8 @@ def environment(factory: pytest.TempPathFactory, name: str, *requirements: str) 
     python = folder / "bin" / "python"
     if not python.exists():
         uv = Path(sys.executable).parent / "uv"
-        made = [uv, "venv", "--quiet", "--python", sys.executable, folder]
-        subprocess.run(made, check=True, capture_output=True)
+        result = [uv, "venv", "--quiet", "--python", sys.executable, folder]
+        subprocess.run(result, check=True, capture_output=True)
         command = [uv, "pip", "install", "--quiet", "--python", python, *requirements]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode != 0:

@@ -118,22 +118,22 @@ def residuals(
     designs: Iterable[Published], fit: dict[str, float], seeds: tuple[int, ...] = SEEDS
 ) -> list[Residual]:
     """Every published figure beside its estimate, averaged over draws of unknown weights."""
-    found = []
+    results = []
     for design in designs:
         _KNOWN[design.id] = design
         values = tuple((name, fit[name]) for name in _matters(design.id))
         drawn = seeds if design.weights else seeds[:1]
         sums: dict[str, float] = defaultdict(float)
         for seed in drawn:
-            made = _made(design.id, seed, values)
-            for name, value in made.figures(fit).items():
+            result = _made(design.id, seed, values)
+            for name, value in result.figures(fit).items():
                 sums[name] += value / len(drawn)
         for name, published in design.figures.items():
             figure = AFTER.get(name, name) if design.stage == "vsynth" else name
-            found.append(
-                Residual(design.id, design.family, made.family, figure, sums[figure], published)
+            results.append(
+                Residual(design.id, design.family, result.family, figure, sums[figure], published)
             )
-    return found
+    return results
 
 
 def fitted(designs: list[Published]) -> dict[str, float]:
@@ -157,9 +157,9 @@ def fitted(designs: list[Published]) -> dict[str, float]:
     return {name: float(f"{value:.4g}") for name, value in best.items()}
 
 
-def _loss(found: list[Residual]) -> float:
+def _loss(result: list[Residual]) -> float:
     by_source: dict[str, list[float]] = defaultdict(list)
-    for r in found:
+    for r in result:
         if r.figure in ("lut", "ff") and r.ratio is not None:
             by_source[r.source].append(min(abs(math.log(r.ratio)), 1.0))
     return float(np.mean([np.mean(errors) for errors in by_source.values()]))
@@ -175,18 +175,18 @@ class LeftOut:
 
 def left_out(designs: list[Published]) -> LeftOut:
     """Leave each source out in turn."""
-    found: list[Residual] = []
+    results: list[Residual] = []
     for source in sorted({design.family for design in designs}):
         others = [design for design in designs if design.family != source]
         own = [design for design in designs if design.family == source]
-        found += residuals(own, fitted(others))
+        results += residuals(own, fitted(others))
     inside: dict[str, list[bool]] = defaultdict(list)
-    for source in sorted({r.source for r in found}):
-        limits = bands([r for r in found if r.source != source])
-        for r in found:
+    for source in sorted({r.source for r in results}):
+        limits = bands([r for r in results if r.source != source])
+        for r in results:
             if r.source == source:
                 inside[r.figure].append(is_inside(r, limits))
-    return LeftOut(found, {name: (sum(flags), len(flags)) for name, flags in inside.items()})
+    return LeftOut(results, {name: (sum(flags), len(flags)) for name, flags in inside.items()})
 
 
 def is_inside(r: Residual, limits: Limits) -> bool:
@@ -199,28 +199,28 @@ def is_inside(r: Residual, limits: Limits) -> bool:
     return math.floor(low_end) <= r.published <= math.ceil(high_end)
 
 
-def bands(found: list[Residual]) -> Limits:
+def bands(result: list[Residual]) -> Limits:
     """By kind of design and figure, the factors between which the published figures lie.
 
     Nine tenths of the spread, in which each source counts alike and is spread by its own designs:
     a new design comes from a new source. What few sources say is widened, as by Student's law, and
     mixed with what all kinds say.
     """
-    limits: Limits = {ELSEWHERE: {name: _spread(_of(found, name)) for name in FIGURES}}
-    for io in sorted({r.family.partition(",")[0] for r in found}):
-        own = [r for r in found if r.family.startswith(io)]
+    limits: Limits = {ELSEWHERE: {name: _spread(_of(result, name)) for name in FIGURES}}
+    for io in sorted({r.family.partition(",")[0] for r in result}):
+        own = [r for r in result if r.family.startswith(io)]
         limits[io] = {name: _mixed(_of(own, name), limits[ELSEWHERE][name]) for name in FIGURES}
-    for family in sorted({r.family for r in found}):
-        own = [r for r in found if r.family == family]
+    for family in sorted({r.family for r in result}):
+        own = [r for r in result if r.family == family]
         wider = limits[family.partition(",")[0]]
         limits[family] = {name: _mixed(_of(own, name), wider[name]) for name in FIGURES}
     return limits
 
 
-def _of(found: list[Residual], figure: str) -> dict[str, list[float]]:
+def _of(result: list[Residual], figure: str) -> dict[str, list[float]]:
     """Logarithms of published over estimated, by source."""
     ratios: dict[str, list[float]] = defaultdict(list)
-    for r in found:
+    for r in result:
         if r.figure == figure and r.ratio is not None:
             near = abs(r.published - r.estimated) <= constants()["slack"].get(figure, 0.0)
             counted = near and figure in COUNTED

@@ -29,23 +29,23 @@ def ports(content: bytes, side: str) -> dict[str, dict[str, Any]]:
 
 def fed(content: bytes, raw: Mapping[str, Ints]) -> dict[str, NDArray[Any]]:
     """Raw inputs as the file wants them."""
-    found: dict[str, NDArray[Any]] = {}
+    results: dict[str, NDArray[Any]] = {}
     for name, said in ports(content, "input").items():
         if said["holds"] == "raw":
-            found[name] = raw[name]
+            results[name] = raw[name]
         else:
             values = np.ldexp(raw[name].astype(np.float64), -said["fractional_bits"])
-            found[name] = values.astype(np.float32)
-            assert np.array_equal(found[name], values)
-    return found
+            results[name] = values.astype(np.float32)
+            assert np.array_equal(results[name], values)
+    return results
 
 
-def integers(said: Mapping[str, Any], found: NDArray[Any]) -> Ints:
+def integers(message: Mapping[str, Any], result: NDArray[Any]) -> Ints:
     """Raw integers of what a tensor holds."""
-    if said["holds"] == "raw":
-        assert found.dtype == np.int64
-        return found
-    whole = np.ldexp(found.astype(np.float64), said["fractional_bits"])
+    if message["holds"] == "raw":
+        assert result.dtype == np.int64
+        return result
+    whole = np.ldexp(result.astype(np.float64), message["fractional_bits"])
     assert np.array_equal(whole, np.round(whole))
     return whole.astype(np.int64)
 
@@ -61,8 +61,8 @@ def by_runtime(content: bytes, raw: Mapping[str, Ints]) -> dict[str, Ints]:
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     said = ports(content, "output")
-    found = session.run(list(said), fed(content, raw))
-    return {name: integers(said[name], y) for name, y in zip(said, found, strict=True)}
+    results = session.run(list(said), fed(content, raw))
+    return {name: integers(said[name], y) for name, y in zip(said, results, strict=True)}
 
 
 def by_qonnx(content: bytes, raw: Mapping[str, Ints]) -> dict[str, Ints]:

@@ -111,13 +111,13 @@ def _value(node: Node, tensors: Mapping[str, Floats], recipe: Recipe | None) -> 
 
 
 def _scanned(node: ScanNode, tensors: Mapping[str, Floats], recipe: Recipe | None) -> Floats:
-    names = [given.name for given in node.body.inputs]
+    names = [inputs.name for inputs in node.body.inputs]
     states = [tensors[x] for x in node.starts]
     yielded = []
     for step in range(tensors[node.xs[0]].shape[1]):
         read = [*(tensors[x][:, step] for x in node.xs), *states]
-        found = evaluate(node.body, dict(zip(names, read, strict=True)), recipe)
-        y, *states = (found[name] for name in node.body.outputs)
+        result = evaluate(node.body, dict(zip(names, read, strict=True)), recipe)
+        y, *states = (result[name] for name in node.body.outputs)
         yielded.append(y)
     return np.stack(yielded, axis=1) if node.stacked else yielded[-1]
 

@@ -57,10 +57,10 @@ class Grower:
         back = min(int(self.rng.geometric(0.5)), len(self.live))
         return self.live[-back]
 
-    def add(self, made: Any) -> None:
-        shape = made.shape[1:]
+    def add(self, result: Any) -> None:
+        shape = result.shape[1:]
         if all(shape) and int(np.prod(shape)) <= LARGEST:
-            self.live.append(made)
+            self.live.append(result)
 
     def grow(self) -> None:
         """One more layer."""
@@ -73,9 +73,9 @@ class Grower:
             3: ["conv", "conv", "conv", "pool"],
         }[rank]
         kind = self.one_of(*kinds)
-        made = getattr(self, f"_{kind}")(x, rank)
-        if made is not None:
-            self.add(made)
+        result = getattr(self, f"_{kind}")(x, rank)
+        if result is not None:
+            self.add(result)
 
     def _dense(self, x: Any, rank: int) -> Any:
         layer = self.keras.layers.Dense(int(self.rng.integers(1, 9)), **self._options())
@@ -261,26 +261,26 @@ class Grower:
         keras, other = self.keras, self.tensor()
         inner = Grower(keras, self.rng, depth=1)
         keys = [str(key) for key in self.rng.permutation(["zeta", "alpha"])]
-        given = {
+        inputs = {
             key: keras.Input(t.shape[1:], name=f"{key}_{len(self.live)}")
             for key, t in zip(keys, (x, other), strict=True)
         }
-        inner.live = list(given.values())
+        inner.live = list(inputs.values())
         for _ in range(3):
             inner.grow()
         ends = {"second": inner.live[-1], "first": inner.live[-2]}
         uses = dict(zip(keys, (x, other), strict=True))
         if self.rng.random() < 0.5:
-            model = keras.Model(given, ends)
-            found = model(
+            model = keras.Model(inputs, ends)
+            result = model(
                 {key: uses[key] for key in sorted(uses, reverse=bool(self.rng.random() < 0.5))}
             )
-            found = [found["first"], found["second"]]
+            result = [result["first"], result["second"]]
         else:
-            model = keras.Model(list(given.values()), list(ends.values()))
-            found = model(list(uses.values()))
-        self.add(found[0])
-        return found[1]
+            model = keras.Model(list(inputs.values()), list(ends.values()))
+            result = model(list(uses.values()))
+        self.add(result[0])
+        return result[1]
 
 
 def random_model(keras: Any, seed: int) -> Any:
@@ -300,12 +300,12 @@ def random_model(keras: Any, seed: int) -> Any:
         inputs.append(grower.index)
     for _ in range(int(rng.integers(3, 11))):
         grower.grow()
-    made = [t for t in grower.live if not any(t is each for each in inputs)]
-    if not made:
-        made = [keras.layers.Dense(3)(inputs[0])]
-    ends = [made[-1]]
-    if len(made) > 2 and rng.random() < 0.4:
-        ends.append(made[int(rng.integers(len(made) - 1))])
+    result = [t for t in grower.live if not any(t is each for each in inputs)]
+    if not result:
+        result = [keras.layers.Dense(3)(inputs[0])]
+    ends = [result[-1]]
+    if len(result) > 2 and rng.random() < 0.4:
+        ends.append(result[int(rng.integers(len(result) - 1))])
     model = keras.Model(inputs, ends)
     for weight in model.weights:
         _fill(weight, rng)
@@ -389,11 +389,11 @@ def checked_network(keras: Any, seed: int, folder: Path) -> Outcome:
     except (RecipeError, ProgramError) as error:
         assert error.exit_code == 2 and len(error.message) > 20
         return Outcome(seed, None, None, str(error))
-    told = explain(lowered, loaded.graph, samples)
-    assert not told.findings, f"seed {seed}: {told.findings}"
+    answer = explain(lowered, loaded.graph, samples)
+    assert not answer.findings, f"seed {seed}: {answer.findings}"
     raw = raw_inputs(lowered.program, lowered.recipe, samples)
     expected = results(lowered.program, interpret(lowered.program, raw))
-    got = Engine(lowered.program, threads=1).run(raw)
+    actual = Engine(lowered.program, threads=1).run(raw)
     for name, values in expected.items():
-        np.testing.assert_array_equal(got[name], values, err_msg=f"seed {seed}: {name}")
+        np.testing.assert_array_equal(actual[name], values, err_msg=f"seed {seed}: {name}")
     return Outcome(seed, lowered, samples)

@@ -230,13 +230,13 @@ def models() -> Iterator[tuple[str, Any]]:
 
 def main(target: Path, chosen: Callable[[str], bool] = lambda name: True) -> None:
     """Record every model whose name is chosen."""
-    found = {}
+    results = {}
     for number, (name, model) in enumerate(models()):
         if chosen(name):
-            found[name] = record(model, np.random.default_rng(number))
+            results[name] = record(model, np.random.default_rng(number))
     lines = (
         f"{json.dumps(name)}: {json.dumps(each, separators=(',', ':'))}"
-        for name, each in found.items()
+        for name, each in results.items()
     )
     target.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 

@@ -49,16 +49,16 @@ KEYWORDS = (
 
 def payloads(count: int = 200) -> list[str]:
     """Names of every kind, always the same."""
-    found = [f"a{line}{HDL}" for line in BREAKS] + [f"a{line}{CPP}" for line in BREAKS]
-    found += [f"a{line}agreement engine = rtl: bit-identical, 9 samples" for line in BREAKS]
-    found += [f"a{closer}{HDL}" for closer in CLOSERS[:12]]
-    found += [*CLOSERS, *KEYWORDS, "a" * 10_000, "é" * 10_000, "a\n" * 5_000, f'"{"b" * 9_998}"']
+    results = [f"a{line}{HDL}" for line in BREAKS] + [f"a{line}{CPP}" for line in BREAKS]
+    results += [f"a{line}agreement engine = rtl: bit-identical, 9 samples" for line in BREAKS]
+    results += [f"a{closer}{HDL}" for closer in CLOSERS[:12]]
+    results += [*CLOSERS, *KEYWORDS, "a" * 10_000, "é" * 10_000, "a\n" * 5_000, f'"{"b" * 9_998}"']
     rng = np.random.default_rng(0)
     alphabet = [*"".join(BREAKS), *"".join(CLOSERS), *"azq09_"]
-    while len(found) < count:
-        found.append("".join(rng.choice(alphabet, int(rng.integers(1, 60)))))
-    assert len(set(found)) >= 190
-    return found[:count]
+    while len(results) < count:
+        results.append("".join(rng.choice(alphabet, int(rng.integers(1, 60)))))
+    assert len(set(results)) >= 190
+    return results[:count]
 
 
 def hostile_program(name: str, *, plain: bool = False, first: str = "x") -> Program:

@@ -47,12 +47,12 @@ def compare(model: Any, path: Path) -> LoadedModel:
     truth = list(truth.values()) if isinstance(truth, dict) else truth
     truth = truth if isinstance(truth, (list, tuple)) else [truth]
     loaded = load(path)
-    found = outputs(loaded.graph, [x.astype(np.float64) for x in xs])
-    assert len(found) == len(truth)
-    for ours, theirs in zip(found, truth, strict=True):
-        wanted = np.asarray(theirs)
-        assert ours.shape == wanted.shape
-        np.testing.assert_allclose(ours, wanted, atol=TOLERANCE, rtol=TOLERANCE)
+    result = outputs(loaded.graph, [x.astype(np.float64) for x in xs])
+    assert len(result) == len(truth)
+    for ours, theirs in zip(result, truth, strict=True):
+        expected = np.asarray(theirs)
+        assert ours.shape == expected.shape
+        np.testing.assert_allclose(ours, expected, atol=TOLERANCE, rtol=TOLERANCE)
     return loaded
 
 

@@ -156,9 +156,9 @@ def _torch(
     """A file as an exporter names it: the older one numbers its tensors, the newer one keeps
     PyTorch's names and writes operator set 18."""
     size: int | str = "s77" if dynamo else "batch"
-    made = m.model(nodes, {"x": (size, *shape)}, ["y"], weights, opset=18 if dynamo else 17)
-    made.producer_name = "pytorch"
-    return made
+    result = m.model(nodes, {"x": (size, *shape)}, ["y"], weights, opset=18 if dynamo else 17)
+    result.producer_name = "pytorch"
+    return result
 
 
 def _module(

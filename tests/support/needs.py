@@ -28,15 +28,15 @@ class Fold:
 
 def absent_fixtures() -> dict[str, str]:
     """Fixtures that nothing can be done with on this machine, and why."""
-    found = {}
+    results = {}
     if not CASES.is_dir():
-        found["cases"] = f"other people's models are not here (looked in {CASES})"
+        results["cases"] = f"other people's models are not here (looked in {CASES})"
     try:
         locate(CHROMIUM)
     except ToolMissingError as error:
         if not os.environ.get("CI"):
-            found["pipe"] = f"no Chromium here ({CHROMIUM.remedy}): {error}"
-    return found
+            results["pipe"] = f"no Chromium here ({CHROMIUM.remedy}): {error}"
+    return results
 
 
 def fold(items: Sequence[Any], absent: Mapping[str, str]) -> Fold:
@@ -68,9 +68,9 @@ def _reason(item: Any, absent: Mapping[str, str]) -> str | None:
 
 def apply_fold(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The same for a session of pytest."""
-    found = fold(items, absent_fixtures())
-    for item, reason in found.reasons.items():
+    result = fold(items, absent_fixtures())
+    for item, reason in result.reasons.items():
         item.add_marker(pytest.mark.skip(reason=reason))
-    if found.dropped:
-        config.hook.pytest_deselected(items=found.dropped)
-        items[:] = found.kept
+    if result.dropped:
+        config.hook.pytest_deselected(items=result.dropped)
+        items[:] = result.kept

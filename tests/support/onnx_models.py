@@ -47,10 +47,10 @@ def model(
     return helper.make_model(graph, opset_imports=opsets, ir_version=8, **fields)
 
 
-def saved(made: ModelProto, folder: Path, name: str = "net.onnx") -> Path:
+def saved(result: ModelProto, folder: Path, name: str = "net.onnx") -> Path:
     """The model as a file."""
     path = folder / name
-    path.write_bytes(made.SerializeToString())
+    path.write_bytes(result.SerializeToString())
     return path
 
 
@@ -70,11 +70,11 @@ def runtime(
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
-    made = onnx.load(path) if fixed else for_batch(onnx.load(path), feeds)
-    if made.opset_import[0].version < 7:  # which ONNX Runtime no longer has
-        made = version_converter.convert_version(made, 9)
+    result = onnx.load(path) if fixed else for_batch(onnx.load(path), feeds)
+    if result.opset_import[0].version < 7:  # which ONNX Runtime no longer has
+        result = version_converter.convert_version(result, 9)
     session = onnxruntime.InferenceSession(
-        made.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        result.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
     return [np.asarray(y) for y in session.run(None, dict(feeds))]
 
@@ -85,14 +85,14 @@ def shape_of_input(path: Path) -> tuple[int, ...]:
     return tuple(size.dim_value for size in sizes)
 
 
-def for_batch(made: ModelProto, feeds: Mapping[str, NDArray[Any]]) -> ModelProto:
+def for_batch(result: ModelProto, feeds: Mapping[str, NDArray[Any]]) -> ModelProto:
     """The model for as many samples as are fed, without claims about its outputs."""
-    for value in made.graph.input:
+    for value in result.graph.input:
         if value.name in feeds:
             value.type.tensor_type.shape.dim[0].dim_value = len(feeds[value.name])
-    for value in made.graph.output:
+    for value in result.graph.output:
         value.type.tensor_type.ClearField("shape")
-    return made
+    return result
 
 
 def reference(path: Path, feeds: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
@@ -101,10 +101,10 @@ def reference(path: Path, feeds: Mapping[str, NDArray[Any]]) -> list[NDArray[Any
     from qonnx.core.onnx_exec import execute_onnx
     from qonnx.transformation.infer_shapes import InferShapes
 
-    made = onnx.load(path)
-    if CHANNELS_LAST not in {opset.domain for opset in made.opset_import}:
-        made.opset_import.append(helper.make_opsetid(CHANNELS_LAST, 10))  # qonnx would assume 1
-    wrapper = ModelWrapper(made).transform(InferShapes())
+    result = onnx.load(path)
+    if CHANNELS_LAST not in {opset.domain for opset in result.opset_import}:
+        result.opset_import.append(helper.make_opsetid(CHANNELS_LAST, 10))  # qonnx would assume 1
+    wrapper = ModelWrapper(result).transform(InferShapes())
     found = execute_onnx(wrapper, dict(feeds))
     return [found[value.name] for value in wrapper.graph.output]
 
@@ -122,7 +122,7 @@ def computed(
         np.moveaxis(x, 1, -1) if changed_sides(loaded, "input", entry.name) else x
         for entry, x in zip(loaded.graph.inputs, feeds.values(), strict=True)
     ]
-    found = [
+    results = [
         np.moveaxis(y, -1, 1) if changed_sides(loaded, "output", name) else y
         for name, y in zip(
             loaded.graph.outputs,
@@ -130,8 +130,8 @@ def computed(
             strict=True,
         )
     ]
-    assert shapes is None or [y.shape for y in found] == list(shapes)
-    return found
+    assert shapes is None or [y.shape for y in results] == list(shapes)
+    return results
 
 
 def changed_sides(loaded: LoadedModel, side: str, name: str) -> bool:

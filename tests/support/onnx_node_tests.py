@@ -76,31 +76,31 @@ def verdict_on(folder: Path, scratch: Path, run: str) -> Verdict:
     constants, batch_axis = RUNS[run].constants, RUNS[run].batch_axis
     model = onnx.load(folder / "model.onnx")
     try:
-        given = dict(_arrays(folder, "input", model.graph.input))
-        wanted = [array for _, array in _arrays(folder, "output", model.graph.output)]
+        inputs = dict(_arrays(folder, "input", model.graph.input))
+        expected = [array for _, array in _arrays(folder, "output", model.graph.output)]
     except (TypeError, ValueError):
         return Verdict("not tried", "its data are no plain arrays")
     if folder.name.startswith(WRAPPED):
         return Verdict("not tried", "its integers are wrapped, which ONNX forbids")
     if folder.name in UNDEFINED:
         return Verdict("not tried", "it divides zero by zero, which ONNX Runtime makes zero")
-    if not given:
+    if not inputs:
         return Verdict("not tried", "it has no inputs")
     if constants:
-        model = with_constants(model, given)
-        given = {model.graph.input[0].name: given[model.graph.input[0].name]}
+        model = with_constants(model, inputs)
+        inputs = {model.graph.input[0].name: inputs[model.graph.input[0].name]}
     path = scratch / "model.onnx"
     path.write_bytes(model.SerializeToString())
     try:
         loaded = read(path, batch_axis=batch_axis)
         if batch_axis is None:
-            given = {name: array[None] for name, array in given.items()}
-        found = onnx_models.computed(loaded, given, None, recipe=loaded.recipe)
+            inputs = {name: array[None] for name, array in inputs.items()}
+        result = onnx_models.computed(loaded, inputs, None, recipe=loaded.recipe)
     except EdgeInferError as error:
         return Verdict("refused", str(error))
     except Exception as error:  # what a test is to find
         return Verdict("crashed", f"{type(error).__name__}: {error}")
-    for ours, theirs in zip(found, wanted, strict=True):
+    for ours, theirs in zip(result, expected, strict=True):
         if ours.size != theirs.size:
             return Verdict("wrong", f"{ours.shape} instead of {theirs.shape}")
         ours = ours.reshape(theirs.shape)  # some join the batch with the axis behind it

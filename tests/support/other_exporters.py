@@ -62,9 +62,9 @@ def brevitas(seed: int, *, powers_of_two: bool = False) -> ModelProto:
         "classifier.weight": floats(rng, 3, 24) * F(0.3), "classifier.scale": s2,
         "classifier.bias": np.round(floats(rng, 3) / (s2 * sr)) * (s2 * sr),
     }  # fmt: skip
-    made = model(nodes, {"input.1": (1, 2, 6, 4)}, ["53"], weights, domains={BREVITAS: 1})
-    made.producer_name = "pytorch"
-    return made
+    result = model(nodes, {"input.1": (1, 2, 6, 4)}, ["53"], weights, domains={BREVITAS: 1})
+    result.producer_name = "pytorch"
+    return result
 
 
 def tf2onnx(seed: int) -> ModelProto:
@@ -108,6 +108,6 @@ def tf2onnx(seed: int) -> ModelProto:
         "s0": I64([0]), "s1": I64([1]), "rest": I64([-1]),
         "k3": floats(rng, 24, 3) * F(0.3), "b3": floats(rng, 3),
     }  # fmt: skip
-    made = model(nodes, {"x:0": ("unk__1", 8, 6, 2)}, ["Identity:0"], weights, opset=15)
-    made.producer_name = "tf2onnx"
-    return made
+    result = model(nodes, {"x:0": ("unk__1", 8, 6, 2)}, ["Identity:0"], weights, opset=15)
+    result.producer_name = "tf2onnx"
+    return result

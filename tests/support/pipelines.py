@@ -85,8 +85,8 @@ def ask_yosys(seed: int, fabric: str) -> Pipeline:
             work[kind] = work.get(kind, 0.0) + amount
     with tempfile.TemporaryDirectory() as name:
         target.emit(program, settings).write(Path(name))
-        found = {m.name: m.value for m in measure_design(Path(name), settings).metrics}
-    return Pipeline(seed, fabric, work, estimated, found)
+        results = {m.name: m.value for m in measure_design(Path(name), settings).metrics}
+    return Pipeline(seed, fabric, work, estimated, results)
 
 
 def fitted_work(fabric: str) -> tuple[Work, ...]:

@@ -74,13 +74,13 @@ def check_hits_in(
     folder: Path,
 ) -> PlaneRun:
     """Every hit once, in order, with the integers of its own patch."""
-    found = run_planes(design, folder, [(each.raw, each.hits) for each in planes], conditions)
+    result = run_planes(design, folder, [(each.raw, each.hits) for each in planes], conditions)
     plain = build_tagger(program, Obstacle("one by one"))
     for number, plane in enumerate(planes):
-        mine = found.plane == number
-        wanted = np.argwhere(plane.hits.T)[:, ::-1]  # in order of time
-        assert np.array_equal(np.stack([found.wire[mine], found.pixel[mine]], axis=1), wanted)
-        if len(wanted):
-            for name, values in tag_corners(plain, plane.picture, wanted).outputs.items():
-                assert np.array_equal(found.outputs[name][mine], values), name
-    return found
+        mine = result.plane == number
+        expected = np.argwhere(plane.hits.T)[:, ::-1]  # in order of time
+        assert np.array_equal(np.stack([result.wire[mine], result.pixel[mine]], axis=1), expected)
+        if len(expected):
+            for name, values in tag_corners(plain, plane.picture, expected).outputs.items():
+                assert np.array_equal(result.outputs[name][mine], values), name
+    return result

@@ -84,8 +84,8 @@ def _row(row: dict[str, str]) -> Published:
 
 def tool_version(tool: str) -> str:
     """The release that a row names; nothing where it names none."""
-    found = re.search(r"20\d\d\.\d", tool)
-    return found[0] if found else ""
+    result = re.search(r"20\d\d\.\d", tool)
+    return result[0] if result else ""
 
 
 def settings_of(design: Published, program: Program) -> HlsSettings:
@@ -231,8 +231,8 @@ def _pads(
 ) -> tuple[tuple[int, int], ...]:
     if not same:
         return ((0, 0),) * len(window)
-    found = []
+    results = []
     for size, width, step in zip(shape, window, strides, strict=False):
         missing = max((math.ceil(size / step) - 1) * step + width - size, 0)
-        found.append((missing // 2, missing - missing // 2))
-    return tuple(found)
+        results.append((missing // 2, missing - missing // 2))
+    return tuple(results)

@@ -25,8 +25,8 @@ class _Net:
     def _step(self, name: str, read: tuple[str, ...], shape: Shape, *options: int) -> str:
         self.at, self.shape = f"t{len(self.steps)}", shape
         self.tensors.append(T(self.at, (1, *shape), "UINT8"))
-        held = {i: ("i8" if i == 0 else "i32", value) for i, value in enumerate(options)}
-        self.steps.append(O(name, read, (self.at,), 1, held))
+        values = {i: ("i8" if i == 0 else "i32", value) for i, value in enumerate(options)}
+        self.steps.append(O(name, read, (self.at,), 1, values))
         return self.at
 
     def _weights(self, shape: tuple[int, ...], channels: int) -> tuple[str, str]:
@@ -37,15 +37,15 @@ class _Net:
 
     def conv(self, outputs: int, side: int, stride: int = 1) -> str:
         height, width, inputs = self.shape
-        held = self._weights((outputs, side, side, inputs), outputs)
+        weights = self._weights((outputs, side, side, inputs), outputs)
         shape = (-(-height // stride), -(-width // stride), outputs)
-        return self._step("CONV_2D", (self.at, *held), shape, 0, stride, stride)
+        return self._step("CONV_2D", (self.at, *weights), shape, 0, stride, stride)
 
     def depthwise(self, stride: int) -> None:
         height, width, inputs = self.shape
-        held = self._weights((1, 3, 3, inputs), inputs)
+        weights = self._weights((1, 3, 3, inputs), inputs)
         shape = (-(-height // stride), -(-width // stride), inputs)
-        self._step("DEPTHWISE_CONV_2D", (self.at, *held), shape, 0, stride, stride)
+        self._step("DEPTHWISE_CONV_2D", (self.at, *weights), shape, 0, stride, stride)
 
     def classified(self) -> bytes:
         height, width, channels = self.shape

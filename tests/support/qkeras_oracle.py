@@ -34,13 +34,13 @@ def agree(graph: Graph, recipe: Recipe, inputs: Mapping[str, Ints]) -> Tally:
     """Assert engine == interpreter == QKeras at every tensor, or within QKeras' own bound."""
     drawing = draw(graph, recipe)
     program = lower(every_tensor(drawing), drawing.recipe, host_functions=False).program
-    found = results(program, interpret(program, inputs))
+    result = results(program, interpret(program, inputs))
     for name, raw in Engine(program, threads=1).run(inputs).items():
-        np.testing.assert_array_equal(raw, found[name], err_msg=f"{graph.name}: engine at {name}")
+        np.testing.assert_array_equal(raw, result[name], err_msg=f"{graph.name}: engine at {name}")
     optimized = lower(graph, recipe, host_functions=False).program
     for name, raw in results(optimized, interpret(optimized, inputs)).items():
-        np.testing.assert_array_equal(raw, found[name], err_msg=f"{graph.name}: passes at {name}")
-    return within_bounds(program, found, keras_values(drawing, program, inputs))
+        np.testing.assert_array_equal(raw, result[name], err_msg=f"{graph.name}: passes at {name}")
+    return within_bounds(program, result, keras_values(drawing, program, inputs))
 
 
 def every_tensor(drawing: KerasTensors) -> Graph:
@@ -59,8 +59,8 @@ def keras_values(
     """Every tensor as QKeras computes it, op by op or as one compiled function."""
     model = drawing.model(tuple(drawing.tensors))
     reals = real_inputs(program, inputs)
-    found = model.predict(reals, verbose=0) if compiled else model(reals, training=False)
-    values = found if isinstance(found, list | tuple) else [found]
+    result = model.predict(reals, verbose=0) if compiled else model(reals, training=False)
+    values = result if isinstance(result, list | tuple) else [result]
     return dict(zip(drawing.tensors, map(np.asarray, values), strict=True))
 
 
@@ -70,10 +70,10 @@ def within_bounds(program: Program, raw: Mapping[str, Ints], reals: Mapping[str,
     exact, closest = 0, 0.0
     for output in program.outputs:
         entry = report[output.value]
-        wanted = dequantize(raw[output.name], program.type(output.value))
+        expected = dequantize(raw[output.name], program.type(output.value))
         seen = reals[output.name].astype(np.float64)
-        assert seen.shape == wanted.shape, f"{program.name}: {output.name}"
-        off = float(np.abs(seen - wanted).max(initial=0.0))
+        assert seen.shape == expected.shape, f"{program.name}: {output.name}"
+        off = float(np.abs(seen - expected).max(initial=0.0))
         assert off <= entry.bound_value, _said(program, output.name, off, entry)
         exact += entry.exact
         closest = max(closest, off / entry.bound_value if entry.bound_value else 0.0)

@@ -46,7 +46,7 @@ def random_network(seed: int, *, widest: int = 8) -> Network:
 def random_inputs(network: Network, seed: int, samples: int) -> dict[str, Ints]:
     """Raw inputs all over their types, the ends included."""
     rng = np.random.default_rng(seed)
-    found = {}
+    results = {}
     for node in network.graph.inputs:
         quantizer = network.recipe.activation(node.name)
         assert quantizer is not None
@@ -55,8 +55,8 @@ def random_inputs(network: Network, seed: int, samples: int) -> dict[str, Ints]:
         low, high = -type_.raw_max if symmetric else type_.raw_min, type_.raw_max
         raw = rng.integers(low, high, (samples, *node.shape), endpoint=True)
         raw[0], raw[-1] = low, high
-        found[node.name] = raw
-    return found
+        results[node.name] = raw
+    return results
 
 
 @dataclass

@@ -79,7 +79,7 @@ def random_recurrence(seed: int, *, max_ops: int = 6, widths: tuple[int, int] = 
 def random_inputs(program: Program, seed: int, batch: int) -> dict[str, Ints]:
     """Raw inputs: all at the top, all at the bottom, ends mixed at random, and anything between."""
     rng = np.random.default_rng(seed)
-    found: dict[str, Ints] = {}
+    results: dict[str, Ints] = {}
     for op in program.inputs:
         low, high = op.type.raw_min, op.type.raw_max
         raw = rng.integers(low, high, (batch, *op.shape), dtype=np.int64, endpoint=True)
@@ -88,8 +88,8 @@ def random_inputs(program: Program, seed: int, batch: int) -> dict[str, Ints]:
         small = np.clip(rng.integers(-3, 4, raw.shape), low, high)
         raw = np.where(rng.random((batch, *[1] * len(op.shape))) < 0.2, small, raw)
         raw[:1], raw[1:2] = high, low
-        found[op.name] = raw
-    return found
+        results[op.name] = raw
+    return results
 
 
 @dataclass(slots=True)
@@ -202,12 +202,12 @@ class _Draw:
         builder.ranges = {k: v for k, v in builder.ranges.items() if k in names}
 
     def program(self) -> Program:
-        made = [op.name for op in self.builder.ops if not isinstance(op, Input | Constant)]
+        result = [op.name for op in self.builder.ops if not isinstance(op, Input | Constant)]
         read = {x for op in self.builder.ops for x in inputs_of(op)}
-        loose = [name for name in made if name not in read]
+        loose = [name for name in result if name not in read]
         chosen = loose[-3:] or self.inputs
-        if made and self.chance(0.2):
-            chosen = [*chosen, self.one_of(made)]
+        if result and self.chance(0.2):
+            chosen = [*chosen, self.one_of(result)]
         outputs = tuple(Output(f"out{i}", name) for i, name in enumerate(chosen))
         return self.builder.program(outputs)
 
@@ -421,9 +421,9 @@ class _Draw:
                 inner.try_to_add([lambda: inner.add_scan(1)])
             inner.add_op()
         after = [inner.becomes(state) for state in states]
-        made = [inner.mixed() if self.chance(0.6) else inner.value(), *after]
-        outputs = tuple(Output(f"y{i}", name) for i, name in enumerate(made))
-        grid = provisional(inner.builder.frac(made[0]))
+        result = [inner.mixed() if self.chance(0.6) else inner.value(), *after]
+        outputs = tuple(Output(f"y{i}", name) for i, name in enumerate(result))
+        grid = provisional(inner.builder.frac(result[0]))
         body = inner.builder.program(outputs)
         self.builder.exact(
             Scan(self.fresh(), grid, tuple(xs), tuple(starts), body, self.chance(0.6))

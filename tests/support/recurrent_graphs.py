@@ -72,14 +72,14 @@ def recurrent_graph(
     held = [step.add(InputNode(f"cell/{name}", (units,))) for name in "hc"[: 1 + (kind == "lstm")]]
     match kind:
         case "simple":
-            made = r.simple_step(step, x, held[0])
+            result = r.simple_step(step, x, held[0])
         case "lstm":
-            made = r.lstm_step(step, x, held[0], held[1], ("input", "forget", "cell", "output"))
+            result = r.lstm_step(step, x, held[0], held[1], ("input", "forget", "cell", "output"))
         case _:
-            made = r.gru_step(step, x, held[0], reset_after=bool(seed % 2))
+            result = r.gru_step(step, x, held[0], reset_after=bool(seed % 2))
     inputs = [node for node in step.nodes if isinstance(node, InputNode)]
     rest = [node for node in step.nodes if not isinstance(node, InputNode)]
-    body = r.Recurrence((*inputs, *rest), x, tuple(held), made, (None,) * len(held))
+    body = r.Recurrence((*inputs, *rest), x, tuple(held), result, (None,) * len(held))
     given = outer.add(InputNode("x", (steps, features)))
     y = r.add_recurrence(outer, "", given, body, stacked=stacked, with_states=False).y
     return Graph(f"{kind}_net", tuple(outer.nodes), (y,))

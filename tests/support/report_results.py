@@ -63,7 +63,7 @@ def metrics() -> tuple[Metric, ...]:
                       target="rtl")  # fmt: skip
 
     layers = ("conv1", "conv2", "dense", "logits")
-    found = [
+    results = [
         Metric("rms_difference_to_float", 0.021, "", Origin.SIMULATED),
         Metric("same_decision_as_float", 0.981, "", Origin.SIMULATED),
         estimated("latency_cycles", 2900, "cycles", 0.2),
@@ -90,7 +90,7 @@ def metrics() -> tuple[Metric, ...]:
                version="1.31", target="cpu"),
     ]  # fmt: skip
     for number, layer in enumerate(layers):
-        found += [
+        results += [
             estimated("latency_cycles", 2300 - 500 * number, "cycles", layer=layer),
             estimated("dsp", 80 - 20 * number, "DSP", layer=layer),
             estimated("lut", 20_000 / (number + 1), "LUT", layer=layer),
@@ -99,7 +99,7 @@ def metrics() -> tuple[Metric, ...]:
             proved("weight_bits", 864 * (number + 1), "bit", layer=layer),
             Metric("accumulator_bits", 14 + number, "bit", Origin.PROVED, layer=layer),
         ]
-    return tuple(found)
+    return tuple(results)
 
 
 def good() -> Result:
@@ -184,7 +184,7 @@ def histogram(first: int, *counts: int, zeros: int = 0) -> Histogram:
 
 def layer(name: str, op: str, reads: tuple[str, ...], macs: int = 0, **more: object) -> Layer:
     """One value."""
-    given = {
+    inputs = {
         "shape": (48, 48, 4),
         "parameters": macs // 100,
         "format": "fixed<14,6>",
@@ -196,7 +196,7 @@ def layer(name: str, op: str, reads: tuple[str, ...], macs: int = 0, **more: obj
         "float_rms": 1.5,
         "error_rms": 0.05,
     }
-    return Layer(name=name, op=op, reads=reads, macs=macs, **(given | more))
+    return Layer(name=name, op=op, reads=reads, macs=macs, **(inputs | more))
 
 
 def profile(classes: int = 3) -> Profile:
@@ -228,10 +228,10 @@ def profile(classes: int = 3) -> Profile:
                       auc=float(np.trapezoid(signal, kept)), background=tuple(kept.tolist()),
                       signal=tuple(signal.tolist()))
             )  # fmt: skip
-    held = {"format": "fixed<6,1>", "bits": 6, "lsb": 0.03125, "least": -1.0, "most": 0.96875}
+    values = {"format": "fixed<6,1>", "bits": 6, "lsb": 0.03125, "least": -1.0, "most": 0.96875}
     distributions = tuple(
         Distribution(name=name, kind=kind, floats=histogram(-9, 1, 4, 9, 20, 60, 90, 70, 30, 2),
-                     integers=histogram(-6, 9, 25, 65, 90, 72, 30, zeros=34), **held)
+                     integers=histogram(-6, 9, 25, 65, 90, 72, 30, zeros=34), **values)
         for name, kind in (("conv1", "weight"), ("dense", "weight"), ("relu1", "activation"))
     )  # fmt: skip
     return Profile(
@@ -348,7 +348,7 @@ def with_metrics(result: Result, **values: float) -> Result:
 
 def sweep(count: int) -> list[tuple[str, Result]]:
     """Runs of one network with more and more bits: dearer, and mostly better."""
-    found = []
+    results = []
     for number in range(count):
         bits = 2 + number % 12
         worth = 0.9712 - 0.08 * 2.0 ** (-bits / 1.6) - 0.0004 * (number * 7 % 5)
@@ -365,5 +365,5 @@ def sweep(count: int) -> list[tuple[str, Result]]:
             for m in base.metrics
         )  # fmt: skip
         change = {"accuracy": scores, "metrics": scaled}
-        found.append((f"runs/{bits}bit-{number}", base.model_copy(update=change)))
-    return found
+        results.append((f"runs/{bits}bit-{number}", base.model_copy(update=change)))
+    return results

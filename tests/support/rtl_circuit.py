@@ -37,27 +37,27 @@ def computed(
 ) -> dict[str, Ints]:
     """All values of a Program, by way of its circuit."""
     uses = count_readers(program)
-    made = unroll(program, uses, levels, search)
+    result = unroll(program, uses, levels, search)
     ports = [raw[op.name] for op in program.inputs if uses[op.name]]
     batch = len(next(iter(raw.values())))
     numbers = _evaluated(
-        made.circuit, [port.reshape(batch, -1).astype(object) for port in ports], batch
+        result.circuit, [port.reshape(batch, -1).astype(object) for port in ports], batch
     )
-    for name, wires in made.values.items():
+    for name, wires in result.values.items():
         type_ = program[name].type
         assert all(type_.raw_min <= w.low and w.high <= type_.raw_max for w in wires.flat), name
     return {
         name: np.stack([numbers[w.number] for w in wires.flat], axis=1).reshape(batch, *wires.shape)
-        for name, wires in made.values.items()
+        for name, wires in result.values.items()
     }
 
 
 def _evaluated(circuit: Circuit, ports: list[Ints], batch: int) -> list[Ints]:
     numbers: list[Ints] = []
     for wire, cell in zip(circuit.wires, circuit.cells, strict=True):
-        found = np.broadcast_to(_value(cell, numbers, ports).astype(object), (batch,))
-        assert wire.low <= found.min() and found.max() <= wire.high, cell
-        numbers.append(found)
+        result = np.broadcast_to(_value(cell, numbers, ports).astype(object), (batch,))
+        assert wire.low <= result.min() and result.max() <= wire.high, cell
+        numbers.append(result)
     return numbers
 
 

@@ -100,11 +100,11 @@ def assert_cycles(design: Made, ideal: SimulationTrace) -> None:
     first = min(int(times[0]) for times in ideal.cycles_in.values())
     for value, times in ideal.cycles_at.items():
         stream = design.netlist.carrier(design.netlist.values[value])
-        wanted = design.cycles.first_out[stream.name], design.cycles.last_out[stream.name]
+        expected = design.cycles.first_out[stream.name], design.cycles.last_out[stream.name]
         seen = int(times[0]) - first, int(times[stream.beats - 1]) - first
-        if wanted[0] >= 0:  # else the beat came before the frame, from padding or constants
-            assert seen[0] == wanted[0], value
-        assert seen[1] == wanted[1], value
+        if expected[0] >= 0:  # else the beat came before the frame, from padding or constants
+            assert seen[0] == expected[0], value
+        assert seen[1] == expected[1], value
     netlist, frames = design.netlist, len(next(iter(ideal.outputs.values())))
     times = simulate_frames(netlist, netlist.depths, frames)
     start = min(times.freed[f"{port.stream}{OFFERED}"][0] for port in netlist.inputs)

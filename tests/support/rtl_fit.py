@@ -92,10 +92,12 @@ def measure_fabric(fabric: str) -> list[Seen]:
             continue
         for block in netlist.blocks:
             name = f"u_{block.name}"
-            found = counts["blocks"].get(name, dict.fromkeys(KINDS, 0.0))
+            result = counts["blocks"].get(name, dict.fromkeys(KINDS, 0.0))
             made = parts_of(block, netlist)
             merged = bool(block.contents)
-            blocks.append(Seen(design.name, design.group, name, made, counts["dsp"], found, merged))
+            blocks.append(
+                Seen(design.name, design.group, name, made, counts["dsp"], result, merged)
+            )
     return blocks
 
 
@@ -109,10 +111,10 @@ def fitted(blocks: Sequence[Seen], fabric: FabricCosts) -> FabricCosts:
         kinds = [
             work for work in every if work is not Work.LOOK_AHEAD or work in fabric.pipeline
         ]  # where there are no carry chains
-        found = np.array([block.found[kind] for block in blocks])
-        left = found - np.array([takes[kind] for _, takes in decided])
+        result = np.array([block.found[kind] for block in blocks])
+        left = result - np.array([takes[kind] for _, takes in decided])
         work = np.array([[own.get(name, 0.0) for name in kinds] for own, _ in decided])
-        scale = 1.0 / (SMALL + np.sqrt(np.maximum(found, 1.0)))
+        scale = 1.0 / (SMALL + np.sqrt(np.maximum(result, 1.0)))
         solved = lsq_linear(work * scale[:, None], left * scale, bounds=(0.0, MOST_COST))
         costs[kind] = dict(zip(kinds, map(float, solved.x), strict=True))
     return replace(fabric, lut=costs["lut"], ff=costs["ff"])

@@ -151,27 +151,27 @@ def merged_inputs(parts: Sequence[Mapping[str, Ints]]) -> dict[str, Ints]:
 
 def random_designs(seeds: Sequence[int], count: int) -> list[tuple[int, Program]]:
     """The first random Programs for which there are blocks."""
-    found: list[tuple[int, Program]] = []
+    results: list[tuple[int, Program]] = []
     for seed in seeds:
         program = without_what_is_unsupported(random_program(seed))
         if program is not None:
-            found.append((seed, program))
-        if len(found) == count:
+            results.append((seed, program))
+        if len(results) == count:
             break
-    return found
+    return results
 
 
 def unrolled_designs(seeds: Sequence[int], count: int) -> list[tuple[int, Program]]:
     """The first random Programs of narrow numbers that are small enough to be unrolled here."""
-    found: list[tuple[int, Program]] = []
+    results: list[tuple[int, Program]] = []
     for seed in seeds:
         drawn = random_program(seed, widths=(1, 6), max_ops=6)
         program = without_what_is_unsupported(drawn, UNROLLED)
         if program is not None and size_of(prepare_program(program)) < 300:
-            found.append((seed, program))
-        if len(found) == count:
+            results.append((seed, program))
+        if len(results) == count:
             break
-    return found
+    return results
 
 
 def without_what_is_unsupported(program: Program, settings: RtlSettings = FOLDED) -> Program | None:

@@ -258,12 +258,12 @@ def counts_of(one: Wanted) -> dict[str, Any]:
     part = part_of(RtlSettings(part=DEVICES[one.fabric]))
     dsp = one.design.dsp and multipliers(one.netlist) <= part.budget["dsp"]
     family = family_of(part.fabric)
-    found = synthesise(one.source, family, dsp=dsp, seconds=SECONDS)
-    return {"version": found.version, "dsp": dsp, "total": found.total, "blocks": found.by_block}
+    result = synthesise(one.source, family, dsp=dsp, seconds=SECONDS)
+    return {"version": result.version, "dsp": dsp, "total": result.total, "blocks": result.by_block}
 
 
 def renewed(
-    fabrics: tuple[str, ...] = tuple(DEVICES), said: Callable[[str], None] = lambda line: None
+    fabrics: tuple[str, ...] = tuple(DEVICES), message: Callable[[str], None] = lambda line: None
 ) -> None:
     """Synthesise what has changed or is missing, on all cores, and write the counts after each:
     most of an hour, if it is all. One that takes too long is said, and left out."""
@@ -273,17 +273,17 @@ def renewed(
         for done in as_completed(asked):
             one = asked[done]
             try:
-                found = done.result()
+                result = done.result()
             except ToolFailedError as failed:
-                said(f"{one.fabric} {one.design.name}: {failed}")
+                message(f"{one.fabric} {one.design.name}: {failed}")
                 continue
             entry = known.get(one.design.name, {})
             if entry.get("digest") != one.digest:
                 entry = {"digest": one.digest, "counts": {}}
-            entry["counts"][one.fabric] = found
+            entry["counts"][one.fabric] = result
             known[one.design.name] = entry
             COUNTS.write_text(as_text(known))
-            said(f"{one.fabric} {one.design.name} {found['total']}")
+            message(f"{one.fabric} {one.design.name} {result['total']}")
 
 
 def as_text(known: dict[str, Any]) -> str:

@@ -85,9 +85,9 @@ def expected(
 ) -> tuple[Mapping[str, Ints], Mapping[str, NDArray[Any]]]:
     """Raw outputs as the interpreter has them, and real ones as a client gets them."""
     raw = quantize(values, quantizer)
-    made = results(program, interpret(program, {program.inputs[0].name: raw}))
-    real = {name: v.astype(np.float32) for name, v in real_outputs(program, made).items()}
-    return made, real
+    result = results(program, interpret(program, {program.inputs[0].name: raw}))
+    real = {name: v.astype(np.float32) for name, v in real_outputs(program, result).items()}
+    return result, real
 
 
 @contextlib.contextmanager

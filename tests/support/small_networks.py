@@ -64,7 +64,7 @@ def tagger(seed: int = 0, *, uneven: bool = False, dead: bool = False) -> g.Grap
     x, label = pictures(seed + 100, 2000)
     seen = FloatEngine(g.Graph("trunk", trunk, ("wide_relu",))).run({"image": x})["wide_relu"]
     rows = np.column_stack([seen, np.ones(len(seen))]).astype(np.float64)
-    wanted = 6.0 * np.eye(CLASSES)[label.astype(int)]
-    fitted = np.linalg.solve(rows.T @ rows + np.eye(rows.shape[1]), rows.T @ wanted)
+    expected = 6.0 * np.eye(CLASSES)[label.astype(int)]
+    fitted = np.linalg.solve(rows.T @ rows + np.eye(rows.shape[1]), rows.T @ expected)
     head = g.DenseNode("logits", "logits", "wide_relu", fitted[:-1], fitted[-1])
     return g.Graph("tagger", (*trunk, head, g.SoftmaxNode("kind", "logits")), ("kind",))

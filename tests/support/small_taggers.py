@@ -32,13 +32,13 @@ def compile_tagger(folder: Path, *more: str) -> Path:
         layer("Dense", name="out", units=2, activation="softmax"),
         shape=(None, 8, 8, 1),
     )
-    held = {
+    values = {
         "conv/0": rng.normal(0, 0.4, (3, 3, 1, 3)).astype(np.float32),
         "conv/1": rng.normal(0, 0.1, 3).astype(np.float32),
         "out/0": rng.normal(0, 0.2, (108, 2)).astype(np.float32),
         "out/1": np.zeros(2, np.float32),
     }
-    (folder / "tagger.keras").write_bytes(archive(config, held))
+    (folder / "tagger.keras").write_bytes(archive(config, values))
     (folder / "recipe.toml").write_text(RECIPE)
     arguments = ["compile", str(folder / "tagger.keras"), "--recipe", str(folder / "recipe.toml")]
     assert main([*arguments, *more, "-o", str(folder / "run")]) == 0

@@ -65,7 +65,7 @@ def network(*, learned: bool, channels: int) -> Any:
 def main() -> None:
     """Record one model with fixed limits and one with learned ones."""
     hgq_record.draw_inputs = draw_images
-    found = {}
+    results = {}
     for number, (name, learned, channels) in enumerate((("fixed", False, 2), ("learned", True, 1))):
         rng = np.random.default_rng(number)
         model = network(learned=learned, channels=channels)
@@ -75,8 +75,8 @@ def main() -> None:
             if hasattr(layer, "n_frac"):
                 layer.n_frac.assign(1.3)
                 layer.threshold_w.assign(0.37)
-        found[name] = hgq_record.record(model, rng)
-    Path(sys.argv[1]).write_text(json.dumps(found, separators=(",", ":")) + "\n")
+        results[name] = hgq_record.record(model, rng)
+    Path(sys.argv[1]).write_text(json.dumps(results, separators=(",", ":")) + "\n")
 
 
 if __name__ == "__main__":

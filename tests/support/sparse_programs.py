@@ -191,16 +191,16 @@ def lit_images(program: Program, seed: int, occupancies: tuple[float, ...]) -> d
     """An image for each occupancy: so many pixels above zero, some of them on the border."""
     rng = np.random.default_rng(seed)
     (image,) = program.inputs
-    found = np.zeros((len(occupancies), *image.shape), np.int64)
+    result = np.zeros((len(occupancies), *image.shape), np.int64)
     rows, columns = image.shape[:2]
-    for each, occupancy in zip(found, occupancies, strict=True):
+    for each, occupancy in zip(result, occupancies, strict=True):
         count = min(int(np.ceil(occupancy * rows * columns)), rows * columns)
         lit = rng.permutation(rows * columns)[:count]
         if 0 < count < rows * columns:
             lit[0] = rng.choice([0, columns - 1, rows * columns - 1, (rows - 1) * columns])
         flat = each.reshape(rows * columns, -1)
         flat[lit] = rng.integers(1, image.type.raw_max, (count, flat.shape[1]), endpoint=True)
-    return {image.name: found}
+    return {image.name: result}
 
 
 def neutrino_network(seed: int, *, most: int = 20, side: int = 64, kernel: int = 7) -> Program:

@@ -60,12 +60,12 @@ def tflite(
     held = [_buffer(b, b"")] + [_buffer(b, _bytes(t)) for t in tensors if t.data is not None]
     constants = [t.name for t in tensors if t.data is not None]
     buffers = _offsets(b, held)
-    made = _offsets(b, [_tensor(b, t, constants) for t in tensors])
+    result = _offsets(b, [_tensor(b, t, constants) for t in tensors])
     codes = list(dict.fromkeys((op.name, op.version, op.custom) for op in operators))
     steps = _offsets(b, [_operator(b, op, number, codes) for op in operators])
     entering, leaving = (_ints(b, [number[name] for name in names]) for names in (inputs, outputs))
     b.StartObject(5)
-    b.PrependUOffsetTRelativeSlot(0, made, 0)
+    b.PrependUOffsetTRelativeSlot(0, result, 0)
     b.PrependUOffsetTRelativeSlot(1, entering, 0)
     b.PrependUOffsetTRelativeSlot(2, leaving, 0)
     b.PrependUOffsetTRelativeSlot(3, steps, 0)

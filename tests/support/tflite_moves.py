@@ -144,8 +144,8 @@ def extreme_place(rng: Rng, type_: str, op: str) -> bytes:
     axis = int(rng.integers(1, len(x.shape)))
     out = T("y", (*x.shape[:axis], *x.shape[axis + 1 :]), "INT32", None, (), ())
     step = O(op, ("x", "axis"), ("y",), 1, {0: ("i8", 2)})
-    given = numbers("axis", axis if rng.random() < 0.5 else axis - len(x.shape))
-    return tflite([x, given, out], [step], ["x"], ["y"])
+    inputs = numbers("axis", axis if rng.random() < 0.5 else axis - len(x.shape))
+    return tflite([x, inputs, out], [step], ["x"], ["y"])
 
 
 def concatenation(rng: Rng, type_: str) -> bytes:
@@ -157,8 +157,8 @@ def concatenation(rng: Rng, type_: str) -> bytes:
     other = like(x, "z", more)
     out = [*x.shape]
     out[axis] += more[axis]
-    given = axis if rng.random() < 0.5 else axis - len(x.shape)
-    step = O("CONCATENATION", ("x", "z"), ("y",), 1, {0: ("i32", given)})
+    inputs = axis if rng.random() < 0.5 else axis - len(x.shape)
+    step = O("CONCATENATION", ("x", "z"), ("y",), 1, {0: ("i32", inputs)})
     return tflite([x, other, like(x, "y", out)], [step], ["x", "z"], ["y"])
 
 

@@ -83,12 +83,12 @@ def program_outputs(
         assert quantizer is not None
         values = port.real(stored[port.name])
         raw[op.name] = quantize(values.reshape(-1, *op.shape), quantizer)
-    made = (
+    result = (
         results(program, interpret(program, raw)) if slow else Engine(program, threads=1).run(raw)
     )
     found = {}
     for port, output in zip(ports.outputs, program.outputs, strict=True):
-        real = dequantize(made[output.name], program.type(output.value))
+        real = dequantize(result[output.name], program.type(output.value))
         found[port.name] = _stored(real, port).reshape(-1, *port.shape)
     return found
 
@@ -299,9 +299,9 @@ def reduce(rng: Rng, type_: str) -> bytes:
     y = alike(x, "y", out)
     if rng.random() < 0.6:
         y = tensor(rng, "y", out, type_, scales=(x.scales[0] * float(rng.uniform(0.3, 2.0)),))
-    given = T("axes", (len(axes),), "INT32", axes, (), ())
+    inputs = T("axes", (len(axes),), "INT32", axes, (), ())
     step = O("MEAN", ("x", "axes"), ("y",), 2, {0: ("bool", keep)})
-    return tflite([x, given, y], [step], ["x"], ["y"])
+    return tflite([x, inputs, y], [step], ["x"], ["y"])
 
 
 Builder = Callable[[Rng, str], bytes]

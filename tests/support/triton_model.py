@@ -40,11 +40,11 @@ class TritonPythonModel:
         for request in requests:
             values = triton.get_input_tensor_by_name(request, port.name).as_numpy()
             raw = {port.name: quantize(values, self.recipe.activation(port.name))}
-            found = results(self.program, interpret(self.program, raw))
+            result = results(self.program, interpret(self.program, raw))
             tensors = [
                 triton.Tensor(
                     output.name,
-                    dequantize(found[output.name], self.program.type(output.value)).astype(
+                    dequantize(result[output.name], self.program.type(output.value)).astype(
                         np.float32
                     ),
                 )

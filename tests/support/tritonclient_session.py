@@ -39,9 +39,9 @@ def http_input(*, binary: bool = True) -> by_http.InferInput:
 
 
 def check(result) -> None:
-    for name, wanted in WANTED.items():
-        got = result.as_numpy(name)
-        assert got.dtype == wanted.dtype and (got == wanted).all(), name
+    for name, expected in WANTED.items():
+        actual = result.as_numpy(name)
+        assert actual.dtype == expected.dtype and (actual == expected).all(), name
 
 
 def check_questions() -> None:
@@ -78,9 +78,9 @@ def check_larsoft() -> None:
     metadata = client.get_model_metadata(MODEL)
     assert [o.name for o in metadata.outputs] == OUTPUTS
     before = client.get_inference_statistics(MODEL).model_stats[0]
-    wanted = [by_grpc.InferRequestedOutput(o.name) for o in metadata.outputs]
-    check(client.infer(MODEL, [grpc_input()], outputs=wanted))
-    check(client.infer(MODEL, [grpc_input()], outputs=wanted, compression_algorithm="gzip"))
+    expected = [by_grpc.InferRequestedOutput(o.name) for o in metadata.outputs]
+    check(client.infer(MODEL, [grpc_input()], outputs=expected))
+    check(client.infer(MODEL, [grpc_input()], outputs=expected, compression_algorithm="gzip"))
     after = client.get_inference_statistics(MODEL).model_stats[0]
     assert after.inference_count - before.inference_count == 2 * len(VALUES)
 

@@ -17,7 +17,7 @@ from edgeinfer.ir.ops import macs_of
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.options import Settings, option
 from edgeinfer.targets.registry import TargetEntry
-from edgeinfer.targets.target import Advanced, Target, ignore_progress
+from edgeinfer.targets.target import SampleProgress, Target, ignore_progress
 from quantization.fixed import Ints
 
 ASSEMBLY, STORED = "program.asm", "program.npz"
@@ -55,7 +55,7 @@ class ToyTarget(Target[ToySettings]):
         settings: ToySettings,
         *,
         taps: Collection[str] = (),
-        advanced: Advanced = ignore_progress,
+        report_progress: SampleProgress = ignore_progress,
     ) -> dict[str, Ints]:
         emitted = store.load((folder / STORED).read_bytes(), STORED)
         values = interpret(emitted, raw)

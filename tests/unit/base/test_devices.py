@@ -15,18 +15,18 @@ VENDOR_FREE = ("lfe5u-85f", "lifcl-40", "gw2a-18c", "coral")
 
 @pytest.mark.parametrize("name", REQUIRED)
 def test_the_parts_that_papers_use_have_full_budgets(name: str) -> None:
-    found = device(name)
-    assert found.part.startswith(name)
-    assert set(found.budget) == {"dsp", "lut", "ff", "bram18", "uram"}
-    assert found.budget["ff"] == 2 * found.budget["lut"]  # so it is in all of these families
+    result = device(name)
+    assert result.part.startswith(name)
+    assert set(result.budget) == {"dsp", "lut", "ff", "bram18", "uram"}
+    assert result.budget["ff"] == 2 * result.budget["lut"]  # so it is in all of these families
 
 
 def test_intel_parts_are_counted_in_their_own_kinds() -> None:
     for family in ("Arria 10", "Stratix 10 GX"):
-        found = [known for known in devices() if known.family == family]
-        assert found
-        assert all({"dsp", "alm", "m20k", "ff"} == set(known.budget) for known in found)
-        assert all(known.budget["ff"] == 4 * known.budget["alm"] for known in found)
+        results = [known for known in devices() if known.family == family]
+        assert results
+        assert all({"dsp", "alm", "m20k", "ff"} == set(known.budget) for known in results)
+        assert all(known.budget["ff"] == 4 * known.budget["alm"] for known in results)
 
 
 @pytest.mark.parametrize("name", VENDOR_FREE)
@@ -69,8 +69,8 @@ def test_a_vendors_logic_has_so_many_registers(vendor: str, registers: int) -> N
     ],
 )
 def test_other_vendors_parts_are_known_by_name(typed: str, name: str, memory: str) -> None:
-    found = device(typed)
-    assert found.name == name and found.budget[memory] > 0
+    result = device(typed)
+    assert result.name == name and result.budget[memory] > 0
     assert part_of(typed) == typed
 
 

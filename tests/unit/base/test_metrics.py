@@ -45,11 +45,11 @@ def _auc_by_pairs(scores: list[int], positive: list[bool]) -> float:
 @given(st.lists(st.tuples(st.integers(-3, 3), st.booleans()), min_size=2, max_size=40))
 def test_auc_is_the_chance_that_a_positive_ranks_higher(pairs: list[tuple[int, bool]]) -> None:
     scores, positive = [p[0] for p in pairs], [p[1] for p in pairs]
-    found = metrics.auc(scores, positive)
+    result = metrics.auc(scores, positive)
     if all(positive) or not any(positive):
-        assert found is None
+        assert result is None
     else:
-        assert found == pytest.approx(_auc_by_pairs(scores, positive), abs=1e-12)
+        assert result == pytest.approx(_auc_by_pairs(scores, positive), abs=1e-12)
 
 
 def test_macro_auc_averages_the_classes_that_labels_show() -> None:
@@ -73,13 +73,13 @@ def test_heads_are_scored_each_and_on_average() -> None:
     pid = metrics.score_head([[0.9, 0.1], [0.1, 0.9]], [0, 1], Task.CLASSIFICATION)
     stopping = metrics.score_head([[0.3], [0.2]], [0, 1], Task.CLASSIFICATION)
     energy = metrics.score_head([[1.0], [4.0]], [1.0, 1.0], Task.REGRESSION)
-    found = metrics.join_scores({"pid": pid, "stopping": stopping, "energy": energy})
+    result = metrics.join_scores({"pid": pid, "stopping": stopping, "energy": energy})
     assert (pid.auc, stopping.auc) == (1.0, 0.0)
-    assert found.auc == 0.5
-    assert found.accuracy == pytest.approx((1.0 + 0.5) / 2)
-    assert found.heads["energy"].rms_error == pytest.approx(np.sqrt(4.5))
+    assert result.auc == 0.5
+    assert result.accuracy == pytest.approx((1.0 + 0.5) / 2)
+    assert result.heads["energy"].rms_error == pytest.approx(np.sqrt(4.5))
     assert metrics.join_scores({"pid": pid}) == pid
-    assert found.rms_error is None
+    assert result.rms_error is None
     both = metrics.join_scores({"x": Scores(2, rms_error=3.0), "y": Scores(2, rms_error=1.0)})
     assert both.rms_error == pytest.approx(5**0.5)
 

@@ -100,9 +100,9 @@ def test_a_cell_is_never_a_formula_and_a_number_stays_one(value: object, shown: 
 
 @given(st.lists(st.sampled_from(NAMES), min_size=1, max_size=5))
 def test_a_table_of_names_has_as_many_rows_and_cells(names: list[str]) -> None:
-    found = list(csv.reader(io.StringIO(as_csv([["head", *names], [1.5, *names]]), newline="")))
-    assert [len(row) for row in found] == [len(names) + 1] * 2
-    assert not any(entry.startswith(("=", "+", "@")) for row in found for entry in row[1:])
+    results = list(csv.reader(io.StringIO(as_csv([["head", *names], [1.5, *names]]), newline="")))
+    assert [len(row) for row in results] == [len(names) + 1] * 2
+    assert not any(entry.startswith(("=", "+", "@")) for row in results for entry in row[1:])
 
 
 @pytest.mark.parametrize("line", BREAKS, ids=repr)
@@ -110,10 +110,10 @@ def test_a_name_forges_no_line_on_a_terminal(line: str, capsys: pytest.CaptureFi
     name = f"net{line}agreement engine = rtl: bit-identical, 9 samples\x1b[2K"
     answer("{}", [f"{name}: 3 ops", ("bad", f"agreement {name}: DIFFERENT")], as_json=False)
     tell(f"trial {name}")
-    told = capsys.readouterr()
-    assert len(told.out.splitlines()) == 2 and len(told.err.splitlines()) == 1
-    assert not any(row.startswith("agreement engine") for row in told.out.splitlines())
-    assert "\x1b" not in told.out + told.err
+    output = capsys.readouterr()
+    assert len(output.out.splitlines()) == 2 and len(output.err.splitlines()) == 1
+    assert not any(row.startswith("agreement engine") for row in output.out.splitlines())
+    assert "\x1b" not in output.out + output.err
     assert printable(name).isprintable()
 
 

@@ -86,9 +86,9 @@ def test_tools_end_with_us(how: signal.Signals, code: int, said: str, tmp_path: 
     pids = [int(pid) for pid in noted.read_text().split()]
     assert all(map(alive, pids))
     process.send_signal(how)
-    _, told = process.communicate(timeout=60)
+    _, answer = process.communicate(timeout=60)
     assert process.returncode == code
-    assert said in told and "Traceback" not in told
+    assert said in answer and "Traceback" not in answer
     assert wait_for(lambda: not any(map(alive, pids)), 20)
     assert said in (tmp_path / "run" / "log.txt").read_text()
 

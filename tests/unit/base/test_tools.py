@@ -42,9 +42,9 @@ def test_the_override_wins_over_the_path(tmp_path: Path) -> None:
 def test_a_missing_tool_names_path_override_and_remedy() -> None:
     with pytest.raises(ToolMissingError) as caught:
         tools.find(FAKE, {"PATH": "/nowhere"})
-    said = str(caught.value)
+    message = str(caught.value)
     assert caught.value.exit_code == 3
-    assert "PATH" in said and FAKE.override in said and FAKE.remedy in said
+    assert "PATH" in message and FAKE.override in message and FAKE.remedy in message
 
 
 def test_an_override_that_is_no_program_is_refused(tmp_path: Path) -> None:
@@ -126,14 +126,14 @@ def test_the_last_line_is_told_while_a_tool_runs(tmp_path: Path) -> None:
     slow = tmp_path / "fake_synth"
     slow.write_text("#!/bin/sh\necho one\nsleep 0.5\nprintf 'two\\nthr'\nsleep 0.5\necho ee\n")
     slow.chmod(0o755)
-    log, told = tmp_path / "log", []
+    log, answer = tmp_path / "log", []
 
     def said(line: str) -> None:
-        told.append((line, log.read_text()))  # the log grows with it
+        answer.append((line, log.read_text()))  # the log grows with it
 
-    finished = tools.run(FoundTool(FAKE, slow, ""), [], seconds=20, log=log, said=said)
-    assert [line for line, _ in told] == ["one", "two"]  # whole lines only
-    assert told[0][1] == "one\n"
+    finished = tools.run(FoundTool(FAKE, slow, ""), [], seconds=20, log=log, report_line=said)
+    assert [line for line, _ in answer] == ["one", "two"]  # whole lines only
+    assert answer[0][1] == "one\n"
     assert finished.output == "one\ntwo\nthree\n"
 
 
@@ -146,7 +146,7 @@ def test_who_cannot_be_told_ends_the_tool(fake_tool: FoundTool, tmp_path: Path) 
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        tools.run(replace(fake_tool, path=slow), [], seconds=20, said=said)
+        tools.run(replace(fake_tool, path=slow), [], seconds=20, report_line=said)
     assert not _alive(int((tmp_path / "child").read_text()))
 
 

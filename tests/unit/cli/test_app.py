@@ -58,8 +58,8 @@ def test_the_overview_names_every_verb(
     tokens: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(tokens) == 0
-    shown = capsys.readouterr().out
-    assert all(f"edgeinfer {verb}" in shown for verb in app.VERBS)
+    output = capsys.readouterr().out
+    assert all(f"edgeinfer {verb}" in output for verb in app.VERBS)
 
 
 def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
@@ -101,10 +101,10 @@ def test_usage_errors_are_one_paragraph_and_code_2(
     tokens: list[str], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(tokens) == 2
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert told.err.startswith("edgeinfer: error: ") and told.err.count("\n") == 1
-    assert words in told.err
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.startswith("edgeinfer: error: ") and output.err.count("\n") == 1
+    assert words in output.err
 
 
 def raising(error: BaseException) -> int:
@@ -132,9 +132,9 @@ def test_each_kind_of_failure_has_its_code(
     error: BaseException, code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert raising(error) == code
-    told = capsys.readouterr()
-    assert told.out == "" and told.err.count("\n") == 1
-    assert "Traceback" not in told.err
+    output = capsys.readouterr()
+    assert output.out == "" and output.err.count("\n") == 1
+    assert "Traceback" not in output.err
 
 
 def test_an_interruption_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
@@ -146,9 +146,9 @@ def test_a_bug_of_ours_asks_for_a_report_and_keeps_the_traceback(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert raising(KeyError("odd")) == 70
-    said = capsys.readouterr().err
-    assert "bug of edgeinfer (KeyError: 'odd')" in said and "report" in said
-    path = Path(said.split("the file ")[1].strip().rstrip("."))
+    message = capsys.readouterr().err
+    assert "bug of edgeinfer (KeyError: 'odd')" in message and "report" in message
+    path = Path(message.split("the file ")[1].strip().rstrip("."))
     assert "Traceback" in path.read_text() and "KeyError" in path.read_text()
     path.unlink()
 
@@ -177,8 +177,8 @@ def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:
 
 def test_doctor_tells_json_on_stdout_alone(capsys: pytest.CaptureFixture[str]) -> None:
     code = main(["doctor", "--json"])
-    told = capsys.readouterr()
-    checks = {check["name"]: check for check in json.loads(told.out)["checks"]}
+    output = capsys.readouterr()
+    checks = {check["name"]: check for check in json.loads(output.out)["checks"]}
     assert checks["Python"]["state"] == "ok"
     assert checks["[train]"]["found"].startswith("for training")
     assert {"g++", "make", "vivado", "chromium", "disk", "memory"} <= set(checks)

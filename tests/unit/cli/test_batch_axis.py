@@ -19,9 +19,9 @@ RNG = np.random.default_rng(4)
 def model(tmp_path: Path) -> Path:
     """A network of one sample, whose axes are all its own."""
     nodes = [m.node("MatMul", ["x", "w"], ["s"]), m.node("Relu", ["s"], ["y"])]
-    made = m.model(nodes, {"x": (4, 3)}, ["y"], {"w": m.floats(RNG, 3, 2)})
+    result = m.model(nodes, {"x": (4, 3)}, ["y"], {"w": m.floats(RNG, 3, 2)})
     np.savez(tmp_path / "data.npz", x=RNG.normal(size=(60, 4, 3)))
-    return m.saved(made, tmp_path)
+    return m.saved(result, tmp_path)
 
 
 SEARCH = pytest.param("search", marks=pytest.mark.slow)

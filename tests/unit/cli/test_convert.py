@@ -103,12 +103,12 @@ def test_features_are_standardised_and_others_like_them(
     write_csv(Path("more.csv"), x[:100], kinds[:100])
     assert main(["convert", "jets.arff", "-o", "jets.h5", "--standardize", "*"]) == 0
     assert main(["convert", "more.csv", "-o", "more.h5", "--standardize-as", "jets.h5"]) == 0
-    found = read(Path("jets.h5"), {"x": (16,)}, {"jet": (5,)})
-    wanted = (x - x.mean(axis=0, dtype=np.float64)) / x.std(axis=0, dtype=np.float64)
-    assert np.allclose(found.inputs["x"], wanted, atol=1e-5)
-    assert found.classes == {"jet": KINDS}
+    result = read(Path("jets.h5"), {"x": (16,)}, {"jet": (5,)})
+    expected = (x - x.mean(axis=0, dtype=np.float64)) / x.std(axis=0, dtype=np.float64)
+    assert np.allclose(result.inputs["x"], expected, atol=1e-5)
+    assert result.classes == {"jet": KINDS}
     again = read(Path("more.h5"), {"x": (16,)}, {"jet": (5,)})
-    assert np.allclose(again.inputs["x"], wanted[:100], atol=1e-5)
+    assert np.allclose(again.inputs["x"], expected[:100], atol=1e-5)
     for wrong, words in (
         (["--standardize", "class"], "holds no numbers"),
         (["--standardize", "mas_mmdt"], "mass_mmdt"),
@@ -129,8 +129,8 @@ def test_means_and_deviations_do_not_depend_on_how_rows_are_read(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "d.npy"
         np.save(path, values)
-        found = measure_standards(
+        result = measure_standards(
             open_data(path).source, ["x"], StreamSettings(rows, mixing="in-order")
         )
-    assert np.allclose(found["x"].mean, values.mean(axis=0), rtol=1e-9, atol=1e-9 * scale)
-    assert np.allclose(found["x"].deviation, values.std(axis=0), rtol=1e-6)
+    assert np.allclose(result["x"].mean, values.mean(axis=0), rtol=1e-9, atol=1e-9 * scale)
+    assert np.allclose(result["x"].deviation, values.std(axis=0), rtol=1e-6)

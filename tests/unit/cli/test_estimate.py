@@ -41,11 +41,11 @@ def test_reuse_factors_are_chosen_for_a_latency(capsys: pytest.CaptureFixture[st
 
 def test_the_prose_shows_layers_bands_and_shares(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["estimate", "jet-tagger", "--bits", "6", "--io", "io_parallel"]) == 0
-    shown = capsys.readouterr().out
-    assert "estimated, no tool was run" in shown
-    assert "dense1" in shown and "between" in shown
-    assert "DSP" in shown and "of 1,728" in shown
-    assert "docs/estimate.md" in shown
+    output = capsys.readouterr().out
+    assert "estimated, no tool was run" in output
+    assert "dense1" in output and "between" in output
+    assert "DSP" in output and "of 1,728" in output
+    assert "docs/estimate.md" in output
 
 
 @pytest.mark.parametrize(
@@ -71,8 +71,8 @@ def test_inputs_that_were_drawn_here_say_nothing_about_channels(
     dead = weights()
     dead["hidden/0"][:, 1] = dead["hidden/1"][1] = 0.0  # a unit that is always zero
     (tmp_path / "net.keras").write_bytes(archive(held=dead))
-    told = answered(capsys, "estimate", str(tmp_path / "net.keras"), "--bits", "8")
-    assert not [each for each in told["findings"] if "zero throughout" in each]
+    document = answered(capsys, "estimate", str(tmp_path / "net.keras"), "--bits", "8")
+    assert not [each for each in document["findings"] if "zero throughout" in each]
 
 
 def test_devices_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,5 +80,5 @@ def test_devices_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     rows = json.loads(capsys.readouterr().out)
     assert {"xcu250", "10ax115", "lfe5u-85f"} <= {row["name"] for row in rows}
     assert main(["devices"]) == 0
-    shown = capsys.readouterr().out
-    assert "xczu7ev" in shown and "1,728 dsp" in shown and "zcu104" in shown
+    output = capsys.readouterr().out
+    assert "xczu7ev" in output and "1,728 dsp" in output and "zcu104" in output

@@ -88,18 +88,18 @@ def test_planes_of_an_array(run: Path, tmp_path: Path, capsys) -> None:
 
 
 def test_a_picture_and_wires_at_two_places(run: Path, tmp_path: Path, capsys) -> None:
-    given = np.where(np.random.default_rng(1).random((2, 30, 40)) < 0.05, 9.0, 0.0)
-    np.save(tmp_path / "channels.npy", given.astype(np.float32))
+    inputs = np.where(np.random.default_rng(1).random((2, 30, 40)) < 0.05, 9.0, 0.0)
+    np.save(tmp_path / "channels.npy", inputs.astype(np.float32))
     np.save(tmp_path / "map.npy", [*range(30), 3, 4])
     data = ["--data", str(tmp_path / "channels.npy"), "--wires", str(tmp_path / "map.npy")]
     files = ["-o", str(tmp_path / "t.npz"), "--picture", str(tmp_path / "event.html")]
     document = shown(capsys, "event", str(run), *data, *files, "--classes", "hit,noise")
-    assert [plane["hits"] for plane in document["planes"]] == [(p > 0).sum() for p in given]
+    assert [plane["hits"] for plane in document["planes"]] == [(p > 0).sum() for p in inputs]
     assert document["way"] == "footprint" and document["products"] and not document["reason"]
     assert document["members"] == {"out_softmax": "out_softmax"}
     tags = np.load(tmp_path / "t.npz")
     pairs = zip(tags["plane"], tags["channel"], tags["pixel"], strict=True)
-    assert sorted(map(tuple, pairs)) == sorted(map(tuple, np.argwhere(given > 0)))
+    assert sorted(map(tuple, pairs)) == sorted(map(tuple, np.argwhere(inputs > 0)))
     page = (tmp_path / "event.html").read_text()
     assert page.count("<figure") == 2 and ">hit " in page
     assert document["pictures"] == [str(tmp_path / "event.html")]

@@ -36,8 +36,8 @@ def run_command(capsys: pytest.CaptureFixture[str], *tokens: str, code: int = 0)
     """What the verb says on stdout and stderr."""
     capsys.readouterr()
     assert main(["export", *tokens]) == code
-    found = capsys.readouterr()
-    return found.out, found.err
+    output = capsys.readouterr()
+    return output.out, output.err
 
 
 @pytest.mark.parametrize("kind", ["integer-onnx", "qdq", "qonnx"])
@@ -56,9 +56,9 @@ def test_a_run_is_written_in_one_line(
         assert load(path).recipe.activations
         return
     raw = random_inputs(program, 1, 5)
-    found = by_runtime(path.read_bytes(), raw)
+    result = by_runtime(path.read_bytes(), raw)
     for name, values in Engine(program).run(raw).items():
-        np.testing.assert_array_equal(found[name], values)
+        np.testing.assert_array_equal(result[name], values)
 
 
 def test_json_is_all_that_stdout_gets(
@@ -66,13 +66,13 @@ def test_json_is_all_that_stdout_gets(
 ) -> None:
     path = tmp_path / "net.onnx"
     out, err = run_command(capsys, str(run_folder), "--format", "qonnx", "-o", str(path), "--json")
-    found = json.loads(out)
+    document = json.loads(out)
     program = store.load((run_folder / "program.npz").read_bytes())
-    assert found["program"] == program.digest
-    assert (found["format"], found["output"]) == ("qonnx", str(path))
-    assert found["size_bytes"] == path.stat().st_size
-    assert [entry["name"] for entry in found["inputs"]] == [op.name for op in program.inputs]
-    assert found["inputs"][0]["fractional_bits"] == program.inputs[0].type.frac
+    assert document["program"] == program.digest
+    assert (document["format"], document["output"]) == ("qonnx", str(path))
+    assert document["size_bytes"] == path.stat().st_size
+    assert [entry["name"] for entry in document["inputs"]] == [op.name for op in program.inputs]
+    assert document["inputs"][0]["fractional_bits"] == program.inputs[0].type.frac
     assert str(path) in err
 
 
@@ -115,8 +115,8 @@ def test_the_manuals_check_holds(
     for kind, name in (("integer-onnx", "integers"), ("qdq", "qdq")):
         command = ["export", str(run_folder), "--format", kind, "-o", f"runs/jets-{name}.onnx"]
         assert main(command) == 0
-    found: dict[str, object] = {}
-    exec(compile(script, str(MANUAL), "exec"), found)
-    exact = found["exact"]
+    results: dict[str, object] = {}
+    exec(compile(script, str(MANUAL), "exec"), results)
+    exact = results["exact"]
     assert isinstance(exact, dict) and exact
     assert all(len(np.unique(values)) > 10 for values in exact.values())

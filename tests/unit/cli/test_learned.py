@@ -31,12 +31,12 @@ def test_a_front_is_written_chosen_from_and_compiled(
         "--json",
     ]  # fmt: skip
     assert main([str(token) for token in order]) == 0
-    told = json.loads(capsys.readouterr().out)
-    costs = [point["costs"]["additions"] for point in told["points"]]
+    document = json.loads(capsys.readouterr().out)
+    costs = [point["costs"]["additions"] for point in document["points"]]
     assert costs == sorted(costs, reverse=True)
-    assert told["points"][0]["score"] > score
-    best = max(told["points"], key=lambda point: point["score"])
-    assert told["chosen"] == best["name"]
+    assert document["points"][0]["score"] > score
+    best = max(document["points"], key=lambda point: point["score"])
+    assert document["chosen"] == best["name"]
     assert (folder / "front.svg").read_text(encoding="utf-8").startswith("<svg")
     assert json.loads((folder / "front.json").read_text(encoding="utf-8"))["chosen"] == best["name"]
     assert (folder / "chosen.keras").read_bytes() == (

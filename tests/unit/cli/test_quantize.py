@@ -31,7 +31,7 @@ FEATURES, CLASSES = 5, 3
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An ONNX classifier whose answers a small network can keep."""
     rng = np.random.default_rng(3)
-    made = onnx_models.model(
+    result = onnx_models.model(
         [
             helper.make_node("Gemm", ["x", "w1", "b1"], ["h"], name="hidden"),
             helper.make_node("Relu", ["h"], ["r"], name="relu"),
@@ -47,7 +47,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "b2": onnx_models.floats(rng, CLASSES),
         },
     )
-    return onnx_models.saved(made, tmp_path_factory.mktemp("model"))
+    return onnx_models.saved(result, tmp_path_factory.mktemp("model"))
 
 
 def archive(path: Path, model: Path, samples: int, seed: int = 0, **changes: Any) -> Path:
@@ -72,10 +72,10 @@ def outlier() -> np.ndarray:
 def answered(capsys: pytest.CaptureFixture[str], *tokens: str | Path) -> dict[str, Any]:
     capsys.readouterr()
     code = main([str(token) for token in (*tokens, "--json")])
-    told = capsys.readouterr()
-    assert code == 0, told.err
-    found: dict[str, Any] = json.loads(told.out)
-    return found
+    output = capsys.readouterr()
+    assert code == 0, output.err
+    document: dict[str, Any] = json.loads(output.out)
+    return document
 
 
 def test_training_through_the_verb(
@@ -121,20 +121,20 @@ def test_pruning_shows_in_the_costs(
     fewer = answered(capsys, *tokens, "--prune-filters", "0.5")
     assert sparse["costs"]["ebops"] < 0.65 * whole["costs"]["ebops"]
     assert fewer["costs"]["ebops_dense"] < 0.65 * whole["costs"]["ebops_dense"]
-    assert any("Filters left: hidden 6 of 12" in said for said in fewer["findings"])
+    assert any("Filters left: hidden 6 of 12" in finding for finding in fewer["findings"])
 
 
 def test_a_sensitivity_table_on_request(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = archive(tmp_path / "d.npz", model, 300)
-    found = answered(
+    document = answered(
         capsys, "quantize", model, "--bits", "4", "--data", data, "--sensitivity",
         "-o", tmp_path / "r.toml",
     )  # fmt: skip
-    names = {row["name"] for row in found["sensitivity"]}
-    assert names == set(found["recipe"]["activations"]) | set(found["recipe"]["weights"])
-    drops = [row["score_drop"] for row in found["sensitivity"]]
+    names = {row["name"] for row in document["sensitivity"]}
+    assert names == set(document["recipe"]["activations"]) | set(document["recipe"]["weights"])
+    drops = [row["score_drop"] for row in document["sensitivity"]]
     assert drops == sorted(drops, reverse=True)
 
 
@@ -173,11 +173,11 @@ def test_data_that_say_little_give_a_finding_and_a_sane_recipe(
 ) -> None:
     data = archive(tmp_path / "d.npz", model, 200, **changes)
     more = ["--epochs", "1"] if method == "qat" else []
-    found = answered(
+    document = answered(
         capsys, "quantize", model, "--bits", "6", "--method", method, *more, "--data", data,
         "-o", tmp_path / "q.keras",
     )  # fmt: skip
-    assert any(word in said for said in found["findings"])
+    assert any(word in finding for finding in document["findings"])
     again = load(tmp_path / "q.keras")
     assert {q.type.bits for _, q in again.recipe.activations} == {6}
 
@@ -186,12 +186,12 @@ def test_few_samples_serve_for_everything_and_that_is_said(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = archive(tmp_path / "d.npz", model, 9)
-    found = answered(
+    document = answered(
         capsys, "quantize", model, "--bits", "6", "--method", "qat", "--epochs", "2",
         "--data", data, "-o", tmp_path / "q.keras",
     )  # fmt: skip
-    assert any("too few to be shared out" in said for said in found["findings"])
-    assert any("only 9 calibration samples" in said for said in found["findings"])
+    assert any("too few to be shared out" in finding for finding in document["findings"])
+    assert any("only 9 calibration samples" in finding for finding in document["findings"])
 
 
 def test_samples_are_shared_out_in_order_and_none_is_lost() -> None:
@@ -215,9 +215,9 @@ def test_training_without_data_is_refused_with_the_remedy(
 def test_a_reference_model_brings_its_own_data(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = answered(capsys, "quantize", "jet-tagger", "-o", tmp_path / "r.toml")
-    assert any("were simulated" in said for said in found["findings"])
-    lost = found["metrics"]["float"]["auc"] - found["metrics"]["quantized"]["auc"]
+    document = answered(capsys, "quantize", "jet-tagger", "-o", tmp_path / "r.toml")
+    assert any("were simulated" in finding for finding in document["findings"])
+    lost = document["metrics"]["float"]["auc"] - document["metrics"]["quantized"]["auc"]
     assert abs(lost) < 0.004  # 8 bits, and the author's weights as they are
     graph = load_reference("jet-tagger")
     lower(graph, Recipe.from_toml((tmp_path / "r.toml").read_text()))
@@ -253,8 +253,8 @@ def test_a_search_fills_its_folder_and_goes_on_where_it_was(
     assert chosen["costs"]["ebops"] <= 0.5 * six["costs"]["ebops"]
     assert {"float", "chosen", "uniform_6"} == set(first["judged"])
     for name, row in points.items():
-        found = load(folder / "models" / f"{name}.keras")
-        assert lower(found.graph, found.recipe).program.macs > 0
+        result = load(folder / "models" / f"{name}.keras")
+        assert lower(result.graph, result.recipe).program.macs > 0
         assert row["costs"]["weight_bits"] > 0
         text = (folder / "recipes" / f"{name}.toml").read_text()
         assert Recipe.from_toml(text).digest
@@ -271,10 +271,10 @@ def test_a_search_may_save_what_a_target_estimates(
     data = archive(tmp_path / "d.npz", model, 300)
     tokens = ["search", model, "--data", data, "--trials", "10", "--tolerance", "0.1"]
     tokens += ["--target", "hls", "--device", "xc7a100t", "--cost", "lut", "-o", tmp_path / "s"]
-    found = answered(capsys, *tokens)
-    luts = [row["costs"]["lut"] for row in found["front"]]
-    assert luts == sorted(luts) and luts[0] < found["uniform"][-1]["costs"]["lut"]
-    assert {"dsp", "ff", "latency_cycles", "ebops"} <= set(found["front"][0]["costs"])
+    document = answered(capsys, *tokens)
+    luts = [row["costs"]["lut"] for row in document["front"]]
+    assert luts == sorted(luts) and luts[0] < document["uniform"][-1]["costs"]["lut"]
+    assert {"dsp", "ff", "latency_cycles", "ebops"} <= set(document["front"][0]["costs"])
     assert main(["search", str(model), "--device", "xc7a100t", "-o", str(tmp_path / "t")]) == 2
 
 

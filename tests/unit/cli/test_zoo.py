@@ -32,10 +32,10 @@ def test_models_as_json(capsys):
 
 def test_models_for_people(capsys):
     assert main(["models"]) == 0
-    said = capsys.readouterr().out
-    assert all(name in said for name in ENTRIES)
-    assert "11,900,420 parameters" in said
-    assert "simulated" in said
+    output = capsys.readouterr().out
+    assert all(name in output for name in ENTRIES)
+    assert "11,900,420 parameters" in output
+    assert "simulated" in output
 
 
 def test_models_does_not_import_tensorflow():
@@ -55,8 +55,8 @@ def test_an_archive_has_the_networks_names(tmp_path):
     with np.load(path) as arrays:
         assert set(arrays) == {node.name for node in graph.inputs} | set(graph.outputs)
         assert all(len(arrays[name]) == 60 for name in arrays)
-        wanted = ENTRIES["track-pid"].data(3, 60)
-        np.testing.assert_array_equal(arrays["scalars"], wanted.inputs["scalars"])
+        expected = ENTRIES["track-pid"].data(3, 60)
+        np.testing.assert_array_equal(arrays["scalars"], expected.inputs["scalars"])
 
 
 def test_an_archive_can_be_used_as_data(tmp_path):
@@ -66,8 +66,8 @@ def test_an_archive_can_be_used_as_data(tmp_path):
     assert main(["data", "hit-tagger-pooled", "-o", str(path), "-n", "50"]) == 0
     graph = load_reference("hit-tagger-pooled")
     inputs = {node.name: node.shape for node in graph.inputs}
-    found = samples.read(path, inputs, {name: graph.shapes[name] for name in graph.outputs})
-    assert set(found.labels) == {"label", "michel"}
+    result = samples.read(path, inputs, {name: graph.shapes[name] for name in graph.outputs})
+    assert set(result.labels) == {"label", "michel"}
 
 
 def test_preview_writes_a_picture(tmp_path, capsys):

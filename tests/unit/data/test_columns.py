@@ -52,10 +52,10 @@ def assigned(columns: Shapes, inputs: Shapes, outputs: Shapes, numbers: bool = T
 def test_columns_find_their_places(
     columns: Shapes, inputs: Shapes, outputs: Shapes, wanted: str
 ) -> None:
-    found = assigned(columns, inputs, outputs)
-    both = [*found.inputs.items(), *found.labels.items()]
+    result = assigned(columns, inputs, outputs)
+    both = [*result.inputs.items(), *result.labels.items()]
     assert " ".join(f"{name}={'+'.join(parts)}" for name, parts in both) == wanted
-    assert {*found.columns, *found.left_out} == set(columns)
+    assert {*result.columns, *result.left_out} == set(columns)
 
 
 @pytest.mark.parametrize(

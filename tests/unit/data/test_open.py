@@ -82,12 +82,12 @@ FOUND = {
 
 
 def test_every_format_is_known_by_its_content(everything: Path) -> None:
-    found = {}
+    results = {}
     for name in FOUND:
         data = open_data(everything / name)
-        found[name] = (data.format, sum(shard.rows for shard in data.source.shards(refuse)))
+        results[name] = (data.format, sum(shard.rows for shard in data.source.shards(refuse)))
         assert data.source.layout() and len(data.sha256) == 64
-    assert found == FOUND
+    assert results == FOUND
 
 
 def test_a_name_without_a_suffix_does_no_harm(everything: Path) -> None:
@@ -232,10 +232,10 @@ def test_what_was_cut_off_is_named_with_its_format(everything: Path, name: str) 
             file.write_bytes(file.read_bytes()[: file.stat().st_size * 2 // 3])
     with pytest.raises(InputError) as caught:
         samples.read(place, {"in": NETWORKS.get(FOUND[name][0], (2,))}, {"out": (3,)})
-    said = str(caught.value)
-    assert str(everything) in said and "\n" not in said
+    message = str(caught.value)
+    assert str(everything) in message and "\n" not in message
     known = ("truncated", "damaged", "ends early", "can be read", "is missing", "not a readable")
-    assert any(word in said for word in known), said
+    assert any(word in message for word in known), message
 
 
 def test_parquet_without_its_extra_says_which(

@@ -29,10 +29,10 @@ def archive(folder: Path, **arrays: Any) -> Path:
 
 def test_arrays_are_found_by_name_or_by_x_and_y(tmp_path: Path) -> None:
     for x, y in (("x", "y"), ("image", "scores")):
-        found = samples.read(archive(tmp_path, **{x: X, y: np.arange(5) % 3}), IN, OUT)
-        assert found.inputs["image"].shape == (5, 4, 4, 1)
-        assert found.labels["scores"].tolist() == [0, 1, 2, 0, 1]
-        assert len(found.part(1, 3)) == 2
+        result = samples.read(archive(tmp_path, **{x: X, y: np.arange(5) % 3}), IN, OUT)
+        assert result.inputs["image"].shape == (5, 4, 4, 1)
+        assert result.labels["scores"].tolist() == [0, 1, 2, 0, 1]
+        assert len(result.part(1, 3)) == 2
 
 
 def test_labels_may_be_left_out(tmp_path: Path) -> None:
@@ -142,12 +142,12 @@ def test_labels_may_bear_the_name_of_the_layer_behind_an_output(tmp_path: Path) 
     outputs = {"kind_softmax": (3,), "count_softmax": (3,)}
     path = archive(tmp_path, image=X, kind=np.arange(5) % 3, count=np.zeros(5))
     layers = {"kind_softmax": "kind", "count_softmax": "count"}
-    found = samples.read(path, IN, outputs, layers=layers)
-    assert found.labels["kind_softmax"].tolist() == [0, 1, 2, 0, 1]
-    assert not found.labels["count_softmax"].any()
+    result = samples.read(path, IN, outputs, layers=layers)
+    assert result.labels["kind_softmax"].tolist() == [0, 1, 2, 0, 1]
+    assert not result.labels["count_softmax"].any()
 
 
 def test_samples_are_spread_evenly_where_only_some_are_wanted(tmp_path: Path) -> None:
-    found = samples.read(archive(tmp_path, x=X, y=np.arange(5) % 3), IN, OUT)
-    assert found.spread(3).labels["scores"].tolist() == [0, 2, 1]
-    assert found.spread(5) is found
+    result = samples.read(archive(tmp_path, x=X, y=np.arange(5) % 3), IN, OUT)
+    assert result.spread(3).labels["scores"].tolist() == [0, 2, 1]
+    assert result.spread(5) is result

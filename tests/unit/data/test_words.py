@@ -68,11 +68,11 @@ def test_names_of_classes_are_labels(name: str, tmp_path: Path) -> None:
     x, kinds = jet_table(200, seed=3)
     path = tmp_path / name
     WRITERS[name](path, x, kinds)
-    found = samples_of(path)
-    assert np.allclose(found.inputs["x"], x, atol=1e-4)
-    assert found.classes == {"jet": KINDS}
-    assert [KINDS[int(number)] for number in found.labels["jet"]] == list(kinds)
-    assert any("0 g, 1 q, 2 t, 3 w, 4 z" in finding for finding in found.findings)
+    result = samples_of(path)
+    assert np.allclose(result.inputs["x"], x, atol=1e-4)
+    assert result.classes == {"jet": KINDS}
+    assert [KINDS[int(number)] for number in result.labels["jet"]] == list(kinds)
+    assert any("0 g, 1 q, 2 t, 3 w, 4 z" in finding for finding in result.findings)
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -80,19 +80,19 @@ def test_names_survive_a_conversion(name: str, tmp_path: Path) -> None:
     x, kinds = jet_table(100, seed=4)
     WRITERS[name](tmp_path / name, x, kinds)
     assert main(["convert", str(tmp_path / name), "-o", str(tmp_path / "again.h5")]) == 0
-    found, before = samples_of(tmp_path / "again.h5"), samples_of(tmp_path / name)
-    assert found.classes == before.classes
-    assert (found.labels["jet"] == before.labels["jet"]).all()
-    assert (found.inputs["x"] == before.inputs["x"]).all()
+    result, before = samples_of(tmp_path / "again.h5"), samples_of(tmp_path / name)
+    assert result.classes == before.classes
+    assert (result.labels["jet"] == before.labels["jet"]).all()
+    assert (result.inputs["x"] == before.inputs["x"]).all()
 
 
 def test_classes_are_those_of_all_files(tmp_path: Path) -> None:
     x, _ = jet_table(6, seed=5)
     write_csv(tmp_path / "a.csv", x[:3], ["w", "z", "w"])
     write_csv(tmp_path / "b.csv", x[3:], ["g", "g", "z"])
-    found = read(tmp_path, {"x": (16,)}, {"jet": (3,)})
-    assert found.classes == {"jet": ("g", "w", "z")}
-    assert list(found.labels["jet"]) == [1, 2, 1, 0, 0, 2]
+    result = read(tmp_path, {"x": (16,)}, {"jet": (3,)})
+    assert result.classes == {"jet": ("g", "w", "z")}
+    assert list(result.labels["jet"]) == [1, 2, 1, 0, 0, 2]
 
 
 def test_a_class_that_is_missing_is_an_error(tmp_path: Path) -> None:
@@ -107,22 +107,23 @@ def test_a_class_that_is_missing_is_an_error(tmp_path: Path) -> None:
 def test_words_that_are_no_classes_are_left_out_with_a_finding(name: str, tmp_path: Path) -> None:
     x, _ = jet_table(1200, seed=6)
     WRITERS[name](tmp_path / name, x, [f"jet {number}" for number in range(1200)])
-    found = samples_of(tmp_path / name)
-    assert not found.labels and not found.classes
-    assert any("class is left out" in f and "1,000 different words" in f for f in found.findings)
+    result = samples_of(tmp_path / name)
+    assert not result.labels and not result.classes
+    assert any("class is left out" in f and "1,000 different words" in f for f in result.findings)
 
 
 def test_empty_and_long_words_are_no_classes(tmp_path: Path) -> None:
     pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
     import pyarrow.parquet as parquet
 
-    held = {"a": [1.0, 2.0], "b": [3.0, 4.0], "none": pyarrow.array([None, None], pyarrow.string()),
-            "remark": ["a" * 300, "b"], "kind": ["no", "yes"]}  # fmt: skip
-    parquet.write_table(pyarrow.table(held), tmp_path / "d.parquet")
-    found = read(tmp_path / "d.parquet", {"x": (2,)}, {"y": (1,)})
-    assert found.classes == {"y": ("no", "yes")}
-    told = " ".join(found.findings)
-    assert "none is left out: it is empty" in told and "remark is left out" in told
+    values = {"a": [1.0, 2.0], "b": [3.0, 4.0],
+              "none": pyarrow.array([None, None], pyarrow.string()),
+              "remark": ["a" * 300, "b"], "kind": ["no", "yes"]}  # fmt: skip
+    parquet.write_table(pyarrow.table(values), tmp_path / "d.parquet")
+    result = read(tmp_path / "d.parquet", {"x": (2,)}, {"y": (1,)})
+    assert result.classes == {"y": ("no", "yes")}
+    text = " ".join(result.findings)
+    assert "none is left out: it is empty" in text and "remark is left out" in text
 
 
 def test_words_are_no_features(tmp_path: Path) -> None:
@@ -148,22 +149,22 @@ def test_text_of_variable_length_is_told(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "jets.h5", "w") as file:
         file["x"] = x
         file["kind"] = list(kinds)
-    found = samples_of(tmp_path / "jets.h5")
-    assert not found.labels and any("labels.astype('S')" in f for f in found.findings)
+    result = samples_of(tmp_path / "jets.h5")
+    assert not result.labels and any("labels.astype('S')" in f for f in result.findings)
 
 
 def test_numbers_that_follow_the_features_are_labels_before_words_are(tmp_path: Path) -> None:
     lines = ["a,b,detector,truth value", "1,2,near,0.5", "3,4,far,0.25"]
     (tmp_path / "d.csv").write_text("\n".join(lines))
-    found = read(tmp_path / "d.csv", {"x": (2,)}, {"y": (1,)})
-    assert found.labels["y"].reshape(-1).tolist() == [0.5, 0.25] and not found.classes
-    assert any("left out: detector" in finding for finding in found.findings)
+    result = read(tmp_path / "d.csv", {"x": (2,)}, {"y": (1,)})
+    assert result.labels["y"].reshape(-1).tolist() == [0.5, 0.25] and not result.classes
+    assert any("left out: detector" in finding for finding in result.findings)
 
 
 def test_a_list_of_numbers_may_be_a_feature(tmp_path: Path) -> None:
     head = "@relation r\n@attribute a real\n@attribute b {0,1}\n@attribute class {no,yes}\n@data\n"
     (tmp_path / "d.arff").write_text(f"{head}1,0,yes\n2,1,no\n")
-    found = read(tmp_path / "d.arff", {"x": (2,)}, {"y": (1,)})
-    assert found.inputs["x"].tolist() == [[1, 0], [2, 1]]
-    assert found.labels["y"].reshape(-1).tolist() == [1, 0]
-    assert found.classes == {"y": ("no", "yes")}
+    result = read(tmp_path / "d.arff", {"x": (2,)}, {"y": (1,)})
+    assert result.inputs["x"].tolist() == [[1, 0], [2, 1]]
+    assert result.labels["y"].reshape(-1).tolist() == [1, 0]
+    assert result.classes == {"y": ("no", "yes")}

@@ -37,7 +37,7 @@ windows = st.tuples(
 @given(windows, st.integers(0, 1 << 30), st.integers(-2, 3))
 def test_a_crop_is_the_mean_of_places_rounded_once(window, seed, shift):
     features = np.random.default_rng(seed).integers(-(1 << 20), 1 << 20, (1, 8, 8, 1))
-    found = crop_features(features, np.array([[window]]), SIDE, shift)[0, 0, ..., 0]
+    result = crop_features(features, np.array([[window]]), SIDE, shift)[0, 0, ..., 0]
     values = features[0, ..., 0].tolist()
     top, left, bottom, right = (Fraction(end, UNIT) for end in window)
     for row in (0, 3, CROP_SIDE - 1):
@@ -49,14 +49,14 @@ def test_a_crop_is_the_mean_of_places_rounded_once(window, seed, shift):
                     x = left + (right - left) * (column + Fraction(j, 4)) / CROP_SIDE
                     total += look_up(values, y / 2 - Fraction(1, 2), x / 2 - Fraction(1, 2))
             exact = total / 4 / Fraction(2) ** shift + Fraction(1, 2)
-            assert found[row, column] == exact.numerator // exact.denominator
+            assert result[row, column] == exact.numerator // exact.denominator
 
 
 @settings(max_examples=15, deadline=None)
 @given(windows, st.integers(0, 1 << 30))
 def test_a_pasted_mask_is_where_the_interpolation_is_above_zero(window, seed):
     mask = np.random.default_rng(seed).integers(-9, 9, (1, 4, 4))
-    found = paste_masks(mask, np.array([window]), SIDE)[0]
+    result = paste_masks(mask, np.array([window]), SIDE)[0]
     top, left, bottom, right = (Fraction(end, UNIT) for end in window)
     for row in range(0, SIDE, 3):
         for column in range(0, SIDE, 2):
@@ -67,4 +67,4 @@ def test_a_pasted_mask_is_where_the_interpolation_is_above_zero(window, seed):
                 for at, first, last in ((y, top, bottom), (x, left, right))
             ]
             expected = inside and look_up(mask[0].tolist(), *place) > 0
-            assert found[row, column] == expected
+            assert result[row, column] == expected

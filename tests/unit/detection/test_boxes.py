@@ -68,13 +68,13 @@ def test_a_refined_box_may_be_its_window_again():
 @given(box_lists(3), box_lists(4), st.integers(1, 9))
 def test_overlap_is_that_of_fractions(one, other, tenths):
     least = LeastShare(tenths, 10)
-    found = overlap(one, other, least)
+    result = overlap(one, other, least)
     for i, a in enumerate(one.tolist()):
         for j, b in enumerate(other.tolist()):
             height = max(0, min(a[2], b[2]) - max(a[0], b[0]))
             width = max(0, min(a[3], b[3]) - max(a[1], b[1]))
             both = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - height * width
-            assert found[i, j] == (Fraction(height * width, both) > Fraction(tenths, 10))
+            assert result[i, j] == (Fraction(height * width, both) > Fraction(tenths, 10))
 
 
 @given(box_lists(8))

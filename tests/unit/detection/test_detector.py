@@ -31,13 +31,13 @@ NAMES = ("hgcal-detector", "hgcal-heads")
 @cache
 def programs() -> tuple[tuple[Graph, Program, Recipe], ...]:
     """Both networks in 8 bits."""
-    made = []
+    result = []
     for name in NAMES:
         graph = load_reference(name)
         shown = ENTRIES[name].data(1, 64).inputs
         chosen = quantize(graph, shown, PtqSettings(8, adapt=False))
-        made.append((graph, lower(chosen.graph, chosen.recipe).program, chosen.recipe))
-    return tuple(made)
+        result.append((graph, lower(chosen.graph, chosen.recipe).program, chosen.recipe))
+    return tuple(result)
 
 
 def find(images: np.ndarray, threads: int, batch: int) -> Detections:
@@ -50,8 +50,8 @@ def find(images: np.ndarray, threads: int, batch: int) -> Detections:
 
 @cache
 def given() -> DetectorImages:
-    found = generate_images(5, 20)
-    return DetectorImages(found.x[..., None], Truth(found.kind, found.box), found.mask)
+    result = generate_images(5, 20)
+    return DetectorImages(result.x[..., None], Truth(result.kind, result.box), result.mask)
 
 
 @cache

@@ -66,24 +66,24 @@ def test_a_picture_shows_truth_and_what_is_sure():
 
 
 def test_images_are_read_with_their_truth(tmp_path):
-    given = images()
+    inputs = images()
     path = tmp_path / "d.npz"
-    assert given.truth is not None and given.masks is not None
+    assert inputs.truth is not None and inputs.masks is not None
     whole = {
-        "image": given.images, "particles": given.truth.kind, "boxes": given.truth.box,
-        "masks": given.masks,
+        "image": inputs.images, "particles": inputs.truth.kind, "boxes": inputs.truth.box,
+        "masks": inputs.masks,
     }  # fmt: skip
     np.savez(path, **whole)
     again = read_images(path, "image", SHAPE, OUTPUTS)
     assert again.truth is not None and again.masks is not None
-    np.testing.assert_array_equal(again.truth.box, given.truth.box)
-    np.testing.assert_array_equal(again.masks, given.masks)
-    np.savez(path, x=given.images[..., 0])
+    np.testing.assert_array_equal(again.truth.box, inputs.truth.box)
+    np.testing.assert_array_equal(again.masks, inputs.masks)
+    np.savez(path, x=inputs.images[..., 0])
     assert read_images(path, "image", SHAPE, OUTPUTS).truth is None
     for name, wrong, problem in (
-        ("image", given.images[:, :4], "the network reads numbers of"),
-        ("image", np.full_like(given.images, np.nan), "NaN"),
-        ("boxes", given.truth.box[..., :3], "do not fit each other"),
+        ("image", inputs.images[:, :4], "the network reads numbers of"),
+        ("image", np.full_like(inputs.images, np.nan), "NaN"),
+        ("boxes", inputs.truth.box[..., :3], "do not fit each other"),
     ):
         np.savez(path, **{**whole, name: wrong})
         with pytest.raises(InputError, match=problem):

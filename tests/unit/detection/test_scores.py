@@ -27,34 +27,34 @@ from edgeinfer.detection.scores import (
 KINDS, SIDE = 3, 24
 
 
-def draw(seed: int, images: int = 12, particles: int = 4, found: int = 9):
+def draw(seed: int, images: int = 12, particles: int = 4, result: int = 9):
     """Particles, and detections near them and elsewhere, some of equal scores."""
     rng = np.random.default_rng(seed)
-    wanted = rng.integers(0, KINDS + 1, (images, particles))
+    expected = rng.integers(0, KINDS + 1, (images, particles))
     low = rng.integers(0, SIDE - 8, (images, particles, 2))
     box = np.concatenate([low, low + rng.integers(2, 9, low.shape)], axis=-1)
-    mine = rng.integers(0, particles, (images, found))
+    mine = rng.integers(0, particles, (images, result))
     rows = np.arange(images)[:, None]
     kind = np.where(
-        rng.random(mine.shape) < 0.7, wanted[rows, mine], rng.integers(0, 4, mine.shape)
+        rng.random(mine.shape) < 0.7, expected[rows, mine], rng.integers(0, 4, mine.shape)
     )
-    moved = box[rows, mine] * UNIT + rng.integers(-12, 13, (images, found, 4))
+    moved = box[rows, mine] * UNIT + rng.integers(-12, 13, (images, result, 4))
     moved[..., 2:] = np.maximum(moved[..., 2:], moved[..., :2] + UNIT)
     score = rng.integers(1, 30, mine.shape) / 30
-    return Truth(wanted, box), kind, np.where(kind > 0, score, 0.0), moved
+    return Truth(expected, box), kind, np.where(kind > 0, score, 0.0), moved
 
 
 def coco_precisions(truth: Truth, kind, score, boxes, masks=None, true_masks=None):
     def entry(image, number, label, box, mask):
         top, left, bottom, right = (float(end) for end in box)
         size = (right - left) * (bottom - top)
-        found = {
+        results = {
             "id": number, "image_id": image + 1, "category_id": int(label), "iscrowd": 0,
             "bbox": [left, top, right - left, bottom - top], "area": size,
         }  # fmt: skip
         if mask is not None:
-            found["segmentation"] = rle.encode(np.asfortranarray(mask.astype(np.uint8)))
-        return found
+            results["segmentation"] = rle.encode(np.asfortranarray(mask.astype(np.uint8)))
+        return results
 
     def listed(kinds, boxes, masks, scores=None):
         rows = []
@@ -89,8 +89,8 @@ def coco_precisions(truth: Truth, kind, score, boxes, masks=None, true_masks=Non
 def test_boxes_are_judged_as_coco_judges_them(seed):
     truth, kind, score, boxes = draw(seed)
     shares = box_shares(boxes, truth)
-    found = precisions(kind, score, shares, truth.kind, THRESHOLDS)
-    np.testing.assert_allclose(found, coco_precisions(truth, kind, score, boxes), atol=1e-12)
+    result = precisions(kind, score, shares, truth.kind, THRESHOLDS)
+    np.testing.assert_allclose(result, coco_precisions(truth, kind, score, boxes), atol=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -107,9 +107,9 @@ def test_masks_are_judged_as_coco_judges_them(seed):
         return whole & (rng.random(whole.shape) < 0.9)
 
     true_masks, masks = fill(truth.box), fill(boxes // UNIT)
-    found = precisions(kind, score, mask_shares(masks, true_masks), truth.kind, THRESHOLDS)
+    result = precisions(kind, score, mask_shares(masks, true_masks), truth.kind, THRESHOLDS)
     expected = coco_precisions(truth, kind, score, boxes, masks, true_masks)
-    np.testing.assert_allclose(found, expected, atol=1e-12)
+    np.testing.assert_allclose(result, expected, atol=1e-12)
 
 
 def test_what_is_missed_and_what_is_fake():

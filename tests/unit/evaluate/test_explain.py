@@ -49,10 +49,10 @@ def explained(seed: int, bits: int | None) -> Explanation:
 @pytest.mark.parametrize("bits", [None, 3, 10, 18])
 @pytest.mark.parametrize("seed", range(8))
 def test_formats_explain_random_networks_and_nothing_beyond(seed: int, bits: int | None) -> None:
-    found = explained(seed, bits)
-    assert found.findings == ()
-    assert found.difference <= found.explained * (1 + 1e-9)
-    assert found.explained <= 1.5 * found.difference + 1e-3
+    result = explained(seed, bits)
+    assert result.findings == ()
+    assert result.difference <= result.explained * (1 + 1e-9)
+    assert result.explained <= 1.5 * result.difference + 1e-3
 
 
 @pytest.mark.parametrize(("function", "parameters"), TABULATED, ids=str)
@@ -63,9 +63,9 @@ def test_formats_explain_every_function(
     graph = g.Graph("one", (g.InputNode("x", (40,)), node), ("y",))
     samples = Samples({"x": np.random.default_rng(8).uniform(-3, 3, (SAMPLES, 40))}, "drawn")
     recipe = Recipe.of({"x": Quantizer.parse("fixed<6,3>"), "y": Quantizer.parse("fixed<8,4>")})
-    found = explain(lower(graph, recipe, host_functions=False), graph, samples)
-    assert found.findings == ()
-    assert found.difference <= found.explained * (1 + 1e-9)
+    result = explain(lower(graph, recipe, host_functions=False), graph, samples)
+    assert result.findings == ()
+    assert result.difference <= result.explained * (1 + 1e-9)
 
 
 def deep() -> tuple[g.Graph, LoweredModel, Samples]:
@@ -93,8 +93,8 @@ def test_biases_that_are_a_64th_off_are_noticed(depth: int) -> None:
     wrong = convs[depth].bias.astype(np.int64)
     wrong += 1 << (convs[depth].type.frac - 6)
     spoilt = replace(lowered, program=lowered.program.replace_op(replace(convs[depth], bias=wrong)))
-    (said,) = explain(spoilt, graph, samples).findings
-    assert said.startswith("r3: the Program is wrong. In sample")
+    (findings,) = explain(spoilt, graph, samples).findings
+    assert findings.startswith("r3: the Program is wrong. In sample")
 
 
 def test_softmax_and_curves_inside_a_network_are_explained() -> None:
@@ -111,9 +111,9 @@ def test_softmax_and_curves_inside_a_network_are_explained() -> None:
     samples = samples_for(graph, 0)
     for bits in (4, 9, 14):
         chosen = choose(graph, samples.inputs, PtqSettings(bits, refine=False))
-        found = explain(lower(chosen.graph, chosen.recipe), graph, samples)
-        assert found.findings == ()
-        assert found.difference <= found.explained
+        result = explain(lower(chosen.graph, chosen.recipe), graph, samples)
+        assert result.findings == ()
+        assert result.difference <= result.explained
 
 
 types = st.builds(Fixed, st.booleans(), st.integers(1, 12), st.integers(-4, 12))
@@ -124,18 +124,18 @@ quantizers = st.builds(Quantizer, types, st.sampled_from(Rounding), st.sampled_f
 def test_whatever_a_bound_allows_stays_within_it_when_rounded(
     quantizer: Quantizer, centre: float, radius: float, where: float
 ) -> None:
-    found = bounded.round_values(Enclosure(np.array([centre]), np.array([radius])), quantizer)
+    result = bounded.round_values(Enclosure(np.array([centre]), np.array([radius])), quantizer)
     inside = np.array([centre + where * radius])
     inside = np.clip(inside, centre - radius, centre + radius)
     held = dequantize(quantize(inside, quantizer), quantizer.type)
-    assert found.low[0] <= held[0] <= found.high[0]
+    assert result.low[0] <= held[0] <= result.high[0]
 
 
 def test_a_compilation_states_both_figures(tmp_path, capsys) -> None:
     model = str(classifier(tmp_path))
     result = shown(capsys, "compile", model, "--target", "none", "-o", str(tmp_path / "run"))
-    found = {metric["name"]: metric["value"] for metric in result["metrics"]}
-    assert 0 < found["difference_to_float"] <= found["explained_difference_to_float"]
+    results = {metric["name"]: metric["value"] for metric in result["metrics"]}
+    assert 0 < results["difference_to_float"] <= results["explained_difference_to_float"]
 
 
 def test_values_beyond_a_format_inside_the_network_are_a_finding() -> None:

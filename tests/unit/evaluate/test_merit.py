@@ -26,8 +26,8 @@ def network(outputs: int) -> g.Graph:
 
 def reference(outputs: Floats, labels: Floats | None) -> FloatReference:
     """The float network, whose outputs are given."""
-    held = {} if labels is None else {"out": labels}
-    samples = Samples({"x": np.zeros((len(outputs), 2))}, "drawn here", held)
+    values = {} if labels is None else {"out": labels}
+    samples = Samples({"x": np.zeros((len(outputs), 2))}, "drawn here", values)
     return FloatReference.of(network(outputs.shape[1]), samples, {"out": outputs})
 
 

@@ -81,8 +81,8 @@ def test_saturated_values_are_counted_one_by_one(profiled_run: Made) -> None:
     assert relu.clipped.above == int(np.sum(np.rint(before / step) > op.type.raw_max)) > 0
     assert relu.clipped.below == int(np.sum(np.rint(before / step) < 0))
     assert relu.observed_high == op.type.max and relu.observed_low == 0.0
-    wanted = np.maximum(before, 0.0) - values["relu"] * step
-    assert relu.rounding_rms == pytest.approx(math.sqrt(float(np.mean(wanted**2))))
+    expected = np.maximum(before, 0.0) - values["relu"] * step
+    assert relu.rounding_rms == pytest.approx(math.sqrt(float(np.mean(expected**2))))
 
 
 def test_seen_ranges_lie_within_proved_ones(profiled_run: Made) -> None:
@@ -98,10 +98,10 @@ def test_errors_are_those_against_the_float_network(profiled_run: Made) -> None:
     graph, _ = network()
     exact = judge.float_outputs(graph, samples)["out"]
     raw = judge.raw_inputs(lowered.program, lowered.recipe, samples)
-    got = judge.quantized_outputs(lowered.program, raw)["out"]
+    actual = judge.quantized_outputs(lowered.program, raw)["out"]
     last = profile.layers[-1]
     assert last.name == "out"
-    assert last.error_rms == pytest.approx(float(np.sqrt(np.mean((exact - got) ** 2))), rel=1e-5)
+    assert last.error_rms == pytest.approx(float(np.sqrt(np.mean((exact - actual) ** 2))), rel=1e-5)
     assert last.float_rms == pytest.approx(float(np.sqrt(np.mean(exact**2))), rel=1e-5)
 
 

@@ -75,10 +75,10 @@ def decode_png(data: bytes) -> np.ndarray:
 
 
 def test_hits_have_the_colours_of_their_classes_wires_to_the_right_and_time_up() -> None:
-    made = program()
-    scheme = choose_scheme(made, [])
+    result = program()
+    scheme = choose_scheme(result, [])
     assert scheme == TagScheme("label", ("track", "shower", "none"), "michel")
-    panels = draw_panels(made, scheme, tags())
+    panels = draw_panels(result, scheme, tags())
     assert panels.tags.shape == panels.adc.shape == (9, 6, 3)
     assert tuple(panels.tags[-1, 0]) == CLASS_COLOURS[0]
     assert tuple(panels.tags[-1 - 4, 2]) == CLASS_COLOURS[1]
@@ -90,7 +90,7 @@ def test_hits_have_the_colours_of_their_classes_wires_to_the_right_and_time_up()
 
 
 def test_a_large_plane_keeps_its_largest_signals() -> None:
-    made = program()
+    result = program()
     few = tags((6, 9))
     adc = np.zeros((1000, 2100), np.float32)
     adc[7, 11], adc[6, 10] = 30.0, 5.0  # in one point of the picture
@@ -98,22 +98,22 @@ def test_a_large_plane_keeps_its_largest_signals() -> None:
     label = np.array([[ONE, 0, 0], [0, ONE, 0]])
     outputs = PatchOutputs({"label": label, "michel": np.zeros((2, 1), int)}, 0)
     large = replace(few, plane=WirePlane("p", adc), hits=hits, tagged=outputs)
-    panels = draw_panels(made, choose_scheme(made, []), large)
+    panels = draw_panels(result, choose_scheme(result, []), large)
     assert panels.adc.shape == (700, 334, 3)
     assert tuple(panels.tags[699 - 11 // 3, 7 // 3]) == CLASS_COLOURS[1]
-    figure = plane_figure(panels, choose_scheme(made, []), 0)
+    figure = plane_figure(panels, choose_scheme(result, []), 0)
     assert "1,000 wires across, 2,100 pixels" in figure.sentence
 
 
 def test_logits_become_shares_and_shares_stay() -> None:
-    made = program()
-    scheme = choose_scheme(made, [])
-    shares, michel = score_hits(made, scheme, tags())
+    result = program()
+    scheme = choose_scheme(result, [])
+    shares, michel = score_hits(result, scheme, tags())
     assert shares[0].tolist() == [1.0, 0.0, 0.0] and michel.tolist() == [0.0, 0.0, 1.0]
     logits = tags()
     logits.tagged.outputs["label"][0] = [4 * ONE, 0, 0]
     logits.tagged.outputs["michel"][0] = -3 * ONE
-    shares, michel = score_hits(made, scheme, logits)
+    shares, michel = score_hits(result, scheme, logits)
     np.testing.assert_allclose(shares[0], np.exp([4, 0, 0]) / np.exp([4, 0, 0]).sum())
     np.testing.assert_allclose(michel[0], 1 / (1 + np.exp(3)))
     hosted = program(host=HostFunction.SOFTMAX)
@@ -135,9 +135,9 @@ def test_classes_have_names_and_what_has_none_is_refused() -> None:
 
 
 def test_a_plane_is_a_file_and_a_page_holds_them_all() -> None:
-    made = program()
-    scheme = choose_scheme(made, ["<b>", "shower", "none"])
-    panels = [draw_panels(made, scheme, tags()) for _ in range(2)]
+    result = program()
+    scheme = choose_scheme(result, ["<b>", "shower", "none"])
+    panels = [draw_panels(result, scheme, tags()) for _ in range(2)]
     planes = [{"name": f"<i>{n}", "hits": 3, "occupancy": 0.1, "seconds": 1.0} for n in range(3)]
     document = {"model": "<script>", "program": "ab", "planes": planes}
     (page,) = render_pictures(Path("e.html"), document, panels, scheme).values()
@@ -154,9 +154,9 @@ def test_a_plane_is_a_file_and_a_page_holds_them_all() -> None:
 
 
 def test_a_picture_for_a_paper_has_the_planes_points_between_its_axes() -> None:
-    made = program()
-    scheme = choose_scheme(made, [])
-    panels = draw_panels(made, scheme, tags())
+    result = program()
+    scheme = choose_scheme(result, [])
+    panels = draw_panels(result, scheme, tags())
     ((path, data),) = render_pictures(Path("e.png"), {}, [panels], scheme).items()
     assert path == Path("e.png")
     shown, figure = imread(io.BytesIO(data), format="png"), plane_figure(panels, scheme, 0)

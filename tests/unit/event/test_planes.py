@@ -120,12 +120,12 @@ def test_a_wrapped_wire_is_at_two_places_and_its_hits_are_tagged_once() -> None:
     read, channel_of = wrap_wires(adc, 3)
     assert channel_of.tolist() == [0, 1, 2, 3, 4, 5, 6, 0, 1, 2]
     assert read[1].tolist() == read[8].tolist() == (adc[1] + adc[8]).tolist()
-    given = WirePlane("p", read, channel_of)
-    hits = choose_hits(given, read >= 5, (5, 5))
+    inputs = WirePlane("p", read, channel_of)
+    hits = choose_hits(inputs, read >= 5, (5, 5))
     once = {(int(channel_of[wire]), int(pixel)) for wire, pixel in hits}
     assert len(once) == len(hits) == 6 + 3
     assert {tuple(hit) for hit in hits.tolist()} >= {(1, pixel) for pixel in range(3, 9)}
-    tags = tag(tagger(), given)
+    tags = tag(tagger(), inputs)
     row = keep_tags(tags, 0)
     assert row.channel is not None and row.channel.tolist() == channel_of[row.hits[:, 0]].tolist()
 
@@ -140,12 +140,12 @@ def test_a_hit_at_two_places_is_tagged_where_more_charge_is_around() -> None:
 
 
 def test_simulated_wires_return_and_a_map_does_the_same_to_data(tmp_path: Path) -> None:
-    (made,) = simulate_planes(3, 1, 40, 60, wrapped_wires=5)
-    assert made.channel_of is not None and (made.adc[:5] == made.adc[-5:]).all()
-    np.save(tmp_path / "channels.npy", made.adc[None, :35])
-    np.save(tmp_path / "map.npy", made.channel_of)
+    (result,) = simulate_planes(3, 1, 40, 60, wrapped_wires=5)
+    assert result.channel_of is not None and (result.adc[:5] == result.adc[-5:]).all()
+    np.save(tmp_path / "channels.npy", result.adc[None, :35])
+    np.save(tmp_path / "map.npy", result.channel_of)
     (read,) = of_data(tmp_path / "channels.npy", read_wires(tmp_path / "map.npy"))
-    assert (read.adc == made.adc).all()
+    assert (read.adc == result.adc).all()
     with pytest.raises(UsageError, match="21 wires cannot return in a plane of 40"):
         next(iter(simulate_planes(3, 1, 40, 60, wrapped_wires=21)))
 

@@ -128,8 +128,8 @@ def test_a_bad_file_is_named_and_the_others_are_written(run: Path, tmp_path: Pat
     np.save(tmp_path / "in/broken.npy", np.zeros(3, np.float32))
     command = ["event", str(run), str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--jobs", "1"]
     assert main(command) == 2
-    said = capsys.readouterr()
-    assert "1 of 3 files could not be tagged; broken.npy" in said.err
+    output = capsys.readouterr()
+    assert "1 of 3 files could not be tagged; broken.npy" in output.err
     assert sorted(path.name for path in (tmp_path / "out").glob("*.npz")) == [
         "event-0.npz", "event-1.npz",
     ]  # fmt: skip

@@ -136,8 +136,8 @@ def test_a_plane_without_charge_costs_nothing_and_planes_keep_their_order() -> N
 
 def test_patches_are_cut_where_asked() -> None:
     picture = np.arange(30).reshape(5, 6, 1)
-    found = patches_of(picture, np.array([[1, 2], [3, 4]]), (2, 2))
-    assert found[..., 0].tolist() == [[[8, 9], [14, 15]], [[22, 23], [28, 29]]]
+    result = patches_of(picture, np.array([[1, 2], [3, 4]]), (2, 2))
+    assert result[..., 0].tolist() == [[[8, 9], [14, 15]], [[22, 23], [28, 29]]]
     apart = patches_of(picture, np.array([[0, 1]]), (2, 2), (3, 2))
     assert apart[0, ..., 0].tolist() == [[1, 3], [19, 21]]
 

@@ -55,9 +55,9 @@ def test_outputs_are_lengths_from_the_hit() -> None:
     away = (np.array([25, 33]) - hits) / 32.0
     raw = {"wire": np.rint(away[:, :1] * 256).astype(int), "time": np.rint(away[:, 1:] * 256)}
     raw["time"] = raw["time"].astype(int)
-    (found,) = propose_vertices(pointing(), hits, raw, SHAPE, 32.0)
-    assert (found.votes, found.share) == (3, 1.0)
-    assert abs(found.wire - 25) < 0.1 and abs(found.pixel - 33) < 0.1
+    (result,) = propose_vertices(pointing(), hits, raw, SHAPE, 32.0)
+    assert (result.votes, result.share) == (3, 1.0)
+    assert abs(result.wire - 25) < 0.1 and abs(result.pixel - 33) < 0.1
 
 
 def test_a_network_that_does_not_point_is_refused() -> None:

@@ -42,12 +42,12 @@ MASKED = {"sparse-ssnet-small"}  # its mask is read back as another comparison o
 X = Fixed(True, 6, 3)
 
 
-def same(found: Mapping[str, Ints], program: Program, raw: Mapping[str, Ints]) -> None:
+def same(result: Mapping[str, Ints], program: Program, raw: Mapping[str, Ints]) -> None:
     """Bit for bit what the engine says."""
-    wanted = Engine(program).run(raw)
-    assert set(found) == set(wanted)
-    for name, values in wanted.items():
-        np.testing.assert_array_equal(found[name], values, err_msg=name)
+    expected = Engine(program).run(raw)
+    assert set(result) == set(expected)
+    for name, values in expected.items():
+        np.testing.assert_array_equal(result[name], values, err_msg=name)
 
 
 def real_outputs(program: Program, raw: Mapping[str, Ints]) -> dict[str, Floats]:
@@ -161,8 +161,8 @@ def test_reference_models(name: str, bits: int, tmp_path: Path) -> None:
     assert not written[OnnxFormat.QONNX].findings
     again = read_back(written[OnnxFormat.QONNX].content, tmp_path)
     if name in MASKED:
-        found, wanted = real_outputs(again, raw), real_outputs(program, raw)
-        np.testing.assert_array_equal(found["label"], wanted["label"])
+        result, expected = real_outputs(again, raw), real_outputs(program, raw)
+        np.testing.assert_array_equal(result["label"], expected["label"])
     else:
         assert again.digest == program.digest
     same(by_qonnx(written[OnnxFormat.QONNX].content, raw), program, raw)

@@ -44,10 +44,10 @@ def probes(quantizer: Quantizer) -> np.ndarray:
 def test_a_quantizer_of_qkeras_rounds_and_saturates_as_ours(text: str) -> None:
     quantizer = q(text)
     x = probes(quantizer)
-    wanted = dequantize(quantize(x.astype(np.float64), quantizer), quantizer.type)
-    np.testing.assert_array_equal(np.asarray(bits(quantizer)(x)), wanted)
+    expected = dequantize(quantize(x.astype(np.float64), quantizer), quantizer.type)
+    np.testing.assert_array_equal(np.asarray(bits(quantizer)(x)), expected)
     if is_quantized_relu(quantizer):
-        np.testing.assert_array_equal(np.asarray(relu(quantizer)(x)), wanted)
+        np.testing.assert_array_equal(np.asarray(relu(quantizer)(x)), expected)
 
 
 @pytest.mark.parametrize(
@@ -98,9 +98,9 @@ def test_one_error_lists_everything_that_qkeras_has_no_equal_for() -> None:
     recipe = Recipe.of({"x": q("fixed<6,2>"), "d": wrapping}, formats)
     with pytest.raises(ModelError) as error:
         build(graph, recipe)
-    said = str(error.value)
+    message = str(error.value)
     for path in ("c (Constant)", "p (Pad)", "d (format)", "d/kernel (format)", "d/bias (format)"):
-        assert said.count(path) == 1
+        assert message.count(path) == 1
     simple = g.Graph("net", (g.InputNode("x", (2,)), dense("d", "x", 2, 3)), ("d",))
     with pytest.raises(RecipeError, match="d/kernel"):
         build(simple, Recipe.of({"x": q("fixed<6,2>")}, formats))

@@ -44,8 +44,8 @@ def test_a_chain_of_norms_folds_into_one_layer_with_the_same_values() -> None:
     expected = x
     for node in (*chain, last):
         expected = applied(node, expected)
-    found = applied(folded.nodes[2], applied(folded.nodes[1], x))
-    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    result = applied(folded.nodes[2], applied(folded.nodes[1], x))
+    np.testing.assert_allclose(result, expected, rtol=1e-12)
     assert folded.nodes[1].name == "d" and folded.nodes[2].x == "d"
 
 
@@ -91,10 +91,10 @@ def test_open_formats_are_filled_and_said() -> None:
     graph = g.Graph(
         "net", (g.InputNode("x", (3,)), dense("d", "x", 3, 4), norm("n", "d", 4)), ("n",)
     )
-    given = Quantizer.parse("fixed<6,2>")
-    done = complete_recipe(graph, Recipe.of(weights={"d/kernel": WeightFormat.of(given)}))
+    inputs = Quantizer.parse("fixed<6,2>")
+    done = complete_recipe(graph, Recipe.of(weights={"d/kernel": WeightFormat.of(inputs)}))
     assert done.recipe.activation("x") == INPUT
-    assert done.recipe.weight("d/kernel") == WeightFormat.of(given)
+    assert done.recipe.weight("d/kernel") == WeightFormat.of(inputs)
     scale = done.recipe.weight("n/scale")
     assert scale is not None and scale.bits == BITS and len(scale.quantizers) == 4
     assert any("d/bias has no format" in finding for finding in done.findings)
@@ -108,9 +108,9 @@ def test_an_input_takes_the_format_to_which_it_is_rounded_first() -> None:
     first = g.ActivationNode("a", "x", g.Function.LINEAR)
     second = g.ActivationNode("b", "x", g.Function.LINEAR)
     graph = g.Graph("net", (g.InputNode("x", (3,)), first, second), ("a", "b"))
-    for also, found in [(narrow, narrow), (wide, INPUT)]:
+    for also, result in [(narrow, narrow), (wide, INPUT)]:
         filled = complete_recipe(graph, Recipe.of({"a": narrow, "b": also}))
-        assert filled.recipe.activation("x") == found
+        assert filled.recipe.activation("x") == result
 
 
 def test_an_input_rounded_through_a_scale_gets_that_range_and_finer_steps() -> None:
@@ -124,7 +124,7 @@ def test_an_input_rounded_through_a_scale_gets_that_range_and_finer_steps() -> N
         ("q",),
     )
     recipe = Recipe.of({"q": Quantizer.parse("ufixed<8,8>")})
-    found = complete_recipe(graph, recipe).recipe.activation("x")
-    assert found is not None
-    assert found.type.min <= (0 - 3) / 255 and found.type.max >= (255 - 3) / 255
-    assert found.type.lsb <= 1 / 255 / 32
+    result = complete_recipe(graph, recipe).recipe.activation("x")
+    assert result is not None
+    assert result.type.min <= (0 - 3) / 255 and result.type.max >= (255 - 3) / 255
+    assert result.type.lsb <= 1 / 255 / 32

@@ -89,8 +89,8 @@ KNOWN = [
 
 @pytest.mark.parametrize(("function", "x", "y"), KNOWN)
 def test_known_values(function: Function, x: float, y: float) -> None:
-    found = evaluate(function, PARAMETERS.get(function, ()), np.array([x]))
-    assert found[0] == pytest.approx(y, rel=1e-14, abs=1e-300)
+    result = evaluate(function, PARAMETERS.get(function, ()), np.array([x]))
+    assert result[0] == pytest.approx(y, rel=1e-14, abs=1e-300)
 
 
 def test_every_function_has_a_known_value() -> None:
@@ -98,8 +98,8 @@ def test_every_function_has_a_known_value() -> None:
 
 
 def test_an_unsigned_power_of_two_takes_what_is_negative_for_the_least() -> None:
-    found = evaluate(Function.POWER_OF_TWO, (-3.0, 3.0, 0.0), np.array([-5.0, 0.0, 5.0]))
-    assert found.tolist() == [0.125, 0.125, 4.0]
+    result = evaluate(Function.POWER_OF_TWO, (-3.0, 3.0, 0.0), np.array([-5.0, 0.0, 5.0]))
+    assert result.tolist() == [0.125, 0.125, 4.0]
 
 
 @pytest.mark.parametrize("function", list(Function))

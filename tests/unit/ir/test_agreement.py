@@ -61,11 +61,11 @@ def test_a_wrong_engine_is_caught_and_the_place_is_named(monkeypatch: pytest.Mon
     right = Engine.run
 
     def wrong(self: Engine, inputs: Mapping[str, Ints], taps: Sequence[str] = ()) -> Any:
-        found = dict(right(self, inputs, taps))
+        results = dict(right(self, inputs, taps))
         negative = inputs["x"][:, 0] < 0
-        for name in set(found) - {"x"}:
-            found[name] = found[name] + np.where(negative, 2, 0)[:, None] * np.array([0, 1])
-        return found
+        for name in set(results) - {"x"}:
+            results[name] = results[name] + np.where(negative, 2, 0)[:, None] * np.array([0, 1])
+        return results
 
     monkeypatch.setattr(Engine, "run", wrong)
     tried = judge.try_stages(program(), RAW, (Stage.ENGINE,), lambda done, total: None)
@@ -99,14 +99,14 @@ def test_inputs_are_rounded_as_the_recipe_says_and_saturation_is_told() -> None:
     from quantization.fixed import Quantizer
     from quantization.recipe import Recipe
 
-    given = Samples({"x": np.array([[0.3, 9.0], [-0.3, -0.1]])}, "a test")
-    rounded = judge.raw_inputs(program(), Recipe(), given)
+    inputs = Samples({"x": np.array([[0.3, 9.0], [-0.3, -0.1]])}, "a test")
+    rounded = judge.raw_inputs(program(), Recipe(), inputs)
     floored = judge.raw_inputs(
-        program(), Recipe.of({"x": Quantizer(X, Rounding.TRN, Overflow.SAT)}), given
+        program(), Recipe.of({"x": Quantizer(X, Rounding.TRN, Overflow.SAT)}), inputs
     )
     assert rounded["x"].tolist() == [[1, 7], [-1, 0]]
     assert floored["x"].tolist() == [[1, 7], [-2, -1]]
-    assert judge.saturation(program(), given) == [
+    assert judge.saturation(program(), inputs) == [
         "x: 25.00% of the input values lie beyond fixed<4,2>, -2..1.75."
     ]
 

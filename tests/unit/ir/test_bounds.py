@@ -19,6 +19,6 @@ def test_a_concat_joins_bounds_for_all_elements_with_bounds_for_each_channel() -
     y = Dense("y", Fixed(True, 5, 5), "x", weight, Fixed(False, 2, 2), zero)
     joined = Concat("z", Fixed(True, 5, 5), ("x", "y"), axis=0)
     program = Program("p", (x, y, joined), (Output("z", "z"),))
-    found = bounds_of(program)["z"]
-    assert found.low.tolist() == [-8, -16]
-    assert found.high.tolist() == [7, 14]
+    result = bounds_of(program)["z"]
+    assert result.low.tolist() == [-8, -16]
+    assert result.high.tolist() == [7, 14]

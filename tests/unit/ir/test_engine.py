@@ -32,10 +32,10 @@ def assert_exact(program: Program, seed: int, *, batch: int = 5) -> Engine:
     inputs = random_inputs(program, seed, batch)
     expected = interpret(program, inputs)
     engine = Engine(program, threads=1, batch=3)
-    found = engine.run(inputs)
-    assert set(found) == {output.name for output in program.outputs}
+    results = engine.run(inputs)
+    assert set(results) == {output.name for output in program.outputs}
     for output in program.outputs:
-        np.testing.assert_array_equal(found[output.name], expected[output.value])
+        np.testing.assert_array_equal(results[output.name], expected[output.value])
     tapped = engine.run(inputs, taps=[op.name for op in program.ops])
     for op in program.ops:
         np.testing.assert_array_equal(tapped[op.name], expected[op.name], err_msg=str(op))
@@ -84,7 +84,7 @@ def test_the_random_programs_reach_everything() -> None:
                     kinds["dense axes", len(program.shapes[op.x])] += 1
                 case _:
                     pass
-    wanted: list[object] = [
+    expected: list[object] = [
         # Of these, see test_recurrence.py and test_sparse.py.
         *(kind for kind in ops.KINDS if kind not in (ops.Scan, ops.Sites)),
         *((rounding, overflow) for rounding in Rounding for overflow in Overflow),
@@ -94,16 +94,16 @@ def test_the_random_programs_reach_everything() -> None:
         *[("spatial axes", rank) for rank in (1, 2)],
         *[("dense axes", rank) for rank in (1, 2, 3)],
     ]
-    assert [item for item in wanted if kinds[item] < 5] == []
+    assert [item for item in expected if kinds[item] < 5] == []
 
 
 @pytest.mark.slow
 def test_the_random_programs_reach_every_arithmetic_of_every_op() -> None:
-    found: Counter[tuple[str, Carrier]] = Counter()
+    result: Counter[tuple[str, Carrier]] = Counter()
     for seed in range(SEEDS):
         for entry in Engine(drawn(seed), threads=1).carriers:
-            found[entry.op, entry.carrier] += 1
+            result[entry.op, entry.carrier] += 1
     computed = {op.__name__ for op in ops.KINDS} - {"Input", "Constant", "Scan", "Sites"}
     carriers = (Carrier.FLOAT32, Carrier.FLOAT64, Carrier.INT64)
-    missing = [(op, c) for op in sorted(computed) for c in carriers if not found[op, c]]
+    missing = [(op, c) for op in sorted(computed) for c in carriers if not result[op, c]]
     assert missing == []

@@ -61,9 +61,9 @@ def carriers(program: Program) -> dict[str, Carrier]:
 
 def assert_exact(program: Program, inputs: dict[str, Ints]) -> None:
     expected = interpret(program, inputs)
-    found = Engine(program, threads=1).run(inputs)
+    results = Engine(program, threads=1).run(inputs)
     for output in program.outputs:
-        np.testing.assert_array_equal(found[output.name], expected[output.value])
+        np.testing.assert_array_equal(results[output.name], expected[output.value])
 
 
 @pytest.mark.parametrize(
@@ -200,8 +200,8 @@ def test_a_sum_that_joins_a_convolution_counts_the_partial_sums(between: str) ->
         *idle,
         Pair("sum", provisional(0), idle[-1].name if idle else "conv", "side", PairKind.ADD),
     )
-    found = carriers(program)
-    assert (found["conv"], found["sum"]) == (Carrier.FLOAT32, Carrier.FLOAT64)
+    result = carriers(program)
+    assert (result["conv"], result["sum"]) == (Carrier.FLOAT32, Carrier.FLOAT64)
     rng = np.random.default_rng(0)
     x = rng.integers(1000, 1024, (20, 6, 6, 32))
     wide = rng.integers(top - 9, top, (20, 4, 4, 32))
@@ -224,10 +224,10 @@ def test_numbers_that_need_more_than_32_bits_are_compared_right() -> None:
     a[0], a[1] = 3879545796, 73
     inputs = {"a": a, "b": b}
     expected = interpret(program, inputs)
-    found = Engine(program, threads=1).run(inputs, taps=["most", "least", "cut"])
+    results = Engine(program, threads=1).run(inputs, taps=["most", "least", "cut"])
     for name in ("most", "least", "cut"):
-        np.testing.assert_array_equal(found[name], expected[name])
-    np.testing.assert_array_equal(found["y"], expected["pool"])
+        np.testing.assert_array_equal(results[name], expected[name])
+    np.testing.assert_array_equal(results["y"], expected["pool"])
 
 
 def node_kinds(program: Program) -> Counter[str]:
@@ -268,13 +268,13 @@ def test_a_flattened_tensor_feeds_a_matrix_whose_rows_were_moved_instead() -> No
 def test_any_number_of_samples(samples: int) -> None:
     program = hit_tagger(POOLED).program
     inputs = {"patch": patches(samples)}
-    found = Engine(program, threads=1, batch=7).run(inputs, taps=["patch", "pool"])
-    assert found["michel"].shape == (samples, 1)
-    assert found["pool"].shape == (samples, 11, 11, 8)
+    results = Engine(program, threads=1, batch=7).run(inputs, taps=["patch", "pool"])
+    assert results["michel"].shape == (samples, 1)
+    assert results["pool"].shape == (samples, 11, 11, 8)
     if samples:
         expected = interpret(program, inputs)
         for name in ("patch", "pool", "michel", "track_shower"):
-            np.testing.assert_array_equal(found[name], expected[name])
+            np.testing.assert_array_equal(results[name], expected[name])
 
 
 @pytest.mark.parametrize("coarse", [40, 90, 123, 400, 900])
@@ -291,8 +291,8 @@ def test_zeros_come_from_the_coarsest_grid(coarse: int, kind: PairKind) -> None:
         Pair("both", provisional(4), "y", "scaled", PairKind.ADD),
     )  # fmt: skip
     raw = {"x": np.array([[15, 0, 1]]), "z": np.array([[7, -8, 0]])}
-    found = Engine(program, threads=1).run(raw)["y"]
-    np.testing.assert_array_equal(found, interpret(program, raw)["both"])
+    results = Engine(program, threads=1).run(raw)["y"]
+    np.testing.assert_array_equal(results, interpret(program, raw)["both"])
 
 
 @pytest.mark.parametrize("low, high", [(14, None), (None, -20), (-3, 5), (14, 15)])
@@ -307,8 +307,8 @@ def test_a_limit_beyond_what_its_input_reaches_may_be_what_wraps(
         Requant("y", Fixed(True, 4, 4), "c", rounding, Overflow.WRAP),
     )
     raw = {"x": np.array([[-8, 0, 7], [3, -1, 5]])}
-    found = Engine(program, threads=1).run(raw)["y"]
-    np.testing.assert_array_equal(found, interpret(program, raw)["y"])
+    results = Engine(program, threads=1).run(raw)["y"]
+    np.testing.assert_array_equal(results, interpret(program, raw)["y"])
 
 
 def test_what_the_engine_is_asked_in_vain() -> None:

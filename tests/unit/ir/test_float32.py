@@ -54,10 +54,10 @@ def requant(x: str, type_: Fixed, rounding: Rounding = Rounding.RND_CONV) -> ops
 def test_sums_are_exact_up_to_2_24_steps(
     weight: list[list[int]], bias: list[int], exact: bool
 ) -> None:
-    found = entries(net(dense(weight, bias)))["d"]
-    assert found.exact is exact
-    assert (found.bound_value == 0.0) is exact
-    assert found.reason == "" if exact else "a float32 counts to 2^24" in found.reason
+    result = entries(net(dense(weight, bias)))["d"]
+    assert result.exact is exact
+    assert (result.bound_value == 0.0) is exact
+    assert result.reason == "" if exact else "a float32 counts to 2^24" in result.reason
 
 
 def test_one_rounding_error_may_move_a_rounded_value_by_one_step() -> None:
@@ -71,15 +71,15 @@ def test_one_rounding_error_may_move_a_rounded_value_by_one_step() -> None:
 
 def test_a_saturation_from_very_far_is_inexact() -> None:
     far = net(requant("x", Fixed(True, 8, 1)), type_=Fixed(True, 24, 34))
-    found = entries(far)["q"]
+    result = entries(far)["q"]
     x = dequantize(np.array([-(1 << 23) + 1, (1 << 23) - 1]), Fixed(True, 24, 34)).astype("f4")
     q = dequantize(
         interpret(far, {"x": np.array([[-(1 << 23) + 1, (1 << 23) - 1]])})["q"][0], far["q"].type
     )
     straight_through = x + (q.astype("f4") - x)
     off = float(np.abs(straight_through - q).max())
-    assert 0 < off <= found.bound_value
-    assert "saturates" in found.reason
+    assert 0 < off <= result.bound_value
+    assert "saturates" in result.reason
 
 
 def test_a_step_function_of_an_inexact_value_may_flip() -> None:
@@ -93,8 +93,8 @@ def test_a_step_function_of_an_inexact_value_may_flip() -> None:
 def test_tables_are_off_by_a_step_and_beyond_float32s_range_nothing_is_bounded() -> None:
     sigmoid = np.rint(255 / (1 + np.exp(-np.arange(-8, 8)))).astype(np.int64)
     table = ops.Table("t", Fixed(False, 8, 0), "x", -8, sigmoid)
-    found = entries(net(table, type_=Fixed(True, 4, 4)))["t"]
-    assert not found.exact and 1.0 <= found.bound_steps < 2.0
+    result = entries(net(table, type_=Fixed(True, 4, 4)))["t"]
+    assert not result.exact and 1.0 <= result.bound_steps < 2.0
     huge = entries(net(requant("x", Fixed(False, 8, 200)), type_=Fixed(False, 8, 200)))
     assert math.isinf(huge["x"].bound_value)
 

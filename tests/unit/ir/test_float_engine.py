@@ -33,13 +33,13 @@ def assert_same(
     expected = float_graph.evaluate(graph, inputs)
     engine = FloatEngine(graph, threads=1)
     engine.batch = 2
-    found = engine.run(inputs, taps=list(graph.shapes))
-    assert set(found) == set(graph.shapes)
-    for name, value in found.items():
+    results = engine.run(inputs, taps=list(graph.shapes))
+    assert set(results) == set(graph.shapes)
+    for name, value in results.items():
         size = max(float(np.abs(expected[name]).max(initial=0.0)), 1.0)
         np.testing.assert_allclose(value, expected[name], rtol=2e-5, atol=2e-6 * size, err_msg=name)
     for name, value in engine.run(inputs).items():
-        np.testing.assert_allclose(value, found[name], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(value, results[name], rtol=1e-4, atol=1e-5)
 
 
 def unsteady(graph: g.Graph) -> bool:

@@ -38,8 +38,8 @@ def values_of(graph: g.Graph, recipe: Recipe, inputs: dict[str, np.ndarray], **o
     raw = {
         name: quantize(x, recipe.activation(name) or q("fixed<16,6>")) for name, x in inputs.items()
     }
-    found = interpret(program, raw)
-    return {o.name: dequantize(found[o.value], program.type(o.value)) for o in program.outputs}
+    result = interpret(program, raw)
+    return {o.name: dequantize(result[o.value], program.type(o.value)) for o in program.outputs}
 
 
 GRID = np.ldexp(np.arange(-128, 128, dtype=float), -5)[:, None]  # every value of fixed<8,3>
@@ -65,19 +65,19 @@ def test_piecewise_linear_functions_are_exact(function, parameters, input_format
     grid = dequantize(np.arange(type_.raw_min, type_.raw_max + 1), type_)[:, None]
     node = g.ActivationNode("y", "x", function, parameters)
     graph = unary(node, Recipe(), (1,))
-    found = values_of(graph, Recipe.of({"x": quantizer}), {"x": grid})
-    assert found["y"].tolist() == evaluate(function, parameters, grid).tolist()
+    result = values_of(graph, Recipe.of({"x": quantizer}), {"x": grid})
+    assert result["y"].tolist() == evaluate(function, parameters, grid).tolist()
 
 
 @pytest.mark.parametrize("function", [g.Function.SIGMOID, g.Function.TANH, g.Function.SOFTPLUS])
 def test_a_table_holds_the_rounded_function(function: g.Function) -> None:
     recipe = Recipe.of({**X, "y": q("fixed<9,2>")})
     graph = unary(g.ActivationNode("y", "x", function), recipe, (1,))
-    found = values_of(graph, recipe, {"x": GRID})["y"]
+    result = values_of(graph, recipe, {"x": GRID})["y"]
     expected = dequantize(
         quantize(evaluate(function, (), GRID), q("fixed<9,2>")), q("fixed<9,2>").type
     )
-    assert found.tolist() == expected.tolist()
+    assert result.tolist() == expected.tolist()
     program = lower(graph, recipe).program
     assert [type(op) for op in program.ops] == [ops.Input, ops.Table]
 
@@ -91,10 +91,10 @@ def test_a_function_and_the_rounding_after_it_are_one_table() -> None:
     x = np.ldexp(np.arange(-128, 128, dtype=float), -5)[:, None]
     recipe = Recipe.of(X | {"z": q("fixed<4,1,RND_CONV,SAT_SYM>")})
     assert [type(op) for op in lower(graph, recipe).program.ops] == [ops.Input, ops.Table]
-    wanted = dequantize(
+    expected = dequantize(
         quantize(np.tanh(x), q("fixed<4,1,RND_CONV,SAT_SYM>")), q("fixed<4,1>").type
     )
-    assert values_of(graph, recipe, {"x": x})["z"].tolist() == wanted.tolist()
+    assert values_of(graph, recipe, {"x": x})["z"].tolist() == expected.tolist()
 
 
 def test_linear_layers_equal_exact_arithmetic_on_the_grid() -> None:
@@ -113,7 +113,7 @@ def test_linear_layers_equal_exact_arithmetic_on_the_grid() -> None:
         {"c/kernel": w("fixed<5,2>"), "c/bias": w("fixed<9,2>")},
     )
     x = np.ldexp(RNG.integers(0, 32, size=(3, 6, 6, 2)).astype(float), -4)
-    found = values_of(graph, recipe, {"x": x})
+    result = values_of(graph, recipe, {"x": x})
     k = np.ldexp(quantize(kernel, q("fixed<5,2>")).astype(float), -3)
     b = np.ldexp(quantize(bias, q("fixed<9,2>")).astype(float), -7)
     padded = np.pad(x, ((0, 0), (1, 0), (0, 1), (0, 0)))
@@ -122,9 +122,9 @@ def test_linear_layers_equal_exact_arithmetic_on_the_grid() -> None:
         for j in range(5):
             patch = padded[:, 2 * i : 2 * i + 3, j : j + 3]
             expected[:, i, j] = np.einsum("bhwc,hwco->bo", patch, k) + b
-    assert found["c"].tolist() == expected.tolist()
+    assert result["c"].tolist() == expected.tolist()
     kept = np.clip(np.rint(expected * 4), 0, 15) / 4
-    assert found["r"].tolist() == kept.tolist()
+    assert result["r"].tolist() == kept.tolist()
 
 
 def test_a_batch_norm_is_folded_unless_the_recipe_names_its_scale() -> None:
@@ -150,10 +150,12 @@ def test_a_format_of_a_folded_norm_rounds_the_merged_layer() -> None:
     merged = lower(graph, Recipe.of(X | {"n": narrow})).program
     assert [type(op) for op in merged.ops] == [ops.Input, ops.Dense, ops.Requant, ops.Clip]
     both = lower(graph, Recipe.of(X | {"d": narrow, "n": narrow})).program
-    wanted = [ops.Input, ops.Dense, ops.Requant, ops.Scale, ops.Requant, ops.Clip]
-    assert [type(op) for op in both.ops] == wanted
+    expected = [ops.Input, ops.Dense, ops.Requant, ops.Scale, ops.Requant, ops.Clip]
+    assert [type(op) for op in both.ops] == expected
     last = g.Graph("net", graph.nodes[:3], ("n",))
-    assert [type(op) for op in lower(last, Recipe.of(X | {"d": narrow})).program.ops] == wanted[:4]
+    assert [type(op) for op in lower(last, Recipe.of(X | {"d": narrow})).program.ops] == expected[
+        :4
+    ]
 
 
 @pytest.mark.parametrize("kind", list(g.MergeKind))
@@ -171,7 +173,7 @@ def test_merges_of_three_with_broadcasting(kind: g.MergeKind) -> None:
         for name, f in formats.items()
         if name in names
     }
-    found = values_of(
+    result = values_of(
         graph, Recipe.of(formats if len(names) == 3 else {n: formats[n] for n in names}), data
     )["y"]
     full = [np.broadcast_to(x if x.ndim == 3 else x[:, None], (5, 2, 3)) for x in data.values()]
@@ -184,7 +186,7 @@ def test_merges_of_three_with_broadcasting(kind: g.MergeKind) -> None:
         g.MergeKind.MINIMUM: lambda: np.minimum.reduce(full),
     }[kind]()
     tolerance = 2.0**-14 if kind is g.MergeKind.AVERAGE else 0.0  # 1/3 is held to 18 bits
-    assert np.abs(found - expected).max() <= tolerance
+    assert np.abs(result - expected).max() <= tolerance
 
 
 def test_average_pools_divide_by_what_lies_inside() -> None:
@@ -192,10 +194,10 @@ def test_average_pools_divide_by_what_lies_inside() -> None:
     assert averaged_counts(node, (2, 3))[..., 0].tolist() == [[4, 4, 2], [2, 2, 1]]
     x = RNG.integers(0, 16, size=(4, 2, 3, 1)).astype(float)
     recipe = Recipe.of({"x": q("ufixed<4,4>")})
-    found = values_of(unary(node, recipe, (2, 3, 1)), recipe, {"x": x})["y"]
+    result = values_of(unary(node, recipe, (2, 3, 1)), recipe, {"x": x})["y"]
     padded = np.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0)))
     sums = padded[:, :-1, :-1] + padded[:, 1:, :-1] + padded[:, :-1, 1:] + padded[:, 1:, 1:]
-    assert found.tolist() == (sums / averaged_counts(node, (2, 3))).tolist()
+    assert result.tolist() == (sums / averaged_counts(node, (2, 3))).tolist()
 
 
 def test_a_final_softmax_is_left_to_the_host_unless_asked_for() -> None:
@@ -204,10 +206,10 @@ def test_a_final_softmax_is_left_to_the_host_unless_asked_for() -> None:
     hosted = lower(graph, recipe).program
     assert hosted.outputs[0].host is HostFunction.SOFTMAX and hosted.outputs[0].name == "p"
     x = np.ldexp(RNG.integers(-128, 128, size=(50, 5)).astype(float), -4)
-    found = values_of(graph, recipe, {"x": x}, host_functions=False)["p"]
+    result = values_of(graph, recipe, {"x": x}, host_functions=False)["p"]
     expected = np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)
-    assert np.abs(found - expected).max() < 2e-3
-    assert (found.argmax(axis=1) == expected.argmax(axis=1)).all()
+    assert np.abs(result - expected).max() < 2e-3
+    assert (result.argmax(axis=1) == expected.argmax(axis=1)).all()
 
 
 def test_moves_keep_every_value() -> None:
@@ -222,11 +224,11 @@ def test_moves_keep_every_value() -> None:
     )
     x = np.ldexp(RNG.integers(-8, 8, size=(2, 2, 4, 3)).astype(float), -2)
     recipe = Recipe.of({"x": q("fixed<4,2>")})
-    found = values_of(g.Graph("net", nodes, ("y",)), recipe, {"x": x})["y"]
+    result = values_of(g.Graph("net", nodes, ("y",)), recipe, {"x": x})["y"]
     t = np.repeat(x, 2, axis=1).transpose(0, 3, 1, 2)
     p = np.pad(t, ((0, 0), (0, 0), (1, 2), (0, 1)), constant_values=0.5)
     f = p[:, 0:3, 1:7:2, 0:5].reshape(2, 45)
-    assert found.tolist() == np.concatenate([f, f], axis=1).tolist()
+    assert result.tolist() == np.concatenate([f, f], axis=1).tolist()
 
 
 def test_constants_prelu_and_affine() -> None:
@@ -239,9 +241,9 @@ def test_constants_prelu_and_affine() -> None:
     )
     x = np.ldexp(RNG.integers(-8, 8, size=(9, 3)).astype(float), -1)
     recipe = Recipe.of({"x": q("fixed<4,3>")})
-    found = values_of(g.Graph("net", nodes, ("y",)), recipe, {"x": x})["y"]
+    result = values_of(g.Graph("net", nodes, ("y",)), recipe, {"x": x})["y"]
     r = np.where(x >= 0, x, x * [0.25, 0.5, -1.5])
-    assert found.tolist() == (r * 0.75 + [0.125, 0.0, 3.0] + [0.5, -1.0, 2.0]).tolist()
+    assert result.tolist() == (r * 0.75 + [0.125, 0.0, 3.0] + [0.5, -1.0, 2.0]).tolist()
 
 
 def test_a_recipe_that_names_what_is_not_there_is_refused_with_the_nearest_name() -> None:
@@ -317,8 +319,8 @@ def test_channels_whose_grids_lie_too_far_apart_are_refused_by_name() -> None:
 
 def test_a_large_slope_is_itself() -> None:
     node = g.ActivationNode("y", "x", g.Function.LEAKY_RELU, (1_000_000.0,))
-    found = values_of(unary(node, Recipe(), (1,)), Recipe.of(X), {"x": np.array([[-2.0]])})["y"]
-    assert found.item() == pytest.approx(-2e6, rel=1e-4)
+    result = values_of(unary(node, Recipe(), (1,)), Recipe.of(X), {"x": np.array([[-2.0]])})["y"]
+    assert result.item() == pytest.approx(-2e6, rel=1e-4)
 
 
 def test_a_padding_beyond_the_word_is_refused_by_name() -> None:
@@ -332,8 +334,8 @@ def test_a_limit_beyond_the_word_limits_nothing(function: g.Function) -> None:
     x = q("fixed<8,-54>")  # 62 fractional bits: 6 would need 65
     graph = unary(g.ActivationNode("y", "x", function), Recipe(), (1,))
     values = np.array([[2.0**-60], [-(2.0**-60)]])
-    found = values_of(graph, Recipe.of({"x": x}), {"x": values})["y"]
-    assert found.tolist() == evaluate(function, (), values).tolist()
+    result = values_of(graph, Recipe.of({"x": x}), {"x": values})["y"]
+    assert result.tolist() == evaluate(function, (), values).tolist()
 
 
 def test_a_threshold_beyond_the_word_is_refused_by_name() -> None:

@@ -69,10 +69,10 @@ def meant(node: g.IndexingNode, raw: dict[str, Ints], model: LoweredModel) -> In
 def assert_meant(node: g.IndexingNode, model: LoweredModel, seed: int) -> dict[str, Ints]:
     raw = drawn(model, seed)
     out = model.program.outputs[0].value
-    wanted = meant(node, raw, model)
-    np.testing.assert_array_equal(interpret(model.program, raw)[out], wanted)
-    found = Engine(model.program, threads=1).run(raw)
-    np.testing.assert_array_equal(next(iter(found.values())), wanted)
+    expected = meant(node, raw, model)
+    np.testing.assert_array_equal(interpret(model.program, raw)[out], expected)
+    results = Engine(model.program, threads=1).run(raw)
+    np.testing.assert_array_equal(next(iter(results.values())), expected)
     return raw
 
 
@@ -141,9 +141,11 @@ def test_an_embedding_is_one_table_in_the_format_of_what_it_feeds() -> None:
     assert model.program.type(model.program.ops[2].name).bits == 6
     raw = {"i": data["i"].astype(np.int64)}
     out = model.program.outputs[0].value
-    got = np.ldexp(interpret(model.program, raw)[out].astype(float), -model.program.type(out).frac)
-    wanted = FloatEngine(graph).run(data)["d"]
-    assert np.abs(got - wanted).max() < 0.3
+    actual = np.ldexp(
+        interpret(model.program, raw)[out].astype(float), -model.program.type(out).frac
+    )
+    expected = FloatEngine(graph).run(data)["d"]
+    assert np.abs(actual - expected).max() < 0.3
     assert explain(model, graph, Samples(data, "drawn")).findings == ()
 
 
@@ -164,10 +166,10 @@ def test_the_float_engine_finds_the_same(node: g.IndexingNode, index: g.Shape | 
     data = {"x": rng.integers(-2, 3, (7, 5, 3)) / 4}
     if index is not None:
         data["i"] = rng.integers(-8, 8, (7, *index)) / 2
-    wanted = float_graph.evaluate(graph, data)["y"]
-    np.testing.assert_allclose(FloatEngine(graph).run(data)["y"], wanted, rtol=1e-6)
-    found = explain(lower(graph, Recipe.of({"x": X})), graph, Samples(data, "drawn"))
-    assert found.findings == ()
+    expected = float_graph.evaluate(graph, data)["y"]
+    np.testing.assert_allclose(FloatEngine(graph).run(data)["y"], expected, rtol=1e-6)
+    result = explain(lower(graph, Recipe.of({"x": X})), graph, Samples(data, "drawn"))
+    assert result.findings == ()
 
 
 def every_graph() -> g.Graph:
@@ -199,9 +201,9 @@ def test_hls_simulates_every_node(io: IoType, tmp_path: Path) -> None:
     raw = drawn(model, 4)
     assert target.check(model.program, options) == ()
     target.emit(model.program, options).write(tmp_path)
-    found = target.simulate(model.program, tmp_path, raw, options)
-    for name, wanted in Engine(model.program, threads=1).run(raw).items():
-        np.testing.assert_array_equal(found[name], wanted, err_msg=name)
+    result = target.simulate(model.program, tmp_path, raw, options)
+    for name, expected in Engine(model.program, threads=1).run(raw).items():
+        np.testing.assert_array_equal(result[name], expected, err_msg=name)
 
 
 @pytest.mark.slow
@@ -212,9 +214,9 @@ def test_rtl_simulates_every_node(options: RtlSettings, tmp_path: Path) -> None:
     raw = drawn(model, 4)
     assert target.check(model.program, options) == ()
     target.emit(model.program, options).write(tmp_path)
-    found = target.simulate(model.program, tmp_path, raw, options)
-    for name, wanted in Engine(model.program, threads=1).run(raw).items():
-        np.testing.assert_array_equal(found[name], wanted, err_msg=name)
+    result = target.simulate(model.program, tmp_path, raw, options)
+    for name, expected in Engine(model.program, threads=1).run(raw).items():
+        np.testing.assert_array_equal(result[name], expected, err_msg=name)
 
 
 def test_what_is_too_large_is_refused() -> None:

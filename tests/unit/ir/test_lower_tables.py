@@ -53,12 +53,12 @@ def lowered_curve(curve: Curve, x: Quantizer, y: Quantizer) -> LoweredModel:
 
 def results_of(lowered: LoweredModel, raw: Ints) -> Ints:
     program = lowered.program
-    found = interpret(program, {"x": raw[:, None]})[program.outputs[0].value]
+    result = interpret(program, {"x": raw[:, None]})[program.outputs[0].value]
     few = raw[:: max(1, len(raw) // 4000), None]
-    same = found[:: max(1, len(raw) // 4000)]
+    same = result[:: max(1, len(raw) // 4000)]
     np.testing.assert_array_equal(Engine(program).run({"x": few})["y"], same)
     assert program.type(program.outputs[0].value).frac == lowered.recipe.activation("y").type.frac
-    return found[:, 0]
+    return result[:, 0]
 
 
 def rounded(curve: Curve, raw: Ints, x: Fixed, y: Quantizer) -> Ints:
@@ -130,16 +130,16 @@ def test_an_index_that_saturates_only_stays_as_it_was() -> None:
     assert kinds == [ops.Input, ops.Requant, ops.Table]
     assert not lowered.findings
     raw = np.arange(-(1 << 15), 1 << 15)
-    wanted = rounded((g.Function.SIGMOID, ()), raw, Fixed(True, 30, 20), q("ufixed<6,0>"))
-    np.testing.assert_array_equal(results_of(lowered, raw), wanted)
+    expected = rounded((g.Function.SIGMOID, ()), raw, Fixed(True, 30, 20), q("ufixed<6,0>"))
+    np.testing.assert_array_equal(results_of(lowered, raw), expected)
 
 
 def test_a_function_that_winds_needs_a_narrow_input() -> None:
     sine: Curve = (g.Function.SIN, ())
     lowered = lowered_curve(sine, q("fixed<16,5>"), q("fixed<8,1>"))
     raw = every(q("fixed<16,5>").type)
-    wanted = rounded(sine, raw, q("fixed<16,5>").type, q("fixed<8,1>"))
-    np.testing.assert_array_equal(results_of(lowered, raw), wanted)
+    expected = rounded(sine, raw, q("fixed<16,5>").type, q("fixed<8,1>"))
+    np.testing.assert_array_equal(results_of(lowered, raw), expected)
     with pytest.raises(ProgramError, match="sin over 131072 inputs is too large"):
         lowered_curve(sine, q("fixed<17,5>"), q("fixed<8,1>"))
 
@@ -157,11 +157,11 @@ def test_a_pole_saturates_where_no_format_is_given(function: g.Function) -> None
     graph = g.Graph("net", (g.InputNode("x", (1,)), node), ("y",))
     program = lower(graph, Recipe.of({"x": q("fixed<6,1>")}), host_functions=False).program
     raw = np.arange(-32, 32)
-    found = dequantize(interpret(program, {"x": raw[:, None]})["y"][:, 0], program.type("y"))
+    result = dequantize(interpret(program, {"x": raw[:, None]})["y"][:, 0], program.type("y"))
     values = evaluate(function, (), np.clip(raw / 32, *TABLES[function].domain()))
     finite = np.isfinite(values)
-    np.testing.assert_allclose(found[finite], values[finite], atol=program.type("y").lsb)
-    assert (np.abs(found[~finite]) >= np.abs(values[finite]).max()).all()
+    np.testing.assert_allclose(result[finite], values[finite], atol=program.type("y").lsb)
+    assert (np.abs(result[~finite]) >= np.abs(values[finite]).max()).all()
 
 
 def test_too_many_levels_get_a_rounded_index_and_a_finding_that_bounds_the_error() -> None:
@@ -191,6 +191,6 @@ def test_a_rounded_index_saturates_only_where_the_function_is_flat(function, par
     graph = g.Graph("net", (g.InputNode("x", (1,)), node), ("y",))
     program = lower(graph, Recipe.of({"x": x}), host_functions=False).program
     values = np.linspace(-127, 127, 1001)[:, None]
-    found = interpret(program, {"x": quantize(values, x)})["y"]
-    off = np.abs(dequantize(found, program.type("y")) - evaluate(function, parameters, values))
+    result = interpret(program, {"x": quantize(values, x)})["y"]
+    off = np.abs(dequantize(result, program.type("y")) - evaluate(function, parameters, values))
     assert off.max() < 2.0**-6  # half a step of an index up to 128

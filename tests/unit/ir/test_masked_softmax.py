@@ -51,9 +51,9 @@ def data(graph: g.Graph) -> dict[str, np.ndarray]:
 def test_what_is_left_out_has_no_share(mask: g.InputNode | g.ConstantNode) -> None:
     graph = attention(mask)
     inputs = data(graph)
-    wanted = float_graph.evaluate(graph, inputs)
-    found = FloatEngine(graph).run(inputs, ("p",))
-    np.testing.assert_allclose(found["p"], wanted["p"], atol=1e-6)
+    expected = float_graph.evaluate(graph, inputs)
+    results = FloatEngine(graph).run(inputs, ("p",))
+    np.testing.assert_allclose(results["p"], expected["p"], atol=1e-6)
     chosen = quantize(graph, inputs, PtqSettings(8))
     assert chosen.recipe.activation("x").type.max < 16.0
     model = lower(chosen.graph, chosen.recipe)
@@ -70,9 +70,9 @@ def test_what_is_left_out_has_no_share(mask: g.InputNode | g.ConstantNode) -> No
     empty = ~kept.any(axis=-1, keepdims=True) & np.ones_like(kept)
     assert (shares[~kept & ~empty] == 0).all()
     assert len(set(shares[empty].tolist())) <= 1
-    assert np.abs(np.ldexp(shares.astype(float), -type_.frac) - wanted["p"]).max() < 0.05
-    found = Engine(model.program, threads=1).run(raw)["y"]
-    np.testing.assert_array_equal(found, values[model.program.outputs[0].value])
+    assert np.abs(np.ldexp(shares.astype(float), -type_.frac) - expected["p"]).max() < 0.05
+    results = Engine(model.program, threads=1).run(raw)["y"]
+    np.testing.assert_array_equal(results, values[model.program.outputs[0].value])
 
 
 def test_a_mask_of_an_input_is_one_bit_wide() -> None:
@@ -95,5 +95,5 @@ def test_every_stage_has_the_same_shares(target: HlsTarget | RtlTarget, tmp_path
     settings = HlsSettings() if isinstance(target, HlsTarget) else RtlSettings()
     assert target.check(program, settings) == ()  # type: ignore[arg-type]
     target.emit(program, settings).write(tmp_path)  # type: ignore[arg-type]
-    found = target.simulate(program, tmp_path, raw, settings)  # type: ignore[arg-type]
-    np.testing.assert_array_equal(found["y"], Engine(program, threads=1).run(raw)["y"])
+    result = target.simulate(program, tmp_path, raw, settings)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(result["y"], Engine(program, threads=1).run(raw)["y"])

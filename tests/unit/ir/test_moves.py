@@ -82,8 +82,8 @@ def test_it_is_a_design_in_rtl(op: ops.Moves, unroll: Any, tmp_path: Path) -> No
     program, target, settings = program_of(op), RtlTarget(), RtlSettings(unroll=unroll)
     target.emit(program, settings).write(tmp_path)
     x = random_inputs(program, 3, 8)
-    found = target.simulate(program, tmp_path, x, settings)
-    np.testing.assert_array_equal(found["out"], results(program, interpret(program, x))["out"])
+    result = target.simulate(program, tmp_path, x, settings)
+    np.testing.assert_array_equal(result["out"], results(program, interpret(program, x))["out"])
 
 
 @pytest.mark.parametrize(
@@ -97,8 +97,8 @@ def test_it_is_an_hls_project_in_even_steps_or_not(
     program, target, settings = program_of(op), HlsTarget(), HlsSettings(io=io)
     target.emit(program, settings).write(tmp_path)
     x = random_inputs(program, 3, 8)
-    found = target.simulate(program, tmp_path, x, settings)
-    np.testing.assert_array_equal(found["out"], results(program, interpret(program, x))["out"])
+    result = target.simulate(program, tmp_path, x, settings)
+    np.testing.assert_array_equal(result["out"], results(program, interpret(program, x))["out"])
     assert {metric.name for metric in target.estimate(program, settings)} >= {"lut", "ff"}
 
 

@@ -52,8 +52,8 @@ def running_sum(steps: int = 5, *, stacked: bool = True, widest: Fixed = BYTE) -
 
 def test_a_state_is_handed_from_step_to_step() -> None:
     x = np.asarray([[[10, 1], [20, 2], [30, 3], [-128, 4], [1, 5]]])
-    found = interpret(running_sum(), {"x": x})["y"]
-    assert found.tolist() == [[[110, 1], [130, 3], [157, 6], [-1, 10], [0, 15]]]
+    result = interpret(running_sum(), {"x": x})["y"]
+    assert result.tolist() == [[[110, 1], [130, 3], [157, 6], [-1, 10], [0, 15]]]
     (last,) = interpret(running_sum(stacked=False), {"x": x})["y"]
     assert last.tolist() == [0, 15]
 
@@ -111,9 +111,9 @@ def test_the_random_recurrences_differ_in_all_that_a_recurrence_can_be() -> None
                 kinds["states", len(op.starts)] += 1
                 kinds["sequences", len(op.xs)] += 1
                 kinds["inside"] += any(isinstance(each, Scan) for each in body_of(op).ops)
-    wanted = [("stacked", True), ("stacked", False), ("sequences", 1), ("sequences", 2), "inside"]
-    wanted += [("states", count) for count in range(4)]
-    assert [kind for kind in wanted if kinds[kind] < 5] == []
+    expected = [("stacked", True), ("stacked", False), ("sequences", 1), ("sequences", 2), "inside"]
+    expected += [("states", count) for count in range(4)]
+    assert [kind for kind in expected if kinds[kind] < 5] == []
 
 
 def test_a_state_must_be_what_the_next_step_reads() -> None:

@@ -126,8 +126,8 @@ def test_a_limit_leaves_the_first_lit_pixels(most: int) -> None:
     inputs = lit_images(program, 5, (0.0, 0.1, 1.0))
     mask = Engine(program, threads=1).run(inputs, taps=["sites"])["sites"]
     lit = (inputs["image"].max(axis=-1) > 0).reshape(3, -1)
-    for image, found in zip(lit, mask.reshape(3, -1), strict=True):
-        np.testing.assert_array_equal(np.flatnonzero(found), np.flatnonzero(image)[:most])
+    for image, result in zip(lit, mask.reshape(3, -1), strict=True):
+        np.testing.assert_array_equal(np.flatnonzero(result), np.flatnonzero(image)[:most])
 
 
 def test_images_with_more_lit_pixels_than_are_kept_are_counted() -> None:
@@ -146,10 +146,10 @@ def test_sites_in_other_ops_are_the_same(threshold: int) -> None:
     assert not any(isinstance(op, Sites) for op in spelled.ops)
     inputs = lit_images(program, 2, OCCUPANCIES)
     expected = interpret(program, inputs)
-    found = interpret(spelled, inputs)
-    np.testing.assert_array_equal(found["sites"], expected["sites"])
+    result = interpret(spelled, inputs)
+    np.testing.assert_array_equal(result["sites"], expected["sites"])
     for name, values in results(program, expected).items():
-        np.testing.assert_array_equal(results(spelled, found)[name], values)
+        np.testing.assert_array_equal(results(spelled, result)[name], values)
 
 
 def test_sites_are_stored_and_shown() -> None:
@@ -206,11 +206,11 @@ def test_masks_behind_roundings_mean_the_same(seed: int) -> None:
     late = mask_late(program)
     verify(late)
     inputs = lit_images(program, seed, OCCUPANCIES)
-    expected, found = interpret(program, inputs), interpret(late, inputs)
+    expected, result = interpret(program, inputs), interpret(late, inputs)
     assert len(late.ops) == len(program.ops)
     for op in program.ops:
-        if op.name in found:
-            np.testing.assert_array_equal(found[op.name], expected[op.name])
+        if op.name in result:
+            np.testing.assert_array_equal(result[op.name], expected[op.name])
     widths = [
         sum(each.type(op.name).bits for op in each.ops if isinstance(op, Pair) and op.b != "sites")
         for each in (program, late)

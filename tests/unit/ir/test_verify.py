@@ -209,5 +209,5 @@ def test_names_do_not_change_the_digest_and_weights_do() -> None:
 
 @pytest.mark.parametrize("span", [(0, 255), (-1, 127), (-1, 128), (0, 1 << 40), (-1, 1 << 40)])
 def test_packing_keeps_integers_integers(span: tuple[int, int]) -> None:
-    found = pack_weights(np.array(span, np.int64))
-    assert found.dtype.kind in "iu" and found.tolist() == list(span)
+    result = pack_weights(np.array(span, np.int64))
+    assert result.dtype.kind in "iu" and result.tolist() == list(span)

@@ -29,13 +29,13 @@ def test_recombination_of_a_minimum_ionising_track() -> None:
 
 @pytest.mark.parametrize("model", ["birks", "box"])
 def test_dense_tracks_recombine_more(model: ionisation.Recombination) -> None:
-    found = ionisation.survival(model, [2.0, 5.0, 15.0, 30.0])
-    assert (np.diff(found) < 0).all()
+    result = ionisation.survival(model, [2.0, 5.0, 15.0, 30.0])
+    assert (np.diff(result) < 0).all()
 
 
 def test_a_mip_leaves_30300_electrons_on_a_wire() -> None:
-    found = ionisation.electrons(MIP * c.WIRE_PITCH_CM, c.WIRE_PITCH_CM)
-    assert found == pytest.approx(30_300, rel=0.01)
+    result = ionisation.electrons(MIP * c.WIRE_PITCH_CM, c.WIRE_PITCH_CM)
+    assert result == pytest.approx(30_300, rel=0.01)
 
 
 @given(st.floats(1.0, 60.0))

@@ -30,21 +30,21 @@ DRAWS = 400_000
     ids=lambda value: getattr(value, "name", ""),
 )
 def test_dedx_at_1_5_and_26_cm_from_the_stop(species: c.Species, expected: tuple) -> None:
-    found = dedx_at_residual_range(species, [1.0, 5.0, 26.0])
-    assert found == pytest.approx(expected, rel=0.02)
+    result = dedx_at_residual_range(species, [1.0, 5.0, 26.0])
+    assert result == pytest.approx(expected, rel=0.02)
 
 
 def test_a_minimum_ionising_muon_loses_2_1_mev_a_cm() -> None:
     energy = np.geomspace(50, 1e4, 400)
-    found = loss.mean_dedx(energy, c.MUON.mass_mev)
-    assert found.min() == pytest.approx(2.1, rel=0.01)
-    assert 200 < energy[found.argmin()] < 350
+    result = loss.mean_dedx(energy, c.MUON.mass_mev)
+    assert result.min() == pytest.approx(2.1, rel=0.01)
+    assert 200 < energy[result.argmin()] < 350
 
 
 def test_electrons_lose_what_tables_say() -> None:
     # Collision stopping powers of argon, in MeV cm2/g, at 1 and 10 MeV.
-    found = loss.electron_dedx([1.0, 10.0]) / c.DENSITY_G_CM3
-    assert found == pytest.approx([1.37, 1.56], rel=0.03)
+    result = loss.electron_dedx([1.0, 10.0]) / c.DENSITY_G_CM3
+    assert result == pytest.approx([1.37, 1.56], rel=0.03)
 
 
 @given(st.sampled_from(c.HEAVY), st.floats(1.0, 5000.0))
@@ -70,10 +70,10 @@ def test_fluctuations_have_the_mean_and_the_variance_of_collisions(
     kappa: float, beta2: float
 ) -> None:
     rng = np.random.default_rng(1)
-    found = loss.straggle_mev(rng, np.full(DRAWS, 1.0), 1 / kappa, beta2)
+    result = loss.straggle_mev(rng, np.full(DRAWS, 1.0), 1 / kappa, beta2)
     width = np.sqrt((1 - beta2 / 2) / kappa)
-    assert found.std() == pytest.approx(width, rel=0.03)
-    assert abs(found.mean()) < 5 * width / np.sqrt(DRAWS)
+    assert result.std() == pytest.approx(width, rel=0.03)
+    assert abs(result.mean()) < 5 * width / np.sqrt(DRAWS)
 
 
 def test_landau_has_its_most_probable_loss_and_vavilov_takes_over_smoothly() -> None:

@@ -36,13 +36,13 @@ def test_the_same_seed_gives_the_same_arrays(generate, settings) -> None:  # typ
 
 @pytest.mark.parametrize("plane", ["induction", "collection"])
 def test_responses_have_the_sign_of_their_plane(plane: waveforms.Plane) -> None:
-    found = response(plane)
-    assert np.abs(found).max() == pytest.approx(1.0)
+    result = response(plane)
+    assert np.abs(result).max() == pytest.approx(1.0)
     if plane == "collection":
-        assert found.min() > -1e-9
+        assert result.min() > -1e-9
     else:
-        assert found.min() < -0.3 and found.max() > 0.3
-        assert abs(found.sum()) < 0.02 * np.abs(found).sum()
+        assert result.min() < -0.3 and result.max() > 0.3
+        assert abs(result.sum()) < 0.02 * np.abs(result).sum()
 
 
 def test_noise_has_unit_spread() -> None:
@@ -50,14 +50,14 @@ def test_noise_has_unit_spread() -> None:
 
 
 def test_waveforms_hold_faint_and_plain_signals() -> None:
-    found = generate_waveforms(4, 8000, WaveformSettings())
-    signal = found.signal[:, 0] > 0
-    assert found.x.shape == (8000, 200, 1)
+    result = generate_waveforms(4, 8000, WaveformSettings())
+    signal = result.signal[:, 0] > 0
+    assert result.x.shape == (8000, 200, 1)
     assert signal.mean() == pytest.approx(0.5, abs=0.02)
-    assert (found.charge_electrons > 0).tolist() == signal.tolist()
+    assert (result.charge_electrons > 0).tolist() == signal.tolist()
     # A plain threshold finds most, not all: something is left for a network to learn.
-    assert 0.85 < auc(np.ptp(found.x[..., 0], axis=1), signal) < 0.96
-    quiet = found.x[~signal] * 32 * 150
+    assert 0.85 < auc(np.ptp(result.x[..., 0], axis=1), signal) < 0.96
+    quiet = result.x[~signal] * 32 * 150
     assert quiet.std() == pytest.approx(600, rel=0.05)
 
 
@@ -101,9 +101,9 @@ def test_the_maximum_of_a_shower_grows_with_the_logarithm_of_its_energy() -> Non
 
 
 def test_jets_are_five_kinds_of_about_unit_spread() -> None:
-    found = generate_jets(6, 5000, JetSettings())
-    assert found.x.shape == (5000, len(jets.FEATURES)) == (5000, 16)
-    assert found.label.mean(axis=0) == pytest.approx([0.2] * 5, abs=0.03)
-    assert found.x.std(axis=0).min() > 0.3 and found.x.std(axis=0).max() < 3
-    top = found.label[:, jets.CLASSES.index("top")] == 1
-    assert auc(found.x[:, jets.FEATURES.index("mass")], top) > 0.7
+    result = generate_jets(6, 5000, JetSettings())
+    assert result.x.shape == (5000, len(jets.FEATURES)) == (5000, 16)
+    assert result.label.mean(axis=0) == pytest.approx([0.2] * 5, abs=0.03)
+    assert result.x.std(axis=0).min() > 0.3 and result.x.std(axis=0).max() < 3
+    top = result.label[:, jets.CLASSES.index("top")] == 1
+    assert auc(result.x[:, jets.FEATURES.index("mass")], top) > 0.7

@@ -107,8 +107,8 @@ def deposit_at(pixels: list[tuple[float, int, int]]) -> Planes:
     place = np.tile([4.5 * c.PIXEL_CM, 0.0, 4.5 * c.WIRE_PITCH_CM], (n, 1))
     event = np.zeros(n, np.int32)
     code, flags = np.array(pdg, np.int32), np.array(marks, np.int32)
-    found = Deposits(event, code, flags, np.array(energy), np.ones(n), place, place)
-    gev, packed = truth_images(found, (1, 8, 8))
+    result = Deposits(event, code, flags, np.array(energy), np.ones(n), place, place)
+    gev, packed = truth_images(result, (1, 8, 8))
     return Planes(np.zeros(1, np.int64), np.zeros((1, 8, 8), np.float32), gev, packed)
 
 
@@ -127,19 +127,19 @@ def deposit_at(pixels: list[tuple[float, int, int]]) -> Planes:
 def test_labels_follow_the_largest_deposit(
     pixels: list[tuple[float, int, int]], label: int, michel: bool
 ) -> None:
-    found, marked = labels(deposit_at(pixels))
-    assert found[0, 4, 4] == label
+    result, marked = labels(deposit_at(pixels))
+    assert result[0, 4, 4] == label
     assert marked[0, 4, 4] == michel
-    assert np.count_nonzero(found != LABEL_NONE) == (label != LABEL_NONE)
+    assert np.count_nonzero(result != LABEL_NONE) == (label != LABEL_NONE)
 
 
 def test_none_pixels_are_quiet_in_a_busy_patch() -> None:
     rng = np.random.default_rng(9)
     signal = rng.random((4, 100, 100)) < 0.003
-    found = list(zip(*none_pixels(rng, signal, 4000), strict=True))
-    assert len(found) > 100
+    results = list(zip(*none_pixels(rng, signal, 4000), strict=True))
+    assert len(results) > 100
     half, near = SIDE // 2, QUIET_PIXELS
-    for row, wire, pixel in found:
+    for row, wire, pixel in results:
         around = signal[row, wire - near : wire + near + 1, pixel - near : pixel + near + 1]
         patch = signal[row, wire - half : wire + half, pixel - half : pixel + half]
         assert not around.any()
@@ -148,9 +148,9 @@ def test_none_pixels_are_quiet_in_a_busy_patch() -> None:
 
 def test_patches_are_cut_where_they_say() -> None:
     adc = np.arange(2 * 60 * 60, dtype=np.float32).reshape(2, 60, 60)
-    found = cut(adc, np.array([1]), np.array([30]), np.array([26]))
-    assert np.array_equal(found[0], adc[1, 6:54, 2:50])
-    assert found[0, 24, 24] == adc[1, 30, 26]
+    result = cut(adc, np.array([1]), np.array([30]), np.array([26]))
+    assert np.array_equal(result[0], adc[1, 6:54, 2:50])
+    assert result[0, 24, 24] == adc[1, 30, 26]
 
 
 def test_events_look_like_a_detector_s() -> None:

@@ -30,10 +30,10 @@ def photon() -> Deposits:
     return run(c.PHOTON_PDG, 1000.0, 300)
 
 
-def depth_of_maximum(found: Deposits) -> float:
+def depth_of_maximum(result: Deposits) -> float:
     """In radiation lengths, from a cubic through the top of the depth profile."""
-    depth = (found.start_cm + found.end_cm)[:, 2] / 2 / c.RADIATION_LENGTH_CM
-    energy, edges = np.histogram(depth, np.arange(0, 20, 0.25), weights=found.energy_mev)
+    depth = (result.start_cm + result.end_cm)[:, 2] / 2 / c.RADIATION_LENGTH_CM
+    energy, edges = np.histogram(depth, np.arange(0, 20, 0.25), weights=result.energy_mev)
     middle = (edges[1:] + edges[:-1]) / 2
     top = np.abs(middle - middle[energy.argmax()]) < 3.0
     fit = np.polynomial.Polynomial.fit(middle[top], energy[top], 3)
@@ -79,8 +79,8 @@ def test_pairs_convert_after_nine_sevenths_of_a_radiation_length() -> None:
 def test_photons_attenuate_as_tables_say() -> None:
     # Total attenuation of argon without the photoelectric effect, cm2/g, at 1, 10 and 100 MeV.
     energy = np.array([1.0, 10.0, 100.0])
-    found = (showers.compton_per_cm(energy) + showers.pair_per_cm(energy)) / c.DENSITY_G_CM3
-    assert found == pytest.approx([0.0572, 0.0300, 0.0339], rel=0.05)
+    result = (showers.compton_per_cm(energy) + showers.pair_per_cm(energy)) / c.DENSITY_G_CM3
+    assert result == pytest.approx([0.0572, 0.0300, 0.0339], rel=0.05)
 
 
 def test_radiation_takes_one_energy_per_radiation_length() -> None:
@@ -99,8 +99,8 @@ def test_michel_electrons_end_at_52_8_mev_and_average_seven_tenths_of_it() -> No
 
 
 def test_the_michel_mark_stays_with_the_electron_itself() -> None:
-    found = run(c.ELECTRON_PDG, 50.0, 200, FLAG_MICHEL)
-    marked = found.flags & FLAG_MICHEL != 0
-    assert 0.5 < found.energy_mev[marked].sum() / found.energy_mev.sum() < 0.95
-    distance = np.linalg.norm(found.start_cm, axis=1)
+    results = run(c.ELECTRON_PDG, 50.0, 200, FLAG_MICHEL)
+    marked = results.flags & FLAG_MICHEL != 0
+    assert 0.5 < results.energy_mev[marked].sum() / results.energy_mev.sum() < 0.95
+    distance = np.linalg.norm(results.start_cm, axis=1)
     assert distance[marked].max() < 30.0 < distance[~marked].max()

@@ -30,23 +30,23 @@ def run(pdg: int, energy_mev: float, n: int, **changes: float) -> tuple[Deposits
 @pytest.mark.parametrize("cut_mev", [0.5, 3.0])
 def test_track_and_delta_rays_together_hold_the_energy_once(cut_mev: float) -> None:
     energy, n = 300.0, 300
-    found, free = run(c.MUON.pdg, energy, n, delta_cut_mev=cut_mev)
+    results, free = run(c.MUON.pdg, energy, n, delta_cut_mev=cut_mev)
     delta = free.flags & FLAG_DELTA != 0
     assert free.kinetic_mev[delta].min() >= cut_mev
-    total = found.energy_mev.sum() + free.kinetic_mev[delta].sum()
+    total = results.energy_mev.sum() + free.kinetic_mev[delta].sum()
     assert total / n == pytest.approx(energy, rel=0.01)
     assert free.kinetic_mev[delta].sum() / n > 1.0
 
 
 def test_muons_stop_after_their_range_and_make_michel_electrons() -> None:
-    found, free = run(c.MUON.pdg, 150.0, 400)
-    path = np.bincount(found.event, found.path_cm)
+    results, free = run(c.MUON.pdg, 150.0, 400)
+    path = np.bincount(results.event, results.path_cm)
     assert path.mean() == pytest.approx(float(range_cm(c.MUON, 150.0)), rel=0.01)
     assert path.std() == pytest.approx(0.015 * path.mean(), rel=0.2)
     michel = free[free.flags & FLAG_MICHEL != 0]
     assert len(michel) / 400 == pytest.approx(1 - c.MUON_CAPTURE_FRACTION, abs=0.07)
     ends = np.zeros((400, 3))
-    ends[found.event] = found.end_cm  # the last segment of each stays
+    ends[results.event] = results.end_cm  # the last segment of each stays
     # The electron waits for the muon's decay, during which nothing moves but the drift.
     waited = michel.position_cm - ends[michel.event]
     assert np.abs(waited[:, 1:]).max() < 1e-9
@@ -74,13 +74,13 @@ def test_pi_plus_at_rest_becomes_a_muon_of_4_mev() -> None:
 
 
 def test_dedx_near_the_stop_is_that_of_the_residual_range() -> None:
-    found, free = run(c.PROTON.pdg, 150.0, 400)
+    results, free = run(c.PROTON.pdg, 150.0, 400)
     delta = free[free.flags & FLAG_DELTA != 0]
     assert len(delta) == 0  # no proton of this energy can make one above the cut
     stops = np.zeros(400)
-    np.maximum.at(stops, found.event, found.end_cm[:, 2])
-    whole = np.bincount(found.event, found.path_cm) > 0.9 * range_cm(c.PROTON, 150.0)
-    left = stops[found.event] - (found.start_cm + found.end_cm)[:, 2] / 2
-    near = (np.abs(left - 5.0) < 0.5) & whole[found.event]
-    dedx = found.energy_mev[near].sum() / found.path_cm[near].sum()
+    np.maximum.at(stops, results.event, results.end_cm[:, 2])
+    whole = np.bincount(results.event, results.path_cm) > 0.9 * range_cm(c.PROTON, 150.0)
+    left = stops[results.event] - (results.start_cm + results.end_cm)[:, 2] / 2
+    near = (np.abs(left - 5.0) < 0.5) & whole[results.event]
+    dedx = results.energy_mev[near].sum() / results.path_cm[near].sum()
     assert dedx == pytest.approx(8.8, rel=0.03)

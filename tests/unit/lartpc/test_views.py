@@ -33,9 +33,9 @@ def test_a_plane_sees_a_turned_event() -> None:
 
 def test_squares_are_averaged() -> None:
     pictures = np.arange(2 * 4 * 6, dtype=np.float32).reshape(2, 4, 6)
-    found = average_squares(pictures, 2)
-    assert found.shape == (2, 2, 3)
-    assert found[1, 1, 2] == pictures[1, 2:, 4:].mean()
+    result = average_squares(pictures, 2)
+    assert result.shape == (2, 2, 3)
+    assert result[1, 1, 2] == pictures[1, 2:, 4:].mean()
 
 
 @pytest.mark.parametrize(
@@ -61,8 +61,8 @@ def test_only_a_charged_current_makes_a_lepton() -> None:
         np.random.default_rng(3), 400, InteractionSettings()
     )
     for number, pdg in ((0, c.MUON.pdg), (1, c.ELECTRON_PDG)):
-        made = np.bincount(particles.event[particles.pdg == pdg], minlength=400)
-        np.testing.assert_array_equal(made, classes["flavour"] == number)
+        result = np.bincount(particles.event[particles.pdg == pdg], minlength=400)
+        np.testing.assert_array_equal(result, classes["flavour"] == number)
     protons = np.bincount(particles.event[particles.pdg == c.PROTON.pdg], minlength=400)
     np.testing.assert_array_equal(np.minimum(protons, 2), classes["protons"])
     assert np.bincount(particles.event, minlength=400).min() > 0  # nothing is unseen
@@ -71,21 +71,21 @@ def test_only_a_charged_current_makes_a_lepton() -> None:
 
 
 def test_charge_begins_at_the_vertex() -> None:
-    found = generate_interactions(5, 12, RAW)
-    muons = np.flatnonzero(found.flavour[:, 0])
-    wire = np.rint(found.vertex_cm[:, 2] / c.WIRE_PITCH_CM).astype(int)
-    time = np.rint(found.vertex_cm[:, 0] / c.PIXEL_CM).astype(int)
+    result = generate_interactions(5, 12, RAW)
+    muons = np.flatnonzero(result.flavour[:, 0])
+    wire = np.rint(result.vertex_cm[:, 2] / c.WIRE_PITCH_CM).astype(int)
+    time = np.rint(result.vertex_cm[:, 0] / c.PIXEL_CM).astype(int)
     for row in muons:
-        near = found.x[row, 0, wire[row] - 4 : wire[row] + 5, time[row] - 4 : time[row] + 5]
+        near = result.x[row, 0, wire[row] - 4 : wire[row] + 5, time[row] - 4 : time[row] + 5]
         assert near.max() > 0.3  # far above the noise
 
 
 def test_a_piece_has_its_vertex_where_it_says() -> None:
-    found = generate_vertices(7, 24)
-    assert np.abs(found.offset).max() <= 1.05
-    place = np.rint(SIDE / 2 + found.offset * FARTHEST).astype(int)
+    result = generate_vertices(7, 24)
+    assert np.abs(result.offset).max() <= 1.05
+    place = np.rint(SIDE / 2 + result.offset * FARTHEST).astype(int)
     bright = [
-        found.x[row, max(w - 4, 0) : w + 5, max(t - 4, 0) : t + 5].max()
+        result.x[row, max(w - 4, 0) : w + 5, max(t - 4, 0) : t + 5].max()
         for row, (w, t) in enumerate(place)
     ]
     assert np.mean(np.array(bright) > 0.3) > 0.9

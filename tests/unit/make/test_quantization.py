@@ -41,8 +41,8 @@ def lowered(row: dict[str, Any]) -> LoweredModel:
         return lower(found.graph, found.recipe)
     entry = entry_of(row["model"])
     teach, _ = simulate_samples(entry, stage_seed(TEACH_SEED, "fresh"), 5_000)
-    made = quantize(load_reference(row["model"]), teach.inputs, PtqSettings(row["bits"]))
-    return lower(made.graph, made.recipe)
+    result = quantize(load_reference(row["model"]), teach.inputs, PtqSettings(row["bits"]))
+    return lower(result.graph, result.recipe)
 
 
 def test_every_model_and_width_is_there_and_within_what_was_asked() -> None:
@@ -63,16 +63,16 @@ def test_the_table_is_true_on_a_sample(key: str) -> None:
     row = ROWS[key]
     graph = load_reference(row["model"])
     samples, event = judging_samples(entry_of(row["model"]), SAMPLE)
-    found = lowered(row)
-    seen = Unseen.of(graph, samples, event).loss(found, replicas=60)
+    result = lowered(row)
+    seen = Unseen.of(graph, samples, event).loss(result, replicas=60)
     width = row["loss"]["high"] - row["loss"]["low"] + (seen.high - seen.low)
     assert abs(seen.value - row["loss"]["value"]) <= width
     assert seen.low <= row["limit"]
     if row["file"]:
         assert sha256_of(FOLDER / row["file"]) == row["sha256"]
-        costs = costs_of(found.program)
+        costs = costs_of(result.program)
         assert (costs.ebops, costs.weight_bits) == (row["ebops"], row["weight_bits"])
-    assert {q.type.bits for _, q in found.recipe.activations} == {row["bits"]}
+    assert {q.type.bits for _, q in result.recipe.activations} == {row["bits"]}
 
 
 @pytest.mark.parametrize("key", sample_cases(sorted(TRAINED), 5))
@@ -81,16 +81,18 @@ def test_the_engine_is_the_trained_model_bit_for_bit(key: str) -> None:
     import qkeras  # noqa: F401  # its layers are found by name
 
     row = ROWS[key]
-    found = lowered(row)
+    result = lowered(row)
     model = keras.models.load_model(FOLDER / row["file"])
     samples, _ = judging_samples(entry_of(row["model"]), SAMPLE)
-    raw = judge.raw_inputs(found.program, found.recipe, samples)
-    held = Engine(found.program).run(raw)
-    outputs = found.program.outputs
+    raw = judge.raw_inputs(result.program, result.recipe, samples)
+    held = Engine(result.program).run(raw)
+    outputs = result.program.outputs
     before = [model.get_layer(output.value.partition(".")[0]).output for output in outputs]
     logits = keras.Model(model.inputs, before)
-    fed = [samples.inputs[op.name].astype(np.float32) for op in found.program.inputs]
-    got = logits.predict(fed, batch_size=1000, verbose=0)
-    for output, values in zip(outputs, got if len(before) > 1 else [got], strict=True):
-        wanted = dequantize(held[output.name], found.program.type(output.value))
-        np.testing.assert_array_equal(np.asarray(values, np.float64).reshape(wanted.shape), wanted)
+    fed = [samples.inputs[op.name].astype(np.float32) for op in result.program.inputs]
+    actual = logits.predict(fed, batch_size=1000, verbose=0)
+    for output, values in zip(outputs, actual if len(before) > 1 else [actual], strict=True):
+        expected = dequantize(held[output.name], result.program.type(output.value))
+        np.testing.assert_array_equal(
+            np.asarray(values, np.float64).reshape(expected.shape), expected
+        )

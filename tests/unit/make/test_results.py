@@ -54,18 +54,20 @@ def test_a_page_is_what_its_result_gives() -> None:
 def test_the_cheap_part_comes_out_the_same(tmp_path: Path) -> None:
     run = tmp_path / CHEAP.name
     make(CHEAP, ROOT, run, targets=())
-    made = from_json((run / "result.json").read_text(), "made")
+    result = from_json((run / "result.json").read_text(), "made")
     kept = from_json(committed(CHEAP, "result.json"), "kept")
-    assert made.program == kept.program and made.recipe == kept.recipe and made.data == kept.data
-    again, before = made.accuracy["quantized"], kept.accuracy["quantized"]
+    assert (
+        result.program == kept.program and result.recipe == kept.recipe and result.data == kept.data
+    )
+    again, before = result.accuracy["quantized"], kept.accuracy["quantized"]
     assert again.accuracy == before.accuracy  # integers decide the same everywhere
     assert again.auc == pytest.approx(before.auc, abs=1e-9)
-    assert made.accuracy["float"].auc == pytest.approx(kept.accuracy["float"].auc, abs=1e-4)
+    assert result.accuracy["float"].auc == pytest.approx(kept.accuracy["float"].auc, abs=1e-4)
     profile = profile_from_json((run / "report_data.json").read_text(), "made")
     stored = profile_from_json(committed(CHEAP, "report_data.json"), "kept")
     for new, old in zip(profile.layers, stored.layers, strict=True):
         integers = {"float_rms", "error_rms", "rounding_rms"}
         assert new.model_dump(exclude=integers) == old.model_dump(exclude=integers)
         assert new.error_rms == pytest.approx(old.error_rms, rel=1e-3)
-    held = {each.name: each.integers for each in profile.distributions}
-    assert held == {each.name: each.integers for each in stored.distributions}
+    values = {each.name: each.integers for each in profile.distributions}
+    assert values == {each.name: each.integers for each in stored.distributions}

@@ -22,22 +22,22 @@ def in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_committed_cycles_and_additions_are_today_s(in_the_checkout: None) -> None:
-    told = json.loads((reference.FOLDER / f"{reference.NAME}.json").read_text())
+    document = json.loads((reference.FOLDER / f"{reference.NAME}.json").read_text())
     loaded = load(reference.MODEL)
     program = lower(loaded.graph, complete_recipe(loaded.graph, loaded.recipe).recipe).program
     for metric in RtlTarget().estimate(program, reference.SETTINGS):
         if metric.layer is None and metric.name in reference.COUNTED:
-            assert told["figures"][metric.name] == metric.value, metric.name
-    assert told["figures"]["ii_cycles"] == 1 and told["figures"]["dsp"] == 0
-    assert told["samples"] >= 200
+            assert document["figures"][metric.name] == metric.value, metric.name
+    assert document["figures"]["ii_cycles"] == 1 and document["figures"]["dsp"] == 0
+    assert document["samples"] >= 200
 
 
 def test_the_table_is_what_the_record_says(in_the_checkout: None) -> None:
-    told = json.loads((reference.FOLDER / f"{reference.NAME}.json").read_text())
-    found = reference.UnrolledResult(told["yosys"], told["samples"], told["figures"])
+    document = json.loads((reference.FOLDER / f"{reference.NAME}.json").read_text())
+    result = reference.UnrolledResult(document["yosys"], document["samples"], document["figures"])
     others = reference.list_published_results()
     text = (reference.FOLDER / f"{reference.NAME}.md").read_text()
-    assert reference.table(found, others) == text
-    assert json.loads(reference.record(found, others)) == told
+    assert reference.table(result, others) == text
+    assert json.loads(reference.record(result, others)) == document
     (quantized,) = [row for row in others if row["id"] == "jet-Q6"]
     assert quantized["lut"] == "39782"  # Coelho et al., the same network in 6 bits

@@ -44,9 +44,9 @@ def test_a_fresh_evaluation_finds_the_committed_figures(name):
     entry, record = ENTRIES[name], record_of(ENTRIES[name])
     assert record is not None
     samples = entry.data(stage_seed(FRESH_SEED, "fresh"), FEW.get(name, 2500))
-    found = intervals_of(entry, [judge_network(entry, load_reference(name), samples)], seed=0)
+    result = intervals_of(entry, [judge_network(entry, load_reference(name), samples)], seed=0)
     for metric, committed in record.metrics.items():
-        assert found[metric].overlaps(committed), (metric, found[metric], committed)
+        assert result[metric].overlaps(committed), (metric, result[metric], committed)
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -36,8 +36,8 @@ def test_pairwise_bounds_are_reached_and_never_left(a: Interval, b: Interval) ->
     }
     for bound, function in cases.items():
         values = [function(x, y) for x, y in itertools.product(members(a), members(b))]
-        found = bound(a, b)
-        assert (found.bottom, found.top) == (min(values), max(values))
+        result = bound(a, b)
+        assert (result.bottom, result.top) == (min(values), max(values))
 
 
 @given(
@@ -60,10 +60,10 @@ def test_requantised_bounds_hold(
 ) -> None:
     quantizer = Quantizer(Fixed(signed, bits, bits - to), rounding, overflow)
     values = [int(requantize(np.asarray(v), frac, quantizer)) for v in members(x)]
-    found = ranges.requantize_range(x, frac, quantizer)
-    assert found.bottom <= min(values) and max(values) <= found.top
+    result = ranges.requantize_range(x, frac, quantizer)
+    assert result.bottom <= min(values) and max(values) <= result.top
     if overflow in (Overflow.SAT, Overflow.SAT_SYM):
-        assert (found.bottom, found.top) == (min(values), max(values))
+        assert (result.bottom, result.top) == (min(values), max(values))
 
 
 @given(
@@ -78,11 +78,11 @@ def test_linear_bounds_are_exact(
     """Each output's extremes are reached by the inputs that the weights' signs choose, on the
     float64 path and on the integer one alike."""
     x = Interval(low * unit, (low + width) * unit)
-    found = ranges.linear(x, weights)
+    result = ranges.linear(x, weights)
     corners = np.array(list(itertools.product(*zip(x.low, x.high, strict=True))))
     sums = corners @ weights
-    assert found.low.tolist() == sums.min(axis=0).tolist()
-    assert found.high.tolist() == sums.max(axis=0).tolist()
+    assert result.low.tolist() == sums.min(axis=0).tolist()
+    assert result.high.tolist() == sums.max(axis=0).tolist()
 
 
 def test_what_no_int64_holds_is_refused() -> None:

@@ -127,7 +127,7 @@ def test_a_search_ends_at_its_number_of_trials_and_minutes() -> None:
 @pytest.mark.parametrize("dies_after", [0, 1, 4, 11])
 def test_a_killed_descent_resumes_where_it_was(tmp_path: Path, dies_after: int) -> None:
     whole = net()
-    wanted = descend(judge(whole), Descent(START, "ebops"))
+    expected = descend(judge(whole), Descent(START, "ebops"))
     path = tmp_path / "search.jsonl"
     first = net()
     first.dies_after = dies_after
@@ -136,8 +136,8 @@ def test_a_killed_descent_resumes_where_it_was(tmp_path: Path, dies_after: int) 
     with path.open("a") as file:
         file.write('{"key": "torn of')
     second = net()
-    got = descend(judge(second, SearchJournal.open(path, "me")), Descent(START, "ebops"))
-    assert [trial.widths for trial in got] == [trial.widths for trial in wanted]
+    actual = descend(judge(second, SearchJournal.open(path, "me")), Descent(START, "ebops"))
+    assert [trial.widths for trial in actual] == [trial.widths for trial in expected]
     assert first.asked + second.asked == whole.asked
     assert all(json.loads(line) for line in path.read_text().splitlines())
 
@@ -170,15 +170,15 @@ def test_the_thorough_search_repeats_itself_even_when_it_was_killed(
 ) -> None:
     plan = Exploration(("ebops",), seed=3, sampler=sampler, starts=(START,))
     limits = Limits(trials=30)
-    wanted = [t.widths for t in explore(judge(net(), limits=limits), plan)]
-    assert wanted[0] == START
+    expected = [t.widths for t in explore(judge(net(), limits=limits), plan)]
+    assert expected[0] == START
     journal, study = tmp_path / "search.jsonl", tmp_path / "study.log"
     dying = net()
     dying.dies_after = 17
     with pytest.raises(KeyboardInterrupt):
         explore(judge(dying, SearchJournal.open(journal, "me"), limits=limits), plan, study)
     asking = judge(net(), SearchJournal.open(journal, "me"), limits=limits)
-    assert [trial.widths for trial in explore(asking, plan, study)] == wanted
+    assert [trial.widths for trial in explore(asking, plan, study)] == expected
 
 
 def test_the_thorough_search_finds_what_an_exhaustive_one_does() -> None:
@@ -192,9 +192,9 @@ def test_the_thorough_search_finds_what_an_exhaustive_one_does() -> None:
             for c in (6, 4, 2):
                 everything.judge({"a": a, "b": b, "c": c})
     best = front(everything.trials.values(), "ebops")
-    found = front(asking.trials.values(), "ebops")
+    result = front(asking.trials.values(), "ebops")
     assert len(asking.trials) >= 20
-    assert found[0].widths == best[0].widths
+    assert result[0].widths == best[0].widths
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=30))
@@ -232,8 +232,8 @@ def test_exchanges_improve_the_front_and_end_by_themselves() -> None:
 
 
 def test_exchanges_are_single_steps() -> None:
-    found = exchanges(space("ab", (6, 4, 2)), {"a": 4, "b": 2})
-    assert found == [
+    result = exchanges(space("ab", (6, 4, 2)), {"a": 4, "b": 2})
+    assert result == [
         {"a": 2, "b": 2},
         {"a": 6, "b": 2},
         {"a": 4, "b": 4},

@@ -59,8 +59,8 @@ def test_onnx_slices_backwards(steps: tuple[int, ...], tmp_path: Path) -> None:
 def assert_flipped(path: Path, expected: np.ndarray) -> None:
     loaded = load(path)
     (name,) = loaded.graph.outputs
-    found = FloatEngine(loaded.graph).run({"x": X}, (name,))[name]
-    np.testing.assert_array_equal(found, expected)
+    results = FloatEngine(loaded.graph).run({"x": X}, (name,))[name]
+    np.testing.assert_array_equal(results, expected)
     program = lower(loaded.graph, complete_recipe(loaded.graph, loaded.recipe).recipe).program
     raw = np.ldexp(X, program.inputs[0].type.frac).astype(np.int64)
     (output,) = program.outputs

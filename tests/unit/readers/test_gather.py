@@ -100,8 +100,8 @@ def test_every_stage_yields_the_same_integers(
     np.testing.assert_array_equal(expected, x["x"][:, indices])
     np.testing.assert_array_equal(Engine(program).run(x)["y"], expected)
     target.emit(program, settings).write(tmp_path / "project")
-    found = target.simulate(program, tmp_path / "project", x, settings)
-    np.testing.assert_array_equal(found["y"], expected)
+    result = target.simulate(program, tmp_path / "project", x, settings)
+    np.testing.assert_array_equal(result["y"], expected)
     assert {metric.name for metric in target.estimate(program, settings)} >= {"lut", "ff"}
     (offence,) = EdgeTpuTarget().check(program, EdgeTpuSettings())
     assert "no int8 operator" in offence.reason

@@ -40,11 +40,11 @@ def onnx_file(
         )
         for name, value in feeds.items()
     ]
-    made = m.model(nodes, {}, [f"y{n}" for n in range(outputs)], weights, opset=18)
-    made.graph.input.extend(entries)
+    result = m.model(nodes, {}, [f"y{n}" for n in range(outputs)], weights, opset=18)
+    result.graph.input.extend(entries)
     whole = nodes[-1].op_type.startswith("Arg") or outputs == 2
-    made.graph.output[-1].type.tensor_type.elem_type = I64 if whole else F32
-    return m.saved(made, folder)
+    result.graph.output[-1].type.tensor_type.elem_type = I64 if whole else F32
+    return m.saved(result, folder)
 
 
 ELEMENTS = {"x": X, "i": numbers(3, 2, 4, low=-5)}
@@ -119,9 +119,9 @@ def test_onnx_operators_are_read_as_onnx_runtime_has_them(name: str, tmp_path: P
     nodes, feeds, weights = CASES[name]
     path = onnx_file(nodes, feeds, len(nodes[-1].output), tmp_path, weights, 3)
     graph = load(path).graph
-    found = FloatEngine(graph).run(feeds)
-    for output, wanted in zip(graph.outputs, m.runtime(path, feeds), strict=True):
-        np.testing.assert_array_equal(found[output], wanted, err_msg=output)
+    results = FloatEngine(graph).run(feeds)
+    for output, expected in zip(graph.outputs, m.runtime(path, feeds), strict=True):
+        np.testing.assert_array_equal(results[output], expected, err_msg=output)
 
 
 def test_an_index_that_exporters_spread_is_read_once(tmp_path: Path) -> None:
@@ -152,17 +152,17 @@ def interaction(folder: Path) -> tuple[Path, Feeds]:
         "nothing": np.zeros((5, 4), np.float32),
     }
     feeds = {"x": x, "edges": edges}
-    made = m.model(nodes, {"x": (5, 3)}, ["y0"], weights, opset=18)
-    made.graph.input.append(helper.make_tensor_value_info("edges", I64, [2, 7]))
-    return m.saved(made, folder), feeds
+    result = m.model(nodes, {"x": (5, 3)}, ["y0"], weights, opset=18)
+    result.graph.input.append(helper.make_tensor_value_info("edges", I64, [2, 7]))
+    return m.saved(result, folder), feeds
 
 
 def test_a_graph_network_of_one_sample(tmp_path: Path) -> None:
     path, feeds = interaction(tmp_path)
     graph = load(path, batch_axis=None).graph
-    found = FloatEngine(graph).run({name: value[None] for name, value in feeds.items()})
-    (wanted,) = m.runtime(path, feeds, fixed=True)
-    np.testing.assert_allclose(found["y0"][0], wanted, atol=1e-5)
+    results = FloatEngine(graph).run({name: value[None] for name, value in feeds.items()})
+    (expected,) = m.runtime(path, feeds, fixed=True)
+    np.testing.assert_allclose(results["y0"][0], expected, atol=1e-5)
 
 
 def test_looking_across_samples_is_refused(tmp_path: Path) -> None:
@@ -227,17 +227,17 @@ def test_keras_operations_are_read_as_keras_has_them(name: str, tmp_path: Path) 
     import keras
 
     inputs = [keras.Input((5, 4), name="x"), keras.Input((2,), dtype="int32", name="i")]
-    made = KERAS[name]()(*inputs)
-    model = keras.Model(inputs, list(made) if isinstance(made, (list, tuple)) else made)
+    result = KERAS[name]()(*inputs)
+    model = keras.Model(inputs, list(result) if isinstance(result, (list, tuple)) else result)
     model.save(tmp_path / "net.keras")
     x = np.random.default_rng(1).permuted(np.arange(60.0).reshape(3, 5, 4), axis=None)  # no equals
     feeds = {"x": x.astype("f4"), "i": numbers(3, 2)}
     wanted = model.predict(list(feeds.values()), verbose=0)
     graph = load(tmp_path / "net.keras").graph
-    found = FloatEngine(graph).run(feeds)
+    results = FloatEngine(graph).run(feeds)
     wanted = wanted if isinstance(wanted, (list, tuple)) else [wanted]
     for output, expected in zip(graph.outputs, wanted, strict=True):
-        np.testing.assert_allclose(found[output], expected, rtol=1e-6, err_msg=output)
+        np.testing.assert_allclose(results[output], expected, rtol=1e-6, err_msg=output)
 
 
 def _across_samples(x: Any, i: Any) -> Any:

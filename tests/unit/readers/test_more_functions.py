@@ -62,10 +62,10 @@ def test_onnx_has_them(name: str, tmp_path: Path) -> None:
     nodes, shape = ONNX[name]
     path = m.saved(m.model(nodes, {"x": shape}, ["y"], WEIGHTS, opset=18), tmp_path)
     x = RNG.uniform(-1, 1, (3, *shape[1:])).astype(np.float32)
-    (wanted,) = m.runtime(path, {"x": x})
+    (expected,) = m.runtime(path, {"x": x})
     loaded = load(path)
-    (found,) = m.computed(loaded, {"x": x}, [wanted.shape])
-    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+    (result,) = m.computed(loaded, {"x": x}, [expected.shape])
+    np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -111,8 +111,8 @@ def test_keras_has_them(name: str, tmp_path: Path) -> None:
     model = keras.Model(x, KERAS[name]()(x))
     model.save(tmp_path / "net.keras")
     values = RNG.uniform(0.1, 1.0, (5, 4, 3))
-    (found,) = float_graph.outputs(load(tmp_path / "net.keras").graph, [values])
-    np.testing.assert_allclose(found, model.predict(values, verbose=0), rtol=1e-4, atol=1e-5)
+    (result,) = float_graph.outputs(load(tmp_path / "net.keras").graph, [values])
+    np.testing.assert_allclose(result, model.predict(values, verbose=0), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["BatchNormalization", "LayerNormalization", "RMSNormalization"])

@@ -62,16 +62,16 @@ def test_a_count_is_of_a_state_of_the_design(metric: Metric, state: str) -> None
 
 
 def test_counts_after_different_steps_stand_in_different_columns() -> None:
-    found = put(("a", GOOD))
-    titles = [column.title for column in entries_table(found).columns]
+    result = put(("a", GOOD))
+    titles = [column.title for column in entries_table(result).columns]
     assert "LUT, C synth." in titles and "LUT, synth." in titles and "LUT, routed" in titles
-    states = {(s.target, s.quantity.state) for s in found.series if s.quantity.name == "lut"}
+    states = {(s.target, s.quantity.state) for s in result.series if s.quantity.name == "lut"}
     assert states == {("hls", "C synthesis"), ("hls", "logic synthesis"), ("rtl", "routing")}
 
 
 def test_targets_stand_side_by_side_each_with_its_own_stage() -> None:
-    found = put(("a", GOOD))
-    by_target = {entry.target: entry for entry in found.entries}
+    result = put(("a", GOOD))
+    by_target = {entry.target: entry for entry in result.entries}
     assert list(by_target) == ["hls", "rtl", "edgetpu", "cpu"]
     stages = {t: e.score and (e.score.stage, e.score.value) for t, e in by_target.items()}
     assert stages == {
@@ -87,11 +87,11 @@ def test_targets_stand_side_by_side_each_with_its_own_stage() -> None:
 
 def test_an_estimate_is_never_on_one_front_with_a_report() -> None:
     reported = results.with_metrics(GOOD, lut=1.0, latency_us=1.0)
-    found = put(("estimated", GOOD), ("reported", reported))
-    for series in found.series:
+    result = put(("estimated", GOOD), ("reported", reported))
+    for series in result.series:
         assert len({point.cost.origin for point in series.points}) == 1
-    assert any("lut (C synthesis) is estimated in some runs" in note for note in found.notes)
-    table = differences_table(found)
+    assert any("lut (C synthesis) is estimated in some runs" in note for note in result.notes)
+    table = differences_table(result)
     assert table is not None
     row = next(row for row in table.rows if row[0].text == "HLS lut (C synthesis)")
     assert row[1].text == "≈ 61,000" and row[2].text == "1 (n.c.)"
@@ -99,27 +99,27 @@ def test_an_estimate_is_never_on_one_front_with_a_report() -> None:
 
 def test_other_samples_are_another_group() -> None:
     other = changed(data=DataPart(name="b.npz", sha256="cd" * 32, samples=8000))
-    found = put(("a", GOOD), ("b", other), ("c", GOOD))
-    assert {entry.run.label: entry.group for entry in found.entries} == {"a": 0, "b": 1, "c": 0}
-    assert any("within a group only" in note for note in found.notes)
-    table = differences_table(found)
+    result = put(("a", GOOD), ("b", other), ("c", GOOD))
+    assert {entry.run.label: entry.group for entry in result.entries} == {"a": 0, "b": 1, "c": 0}
+    assert any("within a group only" in note for note in result.notes)
+    table = differences_table(result)
     assert table is not None
     row = next(row for row in table.rows if row[0].text == "quantized: AUC")
     assert [cell.text for cell in row[1:]] == ["0.9697", "0.9697 (n.c.)", "0.9697 (=)"]
-    assert "2 groups" in page.headline(found)
+    assert "2 groups" in page.headline(result)
 
 
 def test_another_network_is_another_group_and_its_costs_are_still_shown() -> None:
     ports = GOOD.program.model_copy(update={"inputs": ()})
-    found = put(("a", GOOD), ("b", changed(program=ports)))
-    assert {entry.group for entry in found.entries} == {0, 1}
-    assert len(found.entries) == 8
+    result = put(("a", GOOD), ("b", changed(program=ports)))
+    assert {entry.group for entry in result.entries} == {0, 1}
+    assert len(result.entries) == 8
 
 
 def test_a_run_that_does_not_know_its_samples_is_taken_at_its_word_and_that_is_said() -> None:
-    found = put(("a", changed(data=None)), ("b", GOOD))
-    assert {entry.group for entry in found.entries} == {0}
-    assert any("did not record" in note for note in found.notes)
+    result = put(("a", changed(data=None)), ("b", GOOD))
+    assert {entry.group for entry in result.entries} == {0}
+    assert any("did not record" in note for note in result.notes)
     fewer = {stage: Scores(100, 0.9, 0.9) for stage in GOOD.accuracy}
     apart = put(("a", changed(data=None, accuracy=fewer)), ("b", GOOD))
     assert {entry.group for entry in apart.entries} == {0, 1}
@@ -202,16 +202,16 @@ def uncertain(value: float, half: float, digest: str) -> Result:
 def test_overlapping_intervals_never_name_a_winner(
     first: float, second: float, half: float, other_half: float
 ) -> None:
-    found = put(("a", uncertain(first, half, "ab")), ("b", uncertain(second, other_half, "cd")))
+    result = put(("a", uncertain(first, half, "ab")), ("b", uncertain(second, other_half, "cd")))
     overlap = first - half <= second + other_half and second - other_half <= first + half
-    said = page.headline(found)
+    said = page.headline(result)
     assert ("The best AUC" in said) is not overlap
     assert ("A tie in AUC" in said) is overlap
     if not overlap:
         assert said.endswith(f" has {'a' if first > second else 'b'}.")
-    assert said == page.lines(found)[0] == page.document(found)["headline"]
-    assert said in page.html(found) and plain(said) in page.markdown(found)
-    assert (colour(found, "quantized: AUC") == "") is overlap
+    assert said == page.lines(result)[0] == page.document(result)["headline"]
+    assert said in page.html(result) and plain(said) in page.markdown(result)
+    assert (colour(result, "quantized: AUC") == "") is overlap
 
 
 def test_of_runs_of_one_network_none_is_the_best() -> None:
@@ -254,8 +254,8 @@ def test_stages_judged_on_other_numbers_of_samples_are_named() -> None:
 
 
 def test_pictures_have_fronts_and_the_budget_of_the_device() -> None:
-    found = compare_runs(label_runs([(n, r, SCHEMA_VERSION) for n, r in results.sweep(12)]))
-    figures = {figure.name: figure for figure in pareto_figures(found)}
+    result = compare_runs(label_runs([(n, r, SCHEMA_VERSION) for n, r in results.sweep(12)]))
+    figures = {figure.name: figure for figure in pareto_figures(result)}
     assert {"score-against-latency", "score-against-lut", "score-against-dsp"} <= set(figures)
     flip_flops = figures["score-against-ff"]
     assert any(isinstance(m, Box) and m.kind == "budget" for m in flip_flops.marks)
@@ -264,19 +264,19 @@ def test_pictures_have_fronts_and_the_budget_of_the_device() -> None:
 
 
 def test_figures_that_are_no_numbers_do_no_harm() -> None:
-    found = put(("bad", results.hostile()[0]), ("good", GOOD), ("bad", results.hostile()[0]))
-    document = json.loads(json.dumps(page.document(found), allow_nan=False))
+    result = put(("bad", results.hostile()[0]), ("good", GOOD), ("bad", results.hostile()[0]))
+    document = json.loads(json.dumps(page.document(result), allow_nan=False))
     assert len(document["runs"]) == 3
-    assert "<script>document" not in page.html(found)
-    assert "<script>" not in page.markdown(found)
-    assert "<img" not in page.markdown(found)
-    assert page.lines(found)
+    assert "<script>document" not in page.html(result)
+    assert "<script>" not in page.markdown(result)
+    assert "<img" not in page.markdown(result)
+    assert page.lines(result)
 
 
 def test_csv_holds_every_figure_and_no_formula() -> None:
     odd = GOOD.model.model_copy(update={"name": "=cmd()"})
-    found = put(("a", changed(model=odd)), ("b", GOOD))
-    rows = list(csv.DictReader(io.StringIO(page.csv_text(found))))
+    result = put(("a", changed(model=odd)), ("b", GOOD))
+    rows = list(csv.DictReader(io.StringIO(page.csv_text(result))))
     assert len(rows) == 2 * (len(GOOD.metrics) + 10)
     assert {row["model"] for row in rows} == {"'=cmd()", "hit-tagger-pooled"}
     lut = next(r for r in rows if r["name"] == "lut_vsynth" and r["run"] == "a")
@@ -284,8 +284,8 @@ def test_csv_holds_every_figure_and_no_formula() -> None:
 
 
 def test_the_document_tells_what_is_on_a_front() -> None:
-    found = compare_runs(label_runs([(n, r, SCHEMA_VERSION) for n, r in results.sweep(6)]))
-    document = page.document(found)
+    result = compare_runs(label_runs([(n, r, SCHEMA_VERSION) for n, r in results.sweep(6)]))
+    document = page.document(result)
     lut = next(f for f in document["fronts"] if f["cost"] == "lut" and f["target"] == "hls")
     scores = [point["score"] for point in lut["points"] if point["front"]]
     assert scores == sorted(scores) and len(scores) > 2

@@ -71,10 +71,10 @@ def test_the_recommended_row_will_do_and_none_that_will_is_notably_faster(
     best = table.recommended
     good = [each for each in rows if not table.misses(each)]
     assert (best is None) == (not good)
-    told = document(table)
-    assert lines(table) and told["reason"] and html(table)
+    answer = document(table)
+    assert lines(table) and answer["reason"] and html(table)
     if best is None:
-        assert told["command"] is None
+        assert answer["command"] is None
         return
     assert best in good and best.merit is not None and best.timing is not None
     assert best.merit.lost.high <= (0.01 if loss is None else loss)
@@ -83,7 +83,7 @@ def test_the_recommended_row_will_do_and_none_that_will_is_notably_faster(
         assert best.timing.latency.high is not None and best.timing.latency.high <= latency_us
     quickest = min(e.timing.latency.value if e.timing else math.inf for e in good)
     assert best.timing.latency.value <= AS_FAST * quickest
-    assert told["rows"][told["recommended"]]["command"] == best.command == told["command"]
+    assert answer["rows"][answer["recommended"]]["command"] == best.command == answer["command"]
     band = best.timing.latency
     tied = {
         each.title
@@ -93,7 +93,7 @@ def test_the_recommended_row_will_do_and_none_that_will_is_notably_faster(
         and 0.8 * each.timing.latency.value <= 1.2 * band.value
     }
     for title in ("ONE", "TWO"):
-        assert (f"{title} may be as fast" in told["reason"]) is (title in tied)
+        assert (f"{title} may be as fast" in answer["reason"]) is (title in tied)
 
 
 def test_of_widths_that_are_as_fast_one_that_surely_fits_comes_first() -> None:

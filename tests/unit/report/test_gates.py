@@ -129,42 +129,44 @@ def test_what_is_no_gate_is_named(text: str, words: str) -> None:
     ],
 )
 def test_limits_are_kept_or_missed(gate: str, passes: bool) -> None:
-    assert (one(f'gates = ["{gate}"]').held is GateOutcome.PASSED) is passes
+    assert (one(f'gates = ["{gate}"]').outcome is GateOutcome.PASSED) is passes
 
 
 def test_a_gate_without_a_target_is_held_for_each() -> None:
-    found = check_gates_of('gates = ["lut <= 40000"]')
-    assert {(each.figure, each.held) for each in found} == {
+    result = check_gates_of('gates = ["lut <= 40000"]')
+    assert {(each.figure, each.outcome) for each in result} == {
         ("hls.lut", GateOutcome.MISSED),
         ("rtl.lut", GateOutcome.PASSED),
     }
 
 
 def test_what_was_not_measured_is_missed_unless_optional() -> None:
-    assert one('gates = ["hls.uram <= 5"]').held is GateOutcome.MISSED
+    assert one('gates = ["hls.uram <= 5"]').outcome is GateOutcome.MISSED
     assert "not measured" in str(one('gates = ["hls.uram <= 5"]'))
-    assert one("hls.uram = {max = 5, optional = true}").held is GateOutcome.SKIPPED
+    assert one("hls.uram = {max = 5, optional = true}").outcome is GateOutcome.SKIPPED
     bare = GOOD.model_copy(update={"agreement": (), "accuracy": {}, "metrics": ()})
     for gate in ("bit_identical = true", "auc_drop <= 1", "fits = true", "latency_us <= 1e9"):
-        assert one(f'gates = ["{gate}"]', bare).held is GateOutcome.MISSED
+        assert one(f'gates = ["{gate}"]', bare).outcome is GateOutcome.MISSED
     nothing = Agreement(("engine", "csim"), 0, True, 0.0, 0)
     untried = GOOD.model_copy(update={"agreement": (nothing,)})
-    assert one("bit_identical = true", untried).held is GateOutcome.MISSED
+    assert one("bit_identical = true", untried).outcome is GateOutcome.MISSED
 
 
 def test_an_estimate_does_not_pass_for_a_measurement() -> None:
     text = 'hls.lut = {max = 1e9, origin = "synthesised"}'
-    found = one(text)
+    result = one(text)
     assert (
-        found.held is GateOutcome.MISSED and "estimated" in found.reason and "61,000" in found.value
+        result.outcome is GateOutcome.MISSED
+        and "estimated" in result.reason
+        and "61,000" in result.value
     )
     reported = Metric("lut", 52_000, "LUT", Origin.SYNTHESISED, tool="Vitis HLS", target="hls")
     better = GOOD.model_copy(update={"metrics": (reported, *GOOD.metrics)})
     passed = one(text, better)
-    assert passed.held is GateOutcome.PASSED and passed.value == "52,000"
-    assert one('hls.lut = {max = 1e9, origin = "measured"}', better).held is GateOutcome.MISSED
+    assert passed.outcome is GateOutcome.PASSED and passed.value == "52,000"
+    assert one('hls.lut = {max = 1e9, origin = "measured"}', better).outcome is GateOutcome.MISSED
     proved = one('rtl.latency_cycles = {max = 1e9, origin = "measured"}')
-    assert proved.held is GateOutcome.PASSED and "proved" in proved.reason
+    assert proved.outcome is GateOutcome.PASSED and "proved" in proved.reason
 
 
 def test_of_several_figures_the_best_origin_counts_and_of_equals_the_further_design() -> None:
@@ -173,14 +175,14 @@ def test_of_several_figures_the_best_origin_counts_and_of_equals_the_further_des
         Metric("lut", 2.0, "LUT", Origin.SYNTHESISED, tool="Vitis HLS", target="hls"),
     ]
     both = GOOD.model_copy(update={"metrics": (*GOOD.metrics, *more)})
-    found = one('hls.lut = "<= 1"', both)
-    assert found.held is GateOutcome.PASSED and "after logic synthesis" in found.reason
+    result = one('hls.lut = "<= 1"', both)
+    assert result.outcome is GateOutcome.PASSED and "after logic synthesis" in result.reason
 
 
 def test_a_whole_band_may_be_demanded() -> None:
-    assert one('hls.latency_us = "<= 15"').held is GateOutcome.PASSED
-    found = one("hls.latency_us = {max = 15, whole_band = true}")
-    assert found.held is GateOutcome.MISSED and "17.4" in found.reason
+    assert one('hls.latency_us = "<= 15"').outcome is GateOutcome.PASSED
+    result = one("hls.latency_us = {max = 15, whole_band = true}")
+    assert result.outcome is GateOutcome.MISSED and "17.4" in result.reason
 
 
 @pytest.mark.parametrize("limit", ["<= 1", ">= 1", "< 1", "> 1", "= 1"])
@@ -188,9 +190,9 @@ def test_what_is_no_number_keeps_no_limit(limit: str) -> None:
     odd = GOOD.model_copy(
         update={"metrics": (Metric("lut", math.nan, "LUT", Origin.ROUTED, target="hls"),)}
     )
-    found = one(f'hls.lut = "{limit}"', odd)
-    assert found.held is GateOutcome.MISSED and found.value == "not a number"
-    assert found.as_dict()["value"] is None
+    result = one(f'hls.lut = "{limit}"', odd)
+    assert result.outcome is GateOutcome.MISSED and result.value == "not a number"
+    assert result.as_dict()["value"] is None
 
 
 @pytest.mark.parametrize(
@@ -214,7 +216,7 @@ def test_a_typing_error_is_an_error_that_names_what_was_meant(gate: str, words: 
 def outcomes_by_gate(
     result: Result, baseline: Result = GOOD, **more: Tolerance
 ) -> dict[str, GateOutcome]:
-    return {each.figure: each.held for each in regressions(result, baseline, more)}
+    return {each.figure: each.outcome for each in regressions(result, baseline, more)}
 
 
 def test_a_result_is_no_worse_than_itself() -> None:
@@ -259,8 +261,8 @@ def test_a_slower_clock_is_worse() -> None:
 
 def test_what_the_baseline_knew_must_still_be_known() -> None:
     blind = GOOD.model_copy(update={"metrics": (), "agreement": (), "accuracy": {}})
-    found = outcomes_by_gate(blind)
-    assert set(found.values()) == {GateOutcome.MISSED} and "agreement engine = csim" in found
+    result = outcomes_by_gate(blind)
+    assert set(result.values()) == {GateOutcome.MISSED} and "agreement engine = csim" in result
 
 
 def test_other_samples_and_other_devices_are_not_compared() -> None:
@@ -268,7 +270,7 @@ def test_other_samples_and_other_devices_are_not_compared() -> None:
     there = GOOD.targets["hls"].model_copy(update={"device": "xcu250"})
     moved = GOOD.model_copy(update={"data": other, "targets": {"hls": there}})
     found = {each.figure: each for each in regressions(moved, GOOD, {})}
-    assert found["csim.auc"].held is GateOutcome.MISSED
+    assert found["csim.auc"].outcome is GateOutcome.MISSED
     assert "not comparable" in found["csim.auc"].reason
     assert "not comparable" in found["hls.lut (C synthesis)"].reason
 
@@ -280,11 +282,11 @@ def test_a_better_origin_is_another_quantity_and_a_worse_one_is_missed() -> None
 
 
 def test_another_network_is_no_baseline() -> None:
-    (found,) = regressions(GOOD.model_copy(update={"task": None}), GOOD, {})[:1]
-    assert found.held is GateOutcome.PASSED  # an unknown task is no other task
+    (result,) = regressions(GOOD.model_copy(update={"task": None}), GOOD, {})[:1]
+    assert result.outcome is GateOutcome.PASSED  # an unknown task is no other task
     ports = GOOD.program.model_copy(update={"outputs": ()})
     (refused,) = regressions(GOOD.model_copy(update={"program": ports}), GOOD, {})
-    assert refused.held is GateOutcome.MISSED and "other inputs or outputs" in refused.reason
+    assert refused.outcome is GateOutcome.MISSED and "other inputs or outputs" in refused.reason
 
 
 def test_a_disagreement_that_was_not_there_is_missed() -> None:
@@ -307,7 +309,7 @@ def test_a_drop_is_of_the_same_samples() -> None:
     result = GOOD.model_copy(update={"accuracy": {**GOOD.accuracy, **few}, "agreement": apart})
     worst = max(0.9712 - 0.9697, 0.9712 - 0.9688, 0.9700 - 0.9689)
     found = one('auc_drop = "<= 0.01"', result)
-    assert found.held is GateOutcome.PASSED and math.isclose(found.number or 0, worst)
+    assert found.outcome is GateOutcome.PASSED and math.isclose(found.number or 0, worst)
     (own,) = check_gates_of('rtl.auc_drop = "<= 0.01"', result)
     assert math.isclose(own.number or 0, 0.9700 - 0.9689)
     # one that is the engine bit for bit says nothing that the Program does not say on more samples
@@ -316,4 +318,4 @@ def test_a_drop_is_of_the_same_samples() -> None:
     assert math.isclose(one('auc_drop = "<= 0.01"', same).number or 0, worst)
     # without the float network on the same samples, nothing is known of such a stage
     assert math.isclose(one('auc_drop = "<= 0.01"').number or 0, worst)
-    assert one('rtl.auc_drop = "<= 0.01"').held is GateOutcome.MISSED
+    assert one('rtl.auc_drop = "<= 0.01"').outcome is GateOutcome.MISSED

@@ -55,15 +55,15 @@ class Tags(HTMLParser):
             self.code.append(data)
 
 
-def renamed(told: Any, name: str | None) -> Any:
+def renamed(answer: Any, name: str | None) -> Any:
     """The same document under other names."""
-    if isinstance(told, dict):
-        return {key: renamed(value, name) for key, value in told.items()}
-    if isinstance(told, list):
-        return [renamed(item, name) for item in told]
-    if isinstance(told, str) and told in RENAMED and name is not None:
-        return f"{name}{RENAMED.index(told)}"
-    return told
+    if isinstance(answer, dict):
+        return {key: renamed(value, name) for key, value in answer.items()}
+    if isinstance(answer, list):
+        return [renamed(item, name) for item in answer]
+    if isinstance(answer, str) and answer in RENAMED and name is not None:
+        return f"{name}{RENAMED.index(answer)}"
+    return answer
 
 
 def documents(name: str | None) -> tuple[Result, Profile]:
@@ -79,12 +79,12 @@ def files_of(name: str | None) -> dict[str, str]:
     """Everything that is written of a run, and of a comparison."""
     result, profile = documents(name)
     made = report_on(result, profile, Wishes())
-    found = {
+    results = {
         path: content.decode("utf-8") for path, content in write_report_files(made).files.items()
     }
     runs = [("one", result, 2), (f"{name or 'two'}", result, 2)]
     comparison = compare_runs(label_runs(runs))
-    return found | {
+    return results | {
         "report.md": text.markdown(made),
         "compare.html": compare_page.html(comparison),
         "compare.md": compare_page.markdown(comparison),
@@ -101,9 +101,9 @@ def quiet() -> dict[str, str]:
 
 def hold(name: str, quiet: dict[str, str]) -> None:
     """The same elements, rows, lines and cells as under quiet names."""
-    found = files_of(name)
-    assert len(found) == len(quiet), name[:200]
-    for path, content in found.items():
+    result = files_of(name)
+    assert len(result) == len(quiet), name[:200]
+    for path, content in result.items():
         where = (path, name[:200])
         assert not re.search("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", content), where
         if path.endswith(".html"):
@@ -116,10 +116,10 @@ def hold(name: str, quiet: dict[str, str]) -> None:
         elif path.endswith((".svg", ".xml")):
             ElementTree.fromstring(content)
         elif path.endswith(".md"):
-            rows, wanted = content.splitlines(), quiet[path].splitlines()
-            assert len(rows) == len(wanted), where
+            rows, expected = content.splitlines(), quiet[path].splitlines()
+            assert len(rows) == len(expected), where
             bars = [len(re.findall(r"(?<!\\)\|", row)) for row in rows]
-            assert bars == [len(re.findall(r"(?<!\\)\|", row)) for row in wanted], where
+            assert bars == [len(re.findall(r"(?<!\\)\|", row)) for row in expected], where
             assert not re.search(r"(?<!\\)[<`]", re.sub(r"`[0-9a-f]+`", "", content)), where
         elif path.endswith(".csv"):
             rows_found = list(csv.reader(io.StringIO(content, newline="")))

@@ -56,17 +56,17 @@ def test_looks_are_those_of_the_light_theme_by_the_cascade() -> None:
     assert look_of("dot full c1", "circle")["stroke"] == light["--ground"]
     assert look_of("muted small", "text")["fill"] == light["--muted"]
     assert look_of("curve-int c2", "polyline")["fill"] == "none"
-    assert not [rule for rule in style_rules() if "var(" in "".join(rule.given.values())]
+    assert not [rule for rule in style_rules() if "var(" in "".join(rule.declarations.values())]
 
 
 def test_matplotlib_draws_what_is_there() -> None:
     figure = next(figure for figure in REPORT.figures if figure.name == "budget")
-    made = pdf_and_png(figure)
-    assert made["pdf"].startswith(b"%PDF") and made == pdf_and_png(figure)
-    with Image.open(io.BytesIO(made["png"])) as picture:
+    result = pdf_and_png(figure)
+    assert result["pdf"].startswith(b"%PDF") and result == pdf_and_png(figure)
+    with Image.open(io.BytesIO(result["png"])) as picture:
         scale = DOTS_AN_INCH / PIXELS_AN_INCH
-        wanted = (figure.width * scale, figure.height * scale)
-        assert picture.size == pytest.approx(wanted, abs=2)
+        expected = (figure.width * scale, figure.height * scale)
+        assert picture.size == pytest.approx(expected, abs=2)
         colours = picture.convert("RGB").resize((300, 200)).getcolors(60_000)
     assert colours is not None and len(colours) > 8
 

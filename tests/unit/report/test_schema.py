@@ -32,29 +32,29 @@ def test_the_committed_schemas_are_those_of_the_code() -> None:
 
 def test_the_schema_admits_what_is_written_and_names_every_part() -> None:
     schema = json.loads(json_schema())
-    told = json.loads(results.good().to_json())
-    assert set(told) == set(schema["properties"])
-    assert obeys(told, schema, schema)
+    document = json.loads(results.good().to_json())
+    assert set(document) == set(schema["properties"])
+    assert obeys(document, schema, schema)
     assert obeys(json.loads(results.hostile()[0].to_json()), schema, schema)
-    assert not obeys(told | {"colour": "red"}, schema, schema)
-    assert not obeys(told | {"metrics": [{"name": "lut"}]}, schema, schema)
+    assert not obeys(document | {"colour": "red"}, schema, schema)
+    assert not obeys(document | {"metrics": [{"name": "lut"}]}, schema, schema)
     inside = json.loads(data.json_schema())
     assert obeys(json.loads(results.profile().to_json()), inside, inside)
 
 
-def obeys(told: Any, schema: Any, root: Any) -> bool:
+def obeys(answer: Any, schema: Any, root: Any) -> bool:
     """As much of JSON Schema as these schemas use."""
     if "$ref" in schema:
-        return obeys(told, root["$defs"][schema["$ref"].rpartition("/")[2]], root)
+        return obeys(answer, root["$defs"][schema["$ref"].rpartition("/")[2]], root)
     if "anyOf" in schema:
-        return any(obeys(told, each, root) for each in schema["anyOf"])
-    if "const" in schema and told != schema["const"]:
+        return any(obeys(answer, each, root) for each in schema["anyOf"])
+    if "const" in schema and answer != schema["const"]:
         return False
-    if "enum" in schema and told not in schema["enum"]:
+    if "enum" in schema and answer not in schema["enum"]:
         return False
     match schema.get("type"):
         case "object":
-            if not isinstance(told, dict) or set(schema.get("required", [])) - set(told):
+            if not isinstance(answer, dict) or set(schema.get("required", [])) - set(answer):
                 return False
             known = schema.get("properties", {})
             more = schema.get("additionalProperties", True)
@@ -62,21 +62,21 @@ def obeys(told: Any, schema: Any, root: Any) -> bool:
                 obeys(value, known[name], root)
                 if name in known
                 else more is not False and (more is True or obeys(value, more, root))
-                for name, value in told.items()
+                for name, value in answer.items()
             )
         case "array":
             items = schema.get("items", {})
-            return isinstance(told, list) and all(obeys(each, items, root) for each in told)
+            return isinstance(answer, list) and all(obeys(each, items, root) for each in answer)
         case "string":
-            return isinstance(told, str)
+            return isinstance(answer, str)
         case "integer":
-            return isinstance(told, int) and not isinstance(told, bool)
+            return isinstance(answer, int) and not isinstance(answer, bool)
         case "number":
-            return isinstance(told, int | float) and not isinstance(told, bool)
+            return isinstance(answer, int | float) and not isinstance(answer, bool)
         case "boolean":
-            return isinstance(told, bool)
+            return isinstance(answer, bool)
         case "null":
-            return told is None
+            return answer is None
     return True
 
 
@@ -98,9 +98,9 @@ def test_every_older_version_has_a_step_and_a_committed_file() -> None:
 
 @pytest.mark.parametrize("version", [0, -1, 3, 99, "1", None, [1], True])
 def test_a_version_that_nobody_wrote_is_refused(version: object) -> None:
-    told = json.loads(results.good().to_json()) | {"schema_version": version}
+    document = json.loads(results.good().to_json()) | {"schema_version": version}
     with pytest.raises(InputError, match="schema_version"):
-        from_json(json.dumps(told), "r.json")
+        from_json(json.dumps(document), "r.json")
 
 
 @pytest.mark.parametrize("text", ["", "[]", "3", '"x"', "null", "[" * 100_000, "{\x00}"])
@@ -120,5 +120,5 @@ def test_a_metric_that_is_no_number_survives_being_written() -> None:
 
 
 def test_a_profile_is_read_as_it_was_written() -> None:
-    made = results.profile()
-    assert data.from_json(made.to_json(), "report_data.json") == made
+    result = results.profile()
+    assert data.from_json(result.to_json(), "report_data.json") == result

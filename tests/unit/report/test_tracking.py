@@ -16,17 +16,17 @@ from tests.support.report_results import good
 
 
 def test_a_result_arrives_with_its_figures_and_where_they_come_from() -> None:
-    given = good()
-    run = track_result(given)
+    inputs = good()
+    run = track_result(inputs)
     with start_tracking() as memory:
         assert send_runs(TrackingServer(memory.address), "it's one", [run]) == 1
         assert send_runs(TrackingServer(memory.address), "it's one", [run]) == 0
         ((number, stored),) = memory.runs.items()
         assert stored["info"]["status"] == "FINISHED"
         figures, tags = memory.values(number, "metrics"), memory.values(number, "tags")
-        assert figures["quantized.auc"] == given.accuracy["quantized"].auc
-        assert memory.values(number, "params")["model"] == given.model.name
-        metric = next(each for each in given.metrics if each.target and each.layer is None)
+        assert figures["quantized.auc"] == inputs.accuracy["quantized"].auc
+        assert memory.values(number, "params")["model"] == inputs.model.name
+        metric = next(each for each in inputs.metrics if each.target and each.layer is None)
         assert figures[f"{metric.target}.{metric.name}"] is not None
         assert tags[f"origin.{metric.target}.{metric.name}"] and tags[KEY] == run.key
 

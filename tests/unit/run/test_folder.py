@@ -173,16 +173,16 @@ def test_what_a_killed_process_finished_is_kept(
 
 
 def test_progress_is_told_of_every_step(tmp_path: Path) -> None:
-    told: list[tuple[str, bool]] = []
+    answer: list[tuple[str, bool]] = []
 
     class Watcher(Silent):
         def finish(self, step: str, seconds: float, cached: bool) -> None:
-            told.append((step, cached))
+            answer.append((step, cached))
 
     for _ in range(2):
         with run.open_run(tmp_path / "r", Watcher(), new=True) as folder:
             folder.step("s", READS, {}, Counting())
-    assert told == [("s", False), ("s", True)]
+    assert answer == [("s", False), ("s", True)]
 
 
 def test_facts_are_the_same_whether_made_or_remembered(tmp_path: Path) -> None:
@@ -190,9 +190,9 @@ def test_facts_are_the_same_whether_made_or_remembered(tmp_path: Path) -> None:
         return folder.step("s", READS, {}, lambda: StepOutcome({"shape": (1, 2), 3: "x"}))
 
     with run.open_run(tmp_path / "r", Silent(), new=True) as folder:
-        made = facts(folder)
+        result = facts(folder)
     with run.open_run(tmp_path / "r", Silent(), new=True) as folder:
-        assert facts(folder) == made == {"shape": [1, 2], "3": "x"}
+        assert facts(folder) == result == {"shape": [1, 2], "3": "x"}
 
 
 def test_where_float32_is_inexact_is_said_with_tensor_and_bound() -> None:
@@ -214,5 +214,5 @@ def test_where_float32_is_inexact_is_said_with_tensor_and_bound() -> None:
     assert float32_finding(program_part(dense(8))) == []
     (entry,) = program_part(dense(12)).float32_inexact
     assert entry.value == "y" and entry.bound > 0
-    (said,) = float32_finding(program_part(dense(12)))
-    assert "QKeras" in said and "at y, by at most" in said
+    (findings,) = float32_finding(program_part(dense(12)))
+    assert "QKeras" in findings and "at y, by at most" in findings

@@ -224,25 +224,25 @@ def imported(path: Path) -> Iterator[str]:
 def closure(module: str, stop: tuple[str, ...] = ()) -> dict[str, Path]:
     """Every module of this project that a module leads to; `stop`: those that are gone no further
     than, since what they give enters a step by its content."""
-    left, found = [module], {}
+    left, results = [module], {}
     while left:
         name = left.pop()
-        if name in found or name.startswith(stop) or not name.startswith(("edgei", "quanti")):
+        if name in results or name.startswith(stop) or not name.startswith(("edgei", "quanti")):
             continue
         try:
             files = files_of_code(name)
         except (ModuleNotFoundError, AttributeError):
             continue  # a name in a module, not a module
         own = next(p for p in files if p.stem in (name.rpartition(".")[2], "__init__"))
-        found[name] = own
+        results[name] = own
         left += imported(own)
-    return found
+    return results
 
 
-def uncovered(wanted: dict[str, Path], declared: Reads) -> set[str]:
+def uncovered(expected: dict[str, Path], declared: Reads) -> set[str]:
     """Modules that a step runs and does not declare."""
     covered = {path for name in declared.code for path in files_of_code(name)}
-    return {name for name, path in wanted.items() if path not in covered} - {"edgeinfer"}
+    return {name for name, path in expected.items() if path not in covered} - {"edgeinfer"}
 
 
 # What makes a target run all of its code.

@@ -33,13 +33,13 @@ SIZES = st.lists(st.integers(1, 9), min_size=1, max_size=12)
 @given(SIZES, st.integers(1, 20))
 def test_every_sample_is_in_one_part_in_its_order(sizes: list[int], most: int) -> None:
     parts = cut_samples(sizes, most)
-    found = [
+    results = [
         (piece.job, row)
         for part in parts
         for piece in part
         for row in range(piece.rows.start, piece.rows.stop)
     ]
-    assert found == [(job, row) for job, size in enumerate(sizes) for row in range(size)]
+    assert results == [(job, row) for job, size in enumerate(sizes) for row in range(size)]
     lengths = [sum(piece.rows.stop - piece.rows.start for piece in part) for part in parts]
     assert all(length == most for length in lengths[:-1]) and 1 <= lengths[-1] <= most
 

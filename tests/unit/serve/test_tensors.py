@@ -114,8 +114,8 @@ def test_bytes_that_do_not_fill_the_shape_are_refused() -> None:
 
 
 def test_raw_outputs_take_the_narrowest_datatype() -> None:
-    found = [
+    results = [
         narrowest_datatype(Fixed(signed, bits, 0))
         for signed, bits in [(True, 8), (False, 8), (True, 16), (False, 16), (True, 32), (True, 33)]
     ]
-    assert found == ["INT8", "INT16", "INT16", "INT32", "INT32", "INT64"]
+    assert results == ["INT8", "INT16", "INT16", "INT32", "INT32", "INT64"]

@@ -23,8 +23,8 @@ from tests.support.serving import pooled_program, small_program
 @pytest.fixture
 def exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(triton_repository, "program_of", lambda *given: (pooled_program(), []))
-    found = write_repository(Path("RUN"), tmp_path / "models", RepositoryFormat.ONNX)
-    assert found.model == "pooled" and not found.findings
+    result = write_repository(Path("RUN"), tmp_path / "models", RepositoryFormat.ONNX)
+    assert result.model == "pooled" and not result.findings
     return tmp_path / "models" / "pooled"
 
 
@@ -43,10 +43,10 @@ def test_the_file_computes_what_the_configuration_describes(exported: Path) -> N
     assert config.parameters["input.patch"].string_value == "ufixed<8,0>"
     assert config.parameters["host_function.michel"].string_value == "sigmoid"
     raw = np.random.default_rng(0).integers(0, 256, (3, 48, 48, 1))
-    wanted = results(program, interpret(program, {"patch": raw}))
+    expected = results(program, interpret(program, {"patch": raw}))
     names = [port.name for port in config.output]
     for name, values in zip(names, session.run(names, {"patch": raw}), strict=True):
-        assert (values == wanted[name]).all()
+        assert (values == expected[name]).all()
 
 
 def test_a_name_that_is_no_folder_becomes_one(
@@ -54,9 +54,11 @@ def test_a_name_that_is_no_folder_becomes_one(
 ) -> None:
     program = replace(small_program(), name="../../etc/net")
     monkeypatch.setattr(triton_repository, "program_of", lambda *given: (program, []))
-    found = write_repository(Path("RUN"), tmp_path / "models", RepositoryFormat.ONNX)
-    assert found.model == "etc_net" and "called etc_net" in found.findings[0]
-    assert {path.relative_to(tmp_path).parts[:2] for path in found.files} == {("models", "etc_net")}
+    result = write_repository(Path("RUN"), tmp_path / "models", RepositoryFormat.ONNX)
+    assert result.model == "etc_net" and "called etc_net" in result.findings[0]
+    assert {path.relative_to(tmp_path).parts[:2] for path in result.files} == {
+        ("models", "etc_net")
+    }
 
 
 def test_the_python_backend_gets_a_file_that_stands_alone(

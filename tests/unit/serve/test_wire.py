@@ -30,11 +30,11 @@ def parse(content: bytes) -> Any:
 def parse_cut(content: bytes) -> Any:
     """The same by way of the cut."""
     rest, raw = cut_request(content)
-    found = parse(rest)
-    if found is not None and raw is not None:
-        assert not found.raw_input_contents
-        found.raw_input_contents.extend(map(bytes, raw))
-    return found
+    result = parse(rest)
+    if result is not None and raw is not None:
+        assert not result.raw_input_contents
+        result.raw_input_contents.extend(map(bytes, raw))
+    return result
 
 
 def request(raw: Sequence[bytes], name: str) -> bytes:

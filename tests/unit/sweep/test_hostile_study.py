@@ -44,7 +44,7 @@ def folder(tmp_path: Path) -> Path:
         )
         for reuse in (1, 2)
     ]
-    told = {
+    answer = {
         "schema_version": SCHEMA_VERSION,
         "study": asdict(read(tmp_path / "study.toml")),
         "store": str(tmp_path / "trials"),
@@ -56,7 +56,7 @@ def folder(tmp_path: Path) -> Path:
         "cut_short": 0,
         "saving": {},
     }
-    (tmp_path / "study.json").write_text(json.dumps(told))
+    (tmp_path / "study.json").write_text(json.dumps(answer))
     return tmp_path
 
 
@@ -90,12 +90,12 @@ def test_what_does_not_fit_the_study_is_code_2(
     harm: Harm, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = folder / "study.json"
-    told = json.loads(path.read_text())
-    harm(told)
-    path.write_text(json.dumps(told))
+    document = json.loads(path.read_text())
+    harm(document)
+    path.write_text(json.dumps(document))
     assert main(["report", str(folder)]) == 2
-    said = capsys.readouterr().err
-    assert len(said.strip().splitlines()) == 1 and "study.json" in said
+    message = capsys.readouterr().err
+    assert len(message.strip().splitlines()) == 1 and "study.json" in message
 
 
 def test_a_study_with_an_undeclared_key_is_code_2(
@@ -128,8 +128,8 @@ def test_a_link_out_of_the_folder_is_not_followed(
 
 def test_no_trial_is_a_formula(folder: Path) -> None:
     path = folder / "study.json"
-    told = json.loads(path.read_text())
-    told["trials"][0] |= {"error": '=HYPERLINK("http://x")', "figures": {"auc": -3.2}}
-    path.write_text(json.dumps(told))
+    document = json.loads(path.read_text())
+    document["trials"][0] |= {"error": '=HYPERLINK("http://x")', "figures": {"auc": -3.2}}
+    path.write_text(json.dumps(document))
     rows = list(csv.DictReader(io.StringIO(csv_text(read_study_folder(folder)))))
     assert rows[0]["error"] == '\'=HYPERLINK("http://x")' and rows[0]["auc"] == "-3.2"

@@ -95,13 +95,13 @@ def test_mistakes_are_named_with_their_place(
 
 def answered(points: Sequence[Point]) -> list[TrialOutcome]:
     """A trial's figures by formula: bits help, reuse makes smaller."""
-    found = []
+    results = []
     for point in points:
-        told = dict(point)
-        bits, reuse = int(told["bits:*"]), int(told["reuse"])
+        answer = dict(point)
+        bits, reuse = int(answer["bits:*"]), int(answer["reuse"])
         figures = {"lost": 2.0 ** (3 - bits), "area": bits * 100.0 / reuse}
-        found.append(TrialOutcome(told, str(point), figures))
-    return found
+        results.append(TrialOutcome(answer, str(point), figures))
+    return results
 
 
 @pytest.mark.parametrize("strategy", list(SamplingStrategy))
@@ -130,8 +130,8 @@ def test_optuna_finds_the_front_sooner_than_chance() -> None:
     best = front(whole, explore_points(whole, answered, lambda: False))
     assert {int(each.point["reuse"]) for each in best} == {8}
     guided = replace(whole, strategy=SamplingStrategy.OPTUNA, trials=24)
-    found = front(guided, explore_points(guided, answered, lambda: False))
-    reached = {each.figures["area"] for each in found} & {each.figures["area"] for each in best}
+    result = front(guided, explore_points(guided, answered, lambda: False))
+    reached = {each.figures["area"] for each in result} & {each.figures["area"] for each in best}
     assert len(reached) >= 4
 
 
@@ -163,10 +163,10 @@ def test_a_front_is_what_no_other_trial_beats(rows: list[tuple[int, int, bool]])
 
 def test_importance_is_the_variance_that_a_knob_explains() -> None:
     study = Study(("m",), SPACE, PAIR, strategy=SamplingStrategy.GRID, trials=48)
-    told = importances(study, explore_points(study, answered, lambda: False))
-    assert told["lost"]["bits:*"] == pytest.approx(1.0)
-    assert told["lost"]["reuse"] == pytest.approx(0.0) == told["area"]["io"]
-    assert told["area"]["reuse"] > told["area"]["bits:*"] > 0
+    answer = importances(study, explore_points(study, answered, lambda: False))
+    assert answer["lost"]["bits:*"] == pytest.approx(1.0)
+    assert answer["lost"]["reuse"] == pytest.approx(0.0) == answer["area"]["io"]
+    assert answer["area"]["reuse"] > answer["area"]["bits:*"] > 0
 
 
 @given(

@@ -18,11 +18,11 @@ def test_products_and_sums_cost_what_was_published() -> None:
     program = dense_program(16, 8)
     dense = next(op for op in program.ops if hasattr(op, "weight"))
     macs = int(np.count_nonzero(dense.weight))
-    found = energy_metric(program, "rtl")
+    result = energy_metric(program, "rtl")
     most = FPGA * macs * (0.2 / 64 * 8 * 8 + 0.03 / 8 * dense.type.bits) / 1000
-    assert 0 < found.value <= most + 1e-4
-    assert found.low is not None and found.high is not None
-    assert found.high / found.low > 20  # which is what such coefficients are worth
+    assert 0 < result.value <= most + 1e-4
+    assert result.low is not None and result.high is not None
+    assert result.high / result.low > 20  # which is what such coefficients are worth
 
 
 def test_still_inputs_take_nothing_and_random_ones_what_is_assumed() -> None:

@@ -38,8 +38,8 @@ ASKED = (
 
 @pytest.mark.parametrize("asked", ASKED)
 def test_an_estimate_states_its_band_and_its_step_of_the_tools(asked: str) -> None:
-    found = [each for each in _estimates(asked) if each.origin is Origin.ESTIMATED]
-    assert all(each.low is not None and each.high is not None for each in found)
-    counted = [each for each in found if each.name.removesuffix("_vsynth") in OF_A_STEP]
+    results = [each for each in _estimates(asked) if each.origin is Origin.ESTIMATED]
+    assert all(each.low is not None and each.high is not None for each in results)
+    counted = [each for each in results if each.name.removesuffix("_vsynth") in OF_A_STEP]
     assert counted
     assert all(each.state for each in counted), [each.name for each in counted if not each.state]

@@ -45,11 +45,11 @@ def test_what_is_taught_twice_counts_once() -> None:
 def test_a_bias_that_all_runs_share_is_taken_off() -> None:
     known = corrections("hls", KIND, runs(*[1.5, 1.45, 1.55] * 4))
     lut = Metric("lut", 2000.0, "LUT", Origin.ESTIMATED, low=1500.0, high=3000.0)
-    got = correct_metric(lut, known)
-    assert 2600 < got.value < 3000
-    assert got.note == "estimated, with 12 of your runs"
-    assert got.low is not None and got.high is not None
-    assert got.high - got.low < 1500  # the spread of these runs, not of all published designs
+    actual = correct_metric(lut, known)
+    assert 2600 < actual.value < 3000
+    assert actual.note == "estimated, with 12 of your runs"
+    assert actual.low is not None and actual.high is not None
+    assert actual.high - actual.low < 1500  # the spread of these runs, not of all published designs
     other = Metric("ff", 9.0, "FF", Origin.ESTIMATED, low=8, high=10)
     assert correct_metric(other, known) == other
 

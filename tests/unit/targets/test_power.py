@@ -41,21 +41,21 @@ def test_every_row_of_the_table_is_a_known_part_with_its_source() -> None:
 def test_a_published_part_lies_in_the_band_that_the_others_give_it(part: str) -> None:
     own = next(each for each in known_parts() if each.device.name == part)
     others = [each for each in known_parts() if each is not own]
-    found = static_power(own.device, others)
-    if found is None:
+    result = static_power(own.device, others)
+    if result is None:
         assert all(each.device.fabric != own.device.fabric for each in others)
         return
-    assert found.low <= own.watts <= found.high
+    assert result.low <= own.watts <= result.high
 
 
 def test_the_band_holds_a_leakage_in_proportion_to_size_and_one_without() -> None:
     small, large = device("xczu7ev"), device("xcvu13p")
     ratio = logic_size(large) / logic_size(small)
     (known,) = (each for each in known_parts() if each.device is small)
-    found = static_power(large, [known])
-    assert found is not None and found.watts == pytest.approx(known.watts * math.sqrt(ratio))
-    assert found.low < known.watts and known.watts * ratio < found.high
-    assert "xczu7ev" in found.source
+    result = static_power(large, [known])
+    assert result is not None and result.watts == pytest.approx(known.watts * math.sqrt(ratio))
+    assert result.low < known.watts and known.watts * ratio < result.high
+    assert "xczu7ev" in result.source
 
 
 def test_fabrics_of_which_nothing_is_published_have_no_power_at_rest() -> None:
@@ -66,14 +66,14 @@ def test_fabrics_of_which_nothing_is_published_have_no_power_at_rest() -> None:
 
 def test_energy_of_an_inference_is_that_of_its_arithmetic_and_of_the_rest_until_the_next() -> None:
     part = device("xc7z020")
-    found = {metric.name: metric for metric in power_metrics(DYNAMIC, part, 1e-6)}
+    results = {metric.name: metric for metric in power_metrics(DYNAMIC, part, 1e-6)}
     rest = static_power(part)
     assert rest is not None
-    assert found[STATIC].value == pytest.approx(0.113)
-    assert found[TOTAL].value == pytest.approx(10.0 + 0.113e-6 * 1e9)
-    assert found[TOTAL].low == pytest.approx(1.5 + rest.low * 1e3)
-    assert found[TOTAL].high == pytest.approx(40.0 + rest.high * 1e3)
-    assert found[POWER].value == pytest.approx(0.113 + 10e-9 / 1e-6)
+    assert results[STATIC].value == pytest.approx(0.113)
+    assert results[TOTAL].value == pytest.approx(10.0 + 0.113e-6 * 1e9)
+    assert results[TOTAL].low == pytest.approx(1.5 + rest.low * 1e3)
+    assert results[TOTAL].high == pytest.approx(40.0 + rest.high * 1e3)
+    assert results[POWER].value == pytest.approx(0.113 + 10e-9 / 1e-6)
 
 
 def test_an_interval_that_is_uncertain_widens_both_bands() -> None:
@@ -101,8 +101,8 @@ def test_activity_changes_the_arithmetic_and_leaves_the_rest(toggles: float) -> 
 
 
 def test_an_event_takes_its_arithmetic_and_the_rest_of_its_time() -> None:
-    found = event_energy((0.2, 0.03, 0.8), device("xcku115"), (0.01, 0.008, 0.0105), "rtl")
-    by_name = {metric.name: metric for metric in found}
+    result = event_energy((0.2, 0.03, 0.8), device("xcku115"), (0.01, 0.008, 0.0105), "rtl")
+    by_name = {metric.name: metric for metric in result}
     assert by_name["energy_event_dynamic_j"].value == 0.2
     assert by_name["energy_event_j"].value == pytest.approx(0.2 + 1.27 * 0.01)
     (alone,) = event_energy((0.2, 0.03, 0.8), device("gw2a-18c"), (0.01, 0.01, 0.01), "rtl")

@@ -33,22 +33,22 @@ def test_a_sequence_is_simulated_alike(kind: str, io: IoType, tmp_path: Path) ->
     settings, target = HlsSettings(io=io), HlsTarget()
     target.emit(program, settings).write(tmp_path)
     raw = random_inputs(program, 0, 5)
-    found = target.simulate(program, tmp_path, raw, settings)
-    for name, wanted in results(program, interpret(program, raw)).items():
-        np.testing.assert_array_equal(found[name], wanted)
+    result = target.simulate(program, tmp_path, raw, settings)
+    for name, expected in results(program, interpret(program, raw)).items():
+        np.testing.assert_array_equal(result[name], expected)
 
 
 @pytest.mark.parametrize("io", list(IoType))
 def test_more_steps_are_more_cycles_of_the_same_hardware(io: IoType) -> None:
-    made = [
+    result = [
         estimate(recurrent_program("lstm", steps, 3, 4), HlsSettings(io=io), device(PART))
         for steps in (10, 100)
     ]
-    few, many = (each.figures() for each in made)
+    few, many = (each.figures() for each in result)
     assert few["dsp"] == many["dsp"] and few["lut"] > 0
     assert many["lut"] <= few["lut"] * (1 if io is IoType.STREAM else 1.5)
     assert 9 * few["latency_cycles"] < many["latency_cycles"] < 11 * few["latency_cycles"]
-    low, high = band(made[0].family, "lut", 100.0)
+    low, high = band(result[0].family, "lut", 100.0)
     assert (low, high) == (0, 200)  # no published design to hold it against
 
 
@@ -65,8 +65,8 @@ def test_layers_in_a_body_are_folded_to_fit() -> None:
 
 def test_a_large_layer_in_a_body_is_named() -> None:
     program = recurrent_program("lstm", 2, 3, 40)
-    said = preflight(program, HlsSettings(io=IoType.STREAM), device(PART))
-    assert any("cell/recurrent" in each and "XFORM 203-504" in each for each in said)
+    findings = preflight(program, HlsSettings(io=IoType.STREAM), device(PART))
+    assert any("cell/recurrent" in each and "XFORM 203-504" in each for each in findings)
 
 
 def test_a_long_sequence_is_refused_with_what_works() -> None:

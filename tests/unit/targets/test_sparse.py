@@ -53,9 +53,9 @@ def test_sparse_networks_in_c(io: IoType, tmp_path: Path) -> None:
     settings, target = HlsSettings(io=io), HlsTarget()
     target.emit(program, settings).write(tmp_path)
     raw = lit_images(program, 4, OCCUPANCIES)
-    found = target.simulate(program, tmp_path, raw, settings)
-    for name, wanted in results(program, interpret(program, raw)).items():
-        np.testing.assert_array_equal(found[name], wanted)
+    result = target.simulate(program, tmp_path, raw, settings)
+    for name, expected in results(program, interpret(program, raw)).items():
+        np.testing.assert_array_equal(result[name], expected)
 
 
 def test_a_limit_is_refused_by_targets_that_count_no_pixels() -> None:
@@ -70,8 +70,8 @@ def test_a_limit_is_refused_by_targets_that_count_no_pixels() -> None:
 
 def test_an_unrolled_network_does_not_count_pixels() -> None:
     program = sparse_unet(1, size=4, levels=1, convs=1, most=3)
-    found = RtlTarget().check(program, RtlSettings(unroll="full"))
-    assert any("fold the network instead" in each.reason for each in found)
+    result = RtlTarget().check(program, RtlSettings(unroll="full"))
+    assert any("fold the network instead" in each.reason for each in result)
 
 
 def test_all_lit_pixels_need_no_op_of_their_own() -> None:

@@ -32,10 +32,10 @@ def test_the_guard_would_notice():
 def test_the_regression_finds_the_most_likely_weights():
     rng = np.random.default_rng(0)
     features = rng.normal(size=(50_000, 3))
-    wanted = np.array([1.0, -0.5, 0.0, 0.3])
-    chance = 1 / (1 + np.exp(-(features @ wanted[:3] + wanted[3])))
-    found = fit_logistic(features, rng.random(50_000) < chance)
-    np.testing.assert_allclose(found, wanted, atol=0.05)
+    expected = np.array([1.0, -0.5, 0.0, 0.3])
+    chance = 1 / (1 + np.exp(-(features @ expected[:3] + expected[3])))
+    result = fit_logistic(features, rng.random(50_000) < chance)
+    np.testing.assert_allclose(result, expected, atol=0.05)
 
 
 def test_features_are_what_their_names_say():
@@ -52,6 +52,6 @@ def test_a_patch_centre_alone_does_not_tell_track_from_shower():
     samples = ENTRIES["hit-tagger-pooled"].data(12, 4000)
     truth = samples.targets["label"]
     here = truth[:, 2] == 0
-    found = auc(samples.inputs["image"][here, 24, 24, 0], truth[here, 0] > 0)
-    assert found is not None
-    assert max(found, 1 - found) <= LIMIT_AUC
+    result = auc(samples.inputs["image"][here, 24, 24, 0], truth[here, 0] > 0)
+    assert result is not None
+    assert max(result, 1 - result) <= LIMIT_AUC

@@ -18,10 +18,10 @@ SMALL = ("jet-tagger", "anomaly-trigger", "track-graph", "vertex-finder", "spars
 @pytest.mark.parametrize("name", SMALL)
 def test_labels_are_classes_or_the_quantities_themselves(name: str) -> None:
     entry = entry_of(name)
-    found, _ = simulate_samples(entry, 3, 12)
+    result, _ = simulate_samples(entry, 3, 12)
     targets = entry.data(3, 12).targets
     for head in entry.heads:
-        labels, shape = found.labels[head.name], targets[head.name].shape[1:]
+        labels, shape = result.labels[head.name], targets[head.name].shape[1:]
         if head.loss == "categorical_crossentropy":
             assert task_of(labels, shape) is Task.CLASSIFICATION
         elif len(head.labels) > 1:

@@ -42,9 +42,9 @@ def test_interval_holds_its_value_and_shrinks_with_samples(tiny):
 
 
 def test_interval_covers_what_other_events_give(tiny):
-    found = intervals_of(tiny, [random_run(1)], seed=0)["auc"]
+    results = intervals_of(tiny, [random_run(1)], seed=0)["auc"]
     others = [values_of(tiny, random_run(seed))["auc"] for seed in range(2, 42)]
-    sigma = (found.high - found.low) / 3.92
+    sigma = (results.high - results.low) / 3.92
     assert np.std(others) == pytest.approx(sigma, rel=0.35)
 
 
@@ -96,7 +96,7 @@ def test_windows_speak_only_when_missed():
 def test_a_distance_holds_its_share_of_the_samples():
     rng = np.random.default_rng(3)
     truth = {name: rng.normal(size=(4000, 1)).astype(np.float32) for name in ("x", "y")}
-    found = {name: values + rng.normal(size=values.shape) for name, values in truth.items()}
-    within = distance(("x", "y"), 2.0, 0.5)(found, truth)  # of a Rayleigh distribution
+    results = {name: values + rng.normal(size=values.shape) for name, values in truth.items()}
+    within = distance(("x", "y"), 2.0, 0.5)(results, truth)  # of a Rayleigh distribution
     assert within == pytest.approx(2.0 * np.sqrt(2 * np.log(2)), rel=0.05)
     assert distance(("x", "y"), 2.0, 0.5)(truth, truth) == 0.0

@@ -24,27 +24,27 @@ ROWS = {
 
 @pytest.mark.parametrize("name", ROWS)
 def test_rows_are_the_classes(name):
-    found = preview(ENTRIES[name], seed=1, count=3)
-    assert found.rows == ROWS[name]
-    assert found.image.startswith(b"\x89PNG\r\n\x1a\n")
-    width, height = struct.unpack(">II", found.image[16:24])
-    assert height % len(found.rows) == 0
+    result = preview(ENTRIES[name], seed=1, count=3)
+    assert result.rows == ROWS[name]
+    assert result.image.startswith(b"\x89PNG\r\n\x1a\n")
+    width, height = struct.unpack(">II", result.image[16:24])
+    assert height % len(result.rows) == 0
     assert width % 3 == 0
 
 
 def test_labels_of_pixels_have_colours() -> None:
-    found = preview(ENTRIES["sparse-ssnet"], seed=1, count=2)
-    assert found.rows == (
+    result = preview(ENTRIES["sparse-ssnet"], seed=1, count=2)
+    assert result.rows == (
         "charge",
         "truth (red hip, blue mip, yellow shower, green delta, pink michel)",
     )
-    width, height = struct.unpack(">II", found.image[16:24])
+    width, height = struct.unpack(">II", result.image[16:24])
     assert (width, height) == (2 * 516, 2 * 516)
 
 
 def test_energies_are_shown_in_rising_slices():
-    found = preview(ENTRIES["energy-regression"], seed=1, count=2)
-    edges = [float(row.rpartition(" ")[2]) for row in found.rows]
+    result = preview(ENTRIES["energy-regression"], seed=1, count=2)
+    edges = [float(row.rpartition(" ")[2]) for row in result.rows]
     assert len(edges) == 6
     assert edges == sorted(edges)
 

@@ -15,16 +15,16 @@ def test_a_png_decodes_to_the_picture() -> None:
     image = np.random.default_rng(0).integers(0, 255, (7, 5, 3), dtype=np.uint8)
     data = encode_png(image)
     assert data.startswith(b"\x89PNG\r\n\x1a\n")
-    found, position = {}, 8
+    results, position = {}, 8
     while position < len(data):
         (size,) = struct.unpack(">I", data[position : position + 4])
         kind, body = data[position + 4 : position + 8], data[position + 8 : position + 8 + size]
         (check,) = struct.unpack(">I", data[position + 8 + size : position + 12 + size])
         assert check == zlib.crc32(kind + body)
-        found[kind] = body
+        results[kind] = body
         position += 12 + size
-    assert struct.unpack(">II", found[b"IHDR"][:8]) == (5, 7)
-    lines = np.frombuffer(zlib.decompress(found[b"IDAT"]), np.uint8).reshape(7, 16)
+    assert struct.unpack(">II", results[b"IHDR"][:8]) == (5, 7)
+    lines = np.frombuffer(zlib.decompress(results[b"IDAT"]), np.uint8).reshape(7, 16)
     assert (lines[:, 0] == 0).all()
     assert np.array_equal(lines[:, 1:].reshape(7, 5, 3), image)
 

@@ -109,9 +109,9 @@ def test_class_weights_make_classes_count_the_same(sigmoid):
     truth = np.array([0, 0, 0, 1])
     targets = truth[:, None] if sigmoid else np.eye(2)[truth]
     head = Head("h", ("a",), "mean_squared_error", balanced=True)
-    found = class_weights(head, targets.astype(np.float32))
-    assert found[truth == 0].sum() == pytest.approx(found[truth == 1].sum())
-    assert found.mean() == pytest.approx(1.0)
+    result = class_weights(head, targets.astype(np.float32))
+    assert result[truth == 0].sum() == pytest.approx(result[truth == 1].sum())
+    assert result.mean() == pytest.approx(1.0)
 
 
 def test_strangers_in_the_training_folder_are_left_alone(tiny, tmp_path):

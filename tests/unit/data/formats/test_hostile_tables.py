@@ -147,8 +147,8 @@ def test_columns_that_are_no_arrays_are_named(tmp_path: Path, column: Any, words
 def test_a_sample_too_large_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
     path, size = tmp_path / "d.npz", 1 << 28
     header = io.BytesIO()
-    told = {"descr": "<f8", "fortran_order": False, "shape": (1, size // 8)}
-    np.lib.format.write_array_header_1_0(header, told)
+    answer = {"descr": "<f8", "fortran_order": False, "shape": (1, size // 8)}
+    np.lib.format.write_array_header_1_0(header, answer)
     with (
         zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file,
         file.open("x.npy", "w") as held,

@@ -50,29 +50,29 @@ class Numbered:
 def test_rows_are_spread_over_the_whole(sizes: list[int], most: int, known: bool) -> None:
     total = sum(sizes)
     rows = thinned_rows(Numbered(tuple(sizes), known), ("number",), 8 * most)
-    found = rows.columns["number"]
+    result = rows.columns["number"]
     assert rows.total == total and set(rows.columns) == {"number"}
-    assert 1 <= len(found) <= most
-    assert np.all(np.diff(found) > 0)
+    assert 1 <= len(result) <= most
+    assert np.all(np.diff(result) > 0)
     if total <= most:
-        assert found.tolist() == list(range(total))
+        assert result.tolist() == list(range(total))
         return
-    assert len(found) >= most // 2
-    gaps = np.diff(found)
+    assert len(result) >= most // 2
+    gaps = np.diff(result)
     if len(gaps):
         assert gaps.max() <= (gaps.min() + 1 if known else gaps.min())
-        assert total - 1 - found[-1] <= (0 if known else gaps.max())
+        assert total - 1 - result[-1] <= (0 if known else gaps.max())
 
 
 def test_a_file_too_large_is_read_from_end_to_end(tmp_path: Path) -> None:
     x = np.repeat(np.arange(1000, dtype=np.float32), 4).reshape(1000, 4)
     np.savez(tmp_path / "d.npz", x=x, y=np.arange(1000) % 3)
-    found = samples.read(tmp_path / "d.npz", {"in": (4,)}, {"out": (3,)}, most_bytes=24 * 100)
-    taken = found.inputs["in"][:, 0]
-    assert len(found) == 100 and (taken[0], taken[-1]) == (0, 999)
-    assert found.inputs["in"].dtype == np.float32
-    assert found.labels["out"].tolist() == (taken % 3).tolist()
-    assert any("100 of its 1,000 samples were read" in said for said in found.findings)
+    result = samples.read(tmp_path / "d.npz", {"in": (4,)}, {"out": (3,)}, most_bytes=24 * 100)
+    taken = result.inputs["in"][:, 0]
+    assert len(result) == 100 and (taken[0], taken[-1]) == (0, 999)
+    assert result.inputs["in"].dtype == np.float32
+    assert result.labels["out"].tolist() == (taken % 3).tolist()
+    assert any("100 of its 1,000 samples were read" in finding for finding in result.findings)
 
 
 @pytest.mark.parametrize(

@@ -43,8 +43,8 @@ SAME = ((1, 1), (1, 1))
 
 @given(st.lists(st.integers(-(2**40), 2**40), min_size=1, max_size=20))
 def test_digits_are_those_of_the_adder_graphs(numbers: list[int]) -> None:
-    found = count_digits(np.array(numbers, np.int64))
-    assert [len(signed_digits(number)) for number in numbers] == found.tolist()
+    result = count_digits(np.array(numbers, np.int64))
+    assert [len(signed_digits(number)) for number in numbers] == result.tolist()
 
 
 def convolutional() -> g.Graph:
@@ -103,16 +103,16 @@ def states(
     from edgeinfer.precision.learned.train import LearnedLesson, _Run
 
     plan = plan_learning(graph, ends)
-    wanted = aims(graph, samples, judge.float_outputs(graph, samples), 0.7)
+    expected = aims(graph, samples, judge.float_outputs(graph, samples), 0.7)
     lesson = LearnedLesson(
-        samples, wanted, QatSettings(epochs=3, batch=100), LearnedSettings(2, **options)
+        samples, expected, QatSettings(epochs=3, batch=100), LearnedSettings(2, **options)
     )
     run = _Run(plan, lesson, lambda done, total: None)
-    found: list[object] = []
+    results: list[object] = []
     for point in range(2):
         run.pass_point(point)
-        found.append(run.state())
-    return plan, found, run
+        results.append(run.state())
+    return plan, results, run
 
 
 @pytest.mark.parametrize("kind", ["pictures", pytest.param("waves", marks=pytest.mark.slow)])
@@ -122,9 +122,9 @@ def test_the_written_file_computes_what_training_computed(kind: str, tmp_path: P
     else:
         graph, samples = waves()
         ends = {"made": "made"}
-    plan, found, run = states(graph, ends, samples, cost_low=0.5, cost_high=2.0)
+    plan, result, run = states(graph, ends, samples, cost_low=0.5, cost_high=2.0)
     path = tmp_path / "net.keras"
-    path.write_bytes(write_model(network_of(plan, found[-1])))  # type: ignore[arg-type]
+    path.write_bytes(write_model(network_of(plan, result[-1])))  # type: ignore[arg-type]
     loaded = load(path)
     lowered = lower(loaded.graph, loaded.recipe)
     raw = judge.raw_inputs(lowered.program, lowered.recipe, samples)
@@ -132,12 +132,12 @@ def test_the_written_file_computes_what_training_computed(kind: str, tmp_path: P
 
     (output,) = lowered.program.outputs
     outputs = Engine(lowered.program).run(raw)
-    got = dequantize(outputs[output.name], lowered.program.type(output.value))
+    actual = dequantize(outputs[output.name], lowered.program.type(output.value))
     inputs = {name: x.astype(np.float32) for name, x in samples.inputs.items()}
     (end,) = ends.values()
-    wanted = run.model.run(inputs).tensors[end].numpy()  # type: ignore[attr-defined]
-    np.testing.assert_array_equal(got.reshape(wanted.shape), wanted)
-    assert len(np.unique(wanted)) > 20
+    expected = run.model.run(inputs).tensors[end].numpy()  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(actual.reshape(expected.shape), expected)
+    assert len(np.unique(expected)) > 20
 
 
 def test_a_network_that_does_not_fit_is_refused_by_the_layers_names() -> None:

@@ -47,16 +47,16 @@ def q(text: str) -> Quantizer:
 
 @pytest.mark.parametrize("bits", [4, 8])
 def test_the_rounded_network_is_the_integer_network(bits: int) -> None:
-    found = quantize(GRAPH, DATA.inputs, PtqSettings(bits))
-    lowered = lower(found.graph, found.recipe)
-    network = cut(found.graph, TENSORS, DATA.inputs)
+    result = quantize(GRAPH, DATA.inputs, PtqSettings(bits))
+    lowered = lower(result.graph, result.recipe)
+    network = cut(result.graph, TENSORS, DATA.inputs)
     weights = {
         key: plain(values, fmt)
-        for key, values in found.graph.weights()
-        if (fmt := found.recipe.weight(key))
+        for key, values in result.graph.weights()
+        if (fmt := result.recipe.weight(key))
     }
-    floats = network.rounded_outputs(dict(found.recipe.activations), weights)["logits"]
-    quantizer = found.recipe.activation("image")
+    floats = network.rounded_outputs(dict(result.recipe.activations), weights)["logits"]
+    quantizer = result.recipe.activation("image")
     assert quantizer is not None
     raw = Engine(lowered.program).run({"image": to_raw(DATA.inputs["image"], quantizer)})["kind"]
     integers = dequantize(raw, lowered.program.type(lowered.program.outputs[0].value))
@@ -126,8 +126,8 @@ def test_moments_tell_what_a_change_of_weights_does(
     moved = float_graph.outputs(graph, [x.astype(np.float64)])[0].reshape(-1, change.shape[-1])
     moments = moments_of(node, x)
     groups = np.split(change.reshape(-1, change.shape[-1]), len(moments), axis=1)
-    told = np.concatenate([m.error(part) for m, part in zip(moments, groups, strict=True)])
-    assert told == pytest.approx(np.mean(moved**2, axis=0), rel=1e-4)
+    answer = np.concatenate([m.error(part) for m, part in zip(moments, groups, strict=True)])
+    assert answer == pytest.approx(np.mean(moved**2, axis=0), rel=1e-4)
     means = np.concatenate([m.mean @ part for m, part in zip(moments, groups, strict=True)])
     assert means == pytest.approx(moved.mean(axis=0), rel=1e-4, abs=1e-5)
 
@@ -192,8 +192,8 @@ def test_equalisation_changes_no_output_at_all(seed: int) -> None:
     even = equalize_channels(graph)
     rng = np.random.default_rng(seed)
     inputs = [rng.normal(size=(3, *node.shape)) for node in graph.inputs]
-    wanted, got = float_graph.outputs(graph, inputs), float_graph.outputs(even, inputs)
-    for a, b in zip(wanted, got, strict=True):
+    expected, actual = float_graph.outputs(graph, inputs), float_graph.outputs(even, inputs)
+    for a, b in zip(expected, actual, strict=True):
         assert np.array_equal(a, b)
 
 
@@ -220,15 +220,15 @@ def weight(graph: g.Graph, key: str) -> g.Floats:
 
 
 def test_the_sensitivity_table_points_at_the_culprit() -> None:
-    found = quantize(GRAPH, DATA.inputs, PtqSettings(8))
-    bad = found.recipe.updated(Recipe.of({"wide_relu": q("ufixed<2,2,RND_CONV,SAT>")}))
-    rows = sensitivity_table(replace(found, recipe=bad), DATA)
+    result = quantize(GRAPH, DATA.inputs, PtqSettings(8))
+    bad = result.recipe.updated(Recipe.of({"wide_relu": q("ufixed<2,2,RND_CONV,SAT>")}))
+    rows = sensitivity_table(replace(result, recipe=bad), DATA)
     assert rows[0].name == "wide_relu"
     assert {row.name for row in rows} == {name for name, _ in (*bad.activations, *bad.weights)}
     assert rows[0].score_drop is not None and rows[0].score_drop > 0.01
     assert rows[0].decision_flips > 5 * rows[1].decision_flips
     assert all(row.error < 0.01 for row in rows[1:])
-    unlabelled = sensitivity_table(replace(found, recipe=bad), replace(DATA, labels={}))
+    unlabelled = sensitivity_table(replace(result, recipe=bad), replace(DATA, labels={}))
     assert unlabelled[0].name == "wide_relu" and unlabelled[0].score_drop is None
 
 

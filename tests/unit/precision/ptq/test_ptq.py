@@ -51,12 +51,12 @@ def test_the_network_is_worth_quantizing() -> None:
 
 @pytest.mark.parametrize("per_channel", [False, True])
 def test_eight_bits_cost_next_to_nothing(per_channel: bool) -> None:
-    found = quantize(GRAPH, DATA.inputs, PtqSettings(8, per_channel=per_channel))
-    assert score(found) > JUDGE.exact_score - 0.002
-    assert found.error < 0.01
-    widths = {fmt.bits for key, fmt in found.recipe.weights if key.endswith("kernel")}
+    result = quantize(GRAPH, DATA.inputs, PtqSettings(8, per_channel=per_channel))
+    assert score(result) > JUDGE.exact_score - 0.002
+    assert result.error < 0.01
+    widths = {fmt.bits for key, fmt in result.recipe.weights if key.endswith("kernel")}
     assert widths == {8}
-    assert {q.type.bits for _, q in found.recipe.activations} == {8}
+    assert {q.type.bits for _, q in result.recipe.activations} == {8}
 
 
 @pytest.mark.parametrize("bits", [3, 4])
@@ -70,8 +70,8 @@ def test_choosing_by_the_outputs_beats_choosing_by_the_range(bits: int) -> None:
 
 @pytest.mark.parametrize("method", list(Method))
 def test_ranges_alone_when_asked(method: Method) -> None:
-    found = quantize(GRAPH, DATA.inputs, PtqSettings(8, method, refine=False))
-    assert score(found) > JUDGE.exact_score - 0.01
+    result = quantize(GRAPH, DATA.inputs, PtqSettings(8, method, refine=False))
+    assert score(result) > JUDGE.exact_score - 0.01
 
 
 def test_a_large_weight_does_not_decide_how_finely_the_others_are_rounded() -> None:
@@ -98,10 +98,10 @@ def test_logits_leave_the_network_exact() -> None:
 def test_uneven_channels_are_rescaled_and_the_accuracy_is_kept() -> None:
     uneven = tagger(uneven=True)
     left = quantize(uneven, DATA.inputs, PtqSettings(5, equalize=False))
-    found = quantize(uneven, DATA.inputs, PtqSettings(5))
-    assert any("rescaled" in finding for finding in found.findings)
-    assert found.error < 0.5 * left.error
-    assert score(found) > JUDGE.exact_score - 0.01
+    result = quantize(uneven, DATA.inputs, PtqSettings(5))
+    assert any("rescaled" in finding for finding in result.findings)
+    assert result.error < 0.5 * left.error
+    assert score(result) > JUDGE.exact_score - 0.01
 
 
 def image(values: np.ndarray | float, samples: int = 200) -> dict[str, np.ndarray]:
@@ -132,15 +132,15 @@ def test_data_that_say_little_give_a_finding_and_a_recipe_that_lowers(
     case: str, refine: bool
 ) -> None:
     data, said = DEGENERATE[case]
-    found = quantize(GRAPH, data, PtqSettings(6, refine=refine))
-    assert any(said in finding for finding in found.findings) or not said
-    lowered = lower(found.graph, found.recipe)
+    result = quantize(GRAPH, data, PtqSettings(6, refine=refine))
+    assert any(said in finding for finding in result.findings) or not said
+    lowered = lower(result.graph, result.recipe)
     assert np.isfinite(JUDGE.of_program(lowered.program, lowered.recipe))
 
 
 def test_an_outlier_does_not_cost_the_accuracy() -> None:
-    found = quantize(GRAPH, OUTLIER, PtqSettings(8))
-    assert score(found) > JUDGE.exact_score - 0.005
+    result = quantize(GRAPH, OUTLIER, PtqSettings(8))
+    assert score(result) > JUDGE.exact_score - 0.005
 
 
 def test_one_class_alone_still_serves_all() -> None:
@@ -148,9 +148,9 @@ def test_one_class_alone_still_serves_all() -> None:
 
 
 def test_a_dead_channel_is_told_and_survived() -> None:
-    found = quantize(tagger(dead=True), DATA.inputs, PtqSettings(6))
-    assert any("1 of 8 channels are zero" in finding for finding in found.findings)
-    lower(found.graph, found.recipe)
+    result = quantize(tagger(dead=True), DATA.inputs, PtqSettings(6))
+    assert any("1 of 8 channels are zero" in finding for finding in result.findings)
+    lower(result.graph, result.recipe)
 
 
 def test_refusals() -> None:
@@ -177,9 +177,9 @@ def test_any_network_is_quantized_to_something_that_lowers(
     graph = random_network(seed).graph
     rng = np.random.default_rng(seed)
     data = {node.name: rng.normal(size=(40, *node.shape)) for node in graph.inputs}
-    found = quantize(graph, data, PtqSettings(bits, per_channel=per_channel))
-    lower(found.graph, found.recipe)
-    assert np.isfinite(found.error)
+    result = quantize(graph, data, PtqSettings(bits, per_channel=per_channel))
+    lower(result.graph, result.recipe)
+    assert np.isfinite(result.error)
 
 
 def test_a_pool_behind_much_padding_is_not_merged_with_it() -> None:
@@ -192,14 +192,14 @@ def test_a_pool_behind_much_padding_is_not_merged_with_it() -> None:
     )
     graph = g.Graph("padded", nodes, ("y",))
     x = np.random.default_rng(5).normal(size=(40, 3, 4))
-    found = FloatEngine(graph).run({"x": x.astype(np.float32)})["y"]
+    results = FloatEngine(graph).run({"x": x.astype(np.float32)})["y"]
     wide = np.pad(x.transpose(0, 2, 1), ((0, 0), (2, 2), (0, 0)))
-    np.testing.assert_allclose(found, wide.reshape(40, 4, 2, 3).max(axis=2), rtol=1e-6)
+    np.testing.assert_allclose(results, wide.reshape(40, 4, 2, 3).max(axis=2), rtol=1e-6)
 
 
 def test_an_onnx_model_needs_no_keras(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
-    made = onnx_models.model(
+    result = onnx_models.model(
         [
             helper.make_node("Conv", ["x", "k", "b"], ["c"], name="conv", pads=[1, 1, 1, 1]),
             helper.make_node("Relu", ["c"], ["r"], name="relu"),
@@ -216,7 +216,7 @@ def test_an_onnx_model_needs_no_keras(tmp_path: Path) -> None:
             "o": onnx_models.floats(rng, 3),
         },
     )
-    path = onnx_models.saved(made, tmp_path)
+    path = onnx_models.saved(result, tmp_path)
     program = f"""
 import sys, numpy as np
 from edgeinfer.readers import load

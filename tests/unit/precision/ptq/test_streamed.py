@@ -70,19 +70,19 @@ def test_formats_from_what_is_kept_are_as_good_as_those_from_all_values(
     monkeypatch.setattr(sketch, "MOST_KEPT", 4000)
     seen = sketch_tensors(GRAPH, GRAPH.shapes, DATA.inputs, GRAPH.shapes)
     for name, values in all_values().items():
-        wanted = fit_quantizer(values, 8, method=method, percentile=99.0).type
-        got = fit_quantizer(seen[name].values, 8, method=method, percentile=99.0).type
+        expected = fit_quantizer(values, 8, method=method, percentile=99.0).type
+        actual = fit_quantizer(seen[name].values, 8, method=method, percentile=99.0).type
         apart = 0 if method is Method.MINMAX else 1  # a share may lie beside a power of two
-        assert got.signed == wanted.signed
-        assert abs(got.integer - wanted.integer) <= apart
+        assert actual.signed == expected.signed
+        assert abs(actual.integer - expected.integer) <= apart
 
 
 def test_a_network_too_large_to_try_formats_is_quantized_in_one_pass(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(streamed, "MOST_WORK", 1 << 20)
-    found = quantize(GRAPH, DATA.inputs, PtqSettings(8))
-    assert any("too large to try formats one by one" in said for said in found.findings)
-    lowered = lower(found.graph, found.recipe)
+    result = quantize(GRAPH, DATA.inputs, PtqSettings(8))
+    assert any("too large to try formats one by one" in finding for finding in result.findings)
+    lowered = lower(result.graph, result.recipe)
     score = JUDGE.of_program(lowered.program, lowered.recipe)
     assert score > JUDGE.exact_score - 0.005

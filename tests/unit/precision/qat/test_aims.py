@@ -100,11 +100,11 @@ def test_masks_take_the_smallest_and_leave_each_channel_its_largest(
 ) -> None:
     rng = np.random.default_rng(seed)
     kernels = {"a": rng.normal(size=(3, 3, 2, 4)), "b": rng.normal(size=(20, 5))}
-    found = masks(kernels, share)
+    result = masks(kernels, share)
     total = sum(kernel.size for kernel in kernels.values())
-    kept = sum(int(mask.sum()) for mask in found.values())
+    kept = sum(int(mask.sum()) for mask in result.values())
     assert total - kept <= np.ceil(share * total)
     assert total - kept >= np.ceil(share * total) - 9  # each channel's largest stays
-    for name, mask in found.items():
+    for name, mask in result.items():
         columns = np.abs(kernels[name]).reshape(-1, mask.shape[-1])
         assert mask.reshape(columns.shape)[columns.argmax(axis=0), range(columns.shape[1])].all()

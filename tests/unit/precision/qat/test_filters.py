@@ -26,8 +26,8 @@ def test_a_dead_filter_goes_first_and_changes_nothing() -> None:
     graph = tagger(dead=True)
     conv = graph.node("conv")
     assert isinstance(conv, g.ConvNode)
-    found = prunable(graph, "conv")
-    assert found is not None and list(found.moves) == ["flat"]
+    result = prunable(graph, "conv")
+    assert result is not None and list(result.moves) == ["flat"]
     smaller = without_filters(graph, DATA.inputs, 1 / 24).graph  # none of 8, but 1 of 24
     assert smaller.node("conv") is conv
     smaller = without_filters(graph, DATA.inputs, 1 / 8).graph
@@ -66,9 +66,9 @@ def test_few_filters_fewer_cost_little_and_all_layers_shrink() -> None:
 
 def test_filters_behind_a_concatenation_and_before_two_heads_are_found() -> None:
     track = load_reference("track-pid")
-    found = prunable(track, "conv3")
-    assert found is not None
-    labels = found.readers["dense1"]
+    result = prunable(track, "conv3")
+    assert result is not None
+    labels = result.readers["dense1"]
     assert labels.shape == (391,) and (labels[-7:] == -1).all()  # the scalars stay
     assert labels[:64].tolist() == list(range(32)) * 2
     two = load_reference("hit-tagger-pooled")

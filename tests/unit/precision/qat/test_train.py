@@ -34,8 +34,8 @@ BRIEF = QatSettings(epochs=4, batch=64)
 
 
 def start(bits: int, *, per_channel: bool = False) -> tuple[g.Graph, object]:
-    found = quantize(GRAPH, TEACH.inputs, PtqSettings(bits, per_channel=per_channel))
-    return found.graph, found.recipe
+    result = quantize(GRAPH, TEACH.inputs, PtqSettings(bits, per_channel=per_channel))
+    return result.graph, result.recipe
 
 
 def trained(bits: int = 3, settings: QatSettings = BRIEF, **options: bool) -> TrainedWeights:
@@ -51,9 +51,9 @@ def three() -> TrainedWeights:
 def auc(graph: g.Graph, recipe: object) -> float:
     lowered = lower(graph, recipe)  # type: ignore[arg-type]
     raw = judge.raw_inputs(lowered.program, lowered.recipe, JUDGE)
-    found = judge.score(GRAPH, judge.quantized_outputs(lowered.program, raw), JUDGE).auc
-    assert found is not None
-    return found
+    result = judge.score(GRAPH, judge.quantized_outputs(lowered.program, raw), JUDGE).auc
+    assert result is not None
+    return result
 
 
 def test_training_wins_back_what_three_bits_cost(three: TrainedWeights) -> None:
@@ -69,12 +69,12 @@ def test_training_wins_back_what_three_bits_cost(three: TrainedWeights) -> None:
 @pytest.mark.parametrize("per_channel", [False, True])
 def test_the_engine_is_the_trained_model_bit_for_bit(per_channel: bool, tmp_path: Path) -> None:
     settings = replace(BRIEF, epochs=1)
-    found = trained(4, settings, per_channel=per_channel)
+    result = trained(4, settings, per_channel=per_channel)
     path = tmp_path / "q.keras"
-    write(found.graph, found.recipe, path)
+    write(result.graph, result.recipe, path)
     again = load(path)
     program = lower(again.graph, again.recipe).program
-    assert program.digest == lower(found.graph, found.recipe).program.digest
+    assert program.digest == lower(result.graph, result.recipe).program.digest
     import keras
 
     model = keras.models.load_model(path)
@@ -82,43 +82,43 @@ def test_the_engine_is_the_trained_model_bit_for_bit(per_channel: bool, tmp_path
     raw = judge.raw_inputs(program, again.recipe, CHOOSE)
     held = Engine(program).run(raw)
     (output,) = program.outputs
-    wanted = dequantize(held[output.name], program.type(output.value))
-    got = np.asarray(logits(CHOOSE.inputs["image"].astype(np.float32), training=False))
-    np.testing.assert_array_equal(got.astype(np.float64), wanted)
+    expected = dequantize(held[output.name], program.type(output.value))
+    actual = np.asarray(logits(CHOOSE.inputs["image"].astype(np.float32), training=False))
+    np.testing.assert_array_equal(actual.astype(np.float64), expected)
 
 
 def test_the_state_before_training_is_kept() -> None:
     """A learning rate that destroys everything gives back what was there before."""
-    found = trained(6, replace(BRIEF, epochs=1, learning_rate=1.0))
-    assert found.best == 0
-    assert auc(found.graph, found.recipe) == pytest.approx(auc(*start(6)), abs=0.01)
+    result = trained(6, replace(BRIEF, epochs=1, learning_rate=1.0))
+    assert result.best == 0
+    assert auc(result.graph, result.recipe) == pytest.approx(auc(*start(6)), abs=0.01)
 
 
 def test_weights_that_are_pruned_are_zero_on_their_grids_and_free() -> None:
-    found = trained(6, replace(BRIEF, epochs=6, sparsity=0.7))
-    program = lower(found.graph, found.recipe).program
-    kernels = [v for k, v in found.graph.weights() if k.endswith("/kernel")]
+    result = trained(6, replace(BRIEF, epochs=6, sparsity=0.7))
+    program = lower(result.graph, result.recipe).program
+    kernels = [v for k, v in result.graph.weights() if k.endswith("/kernel")]
     zero = sum(int(np.sum(kernel == 0)) for kernel in kernels)
     assert zero >= 0.7 * sum(kernel.size for kernel in kernels)
     costs = costs_of(program)
     assert costs.ebops < 0.5 * costs.ebops_dense
-    assert auc(found.graph, found.recipe) > auc(*start(6)) - 0.05
+    assert auc(result.graph, result.recipe) > auc(*start(6)) - 0.05
 
 
 def test_the_best_epoch_is_among_those_that_are_sparse_enough() -> None:
-    found = trained(6, replace(BRIEF, epochs=5, sparsity=0.6))
-    assert found.history[found.best].zero_weights >= 0.6
-    assert found.history[1].zero_weights < found.history[found.best].zero_weights
+    result = trained(6, replace(BRIEF, epochs=5, sparsity=0.6))
+    assert result.history[result.best].zero_weights >= 0.6
+    assert result.history[1].zero_weights < result.history[result.best].zero_weights
 
 
 def test_without_labels_the_float_network_teaches() -> None:
     unlabelled = Samples(TEACH.inputs, "no labels")
     graph, recipe = start(3)
     tutor = Tutor.of(GRAPH, unlabelled, Samples(CHOOSE.inputs, "no labels"), BRIEF)
-    found = tutor.train(graph, recipe)  # type: ignore[arg-type]
+    result = tutor.train(graph, recipe)  # type: ignore[arg-type]
     assert tutor.objective.name == "negated_float_error"
-    assert found.history[found.best].score > found.history[0].score
-    assert auc(found.graph, found.recipe) > auc(*start(3))
+    assert result.history[result.best].score > result.history[0].score
+    assert auc(result.graph, result.recipe) > auc(*start(3))
 
 
 def test_a_quantity_is_learnt_towards_its_own_unit() -> None:
@@ -129,13 +129,13 @@ def test_a_quantity_is_learnt_towards_its_own_unit() -> None:
     x = rng.normal(size=(600, 6))
     samples = Samples({"x": x}, "made", {"y": x @ kernel + 100.0})
     chosen = quantize(graph, samples.inputs, PtqSettings(4))
-    found = Tutor.of(graph, samples, samples, BRIEF).train(chosen.graph, chosen.recipe)
-    assert found.history[found.best].score >= found.history[0].score
+    result = Tutor.of(graph, samples, samples, BRIEF).train(chosen.graph, chosen.recipe)
+    assert result.history[result.best].score >= result.history[0].score
 
 
 def test_a_time_limit_ends_it_and_keeps_the_best() -> None:
-    found = trained(4, replace(BRIEF, epochs=1000, minutes=0.02))
-    assert 1 <= len(found.history) < 1000
+    result = trained(4, replace(BRIEF, epochs=1000, minutes=0.02))
+    assert 1 <= len(result.history) < 1000
 
 
 def test_latent_weights_are_floats_and_come_back_as_they_went_in() -> None:
@@ -153,9 +153,9 @@ def test_latent_weights_are_floats_and_come_back_as_they_went_in() -> None:
             graph.outputs,
         )
         latent = Latent.of(moved, recipe)  # type: ignore[arg-type]
-        held = dict(latent.graph().weights())
+        weights = dict(latent.graph().weights())
         for key, values in moved.weights():
-            np.testing.assert_allclose(held[key], values, rtol=1e-6, atol=1e-7)
+            np.testing.assert_allclose(weights[key], values, rtol=1e-6, atol=1e-7)
 
 
 def test_biases_have_room_to_grow_and_settle_on_the_same_grid() -> None:
@@ -184,9 +184,9 @@ def test_what_batch_norms_do_is_trained_folded() -> None:
     samples = Samples({"x": x}, "made")
     chosen = quantize(graph, samples.inputs, PtqSettings(4))
     longer = replace(BRIEF, epochs=30, batch=32)
-    found = Tutor.of(graph, samples, samples, longer).train(chosen.graph, chosen.recipe)
-    assert found.history[found.best].score > found.history[0].score
-    assert "bn" not in draw(found.graph, found.recipe).linear
+    result = Tutor.of(graph, samples, samples, longer).train(chosen.graph, chosen.recipe)
+    assert result.history[result.best].score > result.history[0].score
+    assert "bn" not in draw(result.graph, result.recipe).linear
 
 
 @pytest.mark.parametrize(
@@ -215,6 +215,6 @@ def test_a_network_without_weights_is_refused() -> None:
 
 def test_a_training_that_ends_early_gives_the_sparsest_stage_that_it_reached() -> None:
     """Weights are chosen anew every 20 steps, and an epoch has 18: two may share a choice."""
-    found = trained(6, replace(BRIEF, epochs=1000, sparsity=0.8, minutes=0.05))
-    assert len(found.history) < 600  # before the ramp is over
-    assert found.best in [epoch.number for epoch in found.history[-2:]]
+    result = trained(6, replace(BRIEF, epochs=1000, sparsity=0.8, minutes=0.05))
+    assert len(result.history) < 600  # before the ramp is over
+    assert result.best in [epoch.number for epoch in result.history[-2:]]

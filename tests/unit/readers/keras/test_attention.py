@@ -119,8 +119,8 @@ def test_the_float_network_is_that_of_keras(tmp_path: Path, name: str) -> None:
     model = save(tmp_path / "net.keras", shape, make)
     x = np.random.default_rng(1).normal(0, 1, (8, *shape))
     truth = model.predict(x, verbose=0)
-    (found,) = outputs(load(tmp_path / "net.keras").graph, [x])
-    np.testing.assert_allclose(found, truth, atol=1e-5, rtol=1e-4)
+    (result,) = outputs(load(tmp_path / "net.keras").graph, [x])
+    np.testing.assert_allclose(result, truth, atol=1e-5, rtol=1e-4)
 
 
 REFUSED: dict[str, tuple[Make, str]] = {

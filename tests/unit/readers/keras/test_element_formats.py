@@ -47,14 +47,14 @@ def drawn_formats(rng: np.random.Generator, *modes: object) -> ElementFormats:
 
 def expected(formats: ElementFormats, values: Reals) -> Reals:
     """Each element by a quantizer of its own."""
-    found = np.zeros_like(values)
+    result = np.zeros_like(values)
     rows = zip(formats.signed, formats.bits, formats.integer, strict=True)
     for at, (signed, bits, integer) in enumerate(rows):
         if bits > 0:
             type_ = Fixed(bool(signed), int(bits), int(integer + signed))
             own = Quantizer(type_, formats.rounding, formats.overflow)
-            found[:, at] = dequantize(quantize(values[:, at], own), type_)
-    return found
+            result[:, at] = dequantize(quantize(values[:, at], own), type_)
+    return result
 
 
 def results(builder: GraphBuilder, output: str, x: Reals) -> Reals:
@@ -114,8 +114,8 @@ def test_two_layers_may_round_one_input_each_for_itself() -> None:
         for name, formats in zip(("a", "q"), both, strict=True):
             round_elements(site, "x", formats, name)
         x = rng.normal(size=(60, ELEMENTS)) * 9
-        found = results(builder, "q", x)
-        np.testing.assert_array_equal(found, expected(both[1], x))
+        result = results(builder, "q", x)
+        np.testing.assert_array_equal(result, expected(both[1], x))
 
 
 def test_one_input_is_not_both_wrapped_and_saturated() -> None:

@@ -36,14 +36,14 @@ def written(folder: Path, *layers: dict[str, Any]) -> Path:
 
 
 def test_weights_are_drawn_as_training_begins(tmp_path: Path) -> None:
-    found = load(written(tmp_path, CONV, NORM, FLAT, dense(32)))
-    weights = dict(found.graph.weights())
+    result = load(written(tmp_path, CONV, NORM, FLAT, dense(32)))
+    weights = dict(result.graph.weights())
     assert abs(float(weights["conv/kernel"].std()) - np.sqrt(2 / 72)) < 0.01
     assert abs(float(weights["fc/kernel"].std()) - np.sqrt(2 / 1600)) < 0.001
     assert not weights["fc/bias"].any()
     np.testing.assert_allclose(weights["norm/scale"], 1 / np.sqrt(1.001), rtol=1e-6)
-    assert "random ones were drawn" in found.findings[0]
-    assert "net_weights.h5" in found.findings[0]
+    assert "random ones were drawn" in result.findings[0]
+    assert "net_weights.h5" in result.findings[0]
 
 
 def test_a_layers_weights_do_not_depend_on_the_others(tmp_path: Path) -> None:

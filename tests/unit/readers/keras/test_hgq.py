@@ -28,9 +28,9 @@ def lowered(path: Path) -> LoweredModel:
     """The Program of a file."""
     loaded = load(path)
     assert not loaded.findings
-    found = lower(loaded.graph, loaded.recipe)
-    assert not found.findings
-    return found
+    result = lower(loaded.graph, loaded.recipe)
+    assert not result.findings
+    return result
 
 
 def outputs(model: LoweredModel, xs: list[NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -48,8 +48,8 @@ INEXACT = {"residual"}  # a layer of Keras reads the input as a float
 @pytest.mark.parametrize("name", sorted(recorded().keys() - INEXACT))
 def test_a_program_makes_what_hgq2_makes(tmp_path: Path, name: str) -> None:
     model = recorded_model(name)
-    found = outputs(lowered(model.write(tmp_path)), model.xs)
-    np.testing.assert_array_equal(found, model.y)
+    result = outputs(lowered(model.write(tmp_path)), model.xs)
+    np.testing.assert_array_equal(result, model.y)
 
 
 @pytest.mark.parametrize("name", ["functional", "nested_twice"])
@@ -66,8 +66,8 @@ def test_an_input_that_a_layer_reads_as_it_is_gets_more_bits(tmp_path: Path) -> 
     loaded = load(model.write(tmp_path))
     wide = "seen_unrounded is taken as fixed<26,16,TRN,SAT>: add would read floats."
     assert loaded.findings == (wide,)
-    found = outputs(lower(loaded.graph, loaded.recipe), model.xs)
-    assert (found == model.y).mean() > 0.9  # few sums lie so near to the middle of two steps
+    result = outputs(lower(loaded.graph, loaded.recipe), model.xs)
+    assert (result == model.y).mean() > 0.9  # few sums lie so near to the middle of two steps
 
 
 def test_elements_have_formats_of_their_own_and_outputs_differ() -> None:
@@ -104,20 +104,20 @@ CASES = ["one", "dense", "conv", "jets_1000_ebops", "jets_23500_ebops"]
 @pytest.mark.parametrize("name", CASES)
 def test_files_of_others_yield_what_hgq2_yields(cases: Path, name: str) -> None:
     path = cases / "hgq2" / f"{name}.keras"
-    given = np.load(path.with_suffix(".npz"))
+    inputs = np.load(path.with_suffix(".npz"))
     model = lowered(path)
     (x,) = model.program.inputs
-    raw = raw_inputs(model.program, model.recipe, Samples({x.name: given["x"]}, "HGQ2"))
-    found = quantized_outputs(model.program, raw)
-    np.testing.assert_array_equal(next(iter(found.values())), given["y"])
+    raw = raw_inputs(model.program, model.recipe, Samples({x.name: inputs["x"]}, "HGQ2"))
+    result = quantized_outputs(model.program, raw)
+    np.testing.assert_array_equal(next(iter(result.values())), inputs["y"])
 
 
 def test_a_dense_layer_of_keras_after_one_of_hgq2_is_rounded_with_a_finding(cases: Path) -> None:
     path = cases / "hgq2" / "mixed_keras_dense_after.keras"
-    given, loaded = np.load(path.with_suffix(".npz")), load(path)
+    inputs, loaded = np.load(path.with_suffix(".npz")), load(path)
     assert ["24 bits" in finding for finding in loaded.findings] == [True]
-    found = outputs(lower(loaded.graph, loaded.recipe), [given["x"]])
-    np.testing.assert_allclose(found, given["y"], atol=1e-6)
+    result = outputs(lower(loaded.graph, loaded.recipe), [inputs["x"]])
+    np.testing.assert_allclose(result, inputs["y"], atol=1e-6)
 
 
 def broken(model: RecordedModel, path: str, values: NDArray[np.generic] | None) -> RecordedModel:

@@ -40,9 +40,9 @@ def compared(model: Any, path: Path, save: bool = True) -> LoadedModel:
     truth = list(truth.values()) if isinstance(truth, dict) else truth
     truth = truth if isinstance(truth, (list, tuple)) else [truth]
     loaded = load(path)
-    found = outputs(loaded.graph, [x.astype(np.float64) for x in xs])
-    assert len(found) == len(truth)
-    for ours, theirs in zip(found, truth, strict=True):
+    result = outputs(loaded.graph, [x.astype(np.float64) for x in xs])
+    assert len(result) == len(truth)
+    for ours, theirs in zip(result, truth, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=TOLERANCE, rtol=TOLERANCE)
     return loaded
 

@@ -130,9 +130,9 @@ def test_indices_have_a_mask(tmp_path: Path) -> None:
     x = L.Input((6,), name="x")
     model = shake(keras.Model(x, L.LSTM(3)(L.Embedding(5, 4, mask_zero=True)(x))))
     model.save(tmp_path / "m.keras")
-    given = np.array([[1, 2, 3, 0, 0, 0], [0, 1, 0, 2, 0, 4]])
-    (found,) = outputs(load(tmp_path / "m.keras").graph, [given.astype(np.float64)])
-    np.testing.assert_allclose(found, np.asarray(model(given)), atol=TOLERANCE, rtol=TOLERANCE)
+    inputs = np.array([[1, 2, 3, 0, 0, 0], [0, 1, 0, 2, 0, 4]])
+    (result,) = outputs(load(tmp_path / "m.keras").graph, [inputs.astype(np.float64)])
+    np.testing.assert_allclose(result, np.asarray(model(inputs)), atol=TOLERANCE, rtol=TOLERANCE)
 
 
 def test_integers_of_a_masked_step_are_those_before_it(tmp_path: Path) -> None:
@@ -143,8 +143,8 @@ def test_integers_of_a_masked_step_are_those_before_it(tmp_path: Path) -> None:
     loaded = add_formats(load(tmp_path / "m.keras"), PtqSettings(8), samples)
     program = lower_with(loaded, Recipe(), None).program
     raw = raw_inputs(program, loaded.recipe, samples)
-    (found,) = results(program, interpret(program, raw)).values()
+    (result,) = results(program, interpret(program, raw)).values()
     masked = (raw["x"] == 0).all(axis=-1)
-    before = np.concatenate([np.zeros_like(found[:, :1]), found[:, :-1]], axis=1)
-    assert masked.any() and np.array_equal(found[masked], before[masked])
-    assert (found[~masked] != before[~masked]).any(axis=-1).mean() > 0.9
+    before = np.concatenate([np.zeros_like(result[:, :1]), result[:, :-1]], axis=1)
+    assert masked.any() and np.array_equal(result[masked], before[masked])
+    assert (result[~masked] != before[~masked]).any(axis=-1).mean() > 0.9

@@ -78,16 +78,16 @@ X = RNG.normal(size=(4, 5))
 def test_hard_sigmoid_is_keras_2s(tmp_path: Path) -> None:
     layers = [INPUT, entry("Dense", "fc", "x", units=3, activation="hard_sigmoid")]
     logits = X @ KERNEL.astype(np.float32) + BIAS.astype(np.float32)
-    found = run(write(tmp_path, architecture(layers), DENSE), X)
-    np.testing.assert_allclose(found, np.clip(0.2 * logits + 0.5, 0, 1), atol=1e-6)
-    found = run(write(tmp_path, architecture(layers, "3.0.0"), DENSE), X)
-    np.testing.assert_allclose(found, np.clip(logits / 6 + 0.5, 0, 1), atol=1e-6)
+    results = run(write(tmp_path, architecture(layers), DENSE), X)
+    np.testing.assert_allclose(results, np.clip(0.2 * logits + 0.5, 0, 1), atol=1e-6)
+    results = run(write(tmp_path, architecture(layers, "3.0.0"), DENSE), X)
+    np.testing.assert_allclose(results, np.clip(logits / 6 + 0.5, 0, 1), atol=1e-6)
 
 
 def test_slopes_under_their_old_name(tmp_path: Path) -> None:
     layers = [INPUT, entry("LeakyReLU", "act", "x", alpha=0.125)]
-    found = run(write(tmp_path, architecture(layers), {"none": {}}), X)
-    np.testing.assert_array_equal(found, np.where(X >= 0, X, X * 0.125))
+    results = run(write(tmp_path, architecture(layers), {"none": {}}), X)
+    np.testing.assert_array_equal(results, np.where(X >= 0, X, X * 0.125))
 
 
 @pytest.mark.parametrize("as_list", [True, False])
@@ -163,8 +163,8 @@ def test_quantizers_written_as_text(tmp_path: Path, text: str) -> None:
     layers = [INPUT, entry("QActivation", "act", "x", activation=text)]
     x = np.rint(RNG.normal(0, 32, (200, 5))) / 16
     truth = np.asarray(qkeras.get_quantizer(text)(x.astype(np.float32)))
-    found = run(write(tmp_path, architecture(layers), {"none": {}}), x)
-    np.testing.assert_array_equal(found, truth)
+    results = run(write(tmp_path, architecture(layers), {"none": {}}), x)
+    np.testing.assert_array_equal(results, truth)
 
 
 def test_quantizers_written_as_tables(tmp_path: Path) -> None:
@@ -205,9 +205,9 @@ def test_float_models_of_others(cases: Path, name: str) -> None:
     loaded = load(cases / "models" / f"{name}.json")
     assert loaded.recipe.weights == ()
     x = RNG.normal(size=(3, *loaded.graph.inputs[0].shape))
-    (found,) = outputs(loaded.graph, [x])
-    assert found.shape == (3, 5)
-    np.testing.assert_allclose(found.sum(axis=-1), 1.0)
+    (result,) = outputs(loaded.graph, [x])
+    assert result.shape == (3, 5)
+    np.testing.assert_allclose(result.sum(axis=-1), 1.0)
     parameters = {"KERAS_3layer": 4389, "KERAS_3layer_batch_norm": 4655, "KERAS_conv1d_small": 171}
     assert loaded.graph.parameters == parameters[name]  # batch norm counts as scale and shift
 
@@ -290,13 +290,13 @@ def test_fixed_point_quantizers_round_each_element_to_its_own_bits(tmp_path: Pat
 def test_a_network_of_hgq_yields_what_hgq_yields(cases: Path, name: str, samples: str) -> None:
     """One with a format for each tensor, one with a format for each element."""
     path = cases / "hgq1" / f"{name}.h5"
-    loaded, given = load(path), np.load(path.with_suffix(f".{samples}"))
+    loaded, inputs = load(path), np.load(path.with_suffix(f".{samples}"))
     lowered = lower(loaded.graph, loaded.recipe)
     (x,) = loaded.graph.inputs
-    tried = Samples({x.name: given["x"].reshape(-1, *x.shape).astype(np.float64)}, "HGQ")
+    tried = Samples({x.name: inputs["x"].reshape(-1, *x.shape).astype(np.float64)}, "HGQ")
     raw = raw_inputs(lowered.program, lowered.recipe, tried)
-    found = quantized_outputs(lowered.program, raw)
-    np.testing.assert_array_equal(next(iter(found.values())), given["y"])
+    result = quantized_outputs(lowered.program, raw)
+    np.testing.assert_array_equal(next(iter(result.values())), inputs["y"])
 
 
 def test_formats_of_hostile_names_stay_apart(tmp_path: Path) -> None:
@@ -334,9 +334,9 @@ def test_a_hard_swish_of_integers_is_qkerass_own(tmp_path: Path) -> None:
     loaded = load(write(tmp_path, architecture(layers), {"none": {}}))
     program = lower(loaded.graph, loaded.recipe.updated(Recipe.of({"x": grid}))).program
     raw = np.arange(-7 << 10, 8 << 10).reshape(-1, 5)
-    found = interpret(program, {"x": raw})[program.outputs[0].value]
+    result = interpret(program, {"x": raw})[program.outputs[0].value]
     truth = np.asarray(qkeras.get_quantizer(text)((raw / 1024).astype(np.float32)))
-    np.testing.assert_array_equal(np.ldexp(found.astype(float), -5), truth)
+    np.testing.assert_array_equal(np.ldexp(result.astype(float), -5), truth)
 
 
 @pytest.mark.parametrize(
@@ -353,5 +353,5 @@ def test_coarse_layers_are_read_as_hls4ml_reads_them(
     kernel = np.array([0.7, 0.0, -0.5, 0.5], np.float32)[:, None]
     stored = {"d": {"kernel": kernel, "bias": np.array([0.25], np.float32)}}
     graph = load(write(tmp_path, architecture(layers), stored)).graph
-    (found,) = outputs(graph, [np.eye(4)])
-    np.testing.assert_array_equal(found[:, 0], np.array(wanted) + 0.25)
+    (result,) = outputs(graph, [np.eye(4)])
+    np.testing.assert_array_equal(result[:, 0], np.array(wanted) + 0.25)

@@ -42,8 +42,8 @@ def compared(model: Any, path: Path, atol: float = 0.0) -> LoadedModel:
     xs = [(np.rint(rng.normal(0, 16, (40, *x.shape[1:]))) / 16) for x in model.inputs]
     truth = model.predict([x.astype(np.float32) for x in xs], verbose=0)
     loaded = load(path)
-    found = outputs(loaded.graph, xs, loaded.recipe)
-    for ours, theirs in zip(found, truth if isinstance(truth, list) else [truth], strict=True):
+    result = outputs(loaded.graph, xs, loaded.recipe)
+    for ours, theirs in zip(result, truth if isinstance(truth, list) else [truth], strict=True):
         np.testing.assert_allclose(ours, theirs, atol=atol, rtol=0)
     return loaded
 

@@ -58,11 +58,11 @@ def test_integers_are_those_of_qkeras(number: int, tmp_path: Path) -> None:
     model.save(tmp_path / "m.keras")
     loaded = load(tmp_path / "m.keras")
     lowered = lower(loaded.graph, loaded.recipe)
-    (given,), (output,) = lowered.program.inputs, lowered.program.outputs
+    (inputs,), (output,) = lowered.program.inputs, lowered.program.outputs
     samples = np.random.default_rng(1).normal(0, 1, (20, 6, 3))
-    raw = quantize(samples, lowered.recipe.activation(given.name))
-    found = Engine(lowered.program, threads=1).run({given.name: raw})[output.name]
-    wanted = model.predict(dequantize(raw, given.type).astype(np.float32), verbose=0)
+    raw = quantize(samples, lowered.recipe.activation(inputs.name))
+    results = Engine(lowered.program, threads=1).run({inputs.name: raw})[output.name]
+    expected = model.predict(dequantize(raw, inputs.type).astype(np.float32), verbose=0)
     np.testing.assert_array_equal(
-        dequantize(found, lowered.program.type(output.value)), wanted.astype(np.float64)
+        dequantize(results, lowered.program.type(output.value)), expected.astype(np.float64)
     )

@@ -71,9 +71,9 @@ SHAPES = [(5, 7), (3, 3, 2, 4), (3, 3, 4, 1), (6,)]
 
 def _weights(shape: tuple[int, ...], seed: int) -> np.ndarray[Any, np.dtype[np.float32]]:
     rng = np.random.default_rng(seed)
-    found = rng.normal(0.0, 0.6, shape).astype(np.float32)
-    found.reshape(-1)[:3] = (0.0, 0.125, -1e-8)
-    return found
+    result = rng.normal(0.0, 0.6, shape).astype(np.float32)
+    result.reshape(-1)[:3] = (0.0, 0.125, -1e-8)
+    return result
 
 
 def _truth(text: str, weights: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -94,9 +94,9 @@ def test_automatic_scale_agrees_within_float32(text: str) -> None:
     for seed, shape in enumerate(SHAPES):
         weights = _weights(shape, seed)
         truth = _truth(text, weights)
-        found = code_weights(quantizer(text), weights)
-        scale = np.abs(found.scale * found.step).max()
-        np.testing.assert_allclose(found.values, truth, rtol=3e-6, atol=1e-6 * scale)
+        result = code_weights(quantizer(text), weights)
+        scale = np.abs(result.scale * result.step).max()
+        np.testing.assert_allclose(result.values, truth, rtol=3e-6, atol=1e-6 * scale)
 
 
 @pytest.mark.parametrize(
@@ -109,8 +109,8 @@ def test_automatic_scale_agrees_within_float32(text: str) -> None:
 )
 def test_scale_along_other_axes(text: str) -> None:
     weights = _weights((3, 3, 2, 4), 5)
-    found = code_weights(quantizer(text), weights)
-    np.testing.assert_allclose(found.values, _truth(text, weights), rtol=3e-6, atol=1e-7)
+    result = code_weights(quantizer(text), weights)
+    np.testing.assert_allclose(result.values, _truth(text, weights), rtol=3e-6, atol=1e-7)
 
 
 def test_po2_exponent_limits() -> None:
@@ -129,21 +129,21 @@ def test_post_training_scale_is_kept() -> None:
     scale = np.linspace(0.2, 0.9, 7).astype(np.float32).reshape(1, 7)
     qk = qkeras.quantized_bits(4, 0, 1, alpha="auto", post_training_scale=scale)
     truth = keras.ops.convert_to_numpy(qk(weights))
-    found = code_weights(
+    result = code_weights(
         quantizer({"class_name": "quantized_bits", "config": qk.get_config()}), weights
     )
-    np.testing.assert_allclose(found.values, truth, rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(result.values, truth, rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("text", FIXED_SCALES + AUTO_SCALES)
 def test_recipe_entry_is_the_identity_on_its_weights(text: str) -> None:
     weights = _weights((3, 3, 2, 4), 11)
-    found = format_weight(code_weights(quantizer(text), weights), weights.shape)
-    if found.format is not None:
-        assert is_identity(found.format, found.values)
-    scale = 1.0 if found.scale is None else found.scale
+    result = format_weight(code_weights(quantizer(text), weights), weights.shape)
+    if result.format is not None:
+        assert is_identity(result.format, result.values)
+    scale = 1.0 if result.scale is None else result.scale
     np.testing.assert_array_equal(
-        found.values * scale, code_weights(quantizer(text), weights).values.reshape(weights.shape)
+        result.values * scale, code_weights(quantizer(text), weights).values.reshape(weights.shape)
     )
 
 
@@ -161,9 +161,9 @@ def test_quantized_bits_everywhere(
     qk = qkeras.quantized_bits(bits, integer, symmetric, keep_negative=negative, alpha=1)
     truth = keras.ops.convert_to_numpy(qk(weights))
     spec = quantizer({"class_name": "quantized_bits", "config": qk.get_config()})
-    found = code_weights(spec, weights)
-    np.testing.assert_array_equal(straight_through(spec, weights, found.values), truth)
-    entry = format_weight(found, weights.shape)
+    result = code_weights(spec, weights)
+    np.testing.assert_array_equal(straight_through(spec, weights, result.values), truth)
+    entry = format_weight(result, weights.shape)
     assert entry.format is not None
     assert entry.format.bits <= bits
     assert is_identity(entry.format, entry.values)
@@ -175,6 +175,6 @@ def test_kernels_without_alpha_get_one_as_in_qkeras_layers() -> None:
     weights = _weights((5, 7), 3)
     layer.set_weights([weights])
     truth = keras.ops.convert_to_numpy(layer.kernel_quantizer_internal(layer.kernel))
-    found = code_weights(quantizer("quantized_bits(4,0)", of_kernel=True), weights)
-    np.testing.assert_allclose(found.values, truth, atol=1e-7)
-    assert found.shifts_only
+    result = code_weights(quantizer("quantized_bits(4,0)", of_kernel=True), weights)
+    np.testing.assert_allclose(result.values, truth, atol=1e-7)
+    assert result.shifts_only

@@ -129,8 +129,8 @@ def test_random_operations(seed: int, tmp_path: Path) -> None:
     shape = tuple(int(n) for n in rng.integers(1, 7, int(rng.integers(1, 4))))
     x = y = L.Input(shape)
     for _ in range(STEPS):
-        made = VERBS[int(rng.integers(len(VERBS)))](y, rng)
-        if len(made.shape) > 1 and int(np.prod(made.shape[1:])) <= LARGEST:
-            y = made
+        result = VERBS[int(rng.integers(len(VERBS)))](y, rng)
+        if len(result.shape) > 1 and int(np.prod(result.shape[1:])) <= LARGEST:
+            y = result
     if y is not x:
         compare(shake(keras.Model(x, y)), tmp_path / "m.keras")

@@ -111,8 +111,8 @@ def test_states_come_from_other_layers(both: bool, tmp_path: Path) -> None:
     L = keras.layers
     x, y = L.Input((5, 3), name="x"), L.Input((4, 2), name="y")
     if both:
-        found = L.Bidirectional(L.LSTM(3, return_state=True))(x)
-        z = L.Bidirectional(L.LSTM(3))(y, initial_state=list(found[1:]))
+        result = L.Bidirectional(L.LSTM(3, return_state=True))(x)
+        z = L.Bidirectional(L.LSTM(3))(y, initial_state=list(result[1:]))
     else:
         _, h, c = L.LSTM(3, return_state=True)(x)
         z = L.LSTM(3, return_sequences=True)(y, initial_state=[h, c])
@@ -126,8 +126,8 @@ def test_a_layer_called_twice_shares_its_weights(tmp_path: Path) -> None:
     loaded = compare(
         shake(keras.Model([x, y], L.Add()([shared(x), shared(y)]))), tmp_path / "m.keras"
     )
-    held = [v.size for key, v in loaded.graph.weights() if not key.endswith("/value")]
-    assert sum(held) == shared.count_params()
+    weights = [v.size for key, v in loaded.graph.weights() if not key.endswith("/value")]
+    assert sum(weights) == shared.count_params()
     compare_integers(loaded)
 
 

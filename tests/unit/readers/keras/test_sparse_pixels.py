@@ -33,12 +33,14 @@ def test_a_program_makes_what_sparsepixels_makes(tmp_path: Path, name: str) -> N
     record = model(name)
     loaded = load(record.write(tmp_path))
     lowered = lower(loaded.graph, loaded.recipe)
-    assert [said for said in lowered.findings if not said.startswith("image: the input")] == []
+    assert [
+        finding for finding in lowered.findings if not finding.startswith("image: the input")
+    ] == []
     raw = raw_inputs(lowered.program, lowered.recipe, Samples({"image": record.xs[0]}, "images"))
     value = lowered.program.outputs[0].value
-    found = dequantize(interpret(lowered.program, raw)[value], lowered.program.type(value))
+    result = dequantize(interpret(lowered.program, raw)[value], lowered.program.type(value))
     assert record.y.any(axis=1).sum() > 3  # else the test would say little
-    np.testing.assert_array_equal(found, record.y)
+    np.testing.assert_array_equal(result, record.y)
     again = Engine(lowered.program, threads=1).run(raw)
     np.testing.assert_array_equal(
         again[lowered.program.outputs[0].name], interpret(lowered.program, raw)[value]

@@ -40,8 +40,8 @@ def saved(keras: Any, model: Any, folder: Path, suffix: str) -> Path:
 def assert_read_as_it_is(keras: Any, model: Any, folder: Path, xs: list[Any]) -> None:
     truth = model(xs if len(xs) > 1 else xs[0])
     for suffix in SUFFIXES:
-        found = outputs(load(saved(keras, model, folder, suffix)).graph, xs)
-        for ours, theirs in zip(found, truth, strict=True):
+        result = outputs(load(saved(keras, model, folder, suffix)).graph, xs)
+        for ours, theirs in zip(result, truth, strict=True):
             np.testing.assert_allclose(ours, np.asarray(theirs), atol=1e-5, rtol=1e-5)
 
 
@@ -51,9 +51,9 @@ def nested(keras: Any, own: Any, called: Any, results: tuple[str, ...]) -> Any:
     named = {name: keras.Input((SIZE,), name=name) for name in ("y", "x", "m")}
     first = layers.Subtract()([named["y"], named["x"]])
     second = layers.Dense(3, name="scaled")(named["m"])
-    made = {"z_first": first, "a_second": second}
+    result = {"z_first": first, "a_second": second}
     inputs = {name: named[name] for name in own} if isinstance(own, tuple) else list(named.values())
-    inner = keras.Model(inputs, {name: made[name] for name in results}, name="inner")
+    inner = keras.Model(inputs, {name: result[name] for name in results}, name="inner")
     given = {name: keras.Input((SIZE,), name=f"in_{name}") for name in ("m", "x", "y")}
     if isinstance(called, tuple):
         found = inner({name: given[name] for name in called})
@@ -99,8 +99,8 @@ def test_each_call_of_a_model_inside_a_model_is_its_own(tmp_path: Path, sequenti
         layers = keras.layers
         inner = keras.Sequential([keras.Input((SIZE,)), layers.Dense(SIZE)], name="inner")
         if not sequential:
-            given = keras.Input((SIZE,))
-            inner = keras.Model(given, layers.Dense(SIZE)(given), name="inner")
+            inputs = keras.Input((SIZE,))
+            inner = keras.Model(inputs, layers.Dense(SIZE)(inputs), name="inner")
         x = keras.Input((SIZE,))
         first = inner(x)
         second = inner(first)

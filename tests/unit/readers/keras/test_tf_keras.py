@@ -31,8 +31,8 @@ def compared(model: Any, path: Path) -> None:
     rng = np.random.default_rng(1)
     xs = [rng.normal(0, 1, (4, *x.shape[1:])).astype(np.float32) for x in model.inputs]
     truth = model.predict(xs, verbose=0)
-    found = outputs(load(path).graph, [x.astype(np.float64) for x in xs])
-    for ours, theirs in zip(found, truth if isinstance(truth, list) else [truth], strict=True):
+    result = outputs(load(path).graph, [x.astype(np.float64) for x in xs])
+    for ours, theirs in zip(result, truth if isinstance(truth, list) else [truth], strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5, rtol=1e-5)
 
 
@@ -116,6 +116,6 @@ def test_look_ups_by_an_input(tmp_path: Path) -> None:
     model.save(tmp_path / "net.h5")
     x = np.random.default_rng(2).permuted(np.arange(60.0)).reshape(3, 5, 4)
     i = np.random.default_rng(3).integers(0, 5, (3, 3))
-    found = outputs(load(tmp_path / "net.h5").graph, [x, i.astype(float)])
-    for ours, theirs in zip(found, model.predict([x, i], verbose=0), strict=True):
+    result = outputs(load(tmp_path / "net.h5").graph, [x, i.astype(float)])
+    for ours, theirs in zip(result, model.predict([x, i], verbose=0), strict=True):
         np.testing.assert_allclose(ours, theirs)

@@ -20,8 +20,8 @@ from tests.support.small_models import classifier
 @pytest.mark.parametrize("mode", ["int8", "int4", "float8"])
 def test_what_keras_quantized_itself_is_refused_by_name(tmp_path: Path, mode: str) -> None:
     keras = pytest.importorskip("keras")
-    given = keras.Input((6,))
-    model = keras.Model(given, keras.layers.Dense(8, name="middle")(given))
+    inputs = keras.Input((6,))
+    model = keras.Model(inputs, keras.layers.Dense(8, name="middle")(inputs))
     model.quantize(mode)
     path = tmp_path / "m.keras"
     model.save(path)

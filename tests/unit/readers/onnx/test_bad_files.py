@@ -30,8 +30,8 @@ def net(*nodes, x=(1, 4), outputs=("y",), weights=None, domains=None, opset=17):
     """A builder of a file with one input."""
 
     def build(folder: Path) -> Path:
-        made = m.model(nodes, {"x": x}, outputs, weights, domains=domains, opset=opset)
-        return m.saved(made, folder)
+        result = m.model(nodes, {"x": x}, outputs, weights, domains=domains, opset=opset)
+        return m.saved(result, folder)
 
     return build
 
@@ -40,14 +40,14 @@ def changed(change: Callable[[ModelProto], None]) -> Made:
     """A sound file after a change."""
 
     def build(folder: Path) -> Path:
-        made = m.model(
+        result = m.model(
             [node("MatMul", ["x", "w"], ["t"], "fc"), node("Relu", ["t"], ["y"], "act")],
             {"x": (1, 4)},
             ["y"],
             {"w": np.ones((4, 3), F)},
         )
-        change(made)
-        return m.saved(made, folder)
+        change(result)
+        return m.saved(result, folder)
 
     return build
 
@@ -66,8 +66,8 @@ def raw(content: bytes) -> Made:
 def external(location: str, *, length: int | None = None, offset: int = 0) -> Made:
     """Weights kept elsewhere."""
 
-    def change(made: ModelProto) -> None:
-        tensor = made.graph.initializer[0]
+    def change(result: ModelProto) -> None:
+        tensor = result.graph.initializer[0]
         tensor.ClearField("raw_data")
         tensor.data_location = TensorProto.EXTERNAL
         entries = {"location": location, "offset": str(offset)}
@@ -89,52 +89,52 @@ def external(location: str, *, length: int | None = None, offset: int = 0) -> Ma
 
 
 def truncated(folder: Path) -> Path:
-    path = changed(lambda made: None)(folder)
+    path = changed(lambda result: None)(folder)
     path.write_bytes(path.read_bytes()[:-40])
     return path
 
 
-def huge_tensor(made: ModelProto) -> None:
-    made.graph.initializer[0].dims[:] = [1 << 20, 1 << 20]
+def huge_tensor(result: ModelProto) -> None:
+    result.graph.initializer[0].dims[:] = [1 << 20, 1 << 20]
 
 
-def nan_weights(made: ModelProto) -> None:
-    tensor = made.graph.initializer[0]
+def nan_weights(result: ModelProto) -> None:
+    tensor = result.graph.initializer[0]
     tensor.raw_data = np.full((4, 3), np.nan, F).tobytes()
 
 
-def short_field(made: ModelProto) -> None:
-    tensor = made.graph.initializer[0]
+def short_field(result: ModelProto) -> None:
+    tensor = result.graph.initializer[0]
     tensor.ClearField("raw_data")
     tensor.float_data.extend([1.0, 2.0])
 
 
-def no_outputs(made: ModelProto) -> None:
-    del made.graph.output[:]
+def no_outputs(result: ModelProto) -> None:
+    del result.graph.output[:]
 
 
-def unmade_output(made: ModelProto) -> None:
-    made.graph.output[0].name = "z"
+def unmade_output(result: ModelProto) -> None:
+    result.graph.output[0].name = "z"
 
 
-def made_twice(made: ModelProto) -> None:
-    made.graph.node.append(node("Relu", ["x"], ["t"], "again"))
+def made_twice(result: ModelProto) -> None:
+    result.graph.node.append(node("Relu", ["x"], ["t"], "again"))
 
 
-def future(made: ModelProto) -> None:
-    made.opset_import[0].version = 99
+def future(result: ModelProto) -> None:
+    result.opset_import[0].version = 99
 
 
-def sparse(made: ModelProto) -> None:
+def sparse(result: ModelProto) -> None:
     values = helper.make_tensor("w2", TensorProto.FLOAT, [1], [1.0])
     indices = helper.make_tensor("i", TensorProto.INT64, [1], [0])
-    made.graph.sparse_initializer.append(helper.make_sparse_tensor(values, indices, [4]))
+    result.graph.sparse_initializer.append(helper.make_sparse_tensor(values, indices, [4]))
 
 
-def looping_function(made: ModelProto) -> None:
+def looping_function(result: ModelProto) -> None:
     opsets = [helper.make_opsetid("mine", 1)]
     call = [node("Again", ["a"], ["b"], domain="mine")]
-    made.functions.append(helper.make_function("mine", "Again", ["a"], ["b"], call, opsets))
+    result.functions.append(helper.make_function("mine", "Again", ["a"], ["b"], call, opsets))
 
 
 def branch() -> object:
@@ -321,13 +321,13 @@ CASES: dict[str, tuple[Made, tuple[str, ...]]] = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_one_paragraph_and_exit_code_2(name: str, tmp_path: Path) -> None:
-    build, wanted = CASES[name]
+    build, expected = CASES[name]
     path = build(tmp_path)
     with pytest.raises(InputError) as caught:
         read(path)
     message = str(caught.value)
     assert str(path) in message
-    for part in wanted:
+    for part in expected:
         assert part in message
     assert "\n" not in message
     assert caught.value.hint

@@ -110,10 +110,10 @@ def test_several_images_without_a_batch_are_refused(tmp_path: Path) -> None:
 
 
 def test_quotients_of_integers_are_refused(tmp_path: Path) -> None:
-    made = m.model([node("Div", ["x", "w"], ["y"])], {"x": (2, 3)}, ["y"],
+    result = m.model([node("Div", ["x", "w"], ["y"])], {"x": (2, 3)}, ["y"],
                    {"w": np.int32([2])}, input_type=6)  # fmt: skip
     with pytest.raises(EdgeInferError, match="divides integers"):
-        load(m.saved(made, tmp_path))
+        load(m.saved(result, tmp_path))
 
 
 def test_keras_has_its_batch_in_front(tmp_path: Path) -> None:

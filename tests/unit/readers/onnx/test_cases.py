@@ -67,11 +67,11 @@ def test_network_with_free_scales_is_qonnx_own(cases: Path) -> None:
 
 
 def test_channels_last_network_is_qonnx_own(cases: Path, tmp_path: Path) -> None:
-    made = onnx.load(cases / "models" / "branched_model_ch_last.onnx")
-    for value in (*made.graph.input, *made.graph.output, *made.graph.value_info):
+    result = onnx.load(cases / "models" / "branched_model_ch_last.onnx")
+    for value in (*result.graph.input, *result.graph.output, *result.graph.value_info):
         for dim in value.type.tensor_type.shape.dim:  # the same network on a smaller image
             dim.dim_value = {256: 32, 128: 16}.get(dim.dim_value, dim.dim_value)
-    path = m.saved(made, tmp_path)
+    path = m.saved(result, tmp_path)
     loaded = read(path)
     rng = np.random.default_rng(4)
     feeds = {"global_in": rng.uniform(-0.5, 0.5, (1, 32, 32, 3)).astype(np.float32)}

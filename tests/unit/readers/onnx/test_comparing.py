@@ -101,8 +101,8 @@ def test_agrees_with_onnx_runtime(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", COMPARISONS)
 def test_a_comparison_is_exact_in_integers(kind: str, tmp_path: Path) -> None:
-    made = one(*truth(kind, "x", "c"), x=(2, 16), weights={"c": np.float32(0.25)})
-    graph = read(m.saved(made, tmp_path)).graph
+    result = one(*truth(kind, "x", "c"), x=(2, 16), weights={"c": np.float32(0.25)})
+    graph = read(m.saved(result, tmp_path)).graph
     program = lower(graph, Recipe.of({"x": Quantizer.parse("fixed<4,2>")})).program
     raw = {"x": np.arange(-8, 8)[None]}
     found = results(program, interpret(program, raw))["y"]
@@ -139,6 +139,6 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_read_is_refused_with_the_reason(name: str, tmp_path: Path) -> None:
-    made, reason = REFUSED[name]
+    result, reason = REFUSED[name]
     with pytest.raises(EdgeInferError, match=reason):
-        read(m.saved(made, tmp_path))
+        read(m.saved(result, tmp_path))

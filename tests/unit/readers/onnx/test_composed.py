@@ -120,9 +120,9 @@ MODELS: dict[str, Callable[[], ModelProto]] = {
 
 @pytest.mark.parametrize("name", MODELS)
 def test_agrees_with_onnx_runtime(name: str, tmp_path: Path) -> None:
-    made = MODELS[name]()
-    path = m.saved(made, tmp_path)
-    dims = [d.dim_value or 3 for d in made.graph.input[0].type.tensor_type.shape.dim]
+    result = MODELS[name]()
+    path = m.saved(result, tmp_path)
+    dims = [d.dim_value or 3 for d in result.graph.input[0].type.tensor_type.shape.dim]
     feeds = {"x": floats(np.random.default_rng(6), *dims)}
     theirs = m.runtime(path, feeds)
     ours = m.computed(read(path), feeds, [y.shape for y in theirs])
@@ -188,8 +188,8 @@ def test_a_mask_before_a_softmax_becomes_its_own(mask: Any, chosen: bool, tmp_pa
     (softmax,) = (each for each in loaded.graph.nodes if isinstance(each, SoftmaxNode))
     assert softmax.mask is not None
     x = floats(np.random.default_rng(3), 5, 4, 3)
-    (wanted,) = m.runtime(path, {"x": x})
-    np.testing.assert_allclose(m.computed(loaded, {"x": x}, None)[0], wanted, atol=1e-5)
+    (expected,) = m.runtime(path, {"x": x})
+    np.testing.assert_allclose(m.computed(loaded, {"x": x}, None)[0], expected, atol=1e-5)
 
 
 def test_minus_infinity_for_anything_but_a_softmax_is_refused(tmp_path: Path) -> None:

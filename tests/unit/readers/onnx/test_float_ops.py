@@ -372,11 +372,11 @@ MODELS: dict[str, Callable[[], ModelProto]] = {
 
 @pytest.mark.parametrize("name", MODELS)
 def test_agrees_with_onnx_runtime(name: str, tmp_path: Path) -> None:
-    made = MODELS[name]()
-    path = m.saved(made, tmp_path)
+    result = MODELS[name]()
+    path = m.saved(result, tmp_path)
     rng = np.random.default_rng(6)
     feeds = {}
-    for value in made.graph.input:
+    for value in result.graph.input:
         dims = [d.dim_value or 2 for d in value.type.tensor_type.shape.dim]
         feeds[value.name] = m.floats(rng, *dims)
     theirs = m.runtime(path, feeds)

@@ -34,9 +34,9 @@ def test_held_numbers_are_a_fixed_point(numbers: list[float]) -> None:
 
 @given(st.floats(2.0**-100, 2.0**100, width=32))
 def test_one_float32_scale_is_exact(number: float) -> None:
-    made = fixed_multiplier(np.asarray(number))
-    assert made.error == 0.0
-    assert float(made.values) == number
+    result = fixed_multiplier(np.asarray(number))
+    assert result.error == 0.0
+    assert float(result.values) == number
 
 
 @given(st.lists(st.floats(1.0, 255.0, width=32), min_size=2, max_size=8))
@@ -47,9 +47,9 @@ def test_scales_of_like_size_are_exact_by_channel(numbers: list[float]) -> None:
 
 def test_small_channels_lose_what_is_said() -> None:
     values = np.asarray([1.0, np.float64(np.float32(1e-5 / 3))])
-    made = fixed_multiplier(values)
-    assert 0.0 < made.error < 1e-2
-    assert made.error == abs(made.values[1] - values[1]) / values[1]
+    result = fixed_multiplier(values)
+    assert 0.0 < result.error < 1e-2
+    assert result.error == abs(result.values[1] - values[1]) / values[1]
 
 
 def test_formats_are_no_wider_than_needed() -> None:

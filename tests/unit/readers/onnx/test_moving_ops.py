@@ -194,6 +194,6 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_read_is_refused_with_the_reason(name: str, tmp_path: Path) -> None:
-    made, reason = REFUSED[name]
+    result, reason = REFUSED[name]
     with pytest.raises(EdgeInferError, match=reason):
-        read(m.saved(made, tmp_path))
+        read(m.saved(result, tmp_path))

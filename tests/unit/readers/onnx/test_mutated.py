@@ -24,9 +24,9 @@ SAMPLE = 120
 
 def sound() -> list[ModelProto]:
     """What the other tests read."""
-    made = [build() for build in MODELS.values()]
-    made += [build(opset) for build in BUILDERS.values() for opset in (11, 13, 18, 21)]
-    return [*made, other_exporters.brevitas(1), other_exporters.tf2onnx(1)]
+    result = [build() for build in MODELS.values()]
+    result += [build(opset) for build in BUILDERS.values() for opset in (11, 13, 18, 21)]
+    return [*result, other_exporters.brevitas(1), other_exporters.tf2onnx(1)]
 
 
 def attribute(rng: random.Random, model: ModelProto) -> None:

@@ -20,12 +20,12 @@ from tests.support.onnx_models import floats, node
 I64 = np.int64
 
 
-def agrees(made: ModelProto, folder: Path, *, batch: int = 2) -> LoadedModel:
-    path = m.saved(made, folder)
+def agrees(result: ModelProto, folder: Path, *, batch: int = 2) -> LoadedModel:
+    path = m.saved(result, folder)
     rng = np.random.default_rng(7)
-    stored = {tensor.name for tensor in made.graph.initializer}
+    stored = {tensor.name for tensor in result.graph.initializer}
     feeds = {}
-    for value in made.graph.input:
+    for value in result.graph.input:
         if value.name not in stored:
             sizes = [dim.dim_value or batch for dim in value.type.tensor_type.shape.dim]
             feeds[value.name] = floats(rng, *sizes)
@@ -146,8 +146,8 @@ def test_squeeze_and_excite(tmp_path: Path) -> None:
         node("Unsqueeze", ["q", "axes"], ["u"]),
         node("Add", ["m", "u"], ["y"]),
     ]
-    made = m.model(nodes, {"x": ("n", 3, 6, 5)}, ["y"], weights | {"axes": I64([2, 3])}, opset=17)
-    assert "Transpose" not in m.kinds(agrees(made, tmp_path).graph)
+    result = m.model(nodes, {"x": ("n", 3, 6, 5)}, ["y"], weights | {"axes": I64([2, 3])}, opset=17)
+    assert "Transpose" not in m.kinds(agrees(result, tmp_path).graph)
 
 
 def test_residual_upsampling_and_two_outputs(tmp_path: Path) -> None:
@@ -169,8 +169,10 @@ def test_residual_upsampling_and_two_outputs(tmp_path: Path) -> None:
         node("Squeeze", ["g", "axes"], ["s"]),
         node("MatMul", ["s", "k"], ["logits"]),
     ]
-    made = m.model(nodes, {"x": (2, 3, 6, 4)}, ["mask", "logits"], weights | {"axes": I64([2, 3])})
-    loaded = agrees(made, tmp_path)
+    result = m.model(
+        nodes, {"x": (2, 3, 6, 4)}, ["mask", "logits"], weights | {"axes": I64([2, 3])}
+    )
+    loaded = agrees(result, tmp_path)
     assert loaded.graph.outputs == ("mask", "logits")
     assert loaded.graph.shapes["mask"] == (6, 4, 2)
     assert "Transpose" not in m.kinds(loaded.graph)
@@ -208,14 +210,14 @@ def test_constants_as_nodes_and_weights_that_are_computed(tmp_path: Path) -> Non
 
 def test_weights_listed_as_inputs_and_nodes_out_of_order(tmp_path: Path) -> None:
     rng = np.random.default_rng(14)
-    made = m.model(
+    result = m.model(
         [node("Relu", ["t"], ["y"]), node("MatMul", ["x", "w"], ["t"])],
         {"x": (2, 4)},
         ["y"],
         {"w": floats(rng, 4, 3)},
     )
-    made.graph.input.append(helper.make_tensor_value_info("w", TensorProto.FLOAT, [4, 3]))
-    loaded = read(m.saved(made, tmp_path))
+    result.graph.input.append(helper.make_tensor_value_info("w", TensorProto.FLOAT, [4, 3]))
+    loaded = read(m.saved(result, tmp_path))
     assert m.kinds(loaded.graph) == ["Input", "Dense", "Activation"]
     assert isinstance(loaded.graph.nodes[0], InputNode)
 
@@ -228,8 +230,8 @@ def test_a_batch_of_one_written_into_shapes(tmp_path: Path) -> None:
         node("Gemm", ["f", "v"], ["y"]),
     ]
     weights = {"w": floats(rng, 4, 1, 3, 3), "s": I64([1, -1]), "v": floats(rng, 24, 2)}
-    made = m.model(nodes, {"x": ("n", 1, 5, 4)}, ["y"], weights)
-    assert agrees(made, tmp_path, batch=1).graph.shapes["y"] == (2,)
+    result = m.model(nodes, {"x": ("n", 1, 5, 4)}, ["y"], weights)
+    assert agrees(result, tmp_path, batch=1).graph.shapes["y"] == (2,)
 
 
 def test_conv1d_written_as_conv2d(tmp_path: Path) -> None:
@@ -255,7 +257,7 @@ def test_functions_are_written_out(tmp_path: Path) -> None:
         [node("Add", ["a", "a"], ["b"])],
         [helper.make_opsetid("", 17)],
     )
-    made = m.model(
+    result = m.model(
         [node("Twice", ["x"], ["t"], domain="mine"), node("MatMul", ["t", "w"], ["y"])],
         {"x": (2, 4)},
         ["y"],
@@ -263,29 +265,29 @@ def test_functions_are_written_out(tmp_path: Path) -> None:
         domains={"mine": 1},
         functions=[double],
     )
-    assert m.kinds(agrees(made, tmp_path).graph) == ["Input", "Merge", "Dense"]
+    assert m.kinds(agrees(result, tmp_path).graph) == ["Input", "Merge", "Dense"]
 
 
 def test_external_data_in_the_models_folder(tmp_path: Path) -> None:
-    made = pytorch_cnn(17, 2)
+    result = pytorch_cnn(17, 2)
     path = tmp_path / "net.onnx"
-    onnx.save_model(made, str(path), save_as_external_data=True, location="net.bin",
+    onnx.save_model(result, str(path), save_as_external_data=True, location="net.bin",
                     size_threshold=0)  # fmt: skip
     beside = read(path)
-    inside = read(m.saved(made, tmp_path, "whole.onnx"))
+    inside = read(m.saved(result, tmp_path, "whole.onnx"))
     for (_, a), (_, b) in zip(beside.graph.weights(), inside.graph.weights(), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
 def test_half_precision_weights(tmp_path: Path) -> None:
     weights = {"w": np.float16([[0.5, 0.25], [1.5, -2.0]])}
-    made = m.model(
+    result = m.model(
         [node("MatMul", ["x", "w"], ["y"])],
         {"x": (1, 2)},
         ["y"],
         weights,
         input_type=TensorProto.FLOAT16,
     )
-    dense = read(m.saved(made, tmp_path)).graph.nodes[-1]
+    dense = read(m.saved(result, tmp_path)).graph.nodes[-1]
     assert isinstance(dense, DenseNode)
     np.testing.assert_array_equal(dense.kernel, [[0.5, 0.25], [1.5, -2.0]])

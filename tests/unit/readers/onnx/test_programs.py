@@ -39,12 +39,12 @@ def bit_identical(loaded: LoadedModel, samples: int) -> None:
         assert quantizer is not None
         raw[entry.name] = quantize(rng.uniform(-1, 1, (samples, *entry.shape)), quantizer)
         feeds[entry.name] = dequantize(raw[entry.name], quantizer.type)
-    wanted = float_graph.evaluate(loaded.graph, feeds, lowered.recipe)
-    found = results(program, interpret(program, raw))
+    expected = float_graph.evaluate(loaded.graph, feeds, lowered.recipe)
+    result = results(program, interpret(program, raw))
     types = {op.name: op.type for op in program.ops}
     for output in program.outputs:
-        values = dequantize(found[output.name], types[output.value])
-        np.testing.assert_array_equal(values, wanted[output.name])
+        values = dequantize(result[output.name], types[output.value])
+        np.testing.assert_array_equal(values, expected[output.name])
 
 
 @pytest.mark.parametrize("name", MADE)

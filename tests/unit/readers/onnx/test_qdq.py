@@ -33,10 +33,10 @@ def dq(x: str, y: str, scale: str, zero: str = "", **attributes: Any) -> NodePro
 
 
 def compare(
-    made: ModelProto, feeds: dict[str, NDArray[Any]], folder: Path, *, step: float, steps: int = 1
+    result: ModelProto, feeds: dict[str, NDArray[Any]], folder: Path, *, step: float, steps: int = 1
 ) -> Any:
     """Ours differs by at most one step of the last quantizer, and rarely at all."""
-    path = m.saved(made, folder)
+    path = m.saved(result, folder)
     loaded = read(path)
     theirs = m.runtime(path, feeds)
     ours = m.computed(loaded, feeds, [y.shape for y in theirs], recipe=loaded.recipe)
@@ -62,7 +62,7 @@ def test_a_pair_rounds_and_saturates_as_the_runtime(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     step = F(mantissa * 2.0**exponent)
-    made = m.model(
+    result = m.model(
         [q("x", "a", "s", "z"), dq("a", "y", "s", "z")],
         {"x": (1, 200)},
         ["y"],
@@ -70,19 +70,19 @@ def test_a_pair_rounds_and_saturates_as_the_runtime(
     )
     rng = np.random.default_rng(seed)
     x = (rng.integers(-300, 300, (1, 200)) + rng.uniform(-0.49, 0.49, (1, 200))) * step
-    compare(made, {"x": x.astype(F)}, tmp_path_factory.mktemp("qdq"), step=float(step))
+    compare(result, {"x": x.astype(F)}, tmp_path_factory.mktemp("qdq"), step=float(step))
 
 
 def test_even_ties_with_an_odd_zero_point(tmp_path: Path) -> None:
     """ONNX rounds before it adds the zero point, QONNX after."""
-    made = m.model(
+    result = m.model(
         [q("x", "a", "s", "z"), dq("a", "y", "s", "z")],
         {"x": (1, 41)},
         ["y"],
         {"s": F(0.5), "z": I8(3)},
     )
     x = (np.arange(-20, 21, dtype=F) / 4).reshape(1, -1)
-    compare(made, {"x": x}, tmp_path, step=1e-9)
+    compare(result, {"x": x}, tmp_path, step=1e-9)
 
 
 def static_cnn(rng: np.random.Generator, *, per_channel: bool, opset: int = 17) -> ModelProto:
@@ -123,10 +123,10 @@ def static_cnn(rng: np.random.Generator, *, per_channel: bool, opset: int = 17) 
 @pytest.mark.parametrize("opset", [13, 21])
 def test_static_quantization(per_channel: bool, opset: int, tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
-    made = static_cnn(rng, per_channel=per_channel, opset=opset)
+    result = static_cnn(rng, per_channel=per_channel, opset=opset)
     for seed in range(3):
         x = floats(np.random.default_rng(seed), 2, 3, 8, 6)
-        loaded = compare(made, {"x": x}, tmp_path, step=0.113)
+        loaded = compare(result, {"x": x}, tmp_path, step=0.113)
     linear = [n for n in loaded.graph.nodes if isinstance(n, ConvNode | DenseNode)]
     for layer in linear:  # integer kernels, integer biases
         assert layer.bias is not None
@@ -155,8 +155,8 @@ def test_powers_of_two_need_no_multiplier(tmp_path: Path) -> None:
         q("r", "rq", "sy", "zu"),
         dq("rq", "y", "sy", "zu"),
     ]
-    made = m.model(nodes, {"x": (3, 6)}, ["y"], weights)
-    loaded = compare(made, {"x": floats(rng, 3, 6)}, tmp_path, step=1e-9)
+    result = m.model(nodes, {"x": (3, 6)}, ["y"], weights)
+    loaded = compare(result, {"x": floats(rng, 3, 6)}, tmp_path, step=1e-9)
     assert m.kinds(loaded.graph) == ["Input", "Dense", "Activation"]
     assert loaded.recipe.activation("x") == Quantizer.parse("fixed<8,5>")
     assert loaded.recipe.activation("y") == Quantizer.parse("ufixed<8,7>")
@@ -173,9 +173,9 @@ def test_integer_input_and_padding_after_a_zero_point(tmp_path: Path) -> None:
         dq("w", "wd", "sw"),
         node("Conv", ["xd", "wd"], ["y"], "conv", pads=[1] * 4),
     ]
-    made = m.model(nodes, {"x": (1, 3, 5, 4)}, ["y"], weights, input_type=TensorProto.UINT8)
+    result = m.model(nodes, {"x": (1, 3, 5, 4)}, ["y"], weights, input_type=TensorProto.UINT8)
     x = rng.integers(0, 256, (1, 3, 5, 4)).astype(U8)
-    loaded = compare(made, {"x": x}, tmp_path, step=1e-3)
+    loaded = compare(result, {"x": x}, tmp_path, step=1e-3)
     assert loaded.recipe.activation("x") == Quantizer.parse("ufixed<8,8>")
     assert m.kinds(loaded.graph) == ["Input", "Affine", "Conv", "Affine"]
 
@@ -193,8 +193,8 @@ def test_joined_and_added_tensors_of_different_scales(tmp_path: Path) -> None:
         q("c", "cq", "u", "zu"),
         dq("cq", "y", "u", "zu"),
     ]
-    made = m.model(nodes, {"x": (2, 40), "v": (2, 40)}, ["y"], weights)
-    compare(made, {"x": floats(rng, 2, 40), "v": floats(rng, 2, 40)}, tmp_path, step=0.11)
+    result = m.model(nodes, {"x": (2, 40), "v": (2, 40)}, ["y"], weights)
+    compare(result, {"x": floats(rng, 2, 40), "v": floats(rng, 2, 40)}, tmp_path, step=0.11)
 
 
 def test_integers_pass_pools_and_reshapes_between_the_pair(tmp_path: Path) -> None:
@@ -206,8 +206,8 @@ def test_integers_pass_pools_and_reshapes_between_the_pair(tmp_path: Path) -> No
         node("Reshape", ["b", "shape"], ["c"]),
         dq("c", "y", "s", "z"),
     ]
-    made = m.model(nodes, {"x": (2, 3, 5, 4)}, ["y"], weights)
-    loaded = compare(made, {"x": floats(rng, 2, 3, 5, 4)}, tmp_path, step=0.03)
+    result = m.model(nodes, {"x": (2, 3, 5, 4)}, ["y"], weights)
+    loaded = compare(result, {"x": floats(rng, 2, 3, 5, 4)}, tmp_path, step=0.03)
     assert m.kinds(loaded.graph)[:3] == ["Input", "Affine", "Pool"]
     assert "Merge" not in m.kinds(loaded.graph)
 
@@ -225,9 +225,9 @@ def test_weights_stored_as_floats_and_four_bit_weights(tmp_path: Path) -> None:
         node("MatMul", ["t", "w4d"], ["y"], "second"),
     ]
     weights = {"w": floats(rng, 6, 5), "s": F(0.25), "z": I8(0)}
-    made = m.model(nodes, {"x": (2, 6)}, ["y"], weights, opset=21)
-    made.graph.initializer.append(four)
-    made.ir_version = 10
-    loaded = compare(made, {"x": floats(rng, 2, 6)}, tmp_path, step=1e-4)
+    result = m.model(nodes, {"x": (2, 6)}, ["y"], weights, opset=21)
+    result.graph.initializer.append(four)
+    result.ir_version = 10
+    loaded = compare(result, {"x": floats(rng, 2, 6)}, tmp_path, step=1e-4)
     assert str(loaded.recipe.weight("first/kernel")) == "fixed<8,6,RND_CONV,SAT>"
     assert str(loaded.recipe.weight("second/kernel")) == "fixed<4,2,RND_CONV,SAT>"

@@ -64,13 +64,13 @@ def test_every_mode_on_exact_ties(
     mode: str, zero: float, signed: int, narrow: int, tmp_path: Path
 ) -> None:
     """Steps of 1/4, halves of them among the inputs, ends of the range crossed."""
-    made = qonnx(
+    result = qonnx(
         [quant("x", "y", "s", "z", "b", signed=signed, narrow=narrow, rounding_mode=mode)],
         {"s": F(0.25), "z": F(zero), "b": F(4)},
         x=(1, 97),
     )
     feeds = {"x": np.arange(-48, 49, dtype=F).reshape(1, -1) / 8}
-    same(m.saved(made, tmp_path), feeds)
+    same(m.saved(result, tmp_path), feeds)
 
 
 @settings(max_examples=60, deadline=None)
@@ -92,7 +92,7 @@ def test_quantizers_of_all_widths(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     step = F(mantissa * 2.0**exponent)
-    made = qonnx(
+    result = qonnx(
         [quant("x", "y", "s", "z", "b", signed=int(signed))],
         {"s": step, "z": F(zero), "b": F(bits)},
         x=(1, 50),
@@ -104,7 +104,7 @@ def test_quantizers_of_all_widths(
     x = np.where(np.abs(np.abs(x / step % 1) - 0.5) < 1e-3, F(0.1) * step, x)
     if bits == 1 and signed:
         x = np.where(np.abs(x / step + zero) < 1e-3, F(0.1) * step, x)
-    path = m.saved(made, tmp_path_factory.mktemp("q"))
+    path = m.saved(result, tmp_path_factory.mktemp("q"))
     same(path, {"x": x.astype(F)}, atol=2e-6 * float(step) * 2**bits)
 
 
@@ -196,9 +196,9 @@ def test_trunc_drops_lower_bits(scale: float, tmp_path: Path) -> None:
         node("Trunc", ["q", "s", "z", "b8", "b5"], ["y"], domain=BREVITAS, rounding_mode="FLOOR"),
     ]
     weights = {"s": F(scale), "z": F(0), "b8": F(8), "b5": F(5)}
-    made = qonnx(nodes, weights, x=(1, 99))
+    result = qonnx(nodes, weights, x=(1, 99))
     x = (np.arange(-49, 50, dtype=F) * 3 * F(scale)).reshape(1, -1)
-    same(m.saved(made, tmp_path), {"x": x}, atol=1e-5)
+    same(m.saved(result, tmp_path), {"x": x}, atol=1e-5)
 
 
 def test_scale_by_input_channel_is_held_and_said(tmp_path: Path) -> None:
@@ -226,12 +226,12 @@ def test_a_quantizer_shared_by_two_readers(tmp_path: Path) -> None:
 
 
 def test_rounding_up_has_no_counterpart(tmp_path: Path) -> None:
-    made = qonnx(
+    result = qonnx(
         [quant("x", "y", "s", "z", "b", rounding_mode="UP")],
         {"s": F(0.25), "z": F(0), "b": F(4)},
     )
     with pytest.raises(UnsupportedModelError, match="rounding mode UP has no counterpart"):
-        read(m.saved(made, tmp_path))
+        read(m.saved(result, tmp_path))
 
 
 def test_finn_domains_and_channels_last_pools(tmp_path: Path) -> None:
@@ -251,16 +251,16 @@ def test_finn_domains_and_channels_last_pools(tmp_path: Path) -> None:
         "s": F(0.25), "z": F(0), "b": F(4), "w": floats(rng, 5, 2, 2, 3), "g": floats(rng, 5),
         "v": np.abs(floats(rng, 5)) + F(0.1),
     }  # fmt: skip
-    made = m.model(nodes, {"x": (1, 6, 4, 3)}, ["y"], weights, domains={general: 1, last: 1})
+    result = m.model(nodes, {"x": (1, 6, 4, 3)}, ["y"], weights, domains={general: 1, last: 1})
     x = floats(rng, 1, 6, 4, 3)
-    loaded = read(m.saved(made, tmp_path))
+    loaded = read(m.saved(result, tmp_path))
     ours = m.computed(loaded, {"x": x}, [(1, 2, 1, 5)], recipe=loaded.recipe)[0]
     pooled = np.clip(np.round(x / 0.25), -8, 7).reshape(1, 3, 2, 2, 2, 3).max((2, 4)) * 0.25
     windows = np.lib.stride_tricks.sliding_window_view(pooled, (2, 2), (1, 2))
     summed = np.einsum("bhwcij,oijc->bhwo", windows, weights["w"])
     gamma, variance = weights["g"], weights["v"]
-    wanted = gamma * (summed - gamma) / np.sqrt(variance + 1e-5) + gamma
-    np.testing.assert_allclose(ours, wanted, atol=1e-5)
+    expected = gamma * (summed - gamma) / np.sqrt(variance + 1e-5) + gamma
+    np.testing.assert_allclose(ours, expected, atol=1e-5)
     assert m.kinds(loaded.graph) == ["Input", "Pool", "Conv", "Affine"]
 
 
@@ -275,9 +275,9 @@ def test_second_version_of_trunc_states_its_scale(
         node("Trunc", ["q", "s", "z", "b8", "so", "b5"], ["y"], domain=BREVITAS, **said),
     ]
     weights = {"s": F(0.5), "so": F(4.0), "z": F(0), "b8": F(8), "b5": F(5)}
-    made = qonnx(nodes, weights, x=(1, 99), version=2)
+    result = qonnx(nodes, weights, x=(1, 99), version=2)
     x = (np.arange(-49, 50, dtype=F) * F(1.5)).reshape(1, -1)
-    same(m.saved(made, tmp_path), {"x": x}, atol=1e-5)
+    same(m.saved(result, tmp_path), {"x": x}, atol=1e-5)
 
 
 def test_trunc_of_a_sum_is_an_average(tmp_path: Path) -> None:
@@ -289,9 +289,9 @@ def test_trunc_of_a_sum_is_an_average(tmp_path: Path) -> None:
         node("Trunc", ["m", "s", "z", "b6", "b4"], ["y"], domain=BREVITAS, rounding_mode="FLOOR"),
     ]
     weights = {"s": F(0.25), "z": F(0), "b4": F(4), "b6": F(6), "four": F(4)}
-    made = qonnx(nodes, weights, x=(1, 3, 6, 4))
+    result = qonnx(nodes, weights, x=(1, 3, 6, 4))
     x = np.random.default_rng(7).uniform(0, 4, (1, 3, 6, 4)).astype(F)
-    same(m.saved(made, tmp_path), {"x": x})
+    same(m.saved(result, tmp_path), {"x": x})
 
 
 @pytest.mark.parametrize("powers_of_two", [False, True])
@@ -299,10 +299,10 @@ def test_raw_and_cleaned_files_are_one_program(powers_of_two: bool, tmp_path: Pa
     from qonnx.core.modelwrapper import ModelWrapper
     from qonnx.util.cleanup import cleanup_model
 
-    made = other_exporters.brevitas(3, powers_of_two=powers_of_two)
-    raw = read(m.saved(made, tmp_path))
+    result = other_exporters.brevitas(3, powers_of_two=powers_of_two)
+    raw = read(m.saved(result, tmp_path))
     (tmp_path / "clean").mkdir()
-    cleaned_model = cleanup_model(ModelWrapper(made)).model
+    cleaned_model = cleanup_model(ModelWrapper(result)).model
     assert "Constant" not in {entry.op_type for entry in cleaned_model.graph.node}
     cleaned = read(m.saved(cleaned_model, tmp_path / "clean"))
     (entry,) = cleaned.graph.inputs

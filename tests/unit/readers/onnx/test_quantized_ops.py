@@ -22,10 +22,10 @@ U8, I8, I32, F = np.uint8, np.int8, np.int32, np.float32
 MICROSOFT = "com.microsoft"
 
 
-def one(made: Any, weights: dict[str, Any], shape: tuple[int, ...] = (2, 3, 6, 5)) -> ModelProto:
-    model = m.model([made], {"x": shape}, ["y"], weights, opset=18, input_type=TensorProto.UINT8,
+def one(result: Any, weights: dict[str, Any], shape: tuple[int, ...] = (2, 3, 6, 5)) -> ModelProto:
+    model = m.model([result], {"x": shape}, ["y"], weights, opset=18, input_type=TensorProto.UINT8,
                     domains={MICROSOFT: 1})  # fmt: skip
-    wide = made.op_type.endswith("Integer")
+    wide = result.op_type.endswith("Integer")
     kind = model.graph.output[0].type.tensor_type
     kind.elem_type = TensorProto.INT32 if wide else TensorProto.UINT8
     return model
@@ -84,8 +84,8 @@ NEARLY = {
 }
 
 
-def both(made: ModelProto, folder: Path) -> tuple[NDArray[Any], NDArray[Any]]:
-    path = m.saved(made, folder)
+def both(result: ModelProto, folder: Path) -> tuple[NDArray[Any], NDArray[Any]]:
+    path = m.saved(result, folder)
     feeds = {"x": RNG.integers(0, 256, (2, 3, 6, 5)).astype(U8)}
     (theirs,) = m.runtime(path, feeds)
     loaded = read(path)
@@ -107,6 +107,6 @@ def test_other_scales_are_right_to_a_step_at_ties(name: str, tmp_path: Path) -> 
 
 
 def test_a_scale_that_follows_the_data_is_refused(tmp_path: Path) -> None:
-    made = m.model([node("DynamicQuantizeLinear", ["x"], ["y", "s", "z"])], {"x": (2, 3)}, ["y"])
+    result = m.model([node("DynamicQuantizeLinear", ["x"], ["y", "s", "z"])], {"x": (2, 3)}, ["y"])
     with pytest.raises(EdgeInferError, match="quantize the model statically"):
-        read(m.saved(made, tmp_path))
+        read(m.saved(result, tmp_path))

@@ -179,8 +179,8 @@ def test_random_chains(
         chain.step(step)
     if not chain.nodes:
         return
-    made = m.model(chain.nodes, {"x": ("n", *shape)}, [chain.x], chain.weights)
-    path = m.saved(made, tmp_path_factory.mktemp("chain"))
+    result = m.model(chain.nodes, {"x": ("n", *shape)}, [chain.x], chain.weights)
+    path = m.saved(result, tmp_path_factory.mktemp("chain"))
     feeds = {"x": floats(chain.rng, 2, *shape)}
     (theirs,) = m.runtime(path, feeds)
     loaded = read(path)
@@ -213,8 +213,8 @@ def test_random_quantized_chains_are_exact(
         chain.step(step)
         if position % 2:
             chain.step("quantize")
-    made = m.model(chain.nodes, {"x": ("n", *shape)}, [chain.x], chain.weights)
-    path = m.saved(made, tmp_path_factory.mktemp("chain"))
+    result = m.model(chain.nodes, {"x": ("n", *shape)}, [chain.x], chain.weights)
+    path = m.saved(result, tmp_path_factory.mktemp("chain"))
     feeds = {"x": (chain.rng.integers(-40, 40, (2, *shape)) / 4).astype(np.float32)}
     (theirs,) = m.runtime(path, feeds)
     loaded = read(path)

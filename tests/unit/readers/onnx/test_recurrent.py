@@ -40,20 +40,20 @@ def weights_of(
 def draw_options(rng: np.random.Generator, kind: str, ways: int) -> dict[str, Any]:
     """Random attributes."""
     way = rng.choice(["forward", "reverse"]) if ways == 1 else "bidirectional"
-    found: dict[str, Any] = {"direction": str(way)}
+    results: dict[str, Any] = {"direction": str(way)}
     if rng.random() < 0.4:
         names = [str(rng.choice([*PLAIN, *SHAPED])) for _ in range(ways * FUNCTIONS[kind])]
-        found["activations"] = names
+        results["activations"] = names
         takers = [SHAPED[name] for name in names if name in SHAPED]
         if takers:
-            found["activation_alpha"] = rng.uniform(0.1, 0.9, len(takers)).tolist()
+            results["activation_alpha"] = rng.uniform(0.1, 0.9, len(takers)).tolist()
         if 2 in takers:
-            found["activation_beta"] = rng.uniform(0.1, 0.9, takers.count(2)).tolist()
+            results["activation_beta"] = rng.uniform(0.1, 0.9, takers.count(2)).tolist()
     if rng.random() < 0.3:
-        found["clip"] = float(rng.uniform(0.2, 1.0))
+        results["clip"] = float(rng.uniform(0.2, 1.0))
     if kind == "GRU":
-        found["linear_before_reset"] = int(rng.random() < 0.5)
-    return found
+        results["linear_before_reset"] = int(rng.random() < 0.5)
+    return results
 
 
 @pytest.mark.parametrize("seed", sample_cases(range(150), 8))
@@ -81,11 +81,11 @@ def test_random_operators(seed: int, tmp_path: Path) -> None:
                   hidden_size=units, **options)]  # fmt: skip
     shapes = {name: list(value.shape) for name, value in feeds.items()}
     path = m.saved(m.model(nodes, shapes, kept, constants), tmp_path)
-    wanted = m.runtime(path, feeds, fixed=True)
+    expected = m.runtime(path, feeds, fixed=True)
     loaded = load(path, batch_axis=1)
     given = [np.moveaxis(feeds[one.name], 1, 0).astype(float) for one in loaded.graph.inputs]
-    found = float_graph.outputs(loaded.graph, given)
-    for ours, theirs in zip(found, wanted, strict=True):
+    result = float_graph.outputs(loaded.graph, given)
+    for ours, theirs in zip(result, expected, strict=True):
         np.testing.assert_allclose(ours.reshape(theirs.shape), theirs, atol=2e-5, rtol=2e-5)
 
 
@@ -138,9 +138,9 @@ def test_networks_whose_batch_is_in_front(
     scans = [made for made in loaded.graph.nodes if isinstance(made, ScanNode)]
     assert len(scans) == (4 if both else 2)
     x = floats(np.random.default_rng(1), 3, 6, 3)
-    (found,) = float_graph.outputs(loaded.graph, [x.astype(float)])
+    (result,) = float_graph.outputs(loaded.graph, [x.astype(float)])
     rows = [m.runtime(path, {"x": one[None]})[0][0] for one in x]
-    np.testing.assert_allclose(found, np.stack(rows), atol=2e-5, rtol=2e-5)
+    np.testing.assert_allclose(result, np.stack(rows), atol=2e-5, rtol=2e-5)
 
 
 @pytest.mark.parametrize(

@@ -70,19 +70,19 @@ def test_a_sparse_unet_of_pytorch(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     image = floats(rng, 1, 1, 12, 12) * (rng.random((1, 1, 12, 12)) < 0.2)
     (wanted,) = onnxruntime.InferenceSession(path).run(None, {"image": image})
-    (given,) = graph.inputs
-    (found,) = FloatEngine(graph).run({given.name: image.reshape(1, *given.shape)}).values()
+    (inputs,) = graph.inputs
+    (found,) = FloatEngine(graph).run({inputs.name: image.reshape(1, *inputs.shape)}).values()
     assert found.shape[1:] == (12, 12, 3)  # channels last
     np.testing.assert_allclose(found, np.moveaxis(np.asarray(wanted), 1, -1), atol=1e-4)
 
-    quantized = quantize(graph, {given.name: image.reshape(1, *given.shape)}, PtqSettings(bits=8))
+    quantized = quantize(graph, {inputs.name: image.reshape(1, *inputs.shape)}, PtqSettings(bits=8))
     program = lower(quantized.graph, quantized.recipe).program
     folded = fold_constants(program)
     types = {op.name: op.type for op in folded.ops}
     kept = [output.value for output in program.outputs]
     held = SiteSearch(folded.ops, bounds_of(folded), types, folded.shapes, kept).run()
     assert all(op.name in held for op in folded.ops if isinstance(op, Conv))
-    raw = rng.integers(0, program.inputs[0].type.raw_max, (4, *given.shape))
+    raw = rng.integers(0, program.inputs[0].type.raw_max, (4, *inputs.shape))
     raw *= rng.random(raw.shape) < 0.1
     integers = {program.inputs[0].name: raw}
     expected = results(program, interpret(program, integers))

@@ -77,10 +77,10 @@ def test_changed_words_are_survived(folder: Path, data: bytes, draw: st.DataObje
 
 
 def _dense(**changes: Any) -> bytes:
-    given: dict[str, Any] = {"x": T("x", (1, 4)), "y": T("y", (1, 2)), "w": (2, 4)} | changes
-    weights = T("w", given["w"], "INT8", np.ones(given["w"]), (0.01,), (0,))
+    inputs: dict[str, Any] = {"x": T("x", (1, 4)), "y": T("y", (1, 2)), "w": (2, 4)} | changes
+    weights = T("w", inputs["w"], "INT8", np.ones(inputs["w"]), (0.01,), (0,))
     step = O("FULLY_CONNECTED", ("x", "w", None), ("y",), 4, {0: ("i8", 0)})
-    return tflite([given["x"], weights, given["y"]], [step], ["x"], ["y"])
+    return tflite([inputs["x"], weights, inputs["y"]], [step], ["x"], ["y"])
 
 
 @pytest.mark.parametrize(
@@ -188,6 +188,6 @@ def test_the_float_network_is_the_dequantized_one(tmp_path: Path) -> None:
     step = O("FULLY_CONNECTED", ("x", "w", "b"), ("y",), 4, {0: ("i8", 0)})
     loaded = _load(tflite([x, w, b, y], [step], ["x"], ["y"]), tmp_path)
     reals = np.array([[1.0, 2.0, 3.0]])
-    (found,) = outputs(loaded.graph, [reals])
+    (result,) = outputs(loaded.graph, [reals])
     exact = reals @ (np.array([10, -20, 30]) * 0.02) + 40 * 0.006
-    assert found.reshape(-1) == pytest.approx(exact, rel=1e-5)
+    assert result.reshape(-1) == pytest.approx(exact, rel=1e-5)

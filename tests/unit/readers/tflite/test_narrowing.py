@@ -33,9 +33,11 @@ def test_a_line_makes_the_integers_of_the_staircase(seed: int) -> None:
     assert line is not None
     for channel in range(channels):
         sums = np.arange(low[channel, 0], high[channel, 0] + 1)
-        wanted = np.clip(product(np.broadcast_to(sums, (channels, sums.size)))[channel], *ALLOWED)
+        expected = np.clip(product(np.broadcast_to(sums, (channels, sums.size)))[channel], *ALLOWED)
         raw = sums * line.factors[channel] + line.shifts[channel]
-        assert np.array_equal(np.clip(shift_right(raw, line.frac, Rounding.RND), *ALLOWED), wanted)
+        assert np.array_equal(
+            np.clip(shift_right(raw, line.frac, Rounding.RND), *ALLOWED), expected
+        )
     assert int(line.factors.max()).bit_length() < 31
 
 

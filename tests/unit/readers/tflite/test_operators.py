@@ -42,10 +42,10 @@ def test_integers_are_those_of_the_reference_kernels(
         path.write_bytes(OPERATORS[operator](rng, type_))
         ports = ports_of(path)
         stored = random_stored(ports, SAMPLES, rng)
-        wanted = reference(path, ports, stored)
-        made = program_outputs(path, ports, stored, slow=seed == 0)
-        for name, values in wanted.items():
-            assert np.array_equal(made[name], values), f"file {seed}"
+        expected = reference(path, ports, stored)
+        result = program_outputs(path, ports, stored, slow=seed == 0)
+        for name, values in expected.items():
+            assert np.array_equal(result[name], values), f"file {seed}"
 
 
 @pytest.mark.parametrize("operator", SIGNED)
@@ -70,7 +70,7 @@ def test_the_float_network_is_within_steps_of_the_integers(operator: str, tmp_pa
         path.write_bytes(OPERATORS[operator](rng, "INT8"))
         ports = ports_of(path)
         stored = random_stored(ports, SAMPLES, rng)
-        made = program_outputs(path, ports, stored)
+        result = program_outputs(path, ports, stored)
         graph = load(path).graph
         shapes = [node.shape for node in graph.inputs]
         reals = [
@@ -79,5 +79,5 @@ def test_the_float_network_is_within_steps_of_the_integers(operator: str, tmp_pa
         ]
         for port, values in zip(ports.outputs, outputs(graph, reals), strict=True):
             steps = values.reshape(-1, *port.shape) / port.scale + port.zero_point
-            inside = (made[port.name] > -128) & (made[port.name] < 127)
-            assert np.abs(steps - made[port.name])[inside].max(initial=0.0) < 1.3, f"file {seed}"
+            inside = (result[port.name] > -128) & (result[port.name] < 127)
+            assert np.abs(steps - result[port.name])[inside].max(initial=0.0) < 1.3, f"file {seed}"

@@ -50,19 +50,19 @@ def test_a_float_network_is_calibrated_with_its_names_in_order() -> None:
     graph = graph_of_two()
     rng = np.random.default_rng(2)
     inputs = {"wave": rng.normal(0, 1, (64, 20, 1)), "extra": rng.normal(0, 1, (64, 3))}
-    made = convert.convert_graph(graph, inputs)
-    assert [port.name for port in made.ports.inputs] == ["wave", "extra"]
-    assert [port.name for port in made.ports.outputs] == ["zeta", "alpha"]
-    assert made.ports.outputs[0].host == "softmax" and made.program is None
-    interpreter = simulate.Interpreter(made.data, made.ports)
-    got = simulate.real_outputs(
-        made.ports, interpreter.run(simulate.stored_inputs(made.ports, inputs))
+    result = convert.convert_graph(graph, inputs)
+    assert [port.name for port in result.ports.inputs] == ["wave", "extra"]
+    assert [port.name for port in result.ports.outputs] == ["zeta", "alpha"]
+    assert result.ports.outputs[0].host == "softmax" and result.program is None
+    interpreter = simulate.Interpreter(result.data, result.ports)
+    actual = simulate.real_outputs(
+        result.ports, interpreter.run(simulate.stored_inputs(result.ports, inputs))
     )
     logits = replace(graph, outputs=("zeta_logits", "alpha"))
-    wanted = judge.float_outputs(logits, Samples(inputs, "drawn"))
+    expected = judge.float_outputs(logits, Samples(inputs, "drawn"))
     for name, other in (("zeta", "zeta_logits"), ("alpha", "alpha")):
-        spread = wanted[other].std()
-        assert np.abs(got[name] - wanted[other]).max() < 0.15 * spread
+        spread = expected[other].std()
+        assert np.abs(actual[name] - expected[other]).max() < 0.15 * spread
 
 
 def program_of_16_bits() -> tuple[g.Graph, Program, dict[str, Ints]]:
@@ -90,20 +90,20 @@ def test_who_asked_for_the_nearest_form_is_told_that_there_is_none(
 
 def test_a_program_without_an_equal_is_calibrated_and_it_is_said() -> None:
     graph, program, raw = program_of_16_bits()
-    made = deliver(program, graph, raw, raw)
-    assert "the float network was calibrated in its stead" in made.file.findings[0]
-    assert made.file.file.program is None
-    assert made.run.to_program.decision_flips <= 2
+    result = deliver(program, graph, raw, raw)
+    assert "the float network was calibrated in its stead" in result.file.findings[0]
+    assert result.file.file.program is None
+    assert result.run.to_program.decision_flips <= 2
 
 
 def test_tensorflow_runs_files_where_litert_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    made, _, _, program = zoo("jet-tagger", True)
+    result, _, _, program = zoo("jet-tagger", True)
     monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
-    interpreter = simulate.Interpreter(made.file.file.data, made.file.file.ports)
+    interpreter = simulate.Interpreter(result.file.file.data, result.file.file.ports)
     assert interpreter.runtime.name == "tensorflow"
     raw = {"features": np.arange(160).reshape(10, 16) % 100 - 50}
-    stored = simulate.stored_inputs(made.file.file.ports, simulate.real_inputs(program, raw))
+    stored = simulate.stored_inputs(result.file.file.ports, simulate.real_inputs(program, raw))
     monkeypatch.undo()
-    other = simulate.Interpreter(made.file.file.data, made.file.file.ports)
+    other = simulate.Interpreter(result.file.file.data, result.file.file.ports)
     assert other.runtime.name == "ai-edge-litert"
     assert np.array_equal(interpreter.run(stored)["jet"], other.run(stored)["jet"])

@@ -79,23 +79,23 @@ compile-time
 
 
 def test_the_layout_of_version_2() -> None:
-    found = parse_log(VERSION_2)
-    assert found.version == "2.0.267685300" and found.milliseconds == 11
-    assert (found.cached_bytes, found.streamed_bytes) == (10 * 1024, 0)
-    assert found.remaining_bytes == round(1.73 * MIB)
-    assert (found.on_chip, found.on_host, found.operations) == (1, 2, 3)
+    result = parse_log(VERSION_2)
+    assert result.version == "2.0.267685300" and result.milliseconds == 11
+    assert (result.cached_bytes, result.streamed_bytes) == (10 * 1024, 0)
+    assert result.remaining_bytes == round(1.73 * MIB)
+    assert (result.on_chip, result.on_host, result.operations) == (1, 2, 3)
 
 
 def test_the_layout_since_version_14() -> None:
-    found = parse_log(VERSION_15)
-    assert (found.cached_bytes, found.streamed_bytes) == (round(6.15 * MIB), round(7.03 * MIB))
-    assert found.remaining_bytes == round(5.75 * 1024)
-    assert (found.subgraphs, found.operations, found.milliseconds) == (1, 36, 1534)
+    result = parse_log(VERSION_15)
+    assert (result.cached_bytes, result.streamed_bytes) == (round(6.15 * MIB), round(7.03 * MIB))
+    assert result.remaining_bytes == round(5.75 * 1024)
+    assert (result.subgraphs, result.operations, result.milliseconds) == (1, 36, 1534)
 
 
 def test_the_log_file_lists_every_status() -> None:
-    found = parse_log(LOG_16)
-    assert [(row.op, row.count) for row in found.operators] == [
+    result = parse_log(LOG_16)
+    assert [(row.op, row.count) for row in result.operators] == [
         ("CUSTOM", 1),
         ("CONV_2D", 63),
         ("CONV_2D", 1),
@@ -103,8 +103,8 @@ def test_the_log_file_lists_every_status() -> None:
         ("LEAKY_RELU", 11),
         ("FULLY_CONNECTED", 2),
     ]
-    assert (found.on_chip, found.on_host) == (63, 16)
-    assert found.cached_bytes is None and parse_log("").operators == ()
+    assert (result.on_chip, result.on_host) == (63, 16)
+    assert result.cached_bytes is None and parse_log("").operators == ()
 
 
 @pytest.fixture
@@ -128,17 +128,17 @@ def twin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("twin")
 def test_a_compilation_is_believed_over_the_prediction(model: Path) -> None:
-    found = measure_file(model, EdgeTpuSettings(runtime=13, search_delegate=True))
-    assert found.compilation.log.version == "16.0.384591198"
-    assert found.compilation.path == model.with_name("net_edgetpu.tflite")
+    result = measure_file(model, EdgeTpuSettings(runtime=13, search_delegate=True))
+    assert result.compilation.log.version == "16.0.384591198"
+    assert result.compilation.path == model.with_name("net_edgetpu.tflite")
     log = model.with_name("net_edgetpu.log").read_text()
     assert "-m 13" in log and "--search_delegate" in log
-    figures = {metric.name: metric for metric in found.metrics}
+    figures = {metric.name: metric for metric in result.metrics}
     assert figures["cached_bytes"].value == 192 and figures["instruction_bytes"].value == 48
-    assert all(m.origin is Origin.SYNTHESISED for m in found.metrics)
+    assert all(m.origin is Origin.SYNTHESISED for m in result.metrics)
     assert figures["cached_bytes"].version == "16.0.384591198"
-    assert found.document["cached_bytes"] == 192
-    assert found.document["predicted"]["cached_bytes"] != 192
+    assert result.document["cached_bytes"] == 192
+    assert result.document["predicted"]["cached_bytes"] != 192
 
 
 @pytest.mark.usefixtures("twin")

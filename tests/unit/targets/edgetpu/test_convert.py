@@ -56,16 +56,16 @@ SMALL = [
 
 
 def run(
-    made: ConvertedFile,
+    result: ConvertedFile,
     program: Program,
     raw: dict[str, Ints],
     kernels: simulate.Kernels = simulate.Kernels.DEFAULT,
 ) -> simulate.Int8Agreement:
     """The file by a set of kernels against a Program by the engine."""
-    interpreter = simulate.Interpreter(made.data, made.ports, kernels)
-    stored = simulate.stored_inputs(made.ports, simulate.real_inputs(program, raw))
+    interpreter = simulate.Interpreter(result.data, result.ports, kernels)
+    stored = simulate.stored_inputs(result.ports, simulate.real_inputs(program, raw))
     expected = simulate.engine_outputs(program, raw)
-    return simulate.compare_outputs(made.ports, interpreter.run(stored), expected)
+    return simulate.compare_outputs(result.ports, interpreter.run(stored), expected)
 
 
 @dataclass(frozen=True)
@@ -105,81 +105,81 @@ def zoo(name: str, kernels: bool) -> tuple[Delivered, Samples, judge.Floats, Pro
     seen = Samples({k: np.asarray(v, np.float64) for k, v in shown.inputs.items()}, "simulated")
     raw = judge.raw_inputs(lowered.program, lowered.recipe, samples)
     calibration = judge.raw_inputs(lowered.program, lowered.recipe, seen)
-    made = deliver(lowered.program, loaded.graph, raw, calibration)
-    return made, samples, judge.quantized_outputs(lowered.program, raw), lowered.program
+    result = deliver(lowered.program, loaded.graph, raw, calibration)
+    return result, samples, judge.quantized_outputs(lowered.program, raw), lowered.program
 
 
 @pytest.mark.parametrize("name", SMALL)
 def test_reference_models_are_reproduced_bit_for_bit(name: str) -> None:
-    made, *_ = zoo(name, True)
-    assert made.run.agreement.max_steps == 0 and made.run.agreement.decision_flips == 0
+    result, *_ = zoo(name, True)
+    assert result.run.agreement.max_steps == 0 and result.run.agreement.decision_flips == 0
     if name in DECIDING_EVERYWHERE:
         return  # a sample with one other decision of thousands is no sign of a fault
-    if any("finer than its products" in finding for finding in made.file.findings):
-        assert made.run.to_program.max_steps <= 2  # hidden layers change too
+    if any("finer than its products" in finding for finding in result.file.findings):
+        assert result.run.to_program.max_steps <= 2  # hidden layers change too
     else:  # outputs are rounded to 8 bits, on another grid
-        assert made.run.to_program.max_steps <= 1
-        assert made.run.to_program.decision_flips_unrounded <= 2
-    assert made.run.to_float.samples == made.run.agreement.samples
-    assert made.run.to_float.decision_flips_unrounded < 0.1 * made.run.to_float.samples
+        assert result.run.to_program.max_steps <= 1
+        assert result.run.to_program.decision_flips_unrounded <= 2
+    assert result.run.to_float.samples == result.run.agreement.samples
+    assert result.run.to_float.decision_flips_unrounded < 0.1 * result.run.to_float.samples
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["anomaly-trigger", "cvn-small"])
 def test_products_and_residual_blocks_equal_the_files_own_program(name: str) -> None:
-    made, *_ = zoo(name, True)
-    assert made.run.agreement.max_steps == 0 and made.run.agreement.decision_flips == 0
+    result, *_ = zoo(name, True)
+    assert result.run.agreement.max_steps == 0 and result.run.agreement.decision_flips == 0
 
 
 @pytest.mark.parametrize("name", ["hit-tagger-pooled", "track-pid", "roi-finder"])
 def test_ties_to_even_change_next_to_nothing(name: str) -> None:
-    made, samples, program, _ = zoo(name, False)
-    assert made.run.agreement.max_steps == 0 and made.run.agreement.decision_flips == 0
+    result, samples, program, _ = zoo(name, False)
+    assert result.run.agreement.max_steps == 0 and result.run.agreement.decision_flips == 0
     graph = load(resolve(name)).graph
     outputs = {
-        k: judge.apply_host_functions(v, made.run.hosts[k]) for k, v in made.run.outputs.items()
+        k: judge.apply_host_functions(v, result.run.hosts[k]) for k, v in result.run.outputs.items()
     }
-    got, wanted = (judge.score(graph, values, samples) for values in (outputs, program))
-    if wanted.auc is not None and got.auc is not None:
-        assert abs(got.auc - wanted.auc) < 0.003
+    actual, expected = (judge.score(graph, values, samples) for values in (outputs, program))
+    if expected.auc is not None and actual.auc is not None:
+        assert abs(actual.auc - expected.auc) < 0.003
 
 
 @pytest.mark.parametrize("name", SMALL)
 def test_reference_models_map_whole(name: str) -> None:
-    made, *_ = zoo(name, True)
-    mapping = prediction_of(made.file.file.model).mapping
+    result, *_ = zoo(name, True)
+    mapping = prediction_of(result.file.file.model).mapping
     assert all(m.status is Status.MAPPED for m in mapping.operators)
     assert not mapping.refused
     loaded = load(resolve(name)).graph
-    assert [p.name for p in made.file.file.ports.inputs] == [n.name for n in loaded.inputs]
-    left = [p.name for p in made.file.file.ports.outputs if not p.fine_of]
+    assert [p.name for p in result.file.file.ports.inputs] == [n.name for n in loaded.inputs]
+    left = [p.name for p in result.file.file.ports.outputs if not p.fine_of]
     assert left == list(loaded.outputs)
 
 
 def test_one_dimensional_layers_are_images_one_pixel_high() -> None:
-    made, *_ = zoo("track-pid", True)
-    names = [op.name for op in made.file.file.model.operators]
+    result, *_ = zoo("track-pid", True)
+    names = [op.name for op in result.file.file.model.operators]
     assert len(names) == 13 and names.count("CONV_2D") == 3 and "EXPAND_DIMS" not in names
-    shapes = [op.outputs[0].shape for op in made.file.file.model.operators]
+    shapes = [op.outputs[0].shape for op in result.file.file.model.operators]
     assert (1, 1, 100, 16) in shapes
 
 
 @pytest.mark.parametrize("name", SMALL)
 def test_weights_and_levels_are_the_programs_own(name: str) -> None:
-    made, *_ = zoo(name, True)
+    result, *_ = zoo(name, True)
     held = [
-        op for op in made.file.file.model.operators if op.name in ("CONV_2D", "FULLY_CONNECTED")
+        op for op in result.file.file.model.operators if op.name in ("CONV_2D", "FULLY_CONNECTED")
     ]
-    assert made.file.file.program is not None
-    drawn = [op for op in made.file.file.program.ops if isinstance(op, Conv | Dense)]
+    assert result.file.file.program is not None
+    drawn = [op for op in result.file.file.program.ops if isinstance(op, Conv | Dense)]
     for operator, op in zip(held, drawn, strict=True):
         weights = operator.inputs[1]
         assert weights is not None and weights.scales.size == 1
         laid = np.moveaxis(op.weight, -1, 0).astype(np.float64)
         values = weights.integers().astype(np.float64) * float(weights.scales[0])
-        wanted = np.ldexp(laid, -op.weight_type.frac).reshape(values.shape)
-        assert np.allclose(values, wanted, rtol=2.0**-22, atol=0)  # -128 among them; a hair off
-    for tensor in made.file.file.model.tensors:
+        expected = np.ldexp(laid, -op.weight_type.frac).reshape(values.shape)
+        assert np.allclose(values, expected, rtol=2.0**-22, atol=0)  # -128 among them; a hair off
+    for tensor in result.file.file.model.tensors:
         if tensor.data is None:
             assert all(float(np.log2(scale)).is_integer() for scale in tensor.scales)
 
@@ -192,9 +192,9 @@ def test_narrow_formats_are_carried_inside_int8(bits: int) -> None:
     lowered = lower(chosen.graph, kernel_recipe(chosen.recipe))
     raw = judge.raw_inputs(lowered.program, lowered.recipe, data)
     louder = {k: np.clip(v * 3, -(1 << bits - 1), (1 << bits - 1) - 1) for k, v in raw.items()}
-    made = convert.convert_program(lowered.program, raw)
-    assert made.program is not None
-    assert run(made, made.program, louder).max_steps == 0
+    result = convert.convert_program(lowered.program, raw)
+    assert result.program is not None
+    assert run(result, result.program, louder).max_steps == 0
 
 
 KINDS = ["conv", "depthwise", "groups", "dense", "several", "scale"]
@@ -239,12 +239,12 @@ def test_every_kernel_rounds_doubled_sums_as_the_program_does(
 ) -> None:
     for signed in (False, True):
         program, raw = layer(kind, rounding, 63, signed)
-        made = convert.convert_program(program, raw)
-        assert made.program is not None
-        assert run(made, made.program, raw).max_steps == 0
-        assert run(made, made.program, raw, simulate.Kernels.REFERENCE).max_steps == 0
+        result = convert.convert_program(program, raw)
+        assert result.program is not None
+        assert run(result, result.program, raw).max_steps == 0
+        assert run(result, result.program, raw, simulate.Kernels.REFERENCE).max_steps == 0
         towards_zero = signed and rounding in (Rounding.RND_ZERO, Rounding.TRN_ZERO)
-        assert run(made, program, raw).max_steps <= (1 if towards_zero else 0)
+        assert run(result, program, raw).max_steps <= (1 if towards_zero else 0)
 
 
 @pytest.mark.parametrize("rounding", list(Rounding))
@@ -255,14 +255,14 @@ def test_the_default_kernels_round_any_sums_as_the_program_does(
     """Weights of all 8 bits: ties away from zero or towards it, floors where sums end at zero."""
     for signed in (False, True):
         program, raw = layer(kind, rounding, 127, signed)
-        made = convert.convert_program(program, raw)
-        assert made.program is not None
-        assert run(made, made.program, raw).max_steps == 0
+        result = convert.convert_program(program, raw)
+        assert result.program is not None
+        assert run(result, result.program, raw).max_steps == 0
         if not signed and rounding is not Rounding.RND_CONV:
-            assert run(made, program, raw).max_steps == 0
+            assert run(result, program, raw).max_steps == 0
         else:
-            assert run(made, program, raw).max_steps <= 1
-        reference = run(made, made.program, raw, simulate.Kernels.REFERENCE)
+            assert run(result, program, raw).max_steps <= 1
+        reference = run(result, result.program, raw, simulate.Kernels.REFERENCE)
         dense = kind == "dense"
         assert reference.max_steps <= (0 if dense else 1)
 
@@ -280,24 +280,24 @@ def test_biases_finer_than_the_products_are_whole_in_the_files_program(most: int
     out = Quantizer(Fixed(True, 8, -1), Rounding.RND, Overflow.SAT)
     program = builder.program((Output("z", builder.requant("z", "y", out)),))
     raw = {"x": rng.integers(0, 12, (500, 6))}
-    made = convert.convert_program(program, raw)
-    assert made.program is not None
-    assert run(made, made.program, raw).max_steps == 0
-    assert run(made, program, raw).max_steps <= 1
-    said = any("finer than its products" in finding for finding in made.findings)
-    assert said == (most > 15)  # else the weights leave room for a grid as fine as the bias
+    result = convert.convert_program(program, raw)
+    assert result.program is not None
+    assert run(result, result.program, raw).max_steps == 0
+    assert run(result, program, raw).max_steps <= 1
+    findings = any("finer than its products" in finding for finding in result.findings)
+    assert findings == (most > 15)  # else the weights leave room for a grid as fine as the bias
 
 
 def test_a_hair_moves_every_tie_and_nothing_else() -> None:
     """All sums that can reach 8 bits, at the largest shift that is promised."""
     for shift in (1, 7, LONGEST_SHIFT):
         sums = np.arange(-255 << shift, (255 << shift) + 1, dtype=np.int64)
-        for tilt, wanted in (
+        for tilt, expected in (
             (Tilt.ABOVE, np.sign(sums) * (np.abs(sums) + (1 << shift >> 1) >> shift)),
             (Tilt.BELOW, np.sign(sums) * (np.abs(sums) + (1 << shift >> 1) - 1 >> shift)),
         ):
             factor = np.float32(np.ldexp(tilt.factor, -shift))
-            assert np.array_equal(np.rint(sums.astype(np.float32) * factor), wanted)
+            assert np.array_equal(np.rint(sums.astype(np.float32) * factor), expected)
 
 
 def test_images_keep_their_shape_behind_a_dense_layer_over_positions() -> None:
@@ -354,10 +354,10 @@ def test_random_networks_convert_or_say_why_not() -> None:
             with pytest.raises(UnsupportedModelError, match="edgeinfer quantize"):
                 convert.convert_program(program, raw)
             continue
-        made = convert.convert_program(program, raw)
-        assert made.program is not None
-        differing = run(made, made.program, raw).differing
-        slopes = any(isinstance(op, ops.PRelu) for op in made.program.ops)
+        result = convert.convert_program(program, raw)
+        assert result.program is not None
+        differing = run(result, result.program, raw).differing
+        slopes = any(isinstance(op, ops.PRelu) for op in result.program.ops)
         assert slopes or not differing, seed  # a slope's branches round ties to two sides
         equal, converted = equal + (not differing), converted + 1
     assert converted >= 15
@@ -366,9 +366,9 @@ def test_random_networks_convert_or_say_why_not() -> None:
 
 def test_the_faithful_hit_tagger_streams_its_weights() -> None:
     program = hit_tagger(FAITHFUL).program
-    made = convert.convert_program(program, {"patch": patches(4)})
-    assert 11.9e6 < len(made.data) < 11.95e6
-    found = prediction_of(made.model)
+    result = convert.convert_program(program, {"patch": patches(4)})
+    assert 11.9e6 < len(result.data) < 11.95e6
+    found = prediction_of(result.model)
     assert 11.85e6 < found.memory.streamed_bytes < 11.95e6
     assert any("11.9 MB of parameters do not stay on the chip" in text for text in found.findings)
     assert any("92,928" in text for text in found.findings)
@@ -399,16 +399,16 @@ def test_wide_inputs_are_stored_where_samples_are_missed_least() -> None:
     builder.exact(Dense("y", provisional(13), "x", weight, Fixed(True, 5, 2), none))
     program = builder.program((Output("y", "y"),))
     raw = {"x": np.random.default_rng(0).integers(0, 1024, (200, 6))}
-    made = convert.convert_program(program, raw)
-    assert "stored as ufixed<8,0>" in made.findings[0]
-    stored = simulate.stored_inputs(made.ports, simulate.real_inputs(program, raw))
-    assert made.program is not None
-    entered = simulate.raw_inputs(made.ports, stored)
-    got = simulate.Interpreter(made.data, made.ports).run(stored)
-    own = simulate.engine_outputs(made.program, entered)
-    assert simulate.compare_outputs(made.ports, got, own).max_steps == 0
-    given = simulate.compare_outputs(made.ports, got, simulate.engine_outputs(program, raw))
-    assert given.max_steps <= 2
+    result = convert.convert_program(program, raw)
+    assert "stored as ufixed<8,0>" in result.findings[0]
+    stored = simulate.stored_inputs(result.ports, simulate.real_inputs(program, raw))
+    assert result.program is not None
+    entered = simulate.raw_inputs(result.ports, stored)
+    actual = simulate.Interpreter(result.data, result.ports).run(stored)
+    own = simulate.engine_outputs(result.program, entered)
+    assert simulate.compare_outputs(result.ports, actual, own).max_steps == 0
+    inputs = simulate.compare_outputs(result.ports, actual, simulate.engine_outputs(program, raw))
+    assert inputs.max_steps <= 2
 
 
 def test_windows_end_where_the_format_does() -> None:
@@ -420,9 +420,9 @@ def test_windows_end_where_the_format_does() -> None:
 
 def test_channels_on_grids_of_their_own_lose_nothing() -> None:
     raw = np.array([[3, 512], [-128, -1024]])
-    held = by_channel(pack_weights(raw), 10)
-    assert held is not None and not held.uniform
-    assert np.array_equal(np.ldexp(held.raw, -held.fracs), np.ldexp(raw, -10))
+    weights = by_channel(pack_weights(raw), 10)
+    assert weights is not None and not weights.uniform
+    assert np.array_equal(np.ldexp(weights.raw, -weights.fracs), np.ldexp(raw, -10))
     assert by_channel(pack_weights(np.array([[1, 3], [400, 1]])), 0) is None
 
 
@@ -447,4 +447,6 @@ def test_a_division_beyond_what_is_exact_is_told() -> None:
     builder.exact(Dense("y", provisional(16), "x", weight, Fixed(True, 8, 0), none))
     out = Quantizer(Fixed(False, 8, 7), Rounding.RND, Overflow.SAT)
     program = builder.program((Output("z", builder.requant("z", "y", out)),))
-    assert any("divided by 2^15" in said for said in convert.convert_program(program).findings)
+    assert any(
+        "divided by 2^15" in finding for finding in convert.convert_program(program).findings
+    )

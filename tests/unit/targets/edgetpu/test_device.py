@@ -33,9 +33,9 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     compiler = shutil.which("gcc") or shutil.which("cc")
     if compiler is None:
         pytest.skip("there is no C compiler")
-    made = tmp_path_factory.mktemp("library") / "libedgetpu.so.1"
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", made, SOURCE], check=True)
-    return made
+    result = tmp_path_factory.mktemp("library") / "libedgetpu.so.1"
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", result, SOURCE], check=True)
+    return result
 
 
 @pytest.fixture
@@ -47,9 +47,9 @@ def present(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("present")
 def test_a_device_is_found() -> None:
-    found = device.probe_devices()
-    assert found.devices == (device.EdgeTpuDevice("usb", "/sys/bus/usb/devices/2-1"),)
-    assert "RuntimeVersion(14)" in found.library_version and not found.problem
+    result = device.probe_devices()
+    assert result.devices == (device.EdgeTpuDevice("usb", "/sys/bus/usb/devices/2-1"),)
+    assert "RuntimeVersion(14)" in result.library_version and not result.problem
 
 
 @pytest.mark.usefixtures("present")
@@ -57,14 +57,14 @@ def test_a_model_is_run_and_timed_and_compared(tmp_path: Path) -> None:
     path = tmp_path / "net.tflite"
     path.write_bytes(build.dense(16, 8))
     stored = {"x": np.random.default_rng(0).integers(0, 256, (3, 16))}
-    found = device.run(path, PORTS, stored, repeats=20)
+    results = device.run(path, PORTS, stored, repeats=20)
     reference = simulate.Interpreter(path.read_bytes(), PORTS).run(stored)
-    assert found.outputs["y"].shape == (3, 8)
-    difference = np.abs(found.outputs["y"].astype(int) - reference["y"].astype(int))
+    assert results.outputs["y"].shape == (3, 8)
+    difference = np.abs(results.outputs["y"].astype(int) - reference["y"].astype(int))
     assert difference.max() <= 1  # other kernels
-    metric = found.metric("14")
+    metric = results.metric("14")
     assert metric.origin is Origin.MEASURED and metric.unit == "us" and metric.value > 0
-    assert len(found.seconds) == 20
+    assert len(results.seconds) == 20
 
 
 @pytest.mark.usefixtures("present")
@@ -91,8 +91,8 @@ def test_a_delegate_that_refuses_is_quoted(monkeypatch: pytest.MonkeyPatch, tmp_
 
 def test_a_library_that_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(device.LIBRARY_VARIABLE, "/nowhere/libedgetpu.so.1")
-    found = device.probe_devices()
-    assert not found.devices and "OSError" in found.problem
+    result = device.probe_devices()
+    assert not result.devices and "OSError" in result.problem
 
 
 def test_devices_are_seen_without_any_library(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_devices_are_seen_without_any_library(tmp_path: Path) -> None:
 def test_a_device_is_timed_and_held_against_the_reference_kernels(tmp_path: Path) -> None:
     path = tmp_path / "net.tflite"
     path.write_bytes(build.dense(16, 8))
-    found = {metric.name: metric for metric in on_device(path, path, PORTS, "14")}
-    assert set(found) == {"latency_device", "device_max_steps", "device_decision_flips"}
-    assert all(m.origin is Origin.MEASURED and m.version == "14" for m in found.values())
-    assert found["device_max_steps"].value <= 1
+    results = {metric.name: metric for metric in on_device(path, path, PORTS, "14")}
+    assert set(results) == {"latency_device", "device_max_steps", "device_decision_flips"}
+    assert all(m.origin is Origin.MEASURED and m.version == "14" for m in results.values())
+    assert results["device_max_steps"].value <= 1

@@ -63,14 +63,14 @@ def test_a_ternary_network_becomes_the_nearest_int8_network(sign: bool) -> None:
         convert.convert_program(program, raw)
     near, said = nearest_int8_program(program)
     assert not convert.check(near) and "nearest int8 form" in said[0]
-    made = convert.convert_program(near, raw)
-    assert made.program is not None
-    stored = simulate.stored_inputs(made.ports, simulate.real_inputs(program, raw))
-    got = simulate.Interpreter(made.data, made.ports).run(stored)
-    own = simulate.engine_outputs(made.program, simulate.raw_inputs(made.ports, stored))
-    assert simulate.compare_outputs(made.ports, got, own).max_steps == 0
+    result = convert.convert_program(near, raw)
+    assert result.program is not None
+    stored = simulate.stored_inputs(result.ports, simulate.real_inputs(program, raw))
+    actual = simulate.Interpreter(result.data, result.ports).run(stored)
+    own = simulate.engine_outputs(result.program, simulate.raw_inputs(result.ports, stored))
+    assert simulate.compare_outputs(result.ports, actual, own).max_steps == 0
     exact = simulate.engine_outputs(program, raw)["y"]
-    found = simulate.real_outputs(made.ports, got)["y"]
+    found = simulate.real_outputs(result.ports, actual)["y"]
     if sign:
         assert set(np.unique(found)) == {-1.0, 1.0}
         assert np.mean(found != exact) < 0.02
@@ -86,10 +86,10 @@ def test_weights_move_by_half_a_percent_at_most() -> None:
     signs = program["a.sum"]
     assert isinstance(signs, Dense)
     real = np.ldexp(layer.weight.astype(float), -layer.weight_type.frac)
-    wanted = signs.weight * np.ldexp(factor.factor.astype(float), -factor.factor_type.frac)
-    assert np.abs(real - wanted).max(axis=0) == pytest.approx(0, abs=1.0)
-    largest = np.abs(wanted).max(axis=0)
-    assert (np.abs(real - wanted).max(axis=0) <= largest / 127).all()
+    expected = signs.weight * np.ldexp(factor.factor.astype(float), -factor.factor_type.frac)
+    assert np.abs(real - expected).max(axis=0) == pytest.approx(0, abs=1.0)
+    largest = np.abs(expected).max(axis=0)
+    assert (np.abs(real - expected).max(axis=0) <= largest / 127).all()
 
 
 def test_the_target_makes_it_only_if_asked(tmp_path: Path) -> None:

@@ -75,17 +75,17 @@ def agreements(
     program: Program, raw: dict[str, Ints]
 ) -> tuple[convert.ConvertedFile, simulate.Int8Agreement, simulate.Int8Agreement]:
     """The file by default kernels against its own Program, and against the one that was given."""
-    made = convert.convert_program(program, raw)
-    assert made.program is not None
-    interpreter = simulate.Interpreter(made.data, made.ports)
-    stored = simulate.stored_inputs(made.ports, simulate.real_inputs(program, raw))
-    got = interpreter.run(stored)
-    own = simulate.engine_outputs(made.program, simulate.raw_inputs(made.ports, stored))
-    given = simulate.engine_outputs(program, raw)
+    result = convert.convert_program(program, raw)
+    assert result.program is not None
+    interpreter = simulate.Interpreter(result.data, result.ports)
+    stored = simulate.stored_inputs(result.ports, simulate.real_inputs(program, raw))
+    actual = interpreter.run(stored)
+    own = simulate.engine_outputs(result.program, simulate.raw_inputs(result.ports, stored))
+    inputs = simulate.engine_outputs(program, raw)
     return (
-        made,
-        simulate.compare_outputs(made.ports, got, own),
-        simulate.compare_outputs(made.ports, got, given),
+        result,
+        simulate.compare_outputs(result.ports, actual, own),
+        simulate.compare_outputs(result.ports, actual, inputs),
     )
 
 
@@ -101,23 +101,23 @@ def test_the_joined_heads_of_a_detector_are_exact(activation: g.Node) -> None:
     """Boxes equal the file's Program; a softmax is one of its own steps beside it at most."""
     program, raw = program_of(detector(activation), ("boxes", "kinds"))
     assert not convert.check(program)
-    made, own, given = agreements(program, raw)
+    result, own, inputs = agreements(program, raw)
     boxes, kinds = own.outputs
     assert boxes.max_steps == 0
     assert kinds.max_steps * kinds.step <= 2.0**-8
     off = sum(count for steps, count in kinds.histogram.items() if steps)
     assert off <= 0.05 * sum(kinds.histogram.values())
-    assert given.max_steps <= 4
-    assert any("softmax" in finding for finding in made.findings)
+    assert inputs.max_steps <= 4
+    assert any("softmax" in finding for finding in result.findings)
 
 
 def test_slopes_are_as_fine_as_256_levels_hold_them() -> None:
     slope = np.array([0.1, -0.03, 0.01, 0.099])
     nodes = [g.InputNode("x", (12, 4)), g.PReluNode("y", "y", "x", slope)]
     program, raw = program_of([*nodes, g.ReshapeNode("z", "y", (48,))], ("z",))
-    made, own, _ = agreements(program, raw)
+    result, own, _ = agreements(program, raw)
     assert own.max_steps == 0
-    levels = next(t for t in made.model.tensors if t.name == "y/slope")
+    levels = next(t for t in result.model.tensors if t.name == "y/slope")
     assert levels.integers().max() - int(levels.zero_points[0]) == 102  # 0.1 in steps of 2^-10
 
 
@@ -127,9 +127,9 @@ def test_a_mean_that_leaves_padding_out_says_how_far_it_is() -> None:
         g.PoolNode("mean", "x", g.PoolNodeKind.AVERAGE, (3, 3), (2, 2), SAME),
     ]
     program, raw = program_of([*nodes, g.ReshapeNode("y", "mean", (50,))], ("y",))
-    made, own, _ = agreements(program, raw)
+    result, own, _ = agreements(program, raw)
     assert own.max_steps <= 1
-    assert any("padding is left out of a mean" in finding for finding in made.findings)
+    assert any("padding is left out of a mean" in finding for finding in result.findings)
 
 
 def test_a_mixer_with_scales_of_its_own_is_exact_in_its_nearest_form() -> None:

@@ -46,13 +46,13 @@ def test_the_band_is_wider_for_unusual_graphs() -> None:
 @pytest.mark.parametrize(("size", "measured_us"), [(256, 280), (1024, 290)])
 def test_dense_layers_take_what_was_measured(size: int, measured_us: float) -> None:
     """Published round trips over USB: 0.28, 0.29 and 0.27 ms for 256, 1024 and 2048."""
-    found = prediction_of(model.parse(build.dense(size, size), "dense")).latency(Link.USB)
-    assert found.low_us <= measured_us <= found.high_us
+    result = prediction_of(model.parse(build.dense(size, size), "dense")).latency(Link.USB)
+    assert result.low_us <= measured_us <= result.high_us
 
 
 def test_what_crosses_the_border_is_counted_once() -> None:
-    found = prediction_of(model.parse(build.dense(100, 20), "dense")).traffic
-    assert (found.inputs, found.outputs) == (100, 20)
+    result = prediction_of(model.parse(build.dense(100, 20), "dense")).traffic
+    assert (result.inputs, result.outputs) == (100, 20)
 
 
 @pytest.mark.parametrize(
@@ -62,11 +62,11 @@ def test_what_crosses_the_border_is_counted_once() -> None:
 def test_published_times_lie_inside_the_band(
     data: Callable[[], bytes], published_ms: float, streams: bool
 ) -> None:
-    found = prediction_of(model.parse(data(), "published"))
-    usb = found.latency(Link.USB)
+    result = prediction_of(model.parse(data(), "published"))
+    usb = result.latency(Link.USB)
     assert usb.low_us < published_ms * 1e3 < usb.high_us
-    assert bool(found.memory.streamed_bytes) is streams
-    assert all(m.on_chip for m in found.mapping.operators)
+    assert bool(result.memory.streamed_bytes) is streams
+    assert all(m.on_chip for m in result.mapping.operators)
 
 
 def test_what_stays_on_the_host_takes_time() -> None:
@@ -78,13 +78,13 @@ def test_what_stays_on_the_host_takes_time() -> None:
         build.O("RESIZE_BILINEAR", ("m", "size"), ("y",)),
         build.O("CUSTOM", ("y",), ("y",), custom="Decoder", custom_options=b""),
     ]
-    made = model.parse(build.tflite(tensors, steps[:2], ["x"], ["y"]), "segmentation")
-    found = prediction_of(made)
+    result = model.parse(build.tflite(tensors, steps[:2], ["x"], ["y"]), "segmentation")
+    found = prediction_of(result)
     usb, pi = found.latency(Link.USB), found.latency(Link.USB2)
     assert 30e3 < usb.host_us < 100e3 and usb.high_us > usb.value_us > usb.host_us
     assert pi.host_us == pytest.approx(4 * usb.host_us)
     assert found.document()["ops"][1]["time_us"] == pytest.approx(usb.host_us, rel=0.01)
-    assert any("most of it RESIZE_BILINEAR 1" in said for said in found.findings)
+    assert any("most of it RESIZE_BILINEAR 1" in finding for finding in found.findings)
     unknown = prediction_of(model.parse(build.tflite(tensors, steps, ["x"], ["y"]), "custom"))
     assert unknown.document()["ops"][2]["time_us"] is None
     assert any("CUSTOM:Decoder 2 takes on the host is not known" in f for f in unknown.findings)
@@ -106,8 +106,8 @@ def test_what_stays_on_the_host_can_be_measured_on_this_computer() -> None:
         build.O("RESIZE_BILINEAR", ("m", "size"), ("y",)),
         build.O("CUSTOM", ("y",), ("y",), custom="Decoder", custom_options=b""),
     ]
-    made = model.parse(build.tflite(tensors, steps, ["x"], ["y"]), "segmentation")
-    estimated, found = prediction_of(made), prediction_of(made, time_host=True)
+    result = model.parse(build.tflite(tensors, steps, ["x"], ["y"]), "segmentation")
+    estimated, found = prediction_of(result), prediction_of(result, time_host=True)
     ops = {part.op: part for part in found.host}
     resize = ops["RESIZE_BILINEAR"]
     assert resize.value_us is not None and resize.measured
@@ -117,6 +117,6 @@ def test_what_stays_on_the_host_can_be_measured_on_this_computer() -> None:
     assert origins["1:RESIZE_BILINEAR"] is Origin.MEASURED
     assert found.document()["ops"][1]["time_origin"] == "measured"
     assert estimated.document()["ops"][1]["time_origin"] == "estimated"
-    assert any("measured on this computer" in said for said in found.findings)
+    assert any("measured on this computer" in finding for finding in found.findings)
     usb, pi = found.latency(Link.USB), found.latency(Link.USB2)
     assert pi.host_us == pytest.approx(4 * usb.host_us)  # as the estimate is scaled

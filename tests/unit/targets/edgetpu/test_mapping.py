@@ -47,9 +47,9 @@ def one(
     return model(tensors, [O(name, read, ("y",), version, options or {})], ["x"], ["y"])
 
 
-def status(made: TfliteModel, runtime: int = 14) -> Status:
+def status(result: TfliteModel, runtime: int = 14) -> Status:
     """What becomes of the first operator."""
-    return mapping_of(made, runtime).operators[0].status
+    return mapping_of(result, runtime).operators[0].status
 
 
 def ints(*values: int, name: str = "c") -> T:
@@ -148,14 +148,14 @@ CASES = [
 @pytest.mark.parametrize(("made", "expected"), CASES, ids=lambda v: getattr(v, "source", str(v)))
 def test_limits(made: TfliteModel, expected: Status) -> None:
     assert status(made) is expected
-    found = mapping_of(made).operators[0]
-    assert bool(found.reason) == (expected is not Status.MAPPED) == bool(found.remedy)
+    result = mapping_of(made).operators[0]
+    assert bool(result.reason) == (expected is not Status.MAPPED) == bool(result.remedy)
 
 
 @pytest.mark.parametrize("name", sorted(RULES))
 def test_the_table_is_keyed_by_runtime(name: str) -> None:
-    made = one(name)
-    found = refusal(made.operators[0], RULES[name].since - 1)
+    result = one(name)
+    found = refusal(result.operators[0], RULES[name].since - 1)
     assert found is not None
     assert found.status is Status.UNSUPPORTED and "runtime" in found.reason
     assert name in READABLE
@@ -163,8 +163,8 @@ def test_the_table_is_keyed_by_runtime(name: str) -> None:
 
 def test_computed_weights() -> None:
     tensors = [T("x", ROW), T("w", (4, 16)), T("y", (1, 4))]
-    made = model(tensors, [O("FULLY_CONNECTED", ("x", "w", None), ("y",), 4)], ["x", "w"], ["y"])
-    assert status(made) is Status.NOT_CONSTANT
+    result = model(tensors, [O("FULLY_CONNECTED", ("x", "w", None), ("y",), 4)], ["x", "w"], ["y"])
+    assert status(result) is Status.NOT_CONSTANT
 
 
 def chain(*names: str) -> TfliteModel:
@@ -174,8 +174,8 @@ def chain(*names: str) -> TfliteModel:
     return model(tensors, steps, ["t0"], [f"t{len(names)}"])
 
 
-def statuses(made: TfliteModel) -> list[Status]:
-    return [m.status for m in mapping_of(made).operators]
+def statuses(result: TfliteModel) -> list[Status]:
+    return [m.status for m in mapping_of(result).operators]
 
 
 def test_only_the_part_before_the_first_unsupported_operator_is_mapped() -> None:
@@ -208,9 +208,9 @@ def test_a_branch_without_the_unsupported_operator_is_mapped_whole() -> None:
         O("ADD", ("b", "c"), ("d",)),
         O("LOGISTIC", ("c",), ("e",)),
     ]
-    found = statuses(model(tensors, steps, ["x"], ["d", "e"]))
+    result = statuses(model(tensors, steps, ["x"], ["d", "e"]))
     mapped, later = Status.MAPPED, Status.LATER
-    assert found == [mapped, Status.UNSUPPORTED, mapped, later, mapped]
+    assert result == [mapped, Status.UNSUPPORTED, mapped, later, mapped]
 
 
 def test_enlarging_by_repetition_is_known_since_runtime_14() -> None:
@@ -226,15 +226,15 @@ def test_enlarging_by_repetition_is_known_since_runtime_14() -> None:
         O("PACK", ("wide", "wide"), ("high",), 1, {1: ("i32", 2)}),
         O("RESHAPE", ("high",), ("y",)),
     ]
-    made = model(tensors, steps, ["x"], ["y"])
-    assert statuses(made) == [Status.MAPPED] * 3
-    old = [m.status for m in mapping_of(made, 13).operators]
+    result = model(tensors, steps, ["x"], ["y"])
+    assert statuses(result) == [Status.MAPPED] * 3
+    old = [m.status for m in mapping_of(result, 13).operators]
     assert old[0] is Status.RANK and Status.MAPPED not in old
 
 
 def test_a_file_that_the_compiler_cannot_read_is_said_to_be_refused() -> None:
-    found = mapping_of(one("TRANSPOSE_CONV", version=4))
-    assert found.refused == ("compiler 16.0 does not know TRANSPOSE_CONV version 4",)
+    result = mapping_of(one("TRANSPOSE_CONV", version=4))
+    assert result.refused == ("compiler 16.0 does not know TRANSPOSE_CONV version 4",)
     assert not mapping_of(chain("RELU")).refused
 
 
@@ -254,8 +254,8 @@ def test_what_of_a_file_is_not_judged_is_said() -> None:
 def test_an_operator_that_reads_its_own_result_ends_nothing() -> None:
     tensors = [T("x", ROW), T("y", ROW), T("z", ROW)]
     steps = [O("ADD", ("x", "z"), ("y",)), O("ADD", ("x", "y"), ("z",))]
-    found = mapping_of(model(tensors, steps, ["x"], ["z"]))
-    assert not found.on_chip  # neither can ever be computed
+    result = mapping_of(model(tensors, steps, ["x"], ["z"]))
+    assert not result.on_chip  # neither can ever be computed
 
 
 def test_dilation_does_not_count_along_one_position() -> None:
@@ -271,8 +271,8 @@ def test_a_split_of_the_batch_into_parts_is_not_mapped() -> None:
     tensors = [
         T("c", (), "INT32", 0), T("x", (1, 1, 2, 4)), T("y", (1, 1, 1, 4)), T("z", (1, 1, 1, 4)),
     ]  # fmt: skip
-    made = model(tensors, [O("SPLIT", ("c", "x"), ("y", "z"))], ["x"], ["y", "z"])
-    assert status(made) is Status.LIMITED
+    result = model(tensors, [O("SPLIT", ("c", "x"), ("y", "z"))], ["x"], ["y", "z"])
+    assert status(result) is Status.LIMITED
 
 
 def test_runtime_12_has_recurrence_and_new_resizing() -> None:

@@ -103,10 +103,10 @@ def test_layers_are_cached_in_order_and_whole_until_one_does_not_fit() -> None:
     model = parsed(stack(256, 512, 512, 512, 64))
     mapped = mapping_of(model).on_chip
     sizes = [256 * 512, 512 * 512, 512 * 512, 512 * 64]
-    found = place_layers(model, mapped, 14, capacity_bytes=500_000)
-    assert [layer.bytes for layer in found.layers] == sizes
-    assert [layer.cached for layer in found.layers] == [True, True, False, False]
-    assert found.cached_bytes == sum(sizes[:2]) and found.streamed_bytes == sum(sizes[2:])
+    result = place_layers(model, mapped, 14, capacity_bytes=500_000)
+    assert [layer.bytes for layer in result.layers] == sizes
+    assert [layer.cached for layer in result.layers] == [True, True, False, False]
+    assert result.cached_bytes == sum(sizes[:2]) and result.streamed_bytes == sum(sizes[2:])
     assert place_layers(model, mapped, 14).streamed_bytes == 0
 
 
@@ -114,8 +114,8 @@ def test_a_layer_larger_than_the_chip_is_streamed_alone() -> None:
     """Dense 4096 x 4096 was seen to be streamed, 2048 x 2048 to be cached."""
     for size, cached in ((2048, True), (4096, False)):
         model = parsed(stack(size, size))
-        found = place_layers(model, mapping_of(model).on_chip, 14)
-        assert found.layers[0].cached is cached and found.layers[0].bytes == size * size
+        result = place_layers(model, mapping_of(model).on_chip, 14)
+        assert result.layers[0].cached is cached and result.layers[0].bytes == size * size
 
 
 def test_long_flattened_tensors_are_warned_of() -> None:

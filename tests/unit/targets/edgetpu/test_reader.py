@@ -40,10 +40,10 @@ def test_a_file_is_read_as_it_was_written() -> None:
 
 
 def test_a_compiled_file_tells_what_its_executables_hold() -> None:
-    found = compiled.decode(tflite.parse(COMPILED, "a_edgetpu.tflite"))
-    assert (found.cached_bytes, found.streamed_bytes, found.instruction_bytes) == (64, 5, 48)
-    assert found.runtime_version == 14 and found.packages[0].compiler_version == "cl/test"
-    document = inspect.document(found)
+    result = compiled.decode(tflite.parse(COMPILED, "a_edgetpu.tflite"))
+    assert (result.cached_bytes, result.streamed_bytes, result.instruction_bytes) == (64, 5, 48)
+    assert result.runtime_version == 14 and result.packages[0].compiler_version == "cl/test"
+    document = inspect.document(result)
     assert [e["kind"] for e in document["executables"]] == ["EXECUTION_ONLY", "PARAMETER_CACHING"]
     assert document["inputs"][0]["shape"] == [1, 8]
 
@@ -51,8 +51,8 @@ def test_a_compiled_file_tells_what_its_executables_hold() -> None:
 def test_packages_for_single_chips_are_added_up_one_level_deep() -> None:
     inner = build.package([build.E(0, b"q" * 100)])
     both = build.package([build.E(1, b"p" * 10)], inner=[inner])
-    found = compiled.decode(tflite.parse(build.compiled(both), "a"))
-    assert (found.cached_bytes, found.streamed_bytes) == (10, 100)
+    result = compiled.decode(tflite.parse(build.compiled(both), "a"))
+    assert (result.cached_bytes, result.streamed_bytes) == (10, 100)
     deeper = build.package([], inner=[both])
     with pytest.raises(InputError, match="packages are nested too deep"):
         compiled.decode(tflite.parse(build.compiled(deeper), "a"))
@@ -181,9 +181,9 @@ def test_a_compiled_file_with_nothing_mapped_is_one(tmp_path: Path) -> None:
     """The compiler names its files so, whatever they hold."""
     path = tmp_path / "net_edgetpu.tflite"
     path.write_bytes(build.dense(16, 8))
-    found = inspect.document(compiled.read_compiled(path))
-    assert found["cached_bytes"] == found["instruction_bytes"] == found["runtime_version"] == 0
-    assert len(found["cpu_ops"]) == 3 and not found["executables"]
+    result = inspect.document(compiled.read_compiled(path))
+    assert result["cached_bytes"] == result["instruction_bytes"] == result["runtime_version"] == 0
+    assert len(result["cpu_ops"]) == 3 and not result["executables"]
     plain = path.rename(tmp_path / "net.tflite")
     with pytest.raises(InputError, match="holds no edgetpu-custom-op"):
         compiled.read_compiled(plain)

@@ -26,13 +26,13 @@ from tests.unit.targets.edgetpu.test_working_points import lone_score
 def test_the_script_gives_what_the_simulation_gives(tmp_path: Path) -> None:
     """In a process that cannot see edgeinfer; inputs lie on ties, and a score leaves twice."""
     program, raw = lone_score()
-    made = convert.convert_program(program, raw)
-    planned_files(made, {}).write(tmp_path)
-    said = json.loads((tmp_path / "ports.json").read_text())
-    (port,) = made.ports.inputs
-    assert said["inputs"][0]["rounding"] == ROUNDING == "half up"
-    assert said["inputs"][0]["scale"] == port.scale
-    assert said["inputs"][0]["zero_point"] == port.zero_point
+    result = convert.convert_program(program, raw)
+    planned_files(result, {}).write(tmp_path)
+    document = json.loads((tmp_path / "ports.json").read_text())
+    (port,) = result.ports.inputs
+    assert document["inputs"][0]["rounding"] == ROUNDING == "half up"
+    assert document["inputs"][0]["scale"] == port.scale
+    assert document["inputs"][0]["zero_point"] == port.zero_point
     reals = (np.arange(-300, 300)[:, None] / 2) * port.scale
     np.savez(tmp_path / "in.npz", x=reals)
     command = [sys.executable, "-I", "run.py", "in.npz", "out.npz"]
@@ -40,10 +40,10 @@ def test_the_script_gives_what_the_simulation_gives(tmp_path: Path) -> None:
     stored = {"x": port.stored(reals)}
     assert stored["x"][301, 0] - port.zero_point == 1  # 0.5 steps go up
     assert stored["x"][299, 0] - port.zero_point == 0  # -0.5 steps too
-    wanted = interpreter_of(tmp_path).run(stored)
-    scores = simulate.real_outputs(made.ports, wanted)["p"]
+    expected = interpreter_of(tmp_path).run(stored)
+    scores = simulate.real_outputs(result.ports, expected)["p"]
     with np.load(tmp_path / "out.npz") as found:
-        for name, values in wanted.items():
+        for name, values in expected.items():
             assert np.array_equal(found[f"{name}.stored"], values)
         assert set(found.files) == {"p", "p.stored", "p.fine.stored"}
         assert np.allclose(found["p"], 1 / (1 + np.exp(-scores)))
@@ -89,9 +89,9 @@ def test_a_stick_is_driven_without_the_vendors_library(
         (TflitePort("x", (3,), "INT8", 0.5, -1),),
         (TflitePort("y", (3,), "INT8", 0.25, 2, HostFunction.NONE),),
     )
-    found = run_file.run(model, json.loads(ports.to_json()), {"x": np.array([[0.0, 1.0, -2.0]])})
-    assert found["y.stored"].tolist() == [[0, 2, -4]]  # stored as -1, 1, -5, and one more
-    assert found["y"].tolist() == [[-0.5, 0.0, -1.5]]
+    results = run_file.run(model, json.loads(ports.to_json()), {"x": np.array([[0.0, 1.0, -2.0]])})
+    assert results["y.stored"].tolist() == [[0, 2, -4]]  # stored as -1, 1, -5, and one more
+    assert results["y"].tolist() == [[-0.5, 0.0, -1.5]]
 
 
 def test_a_stick_that_the_system_shows_is_enough_for_it(
@@ -103,7 +103,7 @@ def test_a_stick_that_the_system_shows_is_enough_for_it(
     place.mkdir(parents=True)
     (place / "idVendor").write_text("1a6e\n")
     (place / "idProduct").write_text("089a\n")
-    found = device.probe_devices(tmp_path)
-    assert [each.type for each in found.devices] == ["usb"] and not found.problem
+    result = device.probe_devices(tmp_path)
+    assert [each.type for each in result.devices] == ["usb"] and not result.problem
     monkeypatch.setattr(device, "DIRECT", "no_such_module")
     assert not device.probe_devices(tmp_path).devices

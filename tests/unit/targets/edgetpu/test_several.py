@@ -40,12 +40,12 @@ def test_what_is_left_to_the_host_is_the_last_segments() -> None:
         build.O("RELU", ("a",), ("b",)),
         build.O("ELU", ("b",), ("c",)),
     ]
-    made = prediction_of(tflite.parse(build.tflite(tensors, steps, ["x"], ["c"]), "net"))
-    first, last = segments_of(made, 2)
+    result = prediction_of(tflite.parse(build.tflite(tensors, steps, ["x"], ["c"]), "net"))
+    first, last = segments_of(result, 2)
     assert first.latency(Link.USB).host_us == 0 < last.latency(Link.USB).host_us
     for wrong in (0, 3, 99):
         with pytest.raises(UsageError, match=r"segments"):
-            segments_of(made, wrong)
+            segments_of(result, wrong)
 
 
 def test_models_that_share_a_chip_are_cached_in_their_order(
@@ -55,10 +55,10 @@ def test_models_that_share_a_chip_are_cached_in_their_order(
     paths = [tmp_path / f"{name}.tflite" for name in "abc"]
     for path in paths:
         path.write_bytes(build.dense(2048, 1900))
-    found = predict_together(paths, 14)
-    one = found[0].memory.cached_bytes
-    assert one and found[1].memory.capacity_bytes == found[0].memory.capacity_bytes - one
-    assert [bool(each.memory.streamed_bytes) for each in found] == [False, False, True]
+    result = predict_together(paths, 14)
+    one = result[0].memory.cached_bytes
+    assert one and result[1].memory.capacity_bytes == result[0].memory.capacity_bytes - one
+    assert [bool(each.memory.streamed_bytes) for each in result] == [False, False, True]
     assert main(["map", *map(str, paths), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert len(document["models"]) == 3 and document["cached_bytes"] == 2 * one

@@ -37,18 +37,22 @@ def test_the_target_answers_the_protocol(tmp_path: Path) -> None:
     assert target.emit(program, PLAIN).digest == plan.digest
     plan.write(tmp_path)
     raw = {"patch": patches(6)}
-    told: list[tuple[int, int]] = []
-    got = target.simulate(
-        program, tmp_path, raw, PLAIN, advanced=lambda done, total: told.append((done, total))
+    answer: list[tuple[int, int]] = []
+    actual = target.simulate(
+        program,
+        tmp_path,
+        raw,
+        PLAIN,
+        report_progress=lambda done, total: answer.append((done, total)),
     )
-    assert told[-1] == (6, 6) and set(got) == {"track_shower", "michel"}
-    wanted = Engine(program).run(raw)
+    assert answer[-1] == (6, 6) and set(actual) == {"track_shower", "michel"}
+    expected = Engine(program).run(raw)
     ports = TflitePorts.from_json((tmp_path / "ports.json").read_text(), "ports.json")
     for output in program.outputs:
         step = next(p.scale for p in ports.outputs if p.name == output.name)
         unit = program.type(output.value).lsb
-        inside = np.abs(wanted[output.name]) * unit < 100 * step  # the rest saturates
-        away = np.abs(got[output.name] - wanted[output.name])[inside] * unit
+        inside = np.abs(expected[output.name]) * unit < 100 * step  # the rest saturates
+        away = np.abs(actual[output.name] - expected[output.name])[inside] * unit
         assert away.max(initial=0) <= step
     with pytest.raises(UsageError, match="does not show the value 'conv'"):
         target.simulate(program, tmp_path, raw, PLAIN, taps=("conv",))
@@ -57,13 +61,13 @@ def test_the_target_answers_the_protocol(tmp_path: Path) -> None:
 def test_estimates_have_bands_and_take_a_moment() -> None:
     program = hit_tagger(POOLED).program
     start = time.perf_counter()
-    found = EdgeTpuTarget().estimate(program, PLAIN)
+    result = EdgeTpuTarget().estimate(program, PLAIN)
     assert time.perf_counter() - start < 1
-    assert all(m.origin is Origin.ESTIMATED and m.target == "edgetpu" for m in found)
-    named = {m.name: m for m in found if m.layer is None}
+    assert all(m.origin is Origin.ESTIMATED and m.target == "edgetpu" for m in result)
+    named = {m.name: m for m in result if m.layer is None}
     assert named["streamed_bytes"].value == 0 and named["mapped_ops"].value == 7
     assert named["latency_pcie_us"].value < named["latency_usb_us"].value
-    layers = {m.layer for m in found if m.layer is not None}
+    layers = {m.layer for m in result if m.layer is not None}
     assert {"0:CONV_2D", "3:FULLY_CONNECTED"} <= layers
 
 
@@ -85,12 +89,12 @@ def test_settings_are_checked() -> None:
 
 def test_steps_are_counted_in_the_outputs_scale() -> None:
     ports = TflitePorts((), (TflitePort("y", (3,), "INT8", 0.5, 10),))
-    got = {"y": np.array([[10, 12, 13], [9, 10, 11]])}
+    actual = {"y": np.array([[10, 12, 13], [9, 10, 11]])}
     expected = {"y": np.array([[0.0, 1.0, 1.1], [0.5, 0.0, 0.4]])}
-    found = simulate.compare_outputs(ports, got, expected)
-    assert found.outputs[0].histogram == {-2: 1, 0: 4, 1: 1}
-    assert (found.max_steps, found.max_difference) == (2, 1.0)
-    assert (found.decision_flips, found.decision_flips_unrounded) == (2, 1)
+    result = simulate.compare_outputs(ports, actual, expected)
+    assert result.outputs[0].histogram == {-2: 1, 0: 4, 1: 1}
+    assert (result.max_steps, result.max_difference) == (2, 1.0)
+    assert (result.decision_flips, result.decision_flips_unrounded) == (2, 1)
 
 
 def written(folder: Path, name: str, data: bytes) -> str:
@@ -103,15 +107,15 @@ def written(folder: Path, name: str, data: bytes) -> str:
 def test_map_answers_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = written(tmp_path, "dense.tflite", build.dense(256, 256))
     assert main(["map", path, "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert [op["index"] for op in found["ops"]] == [0, 1, 2]
-    assert {op["status"] for op in found["ops"]} == {Status.MAPPED.value}
-    assert all({"index", "op", "status", "reason"} <= set(op) for op in found["ops"])
-    assert (found["cached_bytes"], found["streamed_bytes"]) == (67_584, 0)
-    assert found["latency_us_low"] < found["latency_us"] < found["latency_us_high"]
+    document = json.loads(capsys.readouterr().out)
+    assert [op["index"] for op in document["ops"]] == [0, 1, 2]
+    assert {op["status"] for op in document["ops"]} == {Status.MAPPED.value}
+    assert all({"index", "op", "status", "reason"} <= set(op) for op in document["ops"])
+    assert (document["cached_bytes"], document["streamed_bytes"]) == (67_584, 0)
+    assert document["latency_us_low"] < document["latency_us"] < document["latency_us_high"]
     assert main(["map", path, "--runtime", "11"]) == 0
-    said = capsys.readouterr().out
-    assert "QUANTIZE is supported from runtime 12 on" in said and "latency" in said
+    output = capsys.readouterr().out
+    assert "QUANTIZE is supported from runtime 12 on" in output and "latency" in output
 
 
 def test_inspect_answers_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -119,11 +123,11 @@ def test_inspect_answers_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[s
     left = [build.O("RELU", ("y",), ("z",))]
     path = written(tmp_path, "net_edgetpu.tflite", build.compiled(held, left))
     assert main(["inspect", path, "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["cached_bytes"] == 64 and found["instruction_bytes"] == 32
-    assert found["runtime_version"] == 13 and found["estimated_cycles"] == 77
-    assert found["inputs"][0]["name"] == "x" and found["outputs"][0]["name"] == "z"
-    assert found["cpu_ops"] == [{"index": 1, "op": "RELU"}]
+    document = json.loads(capsys.readouterr().out)
+    assert document["cached_bytes"] == 64 and document["instruction_bytes"] == 32
+    assert document["runtime_version"] == 13 and document["estimated_cycles"] == 77
+    assert document["inputs"][0]["name"] == "x" and document["outputs"][0]["name"] == "z"
+    assert document["cpu_ops"] == [{"index": 1, "op": "RELU"}]
     assert main(["inspect", path]) == 0
     assert "for runtime 13 or newer" in capsys.readouterr().out
     assert main(["map", path]) == 0
@@ -136,8 +140,8 @@ def test_a_file_of_another_kind_is_one_paragraph(
 ) -> None:
     path = written(tmp_path, "x.tflite", b"TFL3 is not at the fifth byte")
     assert main([verb, path]) == 2
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1 and "x.tflite is not a valid TensorFlow Lite file" in said
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1 and "x.tflite is not a valid TensorFlow Lite file" in message
     assert main([verb, str(tmp_path / "none.tflite")]) == 2
 
 

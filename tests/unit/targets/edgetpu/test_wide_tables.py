@@ -37,8 +37,8 @@ def curved(x: str, y: str) -> LoweredModel:
 @pytest.mark.parametrize(("x", "tables"), [("fixed<8,3>", 1), ("fixed<14,3>", 2)])
 def test_a_table_of_a_wide_sum_is_the_chips_own_function(x: str, tables: int) -> None:
     lowered = curved(x, "fixed<8,1>")
-    made = [op for op in lowered.program.ops if isinstance(op, ops.Table)]
-    assert len(made) == tables
+    result = [op for op in lowered.program.ops if isinstance(op, ops.Table)]
+    assert len(result) == tables
     assert convert.check(lowered.program) == ()
     names = [op.name for op in convert.convert_program(lowered.program).model.operators]
     assert names.count("TANH") == 1

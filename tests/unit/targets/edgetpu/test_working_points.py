@@ -45,15 +45,15 @@ def lone_score() -> tuple[Program, dict[str, Ints]]:
 def test_a_lone_score_leaves_twice_where_thresholds_are_few() -> None:
     """Its sums are exact in the finer output, and where that ends the first one goes on."""
     program, raw = lone_score()
-    made = convert.convert_program(program, raw)
-    assert [port.fine_of for port in made.ports.outputs] == ["", "p"]
-    assert any("leaves a second time as p.fine" in said for said in made.findings)
-    assert made.program is not None and run(made, made.program, raw).max_steps == 0
-    stored = simulate.stored_inputs(made.ports, simulate.real_inputs(program, raw))
-    got = simulate.Interpreter(made.data, made.ports).run(stored)
+    result = convert.convert_program(program, raw)
+    assert [port.fine_of for port in result.ports.outputs] == ["", "p"]
+    assert any("leaves a second time as p.fine" in finding for finding in result.findings)
+    assert result.program is not None and run(result, result.program, raw).max_steps == 0
+    stored = simulate.stored_inputs(result.ports, simulate.real_inputs(program, raw))
+    actual = simulate.Interpreter(result.data, result.ports).run(stored)
     exact = simulate.engine_outputs(program, raw)["p"]
-    merged = simulate.real_outputs(made.ports, got)
-    coarse, fine = made.ports.outputs
+    merged = simulate.real_outputs(result.ports, actual)
+    coarse, fine = result.ports.outputs
     assert set(merged) == {"p"} and fine.scale < coarse.scale / 4
     low, high = fine.real(np.array([-127, 126]))
     near = (exact > low) & (exact < high)
@@ -67,12 +67,12 @@ def test_a_lone_score_leaves_twice_where_thresholds_are_few() -> None:
 
 def test_a_range_of_scores_that_is_asked_for_is_one_output() -> None:
     program, raw = lone_score()
-    made = convert.convert_program(program, raw, score_range=ScoreRange(-1, 6))
-    (port,) = made.ports.outputs
+    result = convert.convert_program(program, raw, score_range=ScoreRange(-1, 6))
+    (port,) = result.ports.outputs
     assert port.real(np.array([-128, 127])) == pytest.approx([-1, 6.96875])
     assert port.scale == 2.0**-5
-    assert any("from -1 to 6 was asked for" in said for said in made.findings)
-    assert made.program is not None and run(made, made.program, raw).max_steps == 0
+    assert any("from -1 to 6 was asked for" in finding for finding in result.findings)
+    assert result.program is not None and run(result, result.program, raw).max_steps == 0
     for wrong in ("3", "4:1", "a:b", "nan:2"):
         with pytest.raises(UsageError, match=r"--score-range"):
             EdgeTpuSettings(score_range=wrong)

@@ -47,9 +47,9 @@ def synthesise(folder: Path) -> str:
     """Take the folder through Vela: what was said."""
     done = EthosUTarget().synthesise(
         hit_tagger(POOLED).program, folder, PLAIN, (ToolStep.SYNTH,), seconds=60, raw={},
-        said=lambda step, seconds, line: None,
+        report=lambda step, seconds, line: None,
     )  # fmt: skip
-    return done.said[0]
+    return done.lines[0]
 
 
 def test_vela_compiles_and_its_summary_is_told(emitted: Path) -> None:
@@ -57,13 +57,13 @@ def test_vela_compiles_and_its_summary_is_told(emitted: Path) -> None:
     assert synthesise(emitted) == (
         "vela 5.2.0 compiled model.tflite for ethos-u65-256: SOFTMAX run on the processor"
     )
-    found = {m.name: m for m in EthosUTarget().reports(emitted, PLAIN)}
-    cycles = found["npu_cycles"]
+    results = {m.name: m for m in EthosUTarget().reports(emitted, PLAIN)}
+    cycles = results["npu_cycles"]
     assert cycles.origin is Origin.ESTIMATED and cycles.value == 38086
     assert (cycles.low, cycles.high) == (32512, 14843 + 1820 + 32512)
-    assert found["latency_us"].value == pytest.approx(38086 / 500)
-    assert found["sram_bytes"].value == 2560 and found["flash_bytes"].value == 31.75 * 1024
-    assert found["host_ops"].value == 1 and found["host_ops"].origin is Origin.SYNTHESISED
+    assert results["latency_us"].value == pytest.approx(38086 / 500)
+    assert results["sram_bytes"].value == 2560 and results["flash_bytes"].value == 31.75 * 1024
+    assert results["host_ops"].value == 1 and results["host_ops"].origin is Origin.SYNTHESISED
 
 
 def test_no_npu_is_faster_than_its_multipliers() -> None:

@@ -18,9 +18,9 @@ TARGET = HlsTarget()
 
 
 def test_an_estimate_says_that_it_is_one() -> None:
-    found = TARGET.estimate(random_program(3), HlsSettings())
-    assert {"latency_cycles", "dsp", "lut", "ff"} <= {metric.name for metric in found}
-    for metric in found:
+    result = TARGET.estimate(random_program(3), HlsSettings())
+    assert {"latency_cycles", "dsp", "lut", "ff"} <= {metric.name for metric in result}
+    for metric in result:
         assert metric.origin is Origin.ESTIMATED
         assert metric.low is not None and metric.high is not None
 

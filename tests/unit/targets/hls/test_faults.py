@@ -114,26 +114,26 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path,
             FAULTS[fault][0](folder)
     together = [folder for fault, folder in places.items() if fault not in ALONE]
     shared = build.build_together(together, root / "csim", QUICK)
-    found = {}
+    results = {}
     for fault, folder in places.items():
         own = build.build_together([folder], folder / "csim", QUICK) if fault in ALONE else None
         taps = TARGET.tappable(PROGRAM, folder, SETTINGS)
-        got = simulate.simulate_project(PROGRAM, folder, RAW, taps=taps, compiled=own or shared)
-        found[fault] = folder, got
-    return found
+        actual = simulate.simulate_project(PROGRAM, folder, RAW, taps=taps, compiled=own or shared)
+        results[fault] = folder, actual
+    return results
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_found_and_named(
     simulated: dict[str, tuple[Path, dict[str, Ints]]], fault: str
 ) -> None:
-    folder, got = simulated[fault]
-    got = got | {output.value: got[output.name] for output in PROGRAM.outputs}
+    folder, actual = simulated[fault]
+    actual = actual | {output.value: actual[output.name] for output in PROGRAM.outputs}
     expected = Engine(PROGRAM).run(RAW, taps=[op.name for op in PROGRAM.ops])
-    assert any(np.any(expected[name] != got[name]) for name in ("left", "right"))
+    assert any(np.any(expected[name] != actual[name]) for name in ("left", "right"))
     _, value, cause = FAULTS[fault]
-    sample = int(np.flatnonzero(np.any(expected[value] != got[value], axis=1))[0])
-    one = [{n: v[sample : sample + 1] for n, v in held.items()} for held in (expected, got)]
+    sample = int(np.flatnonzero(np.any(expected[value] != actual[value], axis=1))[0])
+    one = [{n: v[sample : sample + 1] for n, v in held.items()} for held in (expected, actual)]
     parted = agreement.first_divergence(PROGRAM, one[0], one[1], sample)
     assert parted is not None and parted.value == value
     suspicion = TARGET.suspect(PROGRAM, folder, SETTINGS, value, one[0], one[1])
@@ -144,10 +144,10 @@ def test_a_fault_is_found_and_named(
 def test_without_a_fault_every_value_is_equal(
     simulated: dict[str, tuple[Path, dict[str, Ints]]],
 ) -> None:
-    _, got = simulated["none"]
+    _, actual = simulated["none"]
     expected = Engine(PROGRAM).run(RAW, taps=[op.name for op in PROGRAM.ops])
-    assert {"left", "right", "bent", "hidden", "hidden_relu"} <= set(got)
-    assert all(np.array_equal(expected[name], values) for name, values in got.items())
+    assert {"left", "right", "bent", "hidden", "hidden_relu"} <= set(actual)
+    assert all(np.array_equal(expected[name], values) for name, values in actual.items())
 
 
 def test_types_are_read_as_they_are_written() -> None:

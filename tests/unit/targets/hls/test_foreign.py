@@ -68,9 +68,9 @@ def test_a_configuration_brings_its_own_settings_and_formats(project: Path) -> N
 
 
 def test_what_a_user_asks_for_goes_before_the_project(project: Path) -> None:
-    found = read_source(project, HlsSettings(part="xczu3eg-sbva484-1-e", reuse=4))
-    assert found is not None
-    s = found.settings
+    result = read_source(project, HlsSettings(part="xczu3eg-sbva484-1-e", reuse=4))
+    assert result is not None
+    s = result.settings
     assert (s.part, s.reuse_for(LAYER), s.io) == ("xczu3eg-sbva484-1-e", 4, IoType.PARALLEL)
 
 

@@ -62,9 +62,9 @@ def test_a_packet_of_a_wrong_length_is_counted_and_the_next_is_good(tmp_path: Pa
             with pytest.raises(driver.AcceleratorError, match="it was reset"):
                 accelerator.run_raw(raw)
         driver.pack = whole
-        found = accelerator.run_raw(raw)
+        result = accelerator.run_raw(raw)
     for name, values in Engine(two_heads(), threads=1).run(raw).items():
-        np.testing.assert_array_equal(found[name], values)
+        np.testing.assert_array_equal(result[name], values)
 
 
 @needs_verilator
@@ -103,7 +103,7 @@ def test_scripts_make_the_ip_and_the_block_design(
     def build() -> Path | None:
         return HlsTarget().synthesise(
             two_heads(), tmp_path, settings, [ToolStep.ROUTE],
-            seconds=60, raw={}, said=lambda *_: None,
+            seconds=60, raw={}, report=lambda *_: None,
         ).bitstream  # fmt: skip
 
     assert build() == tmp_path / "deploy/design.bit"

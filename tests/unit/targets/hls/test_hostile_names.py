@@ -35,11 +35,11 @@ def code_of(name: str, backend: Backend, *, plain: bool = False) -> dict[str, li
     return skeletons(files, project_name(program).removesuffix("_top"))
 
 
-def hold(name: str, backend: Backend, wanted: dict[str, list[str]]) -> None:
-    found = code_of(name, backend)
-    assert found.keys() == wanted.keys(), (backend, name[:200])
-    for path, tokens in wanted.items():
-        assert found[path] == tokens, (backend, path, name[:200])
+def hold(name: str, backend: Backend, expected: dict[str, list[str]]) -> None:
+    result = code_of(name, backend)
+    assert result.keys() == expected.keys(), (backend, name[:200])
+    for path, tokens in expected.items():
+        assert result[path] == tokens, (backend, path, name[:200])
 
 
 def read_by_compiler(name: str, backend: Backend, folder: Path) -> None:
@@ -60,17 +60,17 @@ def read_by_compiler(name: str, backend: Backend, folder: Path) -> None:
 
 @pytest.mark.parametrize("backend", SIMULATED)
 def test_code_does_not_depend_on_names(backend: Backend) -> None:
-    wanted = code_of("", backend, plain=True)
+    expected = code_of("", backend, plain=True)
     for name in NAMES[::50]:
-        hold(name, backend, wanted)
+        hold(name, backend, expected)
 
 
 @pytest.mark.fuzz
 @pytest.mark.parametrize("backend", SIMULATED)
 def test_code_depends_on_none_of_two_hundred_names(backend: Backend) -> None:
-    wanted = code_of("", backend, plain=True)
+    expected = code_of("", backend, plain=True)
     for name in NAMES:
-        hold(name, backend, wanted)
+        hold(name, backend, expected)
 
 
 def commands_of(text: str) -> list[str]:
@@ -100,10 +100,10 @@ def scripts_of(name: str, backend: Backend, *, plain: bool = False) -> dict[str,
 
 @pytest.mark.parametrize("backend", [Backend.VITIS, Backend.VIVADO])
 def test_tcl_runs_the_same_commands_whatever_the_names(backend: Backend) -> None:
-    wanted = scripts_of("", backend, plain=True)
-    assert sum(map(len, wanted.values())) > 0
+    expected = scripts_of("", backend, plain=True)
+    assert sum(map(len, expected.values())) > 0
     for name in NAMES[::60]:
-        assert scripts_of(name, backend) == wanted, name[:200]
+        assert scripts_of(name, backend) == expected, name[:200]
 
 
 @pytest.mark.fuzz
@@ -123,6 +123,6 @@ def test_a_project_under_a_hostile_name_is_simulated_bit_for_bit(name: str, tmp_
     target.emit(program, settings).write(tmp_path)
     rng = np.random.default_rng(1)
     raw = {op.name: rng.integers(-8, 8, (4, *op.shape)) for op in program.inputs}
-    found = target.simulate(program, tmp_path, raw, settings)
+    result = target.simulate(program, tmp_path, raw, settings)
     for output, values in results(program, interpret(program, raw)).items():
-        assert np.array_equal(found[output], values)
+        assert np.array_equal(result[output], values)

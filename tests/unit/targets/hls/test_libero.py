@@ -32,14 +32,14 @@ def test_every_layer_is_equal_to_the_interpreter(tmp_path: Path) -> None:
     emit_project(program, SETTINGS).write(tmp_path)
     compiled = build.build_together([tmp_path], tmp_path / "csim", QUICK)
     taps = simulate.tappable(program, manifest.read(tmp_path))
-    got = simulate.simulate_project(
+    actual = simulate.simulate_project(
         program, tmp_path, raw, taps=taps, processes=1, compiled=compiled
     )
     values = interpret(program, raw)
-    wanted = results(program, values) | values
-    assert {"left", "right", "bent", "hidden_relu"} <= got.keys()
-    for name, found in got.items():
-        np.testing.assert_array_equal(found, wanted[name], err_msg=name)
+    expected = results(program, values) | values
+    assert {"left", "right", "bent", "hidden_relu"} <= actual.keys()
+    for name, result in actual.items():
+        np.testing.assert_array_equal(result, expected[name], err_msg=name)
 
 
 def test_the_same_program_gives_the_same_files() -> None:
@@ -71,11 +71,11 @@ REFUSED = {
 @pytest.mark.parametrize("case", list(REFUSED))
 def test_what_libero_lacks_is_refused_by_name(case: str) -> None:
     op, reason = REFUSED[case]
-    found = offences(with_op(op, (4, 2)), SETTINGS)
-    assert [(offence.path, offence.reason[: len(reason)]) for offence in found] == [("y", reason)]
+    result = offences(with_op(op, (4, 2)), SETTINGS)
+    assert [(offence.path, offence.reason[: len(reason)]) for offence in result] == [("y", reason)]
 
 
 def test_streams_are_refused_by_name() -> None:
-    found = offences(two_heads(), HlsSettings(backend=Backend.LIBERO, io=IoType.STREAM))
-    assert [offence.path for offence in found] == ["x"]
-    assert found[0].reason == "hls4ml writes no io_stream project for Libero; choose io_parallel"
+    result = offences(two_heads(), HlsSettings(backend=Backend.LIBERO, io=IoType.STREAM))
+    assert [offence.path for offence in result] == ["x"]
+    assert result[0].reason == "hls4ml writes no io_stream project for Libero; choose io_parallel"

@@ -39,11 +39,11 @@ def simulated(program: Program, folder: Path, raw: Values, io: IoType) -> dict[s
 @pytest.mark.parametrize("io", list(IoType))
 def test_every_layer_is_equal_to_the_interpreter(tmp_path: Path, io: IoType) -> None:
     program, raw = two_heads(), inputs(4)
-    got, values = simulated(program, tmp_path, raw, io), interpret(program, raw)
-    wanted = results(program, values) | values
-    assert {"left", "right", "bent", "hidden_relu"} <= got.keys()
-    for name, found in got.items():
-        np.testing.assert_array_equal(found, wanted[name], err_msg=name)
+    actual, values = simulated(program, tmp_path, raw, io), interpret(program, raw)
+    expected = results(program, values) | values
+    assert {"left", "right", "bent", "hidden_relu"} <= actual.keys()
+    for name, result in actual.items():
+        np.testing.assert_array_equal(result, expected[name], err_msg=name)
 
 
 def test_names_that_hls4ml_would_write_alike_keep_pipes_of_their_own(tmp_path: Path) -> None:
@@ -53,8 +53,8 @@ def test_names_that_hls4ml_would_write_alike_keep_pipes_of_their_own(tmp_path: P
     builder.add(Concat("y", X, ("x1", "x_1"), 0))
     program = builder.program((Output("y", "y"),))
     raw = {"x_1": np.array([[1, 2]]), "x1": np.array([[3, 4]])}
-    got = simulated(program, tmp_path, raw, IoType.STREAM)
-    np.testing.assert_array_equal(got["y"], [[3, 4, 1, 2]])
+    actual = simulated(program, tmp_path, raw, IoType.STREAM)
+    np.testing.assert_array_equal(actual["y"], [[3, 4, 1, 2]])
 
 
 @pytest.mark.parametrize("name", ["entries2", "relu_config3", "task_sequence", "softmax"])

@@ -60,5 +60,5 @@ def test_quartus_simulates_a_folded_pointwise_convolution(tmp_path: Path, reuse:
     settings = HlsSettings(backend=Backend.QUARTUS, io=IoType.PARALLEL, reuse=reuse)
     target.emit(program, settings).write(tmp_path)
     raw = {"x": np.random.default_rng(1).integers(-32, 32, (4, 7, 7, 2))}
-    got = target.simulate(program, tmp_path, raw, settings)
-    np.testing.assert_array_equal(got["y"], interpret(program, raw)["y"])
+    actual = target.simulate(program, tmp_path, raw, settings)
+    np.testing.assert_array_equal(actual["y"], interpret(program, raw)["y"])

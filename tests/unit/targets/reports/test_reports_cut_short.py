@@ -30,8 +30,8 @@ Reader = Callable[[Path], Iterable[Metric]]
 
 
 def simulated(path: Path) -> Iterable[Metric]:
-    found = cosim(path)
-    return cosim_metrics(found, FigureSource(Origin.SIMULATED, "x"), 5.0) if found else ()
+    result = cosim(path)
+    return cosim_metrics(result, FigureSource(Origin.SIMULATED, "x"), 5.0) if result else ()
 
 
 def transactions(path: Path) -> Iterable[Metric]:

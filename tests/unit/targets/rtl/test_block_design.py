@@ -40,10 +40,10 @@ def emitted(folder: Path, name: str, **more: object) -> RtlSettings:
 @pytest.mark.parametrize("name", ZYNQ)
 def test_a_board_s_block_design_is_made_and_its_figures_are_read(name: str, tmp_path: Path) -> None:
     settings = emitted(tmp_path, name)
-    made = measure_design(tmp_path, settings)
-    assert made.bitstream == tmp_path / "deploy/design.bit" and made.bitstream.is_file()
+    result = measure_design(tmp_path, settings)
+    assert result.bitstream == tmp_path / "deploy/design.bit" and result.bitstream.is_file()
     assert (tmp_path / "deploy/design.hwh").is_file()
-    figures = {metric.name: metric for metric in made.metrics if metric.layer is None}
+    figures = {metric.name: metric for metric in result.metrics if metric.layer is None}
     assert figures["board_clock_mhz"].value == settings.clock_mhz
     assert figures["latency_us"].origin == "routed" and "gives" in str(figures["latency_us"].note)
 

@@ -66,9 +66,9 @@ EXAMPLE = Protocol(
 
 
 def serial_board(name: str) -> SerialBoard:
-    found = board(name)
-    assert isinstance(found, SerialBoard)
-    return found
+    result = board(name)
+    assert isinstance(result, SerialBoard)
+    return result
 
 
 def frame_of(protocol: Protocol, seed: int) -> dict[str, Ints]:
@@ -129,9 +129,9 @@ def test_the_check_is_the_published_one() -> None:
 @given(st.integers(0, 1 << 30))
 def test_answers_are_read_back(seed: int) -> None:
     values = frame_of(turned_round(EXAMPLE), seed)
-    found = EXAMPLE.read_answer(io.BytesIO(answer(EXAMPLE, values)).read)
-    np.testing.assert_array_equal(found.outputs["y"], values["y"])
-    assert found.cycles == CYCLES
+    result = EXAMPLE.read_answer(io.BytesIO(answer(EXAMPLE, values)).read)
+    np.testing.assert_array_equal(result.outputs["y"], values["y"])
+    assert result.cycles == CYCLES
 
 
 def test_a_damaged_message_is_sent_again_and_reasons_are_told() -> None:
@@ -140,8 +140,8 @@ def test_a_damaged_message_is_sent_again_and_reasons_are_told() -> None:
     good = answer(EXAMPLE, {"y": np.array([1, -2, 3, -4])})
     damaged = bytes([*good[:-1], good[-1] ^ 1])
     line = Echo(answer(EXAMPLE, {}, messages.WRONG_CHECK), damaged, good)
-    found = run(EXAMPLE, line, batch)
-    assert found.outputs["y"].tolist() == [[1, -2, 3, -4]] and found.cycles.tolist() == [CYCLES]
+    results = run(EXAMPLE, line, batch)
+    assert results.outputs["y"].tolist() == [[1, -2, 3, -4]] and results.cycles.tolist() == [CYCLES]
     assert line.sent == [EXAMPLE.question(), *[EXAMPLE.message(frame)] * 3]
     for said, reason in (
         (answer(EXAMPLE, {}, messages.OTHER_DESIGN), "another design is on the board"),
@@ -177,8 +177,8 @@ def test_a_port_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds no design for a board"):
         read_protocol(tmp_path)
     missing = importlib.util.find_spec("serial") is None
-    wanted = ToolMissingError if missing else ToolFailedError
-    with pytest.raises(wanted), open_port(str(tmp_path / "no-such-port"), 9600):
+    expected = ToolMissingError if missing else ToolFailedError
+    with pytest.raises(expected), open_port(str(tmp_path / "no-such-port"), 9600):
         pass
 
 
@@ -210,17 +210,17 @@ def test_every_port_of_a_board_s_top_has_a_pin(name: str) -> None:
     top = RtlTarget().emit(program, settings).files[f"{FOLDER}/{TOP}.v"].decode()
     head = top[top.index(f"module {TOP}") : top.index(");")]
     ports = re.findall(r"(?:input|output) +wire (?:\[(\d+):0\] )?(\w+)", head)
-    wanted = {
+    expected = {
         f"{port}[{bit}]" if width else port
         for width, port in ports
         for bit in range(int(width or 0) + 1)
     }
     pins = assets.text(f"firmware/rtl/boards/{on.pins}")
-    found = re.findall(
+    result = re.findall(
         r'LOCATE COMP "(.+?)"|IO_LOC "(.+?)"|ldc_set_location.*ports \{(.+?)\}', pins
     )
-    placed = [next(filter(None, each)) for each in found]
-    assert wanted == set(placed) and len(placed) == len(wanted)
+    placed = [next(filter(None, each)) for each in result]
+    assert expected == set(placed) and len(placed) == len(expected)
     sites = re.findall(r'SITE "(\w+)"|IO_LOC "\S+" (\d+)|-site \{(\w+)\}', pins)
     assert len(set(sites)) == len(placed)
 
@@ -242,11 +242,11 @@ def assert_answers(
     program: Program, line: SerialLine, protocol: Protocol, raw: dict[str, Ints]
 ) -> None:
     """What comes out of the pins is what the engine says, frame by frame."""
-    found = run(protocol, line, raw, tries=1)
+    results = run(protocol, line, raw, tries=1)
     for name, values in Engine(program, threads=1).run(raw).items():
-        np.testing.assert_array_equal(found.outputs[name], values, err_msg=name)
+        np.testing.assert_array_equal(results.outputs[name], values, err_msg=name)
     metrics = {m.name: m.value for m in RtlTarget().estimate(program, SETTINGS) if not m.layer}
-    assert set(found.cycles) == {metrics["latency_cycles"]}
+    assert set(results.cycles) == {metrics["latency_cycles"]}
 
 
 @needs_verilator

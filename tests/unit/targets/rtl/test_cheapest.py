@@ -94,8 +94,8 @@ def test_a_network_with_fewer_adders_computes_the_same() -> None:
     program = small_network(1)
     raw = random_inputs(program, 1, 20)
     expected = interpret(program, raw)
-    for name, found in computed(program, raw, 2, ALL).items():
-        np.testing.assert_array_equal(found, expected[name], err_msg=name)
+    for name, result in computed(program, raw, 2, ALL).items():
+        np.testing.assert_array_equal(result, expected[name], err_msg=name)
 
 
 def test_tries_belong_to_unrolled_networks() -> None:

@@ -53,12 +53,12 @@ def test_small_designs_take_what_yosys_found(name: str) -> None:
     counts = recorded()[name]["counts"]
     assert {"ecp5", "7-series"} <= set(counts) <= set(DEVICES)
     for fabric, counted in counts.items():
-        got, found = estimate_netlist(netlist, device(DEVICES[fabric])), counted["total"]
-        assert got.dsp is counted["dsp"], fabric
+        actual, result = estimate_netlist(netlist, device(DEVICES[fabric])), counted["total"]
+        assert actual.dsp is counted["dsp"], fabric
         for kind in ("lut", "ff"):
-            assert got.total[kind] == pytest.approx(found[kind], rel=0.25), (fabric, kind)
-        assert got.total["dsp"] == found["dsp"], fabric
-        assert got.total["bram18"] == found["bram18"], fabric
+            assert actual.total[kind] == pytest.approx(result[kind], rel=0.25), (fabric, kind)
+        assert actual.total["dsp"] == result["dsp"], fabric
+        assert actual.total["bram18"] == result["bram18"], fabric
 
 
 def test_an_estimate_is_quick_and_has_bands_and_shares() -> None:
@@ -68,13 +68,13 @@ def test_an_estimate_is_quick_and_has_bands_and_shares() -> None:
     started = time.process_time()
     metrics = resource_metrics(netlist, device("lfe5u-85f"))
     assert time.process_time() - started < 1.0
-    found = {m.name: m for m in metrics if m.origin is Origin.ESTIMATED and m.layer is None}
-    assert set(found) == {
+    results = {m.name: m for m in metrics if m.origin is Origin.ESTIMATED and m.layer is None}
+    assert set(results) == {
         f"{kind}{ending}" for kind in ("lut", "ff", "dsp", "bram18") for ending in ("", "_share")
     }
-    lut = found["lut"]
+    lut = results["lut"]
     assert lut.low is not None and lut.high is not None and lut.low < lut.value < lut.high
-    assert found["lut_share"].value == pytest.approx(100 * lut.value / 83_640)
+    assert results["lut_share"].value == pytest.approx(100 * lut.value / 83_640)
     by_block = [m for m in metrics if m.name == "lut" and m.layer]
     assert sum(m.value for m in by_block) == pytest.approx(lut.value, rel=0.01)
 
@@ -169,8 +169,8 @@ def test_memories_go_where_yosys_puts_them() -> None:
 
 def test_multipliers_are_halved_or_doubled_as_the_family_has_them() -> None:
     def dsp(fabric: str, a: int, b: int) -> float:
-        made = BlockParts(multipliers=(Multiplier(4, a, b, a + b),))
-        return amounts(made, fabric_of(fabric), dsp=True)["dsp"]
+        result = BlockParts(multipliers=(Multiplier(4, a, b, a + b),))
+        return amounts(result, fabric_of(fabric), dsp=True)["dsp"]
 
     assert dsp("gowin", 8, 8) == 2 and dsp("gowin", 12, 8) == 4 and dsp("ecp5", 8, 8) == 4
     assert dsp("ecp5", 24, 8) == 8 and dsp("ecp5", 1, 8) == 0
@@ -223,8 +223,8 @@ def test_more_at_once_takes_more() -> None:
         if known.name == name
     ]
     assert totals[0]["dsp"] < totals[1]["dsp"] and totals[0]["ff"] < totals[1]["ff"]
-    made = set(Work)
-    assert set(fabric_of("ecp5").lut) <= made
+    result = set(Work)
+    assert set(fabric_of("ecp5").lut) <= result
 
 
 @pytest.fixture(scope="module")
@@ -239,11 +239,11 @@ def test_the_faithful_tagger_is_refused_wherever_its_weights_do_not_fit(
 ) -> None:
     part = device(name)
     assert part.memory_bits is not None
-    found = TARGET.check(faithful, RtlSettings(part=name))
+    result = TARGET.check(faithful, RtlSettings(part=name))
     if part.memory_bits >= 71_368_704:
-        assert found == ()
+        assert result == ()
         return
-    (offence,) = found
+    (offence,) = result
     held = f"the block memories of {name} hold {part.memory_bits / 1e6:.1f} Mbit"
     assert "all weights take 71.4 Mbit" in offence.reason and held in offence.reason
 

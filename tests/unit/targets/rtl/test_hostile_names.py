@@ -41,13 +41,13 @@ def wanted() -> list[dict[str, list[str]]]:
     return [code_of(quiet, settings) for settings in ALL]
 
 
-def hold(name: str, wanted: list[dict[str, list[str]]]) -> None:
+def hold(name: str, expected: list[dict[str, list[str]]]) -> None:
     program = hostile_program(name)
-    for settings, quiet in zip(ALL, wanted, strict=True):
-        found = code_of(program, settings)
-        assert found.keys() == quiet.keys()
+    for settings, quiet in zip(ALL, expected, strict=True):
+        result = code_of(program, settings)
+        assert result.keys() == quiet.keys()
         for path, tokens in quiet.items():
-            assert found[path] == tokens, (path, name[:200])
+            assert result[path] == tokens, (path, name[:200])
 
 
 @pytest.mark.parametrize("name", NAMES[::9], ids=lambda name: repr(name)[:30])
@@ -71,18 +71,18 @@ def lint(name: str, folder: Path) -> None:
         tool = simulator()
         top = f"{identifier(program.name)}_top"
         done = subprocess.run(
-            [tool.found.path, "--lint-only", "-Wno-fatal", "-y", "hdl", "--top-module", top,
+            [tool.program.path, "--lint-only", "-Wno-fatal", "-y", "hdl", "--top-module", top,
              f"hdl/{top}.v"],
             cwd=place, env={"VERILATOR_ROOT": str(tool.root)}, capture_output=True, text=True,
             timeout=60,
         )  # fmt: skip
         assert done.returncode == 0, (name[:200], done.stderr[-2000:])
         if settings.board == FOLDED.board:
-            made = subprocess.run(
+            result = subprocess.run(
                 ["make", "-n"], cwd=place / "board", capture_output=True, text=True, timeout=60
             )
-            assert made.returncode == 0, (name[:200], made.stderr)
-            assert "touch zq" not in made.stdout
+            assert result.returncode == 0, (name[:200], result.stderr)
+            assert "touch zq" not in result.stdout
 
 
 @pytest.mark.parametrize("name", [f"a\n{HDL}", "tap_0", "a" * 10_000], ids=["hdl", "tap", "long"])
@@ -103,8 +103,8 @@ def read_by_yosys(name: str, folder: Path) -> None:
     for settings in ALL:
         place = folder / f"{settings.unroll}-{settings.board}"
         RtlTarget().emit(program, settings).write(place)
-        found = (path.name for path in (place / HDL_FOLDER).glob("*.v"))
-        files = " ".join(sorted(name for name in found if not name.endswith("_tb.v")))
+        result = (path.name for path in (place / HDL_FOLDER).glob("*.v"))
+        files = " ".join(sorted(name for name in result if not name.endswith("_tb.v")))
         top = f"{identifier(program.name)}_top"
         script = f"read_verilog -defer {files}; hierarchy -check -top {top}"
         tools.run(tool, ["-q", "-p", script], seconds=120, folder=place / HDL_FOLDER)
@@ -131,10 +131,10 @@ def test_a_name_runs_no_command_when_the_design_is_simulated(tmp_path: Path) -> 
     RtlTarget().emit(program, settings).write(tmp_path / "rtl")
     rng = np.random.default_rng(1)
     raw = {op.name: rng.integers(-8, 8, (4, *op.shape)) for op in program.inputs}
-    found = RtlTarget().simulate(program, tmp_path / "rtl", raw, settings)
+    result = RtlTarget().simulate(program, tmp_path / "rtl", raw, settings)
     assert not list(tmp_path.rglob("owned"))
     for output, values in results(program, interpret(program, raw)).items():
-        assert np.array_equal(found[output], values)
+        assert np.array_equal(result[output], values)
 
 
 def test_the_top_level_is_named_after_the_model() -> None:

@@ -38,7 +38,7 @@ def lint(folder: Path, top: str) -> str:
     """What Verilator has to say; nothing, if all is well."""
     tool = simulator()
     done = tools.run(
-        tool.found,
+        tool.program,
         ["--lint-only", "-Wall", "--quiet", "-y", folder, "--top-module", top, folder / f"{top}.v"],
         seconds=60,
         variables=tool.variables,

@@ -97,8 +97,8 @@ def test_every_pixel_is_a_hit_and_none_is_lost_whatever_waits(tmp_path: Path) ->
         raw_plane(program, random_plane(3, "nowhere")),
         raw_plane(program, random_plane(4, "border")),
     ]
-    found = assert_hits_agree(program, SMALL, planes, STALLS, tmp_path)
-    assert len(found.ends) == len(planes)
+    result = assert_hits_agree(program, SMALL, planes, STALLS, tmp_path)
+    assert len(result.ends) == len(planes)
     assert lint(tmp_path / HDL, top_of(plane_design(program, SMALL))) == ""
 
 
@@ -199,9 +199,9 @@ def test_pixels_over_a_threshold_are_hits(tmp_path: Path) -> None:
 def assert_patches_agree(program: Program, settings: RtlSettings, folder: Path) -> None:
     """Patches side by side in planes have the outputs that the interpreter gives."""
     patches = np.random.default_rng(0).integers(0, 255, (17, 9, 10, 1), endpoint=True)
-    got = RtlTarget().simulate(program, folder, {"x": patches}, settings)
-    wanted = results(program, interpret(program, {"x": patches}))
-    assert np.array_equal(got["h"], wanted["h"])
+    actual = RtlTarget().simulate(program, folder, {"x": patches}, settings)
+    expected = results(program, interpret(program, {"x": patches}))
+    assert np.array_equal(actual["h"], expected["h"])
 
 
 def test_a_clock_makes_seconds_of_the_cycles_of_that_design_only(tmp_path: Path) -> None:
@@ -282,7 +282,7 @@ def test_an_events_arithmetic_is_the_shared_part_and_that_of_its_hits() -> None:
 
 def test_an_event_has_an_energy_with_a_band_and_with_power_at_rest_where_that_is_known() -> None:
     for part, names in (("lfe5u-25f", set()), ("xc7z020", {"energy_event_j", "power_static_w"})):
-        found = RtlTarget().estimate(small_tagger(), replace(SMALL, part=part))
-        energies = {m.name: m for m in found if m.name.startswith(("energy", "power"))}
+        result = RtlTarget().estimate(small_tagger(), replace(SMALL, part=part))
+        energies = {m.name: m for m in result if m.name.startswith(("energy", "power"))}
         assert set(energies) == {"energy_event_dynamic_j"} | names
         assert all((m.low or 0) < m.value < (m.high or 0) for m in energies.values())

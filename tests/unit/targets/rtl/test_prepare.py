@@ -25,11 +25,11 @@ def with_a_softmax(seeds: range) -> list[tuple[int, Program]]:
 
 
 def test_a_softmax_is_the_ops_it_consists_of() -> None:
-    found = with_a_softmax(range(250))
-    axes = {op.axis - len(p.shapes[op.x]) for _, p in found for op in p.ops
+    result = with_a_softmax(range(250))
+    axes = {op.axis - len(p.shapes[op.x]) for _, p in result for op in p.ops
             if isinstance(op, Softmax)}  # fmt: skip
-    assert len(found) > 20 and len(axes) > 1
-    for seed, program in found:
+    assert len(result) > 20 and len(axes) > 1
+    for seed, program in result:
         plain = prepare_program(program)
         assert not any(isinstance(op, Softmax) for op in plain.ops)
         verify(plain)
@@ -48,8 +48,8 @@ def test_a_square_is_turned_back_after_a_softmax_over_its_first_axis() -> None:
     formats = {"x": Quantizer.parse("fixed<6,3>"), "y": Quantizer.parse("ufixed<8,0>")}
     program = lower(Graph("square", nodes, ("y",)), Recipe.of(formats)).program
     raw = random_inputs(program, 1, 6)
-    found = interpret(prepare_program(program), raw)["y"]
-    np.testing.assert_array_equal(found, interpret(program, raw)["y"])
+    result = interpret(prepare_program(program), raw)["y"]
+    np.testing.assert_array_equal(result, interpret(program, raw)["y"])
 
 
 @pytest.mark.parametrize("seed", range(5))

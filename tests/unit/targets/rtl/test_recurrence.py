@@ -72,8 +72,8 @@ def test_two_hundred_steps_take_the_blocks_of_one() -> None:
     for steps in (1, 2, 200):
         program = prepare_program(recurrent_program("lstm", steps, 6, 16))
         _, netlist = design_netlist(program, RtlSettings(part="xczu7ev"))
-        found = estimate_netlist(netlist, part_of(RtlSettings(part="xczu7ev")))
-        figures[steps] = found.total, count_cycles(netlist).latency
+        result = estimate_netlist(netlist, part_of(RtlSettings(part="xczu7ev")))
+        figures[steps] = result.total, count_cycles(netlist).latency
     for kind in ("lut", "ff", "dsp", "bram18"):
         assert figures[200][0][kind] <= 1.3 * figures[1][0][kind]
     per_step = figures[2][1] - figures[1][1]

@@ -84,12 +84,12 @@ def test_a_fork_waits_for_its_slower_branch(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seeds", sample_cases(RANDOM_SEEDS.values(), 2), ids=RANDOM_SEEDS)
 def test_random_programs_agree_bit_for_bit(tmp_path: Path, seeds: range) -> None:
-    found = random_designs(seeds, IN_A_BATCH)
-    assert len(found) == IN_A_BATCH
-    program = merged([part for _, part in found])
+    result = random_designs(seeds, IN_A_BATCH)
+    assert len(result) == IN_A_BATCH
+    program = merged([part for _, part in result])
     settings = RtlSettings(folds=random_folds(program, seeds.start))
     design = make_design(program, settings, tmp_path)
-    raw = merged_inputs([random_inputs(part, seed, 3) for seed, part in found])
+    raw = merged_inputs([random_inputs(part, seed, 3) for seed, part in result])
     assert_cycles(design, assert_agrees(design, raw))
 
 
@@ -104,10 +104,10 @@ def test_scaled_numbers_in_every_mode(tmp_path: Path) -> None:
 @pytest.mark.fuzz
 @pytest.mark.parametrize("first", range(2000, 12000, 100))
 def test_many_random_programs_agree_bit_for_bit(tmp_path: Path, first: int) -> None:
-    found = random_designs(range(first, first + 100), IN_A_BATCH)
-    program = merged([part for _, part in found])
+    result = random_designs(range(first, first + 100), IN_A_BATCH)
+    program = merged([part for _, part in result])
     design = make_design(program, RtlSettings(folds=random_folds(program, first)), tmp_path)
-    raw = merged_inputs([random_inputs(part, seed, 3) for seed, part in found])
+    raw = merged_inputs([random_inputs(part, seed, 3) for seed, part in result])
     assert_cycles(design, assert_agrees(design, raw))
 
 
@@ -163,10 +163,10 @@ def test_weights_change_without_a_new_build(tmp_path: Path) -> None:
 
 
 def test_unrolled_programs_agree_bit_for_bit_and_take_a_frame_a_cycle(tmp_path: Path) -> None:
-    found = unrolled_designs(range(300), 12)
-    assert len(found) == 12
-    program = merged([part for _, part in found])
-    raw = merged_inputs([random_inputs(part, seed, 6) for seed, part in found])
+    result = unrolled_designs(range(300), 12)
+    assert len(result) == 12
+    program = merged([part for _, part in result])
+    raw = merged_inputs([random_inputs(part, seed, 6) for seed, part in result])
     design = make_design(program, UNROLLED, tmp_path)
     ideal = assert_agrees(design, raw, reset_after=9)
     assert_cycles(design, ideal)
@@ -176,9 +176,9 @@ def test_unrolled_programs_agree_bit_for_bit_and_take_a_frame_a_cycle(tmp_path: 
 @pytest.mark.fuzz
 @pytest.mark.parametrize("first", range(3000, 6000, 200))
 def test_many_unrolled_programs_agree_bit_for_bit(tmp_path: Path, first: int) -> None:
-    found = unrolled_designs(range(first, first + 200), 40)
-    program = merged([part for _, part in found])
-    raw = merged_inputs([random_inputs(part, seed, 6) for seed, part in found])
+    result = unrolled_designs(range(first, first + 200), 40)
+    program = merged([part for _, part in result])
+    raw = merged_inputs([random_inputs(part, seed, 6) for seed, part in result])
     for levels in (1, 3):
         settings = replace(UNROLLED, unroll_levels=levels)
         design = make_design(program, settings, tmp_path / str(levels))

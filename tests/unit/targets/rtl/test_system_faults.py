@@ -61,21 +61,21 @@ MODE = re.compile(r"(ROUNDING|OVERFLOW) == (\d)")
 @cache
 def candidates() -> tuple[tuple[int, Program, tuple[Block, ...]], ...]:
     """Random Programs, each by itself, and the blocks of its design."""
-    found = []
+    results = []
     for seed, program in random_designs(SEEDS, MOST):
         folded = prepare_program(program)
         folding = folding_from_settings(folded, RtlSettings(folds=random_folds(folded, seed)))
-        found.append((seed, program, build_netlist(folded, folding).blocks))
-    return tuple(found)
+        results.append((seed, program, build_netlist(folded, folding).blocks))
+    return tuple(results)
 
 
 def touched(fault: Fault, blocks: tuple[Block, ...]) -> bool:
     """Whether a design has the block, in the mode in which it is faulty."""
     module = Path(fault.file).stem
-    wanted = INSIDE.get(module, module)
+    expected = INSIDE.get(module, module)
     mode = MODE.search(fault.right)
     for block in blocks:
-        if block.module != wanted and wanted != "ei_fifo":
+        if block.module != expected and expected != "ei_fifo":
             continue
         if mode is None or block.parameters.get(mode[1]) == int(mode[2]):
             return True
@@ -84,14 +84,14 @@ def touched(fault: Fault, blocks: tuple[Block, ...]) -> bool:
 
 def unrolled_with(module: str) -> list[tuple[int, Program]]:
     """Programs whose pipeline has a cell in it."""
-    found = []
+    results = []
     for seed, program in unrolled_designs(SEEDS, MOST):
         blocks = build_straight(prepare_program(program), UNROLLED)[1].blocks
         if any(module in block.parts for block in blocks):
-            found.append((seed, program))
-        if len(found) == UNROLLED_PARTS:
+            results.append((seed, program))
+        if len(results) == UNROLLED_PARTS:
             break
-    return found
+    return results
 
 
 def a_design_with(fault: Fault, folder: Path) -> tuple[Made, dict[str, Ints]]:

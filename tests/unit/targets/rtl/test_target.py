@@ -82,18 +82,18 @@ def test_the_top_level_only_instantiates(snapshot: SnapshotAssertion) -> None:
 
 def test_the_manifest_says_how_to_drive_the_design() -> None:
     plan = TARGET.emit(small_network(1), EXAMPLE)
-    told = json.loads(plan.files["rtl.json"])
-    assert told["inputs"] == [
+    document = json.loads(plan.files["rtl.json"])
+    assert document["inputs"] == [
         {"name": "x", "port": "s_axis_x", "type": "fixed<5,2>", "elements_per_beat": 2,
          "beats_per_frame": 64, "bytes_per_beat": 2}
     ]  # fmt: skip
-    assert told["folding"] == {"conv": [2, 9], "dense": [3, 8]}
-    modules = {block["module"] for block in told["blocks"]}
+    assert document["folding"] == {"conv": [2, 9], "dense": [3, 8]}
+    modules = {block["module"] for block in document["blocks"]}
     shipped = {Path(name).stem for name in plan.files if name.startswith(f"{HDL}/ei_")}
     assert modules <= shipped
     estimated = {(m.name, m.unit): m for m in TARGET.estimate(small_network(1), EXAMPLE)}
-    assert told["latency_cycles"] == estimated["latency_cycles", "cycles"].value
-    assert told["interval_cycles"] == estimated["ii_cycles", "cycles"].value
+    assert document["latency_cycles"] == estimated["latency_cycles", "cycles"].value
+    assert document["interval_cycles"] == estimated["ii_cycles", "cycles"].value
 
 
 @needs_verilator
@@ -102,12 +102,12 @@ def test_results_and_taps_are_the_interpreter_s(tmp_path: Path) -> None:
     settings = RtlSettings()
     TARGET.emit(program, settings).write(tmp_path)
     raw = random_inputs(program, 4, 5)
-    found = TARGET.simulate(program, tmp_path, raw, settings, taps=("conv", "pool", "flat"))
+    result = TARGET.simulate(program, tmp_path, raw, settings, taps=("conv", "pool", "flat"))
     values = interpret(program, raw)
-    assert set(found) == {"y", "conv", "pool", "flat"}
-    np.testing.assert_array_equal(found["y"], values["dense"])
+    assert set(result) == {"y", "conv", "pool", "flat"}
+    np.testing.assert_array_equal(result["y"], values["dense"])
     for name in ("conv", "pool", "flat"):
-        np.testing.assert_array_equal(found[name], values[name])
+        np.testing.assert_array_equal(result[name], values[name])
 
 
 @needs_verilator
@@ -116,8 +116,8 @@ def test_a_bare_pipeline_makes_the_interpreter_s_numbers(tmp_path: Path) -> None
     settings = RtlSettings(unroll="full", interface="bare", stages=3)
     TARGET.emit(program, settings).write(tmp_path)
     raw = random_inputs(program, 4, 20)
-    found = TARGET.simulate(program, tmp_path, raw, settings, taps=("y",))
-    np.testing.assert_array_equal(found["y"], interpret(program, raw)["y"])
+    result = TARGET.simulate(program, tmp_path, raw, settings, taps=("y",))
+    np.testing.assert_array_equal(result["y"], interpret(program, raw)["y"])
 
 
 def test_a_folder_with_another_design_is_not_simulated(tmp_path: Path) -> None:
@@ -189,14 +189,14 @@ def test_tools_reports_become_metrics_with_their_origin(fake_tools: Path) -> Non
     program = dense_program(4, 2)
     TARGET.emit(program, RtlSettings()).write(folder)
     settings = RtlSettings(route=True)
-    found = {(m.name, m.layer, m.origin): m for m in measure_design(folder, settings).metrics}
-    assert found["lut", None, Origin.SYNTHESISED].value == 3
-    assert found["lut", "u_y_mac", Origin.SYNTHESISED].value == 3
-    assert found["ff", "u_x_in", Origin.SYNTHESISED].value == 1
-    assert found["dsp", None, Origin.SYNTHESISED].version == "0.99"
+    results = {(m.name, m.layer, m.origin): m for m in measure_design(folder, settings).metrics}
+    assert results["lut", None, Origin.SYNTHESISED].value == 3
+    assert results["lut", "u_y_mac", Origin.SYNTHESISED].value == 3
+    assert results["ff", "u_x_in", Origin.SYNTHESISED].value == 1
+    assert results["dsp", None, Origin.SYNTHESISED].version == "0.99"
     interval = json.loads((folder / "rtl.json").read_text())["interval_cycles"]
-    assert found["throughput", None, Origin.ROUTED].value == 125e6 / interval
-    assert found["lut_share", None, Origin.ROUTED].value == pytest.approx(100 * 500 / 83640)
+    assert results["throughput", None, Origin.ROUTED].value == 125e6 / interval
+    assert results["lut_share", None, Origin.ROUTED].value == pytest.approx(100 * 500 / 83640)
     script = (fake_tools / "seen.ys").read_text()
     assert "ei_mac.v" in script and "tb_" not in script
 

@@ -73,15 +73,15 @@ def test_cells_of_every_family_are_counted_alike(
 ) -> None:
     monkeypatch.setenv("FAKE_CELLS", CELLS[fabric])
     settings = RtlSettings(part=PARTS[fabric])
-    found = by_name(measure_design(fakes / "design", settings).metrics, Origin.SYNTHESISED)
-    assert {kind: found[kind, None].value for kind in ("lut", "ff", "dsp", "bram18")} == {
+    result = by_name(measure_design(fakes / "design", settings).metrics, Origin.SYNTHESISED)
+    assert {kind: result[kind, None].value for kind in ("lut", "ff", "dsp", "bram18")} == {
         "lut": 7, "ff": 1, "dsp": 1, "bram18": 1,
     }  # fmt: skip
-    assert found["lut", "u_y_mac"].value == 3 and found["lut", "u_x_in"].value == 4
+    assert result["lut", "u_y_mac"].value == 3 and result["lut", "u_x_in"].value == 4
     budget = device(PARTS[fabric]).budget
-    assert found["dsp_share", None].value == pytest.approx(100 / budget["dsp"])
+    assert result["dsp_share", None].value == pytest.approx(100 / budget["dsp"])
     amd = fabric in ("7-series", "ultrascale+")
-    assert ("not Vivado" in (found["lut", None].note or "")) is amd
+    assert ("not Vivado" in (result["lut", None].note or "")) is amd
     script = (fakes / "record").read_text()
     assert script.count("synth_") == 1 and family_of(fabric).title in script
 
@@ -95,25 +95,25 @@ def test_a_design_is_placed_routed_and_packed(
     clocks = {"clk": {"achieved": 125.0, "constraint": 100.0}, "other": {"achieved": 250.0}}
     report.write_text(json.dumps({"fmax": clocks, "utilization": used}))
     monkeypatch.setenv("FAKE_REPORT", str(report))
-    told: list[str] = []
-    made = measure_design(
+    answer: list[str] = []
+    result = measure_design(
         fakes / "design", RtlSettings(part=part, route=True, clock_mhz=80),
-        lambda step, seconds, line: told.append(step),
+        lambda step, seconds, line: answer.append(step),
     )  # fmt: skip
-    found = by_name(made.metrics, Origin.ROUTED)
+    found = by_name(result.metrics, Origin.ROUTED)
     interval = json.loads((fakes / "design" / "rtl.json").read_text())["interval_cycles"]
     assert found["fmax_mhz", None].value == 125
     assert found["throughput", None].value == pytest.approx(125e6 / interval)
     assert found["lut", None].value == 500 and found["ff", None].value == 300
     assert found["dsp", None].value == 2 and found["bram18", None].value == 1
     assert found["lut_share", None].value == pytest.approx(50)
-    assert made.bitstream is not None and made.bitstream.read_text() == "bits\nplaced\n"
-    assert dict.fromkeys(told) == dict.fromkeys(["synthesis", "place and route", "bitstream"])
+    assert result.bitstream is not None and result.bitstream.read_text() == "bits\nplaced\n"
+    assert dict.fromkeys(answer) == dict.fromkeys(["synthesis", "place and route", "bitstream"])
     record = (fakes / "record").read_text()
     assert "one_top_shell" in record and "--freq 80.000" in record
     monkeypatch.setenv("FAKE_REPORT", "/gone")  # nothing is run a second time
     assert (
-        measure_design(fakes / "design", RtlSettings(part=part, route=True, clock_mhz=80)) == made
+        measure_design(fakes / "design", RtlSettings(part=part, route=True, clock_mhz=80)) == result
     )
 
 
@@ -135,14 +135,14 @@ def test_what_is_delivered_for_a_board_is_what_is_routed(
     settings = RtlSettings(board=on.name, route=True, clock_mhz=50)
     TARGET.emit(dense_program(4, 2), settings).write(fakes / "design")
     report = fakes / "report.json"
-    told = ROUTED[on.device.fabric]  # as nextpnr has left it
-    report.write_text(json.dumps(told))
+    answer = ROUTED[on.device.fabric]  # as nextpnr has left it
+    report.write_text(json.dumps(answer))
     monkeypatch.setenv("FAKE_REPORT", str(report))
-    made = measure_design(fakes / "design", settings)
-    found = by_name(made.metrics, Origin.ROUTED)
+    result = measure_design(fakes / "design", settings)
+    found = by_name(result.metrics, Origin.ROUTED)
     described = json.loads((fakes / "design" / "rtl.json").read_text())
     clock_mhz = settings.clock_mhz
-    (clock,) = told["fmax"].values()
+    (clock,) = answer["fmax"].values()
     assert found["fmax_mhz", None].value == clock["achieved"]
     assert found["core_fmax_mhz", None].value == clock["achieved"]
     for kind, amount in AMOUNTS[on.device.fabric].items():
@@ -152,12 +152,12 @@ def test_what_is_delivered_for_a_board_is_what_is_routed(
     assert found["latency_us", None].value == described["latency_cycles"] / clock_mhz
     assert found["throughput", None].value == clock_mhz * 1e6 / described["interval_cycles"]
     assert "serial line carries" in (found["throughput", None].note or "")
-    assert made.bitstream is not None and made.bitstream.name.startswith(f"{on.name}-")
+    assert result.bitstream is not None and result.bitstream.name.startswith(f"{on.name}-")
     record = (fakes / "record").read_text()
     delivered = next(line for line in record.splitlines() if line.startswith("nextpnr "))
     assert "hierarchy -top ei_board_top" in record and "unconstrained" not in delivered
-    given = clock_of(on, clock_mhz)
-    assert f"--freq {given.fastest_mhz:.3f}" in delivered
+    inputs = clock_of(on, clock_mhz)
+    assert f"--freq {inputs.fastest_mhz:.3f}" in delivered
     makefile = (fakes / "design/board/Makefile").read_text()
     same = delivered.removeprefix("nextpnr ").replace(" --timing-allow-fail", "")
     assert same in makefile.replace("'", "")  # make does what the verb does
@@ -165,8 +165,8 @@ def test_what_is_delivered_for_a_board_is_what_is_routed(
     report.write_text(json.dumps({"fmax": {"clk": {"achieved": 11.0}}, "utilization": {}}))
     monkeypatch.setenv("EDGEINFER_CACHE", str(fakes / "other"))
     slow = measure_design(fakes / "design", settings)
-    assert slow.bitstream is None and not made.bitstream.exists()
-    asked = 10 if given.drift else 11
+    assert slow.bitstream is None and not result.bitstream.exists()
+    asked = 10 if inputs.drift else 11
     assert "no bitstream" in slow.findings[0] and f"--clock-mhz {asked}" in slow.findings[0]
     figures = by_name(slow.metrics, Origin.ROUTED)
     assert ("latency_us", None) not in figures and figures["fmax_mhz", None].value == 11
@@ -187,15 +187,15 @@ def test_routing_is_tried_from_other_seeds_until_the_clock_is_reached(
 ) -> None:
     report = fakes / "report.json"
     for seed, fmax in ((1, 90), (2, 120), (3, 200)):
-        told = {"fmax": {"clk": {"achieved": fmax}}, "utilization": {}}
-        (fakes / f"report.json.{seed}").write_text(json.dumps(told))
+        answer = {"fmax": {"clk": {"achieved": fmax}}, "utilization": {}}
+        (fakes / f"report.json.{seed}").write_text(json.dumps(answer))
     report.write_text("no report")
     monkeypatch.setenv("FAKE_REPORT", str(report))
 
     def reached(clock_mhz: float, tries: int) -> tuple[float, str | None]:
         settings = RtlSettings(route=True, route_tries=tries, clock_mhz=clock_mhz)
-        found = by_name(measure_design(fakes / "design", settings).metrics, Origin.ROUTED)
-        return found["fmax_mhz", None].value, found["fmax_mhz", None].note
+        result = by_name(measure_design(fakes / "design", settings).metrics, Origin.ROUTED)
+        return result["fmax_mhz", None].value, result["fmax_mhz", None].note
 
     assert reached(110, 3) == (120, "the fastest of 2 tries")
     assert "--seed 3" not in (fakes / "record").read_text()
@@ -278,8 +278,8 @@ def vivado(fakes: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_vivado_does_it_where_it_is(vivado: Path) -> None:
     settings = RtlSettings(part="zcu104", route=True)
-    found = measure_design(vivado / "amd", settings).metrics
-    synthesised, routed = (by_name(found, o) for o in (Origin.SYNTHESISED, Origin.ROUTED))
+    result = measure_design(vivado / "amd", settings).metrics
+    synthesised, routed = (by_name(result, o) for o in (Origin.SYNTHESISED, Origin.ROUTED))
     assert synthesised["lut", None].value == 2877 and synthesised["lut", None].tool == "Vivado"
     assert routed["bram18", None].value == 16 and routed["dsp", None].target == "rtl"
     assert routed["lut", "dense_array_array_ap_fixed_3u_config5_U0"].value == 1065
@@ -310,8 +310,8 @@ def test_vivados_script_lies_beside_designs_for_its_parts(vivado: Path) -> None:
 
 
 def test_a_router_s_progress_tells_what_is_left() -> None:
-    told: list[str] = []
-    say = with_time_left(lambda step, seconds, line: told.append(line))
+    answer: list[str] = []
+    say = with_time_left(lambda step, seconds, line: answer.append(line))
     for line in (
         "Info: Routing 4000 arcs.",
         "Info:    IterCnt |  w/ripup   wo/ripup |  w/r  wo/r |      arcs| batch(sec) total(sec)|",
@@ -320,6 +320,6 @@ def test_a_router_s_progress_tells_what_is_left() -> None:
         "Info: Routing complete.",
     ):
         say("place and route", 1.0, line)
-    assert told[2] == "3,000 of 4,000 connections left, about 6 s at this rate"
-    assert told[3] == "1,000 of 4,000 connections left, about 2 s at this rate"
-    assert told[4] == "Info: Routing complete."
+    assert answer[2] == "3,000 of 4,000 connections left, about 6 s at this rate"
+    assert answer[3] == "1,000 of 4,000 connections left, about 2 s at this rate"
+    assert answer[4] == "Info: Routing complete."

@@ -92,8 +92,8 @@ def test_a_circuit_computes_what_the_interpreter_does(first: int, levels: int) -
             continue
         raw = random_inputs(program, seed, 5)
         expected = interpret(program, raw)
-        for name, found in computed(program, raw, levels).items():
-            np.testing.assert_array_equal(found, expected[name], err_msg=f"{seed}: %{name}")
+        for name, result in computed(program, raw, levels).items():
+            np.testing.assert_array_equal(result, expected[name], err_msg=f"{seed}: %{name}")
 
 
 @pytest.mark.parametrize("levels", [1, 2, 4])
@@ -108,14 +108,14 @@ def test_a_stage_has_no_more_logic_than_asked_for(levels: int) -> None:
 
 
 def test_latency_falls_with_the_logic_in_a_stage_and_a_frame_comes_every_cycle() -> None:
-    found = [
+    results = [
         count_cycles(
             design_netlist(dense_program(12, 6), RtlSettings(unroll="full", unroll_levels=n))[1]
         )
         for n in (1, 2, 3)
     ]
-    assert [cycles.interval for cycles in found] == [1, 1, 1]
-    assert found[0].latency > found[1].latency > found[2].latency
+    assert [cycles.interval for cycles in results] == [1, 1, 1]
+    assert results[0].latency > results[1].latency > results[2].latency
 
 
 @pytest.mark.parametrize("stages", [1, 3, 5])
@@ -130,8 +130,8 @@ def test_a_bare_pipeline_has_no_more_stages_than_asked_for_and_no_queues(stages:
     assert "ei_binary" not in whole
     assert "ei_fifo" not in bare
     assert ("ei_delay" in bare) == (stages > 1)
-    told = json.loads(plan.files["rtl.json"])
-    assert (told["top"], told["latency_cycles"]) == ("one_bare", figures["latency_cycles"])
+    document = json.loads(plan.files["rtl.json"])
+    assert (document["top"], document["latency_cycles"]) == ("one_bare", figures["latency_cycles"])
 
 
 def test_stages_and_a_bare_interface_belong_to_unrolled_networks() -> None:

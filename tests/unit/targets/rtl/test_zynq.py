@@ -54,9 +54,9 @@ class SimulatedDesign:
     def check_frames(self, count: int, seed: int, batch: int) -> None:
         """Frames give what the engine gives."""
         raw = random_inputs(self.program, seed, count)
-        found = self.accelerator.run_raw(raw, batch)
+        result = self.accelerator.run_raw(raw, batch)
         for name, values in Engine(self.program, threads=1).run(raw).items():
-            np.testing.assert_array_equal(found[name], values, err_msg=name)
+            np.testing.assert_array_equal(result[name], values, err_msg=name)
 
     def contents(self, seed: int) -> list[np.ndarray[Any, Any]]:
         """The bytes of a frame for each input."""
@@ -171,16 +171,16 @@ def test_the_driver_tells_another_design_and_a_transfer_that_went_wrong(tmp_path
 
 @pytest.mark.parametrize("count, wide, words", [(1, 1, 1), (3, 4, 1), (8, 8, 1), (9, 8, 2)])
 def test_a_beat_lies_in_whole_words(count: int, wide: int, words: int) -> None:
-    found = dma_words(count)
-    assert (found["wide"], found["dma_words"]) == (wide, words)
+    result = dma_words(count)
+    assert (result["wide"], result["dma_words"]) == (wide, words)
 
 
 def test_real_numbers_are_rounded_as_the_program_s_inputs_are(tmp_path: Path) -> None:
     RtlTarget().emit(dense_program(6, 4), SETTINGS).write(tmp_path)
     with driver_of(tmp_path, None) as driver:
-        told = {"fraction": 2, "bits": 4, "signed": True}
+        answer = {"fraction": 2, "bits": 4, "signed": True}
         values = [-9.0, -0.125, 0.125, 0.375, 0.3, 9.0]
-        assert driver.to_raw(values, told).tolist() == [-8, 0, 0, 2, 1, 7]
+        assert driver.to_raw(values, answer).tolist() == [-8, 0, 0, 2, 1, 7]
         shares = driver.finish(np.array([[0.0, np.log(3)]]), "softmax")
         np.testing.assert_allclose(shares, [[0.25, 0.75]])
 

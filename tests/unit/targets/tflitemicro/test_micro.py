@@ -44,9 +44,9 @@ def test_a_file_is_run_in_a_process_of_its_own(emitted: Path) -> None:
     micro = runner.MicroRunner(emitted)
     assert micro.runtime.version == "0.1"
     stored = {micro.ports.inputs[0].name: np.asarray(patches(3)).reshape(3, 48, 48, 1) % 128}
-    got = micro.run(stored)
-    wanted = interpreter_of(emitted, simulate.Kernels.REFERENCE).run(stored)
-    assert all(np.array_equal(got[name], wanted[name]) for name in wanted)
+    actual = micro.run(stored)
+    expected = interpreter_of(emitted, simulate.Kernels.REFERENCE).run(stored)
+    assert all(np.array_equal(actual[name], expected[name]) for name in expected)
     arena = {m.name: m.value for m in micro.arena_metrics()}
     assert arena == {"arena_bytes": 7000, "tensor_bytes": 2500}
 
@@ -54,17 +54,17 @@ def test_a_file_is_run_in_a_process_of_its_own(emitted: Path) -> None:
 @pytest.mark.usefixtures("present")
 def test_the_target_judges_what_the_microcontroller_would_give(emitted: Path) -> None:
     tagger = hit_tagger(POOLED)
-    found = TfliteMicroTarget().kernels(emitted)
-    assert isinstance(found.runner, runner.MicroRunner) and found.prefix == "litert"
+    result = TfliteMicroTarget().kernels(emitted)
+    assert isinstance(result.runner, runner.MicroRunner) and result.prefix == "litert"
     raw = {"patch": patches(4)}
-    got = TfliteMicroTarget().simulate(tagger.program, emitted, raw, PLAIN)
-    assert set(got) == {o.name for o in tagger.program.outputs}
+    actual = TfliteMicroTarget().simulate(tagger.program, emitted, raw, PLAIN)
+    assert set(actual) == {o.name for o in tagger.program.outputs}
     assert isinstance(tagger.graph, Graph)
-    told = TfliteMicroTarget().judge(tagger.program, tagger.graph, emitted, raw, PLAIN)
-    figures = {m.name: m for m in told.metrics}
+    answer = TfliteMicroTarget().judge(tagger.program, tagger.graph, emitted, raw, PLAIN)
+    figures = {m.name: m for m in answer.metrics}
     assert figures["arena_bytes"].origin is Origin.SIMULATED
     assert {"litert_differing", "int8_max_steps"} <= set(figures)
-    assert "tflite-micro 0.1" in told.findings[0] and "LiteRT on a PC" in told.findings[0]
+    assert "tflite-micro 0.1" in answer.findings[0] and "LiteRT on a PC" in answer.findings[0]
 
 
 def test_without_the_package_litert_runs_the_file(

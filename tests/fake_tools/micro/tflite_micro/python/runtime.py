@@ -21,12 +21,12 @@ class Interpreter:
         """Read a file."""
         if arena_size < SMALLEST_ARENA:
             raise RuntimeError("TFLM failed to allocate tensors")
-        made = Interpreter()
-        made.held = LiteRt(
+        result = Interpreter()
+        result.held = LiteRt(
             model_path=path, experimental_op_resolver_type=OpResolverType.BUILTIN_REF
         )
-        made.held.allocate_tensors()
-        return made
+        result.held.allocate_tensors()
+        return result
 
     held: Any
 

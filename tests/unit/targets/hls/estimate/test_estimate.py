@@ -41,31 +41,31 @@ DESIGNS = {design.id: design for design in published()}
 
 def figures(design: Published) -> dict[str, float]:
     program = program_of(design)
-    made = estimate(
+    result = estimate(
         program,
         settings_of(design, program),
         device(design.part),
     )
-    return made.figures()
+    return result.figures()
 
 
 def test_the_pruned_svhn_network_is_met_far_better_than_naively() -> None:
-    found, wanted = figures(DESIGNS["svhn-pruned-16b"]), DESIGNS["svhn-pruned-16b"].figures
+    result, expected = figures(DESIGNS["svhn-pruned-16b"]), DESIGNS["svhn-pruned-16b"].figures
     for name, most in (("latency_cycles", 0.05), ("dsp", 0.15), ("lut", 0.15), ("ff", 0.2)):
-        assert abs(found[name] / wanted[name] - 1) < most, name
+        assert abs(result[name] / expected[name] - 1) < most, name
 
 
 @pytest.mark.parametrize("name", [name for name, row in DESIGNS.items() if not row.excluded])
 def test_every_published_design_lies_within_its_reach(name: str) -> None:
     design = DESIGNS[name]
-    found = figures(design)
-    for figure, wanted in design.figures.items():
+    result = figures(design)
+    for figure, expected in design.figures.items():
         after = {name: f"{name}_vsynth" for name in ("dsp", "lut", "ff")}
         key = after.get(figure, figure) if design.stage == "vsynth" else figure
         if figure in ("dsp", "bram18"):
-            assert wanted / 3.1 - 1 <= found[key] <= 3.1 * wanted + 1, figure
+            assert expected / 3.1 - 1 <= result[key] <= 3.1 * expected + 1, figure
         elif figure in ("lut", "ff") and "resource" not in name:
-            assert wanted / 2.8 <= found[key] <= 2.8 * wanted, figure
+            assert expected / 2.8 <= result[key] <= 2.8 * expected, figure
 
 
 @pytest.mark.skipif(not CASES.is_dir(), reason="the folder of other people's models is not here")
@@ -79,16 +79,16 @@ def test_a_network_whose_weights_are_known_gets_its_dsp_blocks_exactly() -> None
         {key: WeightFormat.of(plain) for key, _ in graph.weights()},
     )
     design = DESIGNS["jet-zcu104-2025"]
-    made = estimate(
+    result = estimate(
         lower(graph, recipe).program,
         replace(design.settings, arithmetic=Arithmetic.HLS4ML),
         device(design.part),
     )
-    assert made.dsp == 3334
-    assert made.bram18 == 4
-    assert made.timing.ii_cycles == 7
-    assert made.lut == pytest.approx(127_264, rel=0.1)
-    assert made.ff == pytest.approx(5_127, rel=0.35)
+    assert result.dsp == 3334
+    assert result.bram18 == 4
+    assert result.timing.ii_cycles == 7
+    assert result.lut == pytest.approx(127_264, rel=0.1)
+    assert result.ff == pytest.approx(5_127, rel=0.35)
 
 
 def jet(bits: int = 16, **settings: object) -> HlsEstimate:
@@ -126,16 +126,16 @@ def test_a_slower_clock_needs_fewer_cycles_and_registers() -> None:
 def test_a_stream_takes_a_cycle_a_pixel() -> None:
     program = hit_tagger(POOLED).program
     for backend in (Backend.VIVADO, Backend.VITIS):
-        made = estimate(program, HlsSettings(backend), device("xczu7ev"))
-        assert 48 * 48 <= made.timing.ii_cycles < 48 * 48 * 5
-        assert made.timing.latency_cycles >= made.timing.ii_cycles - 1
+        result = estimate(program, HlsSettings(backend), device("xczu7ev"))
+        assert 48 * 48 <= result.timing.ii_cycles < 48 * 48 * 5
+        assert result.timing.latency_cycles >= result.timing.ii_cycles - 1
 
 
 def test_layers_add_up() -> None:
-    made = estimate(hit_tagger(POOLED).program, HlsSettings(), device("xczu7ev"))
+    result = estimate(hit_tagger(POOLED).program, HlsSettings(), device("xczu7ev"))
     for name in ("dsp", "lut", "ff", "bram18"):
-        assert sum(getattr(layer, name) for layer in made.layers) == pytest.approx(
-            getattr(made, name)
+        assert sum(getattr(layer, name) for layer in result.layers) == pytest.approx(
+            getattr(result, name)
         )
 
 
@@ -170,16 +170,16 @@ def test_zeros_take_multipliers_away_where_layers_are_folded() -> None:
     """hls4ml allows a pruned layer fewer multipliers, so that it takes its reuse factor all the
     same, as the jet tagger of Duarte et al. does."""
     program = program_of(DESIGNS["jet-duarte-pruned"])
-    made = [
+    result = [
         estimate(program, HlsSettings(io=IoType.PARALLEL, reuse=reuse), device("xcku115"))
         for reuse in (1, 2, 4, 8)
     ]
-    assert [e.timing.ii_cycles for e in made[:3]] == [1, 2, 4]
-    assert 6 <= made[3].timing.ii_cycles <= 8
-    cycles = [e.timing.latency_cycles for e in made]
+    assert [e.timing.ii_cycles for e in result[:3]] == [1, 2, 4]
+    assert 6 <= result[3].timing.ii_cycles <= 8
+    cycles = [e.timing.latency_cycles for e in result]
     assert cycles == sorted(set(cycles))
-    assert made[0].dsp / 2 < made[1].dsp < made[0].dsp  # easy products took no block at first
-    assert made[3].dsp < made[0].dsp / 5
+    assert result[0].dsp / 2 < result[1].dsp < result[0].dsp  # easy products took no block at first
+    assert result[3].dsp < result[0].dsp / 5
 
 
 def test_twelve_million_weights_are_estimated_in_a_second() -> None:
@@ -212,10 +212,10 @@ def test_every_kind_of_op_has_a_cost() -> None:
     program = lower(graph, Recipe.of({node.name: eight for node in nodes})).program
     for io in IoType:
         for backend in Backend:
-            made = estimate(program, HlsSettings(backend, io=io), device("xczu7ev"))
-            assert made.lut > 0 and made.timing.latency_cycles >= 0
+            result = estimate(program, HlsSettings(backend, io=io), device("xczu7ev"))
+            assert result.lut > 0 and result.timing.latency_cycles >= 0
             if io is IoType.STREAM:
-                assert made.bram18 > 0  # a turned picture waits for its last pixel
+                assert result.bram18 > 0  # a turned picture waits for its last pixel
 
 
 def test_an_estimate_imports_no_training_library() -> None:
@@ -246,13 +246,13 @@ def test_bands_hold_what_was_published(table: Path) -> None:
         if design.excluded:
             continue
         program = program_of(design)
-        made = estimate(program, settings_of(design, program), device(design.part))
-        stated = {metric.name: metric for metric in made.metrics() if metric.layer is None}
-        for figure, wanted in design.figures.items():
+        result = estimate(program, settings_of(design, program), device(design.part))
+        stated = {metric.name: metric for metric in result.metrics() if metric.layer is None}
+        for figure, expected in design.figures.items():
             after = {name: f"{name}_vsynth" for name in ("dsp", "lut", "ff")}
             metric = stated[after.get(figure, figure) if design.stage == "vsynth" else figure]
             assert metric.low is not None and metric.high is not None
-            inside.append(metric.low <= wanted <= metric.high)
+            inside.append(metric.low <= expected <= metric.high)
     assert len(inside) > 50
     assert sum(inside) >= 0.85 * len(inside)
 

@@ -83,26 +83,26 @@ def test_outputs_share_the_same_product_of_an_input() -> None:
 
 @given(arrays(np.int64, (6, 5), elements=st.integers(-200, 200)), st.integers(4, 20))
 def test_products_depend_on_nothing_but_the_values(weight: np.ndarray, x_bits: int) -> None:
-    made = constant_products(vitis(), weight, x_bits, None)
-    assert made.terms == np.count_nonzero(weight)
+    result = constant_products(vitis(), weight, x_bits, None)
+    assert result.terms == np.count_nonzero(weight)
     shuffled = constant_products(vitis(), weight[::-1, ::-1].copy(), x_bits, None)
-    assert (made.dsp, made.terms) == (shuffled.dsp, shuffled.terms)
-    assert made.lut == pytest.approx(shuffled.lut)
+    assert (result.dsp, result.terms) == (shuffled.dsp, shuffled.terms)
+    assert result.lut == pytest.approx(shuffled.lut)
     pruned = weight.copy()
     pruned[0] = 0
     fewer = constant_products(vitis(), pruned, x_bits, None)
-    assert fewer.dsp <= made.dsp and fewer.lut <= made.lut
+    assert fewer.dsp <= result.dsp and fewer.lut <= result.lut
 
 
 def test_early_vitis_adds_the_terms_of_a_large_layer_one_by_one() -> None:
     """At 5 ns two additions fit into a cycle of 7-series logic."""
     early = fabric(HlsSettings(tool_version="2021.1"), "7-series")
-    made = constant_products(early, np.full((300, 20), 11), 8, 16)
-    balanced = trees(early, made, 0, 16, 300 * 2)
-    chained = trees(early, made, 0, 16, 300 * 20)
+    result = constant_products(early, np.full((300, 20), 11), 8, 16)
+    balanced = trees(early, result, 0, 16, 300 * 2)
+    chained = trees(early, result, 0, 16, 300 * 20)
     assert balanced.cuts <= 6
     assert chained.cuts == 150
-    assert trees(vitis(), made, 0, 16, 300 * 20).cuts <= 6
+    assert trees(vitis(), result, 0, 16, 300 * 20).cuts <= 6
 
 
 def test_operators_go_where_there_is_room_in_the_cycle() -> None:

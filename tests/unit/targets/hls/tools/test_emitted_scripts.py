@@ -117,5 +117,5 @@ def test_the_routing_script_asks_for_the_projects_part_and_clock(
     assert (folder / "vivado_route.xdc").read_text() == (
         "create_clock -name ap_clk -period 5 [get_ports ap_clk]\n"
     )
-    found = project(folder, Backend.VITIS)
-    assert called[-1][-1] == found.routed.name
+    result = project(folder, Backend.VITIS)
+    assert called[-1][-1] == result.routed.name

@@ -171,10 +171,10 @@ def test_a_missing_tool_is_named_before_anything_runs(
     environment = around(*present, folder=tmp_path)
     with pytest.raises(ToolMissingError) as caught:
         run(folder, environment, ALL, backend)
-    said = str(caught.value)
+    message = str(caught.value)
     assert caught.value.exit_code == 3
-    assert named in said and "the estimate of latency and resources stands" in said
-    assert "install" in said and str(folder) in said
+    assert named in message and "the estimate of latency and resources stands" in message
+    assert "install" in message and str(folder) in message
     assert not Path(environment["FAKE_RECORD"]).exists()
 
 
@@ -182,12 +182,12 @@ def test_a_failure_quotes_the_tools_first_error_and_names_the_stage(tmp_path: Pa
     folder = emitted(tmp_path / "run")
     with pytest.raises(ToolFailedError) as caught:
         run(folder, around("vitis_hls", folder=tmp_path, FAKE_BEHAVIOUR="fail"))
-    said = str(caught.value)
+    message = str(caught.value)
     assert caught.value.exit_code == 4
-    assert "csynth in C/RTL SYNTHESIS: vitis_hls failed with code 1" in said
-    assert "ERROR: [XFORM 203-504] Stop unrolling loop 'Product1'" in said
-    assert str(folder / "logs" / "csynth.log") in said
-    assert "the estimate of latency and resources stands" in said
+    assert "csynth in C/RTL SYNTHESIS: vitis_hls failed with code 1" in message
+    assert "ERROR: [XFORM 203-504] Stop unrolling loop 'Product1'" in message
+    assert str(folder / "logs" / "csynth.log") in message
+    assert "the estimate of latency and resources stands" in message
 
 
 @pytest.mark.parametrize(
