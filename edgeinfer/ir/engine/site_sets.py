@@ -203,11 +203,18 @@ class SiteSearch:
             zeros = np.zeros((*[1] * (len(self.shapes[x]) - 1), self.shapes[x][-1]), np.int64)
             plain = Constant(x, self.types[x], zeros)
             constants[x] = plain if x in self.empty else self.beside[x][1]
+            if not self._is_possible(x, constants[x]):
+                return  # every pixel is lit, so there is nothing beside the sites
         value = interpret_constant(op, constants)
         if not value.any():
             self.site_sets[op.name] = self.empty[op.name] = sites
         else:
             self.beside[op.name] = sites, Constant(op.name, op.type, value)
+
+    def _is_possible(self, x: str, elsewhere: Constant) -> bool:
+        """Whether a value can be those numbers: where a mask is proved to be one, it cannot."""
+        range_ = self.ranges[x]
+        return bool(range_.bottom <= elsewhere.value.min() and elsewhere.value.max() <= range_.top)
 
     def _elsewhere(self, x: str) -> SiteSet | None:
         """The sites beside which a value is one known number for each channel."""

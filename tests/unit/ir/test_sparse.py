@@ -29,7 +29,7 @@ from edgeinfer.ir.engine.float_engine import FloatEngine
 from edgeinfer.ir.engine.site_sets import SiteSearch, SiteSet
 from edgeinfer.ir.interpret import interpret, results
 from edgeinfer.ir.lower import lower
-from edgeinfer.ir.ops import Conv, Input, Pair, PairKind, Pool, Sites, pack_weights
+from edgeinfer.ir.ops import Conv, Input, Pair, PairKind, Pool, Sites, Table, pack_weights
 from edgeinfer.ir.passes import fold_constants, mask_late, without
 from edgeinfer.ir.plain_sites import spell_sites
 from edgeinfer.ir.program import Output, Program
@@ -96,6 +96,27 @@ def test_an_offset_that_is_taken_back_leaves_zeros() -> None:
     wanted = interpret(program, raw)
     for name in ("y", "kept", "down"):
         np.testing.assert_array_equal(found[name], wanted[name])
+
+
+def test_a_mask_that_hides_nothing_leaves_no_zeros() -> None:
+    """Every pixel is lit, so a table that zero lies beyond is never read there."""
+    builder = ProgramBuilder("full")
+    image = builder.add(Input("image", Fixed(False, 2, 2), (6, 6, 1)))
+    ones = pack_weights(np.ones(4, np.int64))
+    sites = builder.add(Table("mask", Fixed(False, 1, 1), image, 0, ones))
+    one, offset = np.ones((), np.int64), np.array([[[16]]])
+    x = builder.affine("up", image, one, Fixed(False, 1, 1), offset, 0)
+    x = builder.pair("lit", x, sites, PairKind.MUL)
+    entries = pack_weights(np.array([3, 1, 4, 2]))
+    x = builder.add(Table("table", Fixed(False, 3, 3), x, 16, entries))
+    weight = np.random.default_rng(2).integers(-8, 8, (3, 3, 1, 2))
+    conv = Conv("conv", provisional(0), x, pack_weights(weight), Fixed(True, 4, 4),
+                pack_weights(np.zeros(2, np.int64)), (1, 1), ((1, 1), (1, 1)), (1, 1))  # fmt: skip
+    y = builder.pair("y", builder.exact(conv), sites, PairKind.MUL)
+    program = builder.program((Output("y", y),))
+    raw = lit_images(program, 2, OCCUPANCIES)
+    actual = Engine(program, threads=1).run(raw)
+    np.testing.assert_array_equal(actual["y"], interpret(program, raw)["y"])
 
 
 def test_a_full_image_is_a_dense_network() -> None:
