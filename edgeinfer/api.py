@@ -117,11 +117,9 @@ class Quantized:
     scores: Mapping[str, Scores]
 
     def __repr__(self) -> str:
-        scores_text = ", ".join(
-            f"{stage} {_score_text(scores)}" for stage, scores in self.scores.items()
-        )
+        texts = ", ".join(f"{stage} {_score_text(each)}" for stage, each in self.scores.items())
         name, count = printable(self.program.name), len(self.program.ops)
-        return f"<{name} in integers: {count} ops{scores_text and ', '}{scores_text}>"
+        return f"<{name} in integers: {count} ops{texts and ', '}{texts}>"
 
     def _repr_html_(self) -> str:
         formats = [(name, str(quantizer)) for name, quantizer in self.recipe.activations]
@@ -450,10 +448,8 @@ def detect(trunk: Run | str | Path, heads: Run | str | Path, images: ArrayLike) 
     from edgeinfer.run.detect import DetectorOrder, run_detector
 
     first, second = (run.folder if isinstance(run, Run) else Path(run) for run in (trunk, heads))
-    detector_images = DetectorImages(np.asarray(images, np.float32))
-    return list_detections(
-        run_detector(DetectorOrder(first, second), detector_images, Silent()).detections
-    )
+    order, looked_at = DetectorOrder(first, second), np.asarray(images, np.float32)
+    return list_detections(run_detector(order, DetectorImages(looked_at), Silent()).detections)
 
 
 def simulate(
@@ -467,11 +463,9 @@ def simulate(
     """A run's Program and targets again, on more or other samples; with projects that someone has
     `edited`, if that code may be run."""
     folder = run.folder if isinstance(run, Run) else Path(run)
-    path = data_file(data)
+    path, tried = data_file(data), tuple(stages)
     with open_run(folder, notebook_progress(), new=False) as run_folder:
-        result = simulate_run(
-            run_folder, data=path, count=samples, stages=tuple(stages), edited=edited
-        )
+        result = simulate_run(run_folder, data=path, count=samples, stages=tried, edited=edited)
     return Run(folder, result)
 
 
@@ -489,9 +483,7 @@ def compare(*runs: Run | str | Path) -> Comparison:
 
 
 def _choose_targets(name: str, devices: Sequence[str], options: Mapping[str, Any]) -> ChosenTarget:
-    return choose_for(
-        name, {device_name: device_named(device_name) for device_name in devices}, options
-    )
+    return choose_for(name, {each: device_named(each) for each in devices}, options)
 
 
 def _score_text(scores: Scores) -> str:

@@ -42,6 +42,7 @@ ONLY_SHOWN = {
     "quantization.md": "hours of training",
     "rtl.md": "hours of routing",
     "serving.md": "a server that runs until it is ended",
+    "sparse.md": "a network of the reader's own",
     "studies.md": "a cluster",
     "tutorial-fpga.md": "hours of routing; a board",
     "vendor-tools.md": "the vendors' tools",

@@ -112,7 +112,6 @@ ALONE = {  # modules that are shorter and have one importer, and why they stay
     "edgeinfer.serve.triton_model": "Triton's own Python imports it, and nothing beside it",
     "edgeinfer.targets.edgetpu.tflite.flex": "FlexBuffers are a file format of their own",
     "edgeinfer.targets.hls.project.libero": "what is mended of hls4ml, apart from what is added",
-    "edgeinfer.targets.rtl.design.metrics": "figures, apart from the design that they describe",
     "edgeinfer.zoo.losses": "imports Keras, which only training may need",
     "reports.make.guard": "how easy a task is, judged apart from the pages that say so",
 }

@@ -41,6 +41,7 @@ SKIPS = {
 # Skips where something is lacking that most machines have: a C compiler, openssl, Tcl, /proc, a
 # network; or where there is more, or less, than `make setup` installs.
 ELSEWHERE = {
+    "tests/conformance/test_soc_builders.py": "names no Python with fusesoc and litex",
     "tests/e2e/test_api.py": 'importorskip("torch"',
     "tests/e2e/test_board.py": "pyserial is not installed",
     "tests/e2e/test_hls_run.py": "da4ml is installed",

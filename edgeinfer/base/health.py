@@ -28,7 +28,7 @@ class Check:
 
     name: str
     state: Severity
-    finding: str
+    found: str
     mend: str = ""
 
     def as_dict(self) -> dict[str, Any]:

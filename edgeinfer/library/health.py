@@ -61,7 +61,7 @@ def format_checks(checks: list[Check]) -> list[str]:
     """The checks as lines, and a verdict."""
     lines = []
     for check in checks:
-        lines.append(f"{check.state:<9} {check.name:<18} {check.finding}")
+        lines.append(f"{check.state:<9} {check.name:<18} {check.found}")
         if check.mend:
             lines.append(f"{'':<9} {'':<18} mend it with: {check.mend}")
     problems = sum(check.state is Severity.PROBLEM for check in checks)
@@ -128,7 +128,7 @@ def check_extra(extra: Extra) -> list[Check]:
     """What an extra is for, and whether its libraries are here; those that are must be of versions
     that edgeinfer takes."""
     checks = [library(pair) for pair in wanted_libraries(extra.name)]
-    lacking = [check.name for check in checks if check.finding == "is not installed"]
+    lacking = [check.name for check in checks if check.found == "is not installed"]
     if lacking:
         text = f"for {extra.purpose}; without {', '.join(lacking)}"
         outcome = Check(f"[{extra.name}]", Severity.OPTIONAL, text, extra.command)

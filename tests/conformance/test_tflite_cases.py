@@ -38,8 +38,8 @@ SAMPLES = {  # as many as take a second
     "edgetpu/split_concat": 20,
 }
 REFUSED = {
-    "edgetpu/bright_64x64": {"FULLY_CONNECTED"},  # behind a softmax
-    "edgetpu/color_red_64x64": {"FULLY_CONNECTED"},  # behind a softmax
+    "edgetpu/bright_64x64": {"SOFTMAX"},  # of 4,096 elements
+    "edgetpu/color_red_64x64": {"SOFTMAX"},  # of 4,096 elements
     "edgetpu/deeplabv3_mnv2_dm05_pascal_quant": {"RESIZE_BILINEAR"},
     "edgetpu/posenet_mobilenet_v1_075_353_481_16_quant_decoder": {"CUSTOM:PosenetDecoderOp"},
     "edgetpu/dense_256_edgetpu": {"CUSTOM:edgetpu-custom-op"},

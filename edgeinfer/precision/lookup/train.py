@@ -8,10 +8,8 @@ others settle.
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -20,6 +18,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from edgeinfer.base.errors import InputError, ModelError
+from edgeinfer.base.scratch import scratch_folder
 from edgeinfer.precision.learned.front import TrainedFile
 from edgeinfer.precision.learned.train import LearnedLesson, Watch, fall
 from edgeinfer.precision.lookup.model import LookupModel
@@ -112,7 +111,7 @@ def _ends_of_sums(
 
 
 def _save(model: Any) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "model.keras")
+    with scratch_folder("lookup") as folder:
+        path = folder / "model.keras"
         model.save(path)
         return path.read_bytes()

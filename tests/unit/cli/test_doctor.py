@@ -53,14 +53,14 @@ def test_a_version_in_the_declared_range_is_well_and_any_other_names_what_mends_
     old = doctor.library((Requirement("numpy<2"), "1.26.0"))
     assert old.state is Severity.PROBLEM and old.mend == "pip install 'numpy<2'"
     gone = doctor.library((Requirement("no-such-library>=1"), ""))
-    assert gone.finding == "is not installed" and gone.mend == "pip install 'no-such-library>=1'"
+    assert gone.found == "is not installed" and gone.mend == "pip install 'no-such-library>=1'"
 
 
 def test_a_missing_extra_says_what_it_is_for(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = ["numpy>=2", "no-such-library>=1; extra == 'board'"]
     monkeypatch.setattr(metadata, "requires", lambda _: lines)
     (check,) = doctor.check_extra(EXTRAS["board"])
-    assert check.state is Severity.OPTIONAL and "for a board on a serial line" in check.finding
+    assert check.state is Severity.OPTIONAL and "for a board on a serial line" in check.found
     assert check.mend == "pip install 'edgeinfer[board]'"
 
 
@@ -68,7 +68,7 @@ def test_the_extra_fast_is_offered_where_the_processor_can_use_it() -> None:
     offered = doctor.fast_events("llvmlite is not installed")
     assert offered.state is Severity.OPTIONAL and offered.mend == "pip install 'edgeinfer[fast]'"
     useless = doctor.fast_events("this processor lacks avx512vnni")
-    assert useless.mend == "" and "changes nothing" in useless.finding
+    assert useless.mend == "" and "changes nothing" in useless.found
     assert doctor.fast_events("").state is Severity.OK
 
 
@@ -96,7 +96,7 @@ def test_a_missing_tool_is_a_problem_only_where_it_is_needed() -> None:
     assert (check.state, check.mend) == (Severity.OPTIONAL, "apt-get install it")
     assert check_tool(expected, Severity.PROBLEM, nowhere).state is Severity.PROBLEM
     wrong = check_tool(expected, Severity.OPTIONAL, {**nowhere, "EDGEINFER_NO_SUCH": "/gone"})
-    assert "EDGEINFER_NO_SUCH is set to '/gone'" in wrong.finding
+    assert "EDGEINFER_NO_SUCH is set to '/gone'" in wrong.found
 
 
 def test_vendor_tools_are_optional_and_told_with_their_versions(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_vendor_tools_are_optional_and_told_with_their_versions(tmp_path: Path) 
     environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
     checks = {check.name: check for check in doctor.run_checks(environment)}
     assert checks["vitis-run"].state is Severity.OK
-    assert checks["vitis-run"].finding == f"2024.2 at {tmp_path / 'vitis-run'}"
+    assert checks["vitis-run"].found == f"2024.2 at {tmp_path / 'vitis-run'}"
     for name in ("vitis_hls", "vivado_hls", "vivado", "i++", "quartus_sh"):
         assert checks[name].state is Severity.OPTIONAL and "install" in checks[name].mend
 
@@ -129,9 +129,8 @@ def test_an_edge_tpu_is_told_with_its_runtime() -> None:
         "RuntimeVersion(14)", (EdgeTpuDevice("pci", "/dev/apex_0"),), ("/dev/apex_0",)
     )
     check = device_check(there)
-    assert check.state is Severity.OK and "pci /dev/apex_0; RuntimeVersion(14)" in check.finding
+    assert check.state is Severity.OK and "pci /dev/apex_0; RuntimeVersion(14)" in check.found
     dead = device_check(ProbeResult("", (), ("/dev/apex_0",), "it was ended by SIGSEGV"))
     assert (
-        dead.state is Severity.OPTIONAL
-        and dead.finding == "/dev/apex_0, but it was ended by SIGSEGV"
+        dead.state is Severity.OPTIONAL and dead.found == "/dev/apex_0, but it was ended by SIGSEGV"
     )

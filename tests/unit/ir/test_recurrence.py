@@ -129,7 +129,9 @@ def test_a_state_must_be_what_the_next_step_reads() -> None:
 def test_what_is_given_to_a_body_must_fit_it() -> None:
     program = running_sum()
     start = Constant("start", WIDE, pack_weights(np.asarray([300, 0])))
-    with pytest.raises(ProgramError, match=r"%start of fixed<10,10> spans 0..300, but the body"):
+    with pytest.raises(
+        ProgramError, match=r"%start of fixed<10,10> spans 0..300, but it is read as fixed<8,8>"
+    ):
         verify(program.replace_op(start))
     with pytest.raises(ProgramError, match=r"\(3,\) does not fit the body's %held of \(2,\)"):
         program.replace_op(replace(start, value=pack_weights(np.asarray([1, 2, 3]))))

@@ -39,7 +39,7 @@ def test_options_are_the_servers(name: str) -> None:
 
 def test_the_manual_names_options_that_there_are() -> None:
     named = set(re.findall(r"`(--[a-z-]+)[ `]", SERVING.read_text()))
-    others = {"--tls-ca", "--json", "--format"}  # of infer and export
+    others = {"--tls-ca", "--json", "--format", "--client"}  # of infer and export
     assert named <= options() | others
     assert options() - {"--runs"} - named <= {"--names", "--port-grpc", "--port-http",
                                               "--port-metrics"}  # fmt: skip

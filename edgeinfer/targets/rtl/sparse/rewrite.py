@@ -90,7 +90,7 @@ class _Rewriting:
 
     program: Program
     search: SiteSearch
-    held: dict[str, SiteSet]
+    site_sets: dict[str, SiteSet]
     most: int
     ops: list[Op | SiteOp] = field(default_factory=list)
     offences: list[Offence] = field(default_factory=list)
@@ -106,8 +106,8 @@ class _Rewriting:
         try:
             if op.name in self.search.masks and not isinstance(op, Constant):
                 self.mask(op)
-            elif op.name in self.held:
-                self.at_sites(op, self.held[op.name])
+            elif op.name in self.site_sets:
+                self.at_sites(op, self.site_sets[op.name])
             else:
                 self.dense(op)
         except _NoTokensError as error:

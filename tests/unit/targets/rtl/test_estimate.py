@@ -41,7 +41,15 @@ CHECKED = (
     "network4-96",
 )  # fmt: skip
 PIPELINE = {"ei_binary", "ei_bound", "ei_branch", "ei_delay", "ei_issue", "ei_lookup", "ei_truth"}
-INSIDE = {"alive", "ei_fifo", "ei_tree", "ei_round", "ei_limit", "ei_tiles"} | PIPELINE
+INSIDE = {
+    "alive",
+    "ei_fifo",
+    "ei_tree",
+    "ei_round",
+    "ei_limit",
+    "ei_tiles",
+    "ei_site_tiles",
+} | PIPELINE
 BUDGETED = [d.name for d in devices() if "lut" in d.budget or "alm" in d.budget]
 
 
