@@ -43,6 +43,35 @@ class LayerSite(Protocol):
         """A tensor's shape without the batch."""
 
 
+class NodeDrawing(Protocol):
+    """A graph that a reader draws, node by node."""
+
+    shapes: dict[str, Shape]
+
+    def add(self, node: Node) -> str:
+        """Append a node; the name of its tensor."""
+
+    def fresh(self, name: str) -> str:
+        """The name, or a free one like it."""
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorSite:
+    """Where the nodes of one operator of a file go."""
+
+    d: NodeDrawing
+    stem: str
+
+    def add(self, node: Node) -> str:
+        return self.d.add(node)
+
+    def name(self, suffix: str = "") -> str:
+        return self.d.fresh(f"{self.stem}_{suffix}" if suffix else self.stem)
+
+    def shape(self, tensor: str) -> Shape:
+        return self.d.shapes[tensor]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Projection:
     """A dense layer: its name for recipes, its kernel and its bias."""

@@ -10,10 +10,10 @@ from dataclasses import replace
 import numpy as np
 
 from edgeinfer.graph import compose
+from edgeinfer.graph.compose import OperatorSite
 from edgeinfer.graph.nodes import Shape
 from edgeinfer.readers.onnx.affine import scale_view
 from edgeinfer.readers.onnx.args import Args, data
-from edgeinfer.readers.onnx.composed import OperatorSite
 from edgeinfer.readers.onnx.drawing import Drawing
 from edgeinfer.readers.onnx.layout import (
     Const,

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from edgeinfer.graph import compose
+from edgeinfer.graph.compose import OperatorSite
 from edgeinfer.graph.compose_einsum import multiply_along, multiply_by_constant, split_equation
-from edgeinfer.graph.nodes import Floats, Node, Shape
+from edgeinfer.graph.nodes import Floats, Shape
 from edgeinfer.readers.onnx.affine import scale_view
 from edgeinfer.readers.onnx.args import Args, constant, constant_or_none, data, epsilon_of
 from edgeinfer.readers.onnx.drawing import Drawing
@@ -22,23 +23,6 @@ from edgeinfer.readers.onnx.weights import finite
 
 PER_CHANNEL = 21  # from this operator set on, GroupNormalization has a scale for each channel
 DIRECTION = 1e-24  # what is added to a squared length: nothing beside any but zero
-
-
-@dataclass(frozen=True, slots=True)
-class OperatorSite:
-    """Where the nodes of one operator go."""
-
-    d: Drawing
-    stem: str
-
-    def add(self, node: Node) -> str:
-        return self.d.add(node)
-
-    def name(self, suffix: str = "") -> str:
-        return self.d.fresh(f"{self.stem}_{suffix}" if suffix else self.stem)
-
-    def shape(self, tensor: str) -> Shape:
-        return self.d.shapes[tensor]
 
 
 def layer_norm(d: Drawing, op: OnnxOp, args: Args) -> View:

@@ -13,12 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.graph import compose_indexing
-from edgeinfer.graph.compose import reshape
+from edgeinfer.graph.compose import OperatorSite, reshape
 from edgeinfer.graph.moves import GatherNode
 from edgeinfer.graph.nodes import MergeKind
 from edgeinfer.readers.onnx import gathering, moves
 from edgeinfer.readers.onnx.args import Args, constant, data
-from edgeinfer.readers.onnx.composed import OperatorSite
 from edgeinfer.readers.onnx.drawing import Drawing
 from edgeinfer.readers.onnx.layout import (
     Const,

@@ -11,11 +11,12 @@ from dataclasses import replace
 import numpy as np
 
 from edgeinfer.graph import volumes
+from edgeinfer.graph.compose import OperatorSite
 from edgeinfer.graph.nodes import BatchNormNode, ConvNode, DenseNode, Floats, MergeKind
 from edgeinfer.graph.volumes import VolumeWindow
 from edgeinfer.readers.onnx.affine import scale_view, uniform
 from edgeinfer.readers.onnx.args import Args, constant, constant_or_none, data, epsilon_of
-from edgeinfer.readers.onnx.composed import OperatorSite, multiply_tensors
+from edgeinfer.readers.onnx.composed import multiply_tensors
 from edgeinfer.readers.onnx.drawing import Drawing, arranged_tensor
 from edgeinfer.readers.onnx.layout import (
     ZERO,

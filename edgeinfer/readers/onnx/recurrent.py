@@ -15,6 +15,7 @@ import numpy as np
 
 from edgeinfer.base.names import free_name
 from edgeinfer.graph import recurrent as r
+from edgeinfer.graph.compose import OperatorSite
 from edgeinfer.graph.nodes import (
     ActivationNode,
     AffineNode,
@@ -34,7 +35,6 @@ from edgeinfer.graph.nodes import (
     shape_of,
 )
 from edgeinfer.readers.onnx.args import Args, constant, constant_or_none, data
-from edgeinfer.readers.onnx.composed import OperatorSite
 from edgeinfer.readers.onnx.drawing import Drawing, clean
 from edgeinfer.readers.onnx.formats import fixed_bias
 from edgeinfer.readers.onnx.layout import (

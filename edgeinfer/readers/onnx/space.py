@@ -10,6 +10,7 @@ from typing import assert_never
 
 import numpy as np
 
+from edgeinfer.graph.compose import OperatorSite
 from edgeinfer.graph.nodes import (
     MergeKind,
     MergeNode,
@@ -23,7 +24,6 @@ from edgeinfer.graph.volumes import VolumeWindow, pool_volume
 from edgeinfer.graph.windows import count_windows, dilate_window, same_pads
 from edgeinfer.readers.onnx.affine import carry_view
 from edgeinfer.readers.onnx.args import Args, data
-from edgeinfer.readers.onnx.composed import OperatorSite
 from edgeinfer.readers.onnx.drawing import Drawing
 from edgeinfer.readers.onnx.layout import (
     View,

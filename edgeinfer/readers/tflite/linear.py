@@ -6,16 +6,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from edgeinfer.base.tflite.model import Operator, TfliteTensor
-from edgeinfer.graph.compose import multiply_rows, reshape, transpose
+from edgeinfer.graph.compose import OperatorSite, multiply_rows, reshape, transpose
 from edgeinfer.graph.nodes import (
     ConvNode,
     DenseNode,
-    Node,
     PadNode,
     Shape,
     SliceNode,
@@ -232,7 +231,7 @@ def read_matmul(d: StepDrawing, name: str, op: Operator, xs: Sequence[Steps]) ->
     """BATCH_MATMUL: matrices of steps times matrices of steps, as many of the one as of the other,
     or one for all."""
     a, b = xs
-    out, site = op.outputs[0], _MatmulSite(d, name)
+    out, site = op.outputs[0], OperatorSite(d, name)
     left, right = (_matrices(x) for x in xs)
     if left[0] != right[0] and right[0] != 1:
         raise UnreadableOperatorError(f"matrices of {a.shape} do not fit those of {b.shape}")
@@ -259,20 +258,3 @@ def _matrices(x: Steps) -> Shape:
     if len(x.shape) < 2:
         raise UnreadableOperatorError(f"a tensor of {x.shape} holds no matrices")
     return (math.prod(x.shape[:-2]), *x.shape[-2:])
-
-
-@dataclass(frozen=True, slots=True)
-class _MatmulSite:
-    """Where the nodes of a product of two tensors go."""
-
-    d: StepDrawing
-    stem: str
-
-    def add(self, node: Node) -> str:
-        return self.d.add(node)
-
-    def name(self, suffix: str = "") -> str:
-        return self.d.fresh(f"{self.stem}_{suffix}" if suffix else self.stem)
-
-    def shape(self, tensor: str) -> Shape:
-        return self.d.shapes[tensor]
