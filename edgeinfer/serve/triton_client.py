@@ -61,17 +61,17 @@ class TritonClient(Client):
             paths = zip(keys, named.values(), strict=True)
             options["ssl_options"] = {key: str(path) for key, path in paths if path is not None}
         with self._asking():
-            self._held = self._module.InferenceServerClient(address, **options)
+            self._client = self._module.InferenceServerClient(address, **options)
 
     def ask(self, what: str, name: str = "", version: str = "") -> Mapping[str, Any]:
         """The fields of an answer, as gRPC has them."""
         more: dict[str, Any] = {"as_json": True} if self._is_grpc else {}
         with self._asking():
             if what == "Index":
-                index = self._held.get_model_repository_index(**more)
+                index = self._client.get_model_repository_index(**more)
                 models = index.get("models", []) if self._is_grpc else index
                 return {"models": [m for m in models if m.get("state", "READY") == "READY"]}
-            answer: dict[str, Any] = getattr(self._held, QUESTIONS[what])(name, version, **more)
+            answer: dict[str, Any] = getattr(self._client, QUESTIONS[what])(name, version, **more)
         return {"config": answer} if what == "Config" and not self._is_grpc else answer
 
     def prepare(self, name: str, version: str, inputs: Sequence[WireTensor]) -> Any:
@@ -89,7 +89,7 @@ class TritonClient(Client):
         """Send a request; what the package makes of the answer."""
         more: dict[str, Any] = {"client_timeout": SECONDS} if self._is_grpc else {}
         with self._asking():
-            return self._held.infer(*prepared, **more)
+            return self._client.infer(*prepared, **more)
 
     def read(self, answer: Any) -> tuple[WireTensor, ...]:
         """An answer's outputs."""
@@ -104,7 +104,7 @@ class TritonClient(Client):
 
     def close(self) -> None:
         """End the connection."""
-        self._held.close()
+        self._client.close()
 
     @contextlib.contextmanager
     def _asking(self) -> Iterator[None]:

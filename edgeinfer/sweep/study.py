@@ -294,7 +294,7 @@ class _Reader:
         return tuple(self.choice(ToolStep)(each, where) for each in self.texts(value, where))
 
     def choice(self, kind: type[Kind]) -> Callable[[Any, str], Kind]:
-        def chosen(value: Any, where: str) -> Kind:
+        def read_choice(value: Any, where: str) -> Kind:
             try:
                 return kind(value)
             except ValueError:
@@ -302,7 +302,7 @@ class _Reader:
                 hint = did_you_mean(str(value), choices) or f"Choose {', '.join(choices)}."
                 raise self.wrong(where, f"cannot be {value!r}", hint) from None
 
-        return chosen
+        return read_choice
 
     def wrong(self, where: str, what: str, hint: str = "") -> UsageError:
         return UsageError(
