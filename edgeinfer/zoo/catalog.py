@@ -74,7 +74,7 @@ _ENTRIES = (
         data=partial(data.tagger_samples, scaling="tenth"),
         heads=_TAGGER_HEADS,
         schedule=TrainingSchedule(
-            "sgd", 0.01, batch=256, epochs=30, samples=60_000, patience=6, flips=True
+            "sgd", 0.01, batch=256, epochs=12, samples=60_000, patience=6, flips=True
         ),
         measures=_TAGGER_MEASURES,
         reference=None,
