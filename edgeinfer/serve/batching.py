@@ -74,7 +74,6 @@ class Batcher:
         self._waiting: deque[Job] = deque()
         self._waiting_samples = 0
         self._free = deque(instances)
-        self._busy: deque[Instance] = deque()  # with one batch, and so ready to be given the next
         self._loop = asyncio.get_running_loop()
         self._start: asyncio.Handle | None = None  # of batches, as soon as it is time for them
         self._unsettled: set[Batch] = set()
@@ -137,7 +136,7 @@ class Batcher:
                 return
             self._start.cancel()
             self._start = None
-        if not self._is_batch_wanted():
+        if not (self._waiting and self._free):
             return
         batching = self.model.batching
         end_ns = self._waiting[0].since_ns + batching.delay_us * 1000
@@ -147,31 +146,12 @@ class Batcher:
         else:
             self._start = self._loop.call_later(left, self._start_batches)
 
-    def _is_batch_wanted(self) -> bool:
-        """Whether something waits, and an instance is free. A full batch gains nothing by waiting:
-        it follows the one that is being computed, and no thread waits for the loop in between."""
-        is_full = self._waiting_samples >= self.model.batching.batch
-        return bool(self._waiting and (self._free or (is_full and self._busy)))
-
     def _start_batches(self) -> None:
         self._start = None
-        if self._is_batch_wanted():
+        if self._waiting and self._free:
             jobs = self._take(len(self._waiting), self.model.batching.batch)
-            if self._free:
-                instance = self._free.popleft()
-                self._busy.append(instance)
-            else:
-                instance = self._busy.popleft()
-            self._compute(jobs, instance)
+            self._compute(jobs, self._free.popleft())
         self._plan_start()
-
-    def _take_back(self, instance: Instance) -> None:
-        """An instance has one batch less to compute."""
-        if instance in self._busy:
-            self._busy.remove(instance)
-            self._free.append(instance)
-        else:
-            self._busy.append(instance)
 
     def _compute(self, jobs: Sequence[Job], instance: Instance) -> None:
         """Give a batch to the threads. The next one may start when the first thread has nothing
@@ -182,7 +162,7 @@ class Batcher:
         def note(parts: ComputedParts) -> None:
             computed.append(parts)
             if len(computed) == 1:
-                self._take_back(instance)
+                self._free.append(instance)
                 self._plan_start()
             if len(computed) == batch.threads:
                 self._settle(jobs, join_parts(jobs, computed))

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""What serving costs: the hit taggers behind gRPC against the same engine in this process.
+"""What serving costs: the hit taggers behind gRPC and HTTP against the engine in this process.
 
 Both are measured in turns on this machine, which computes, serves and asks at once; the rate in the
-process is that of raw integers at the same batch. Beside the rates stand the processor times of the
-engine and of the server, which other work on the machine moves less. Then 64 clients of 16 samples,
-and the memory of the server over 100,000 requests.
+process is that of raw integers at the same batch, as wide as the client sends them. Beside the
+rates stand the processor times of the engine and of the server, and the share of the one in the
+other, which other work on the machine moves less. HTTP has no goal of its own. Then 64 clients of
+16 samples, and the memory of the server over 100,000 requests.
 """
 
 from __future__ import annotations
@@ -20,29 +21,36 @@ from statistics import median
 
 import psutil
 
+from edgeinfer.base.heap import keep_freed_memory
 from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.serve import ask
 from edgeinfer.serve.client import Identity
 from edgeinfer.serve.connect import connect
 from edgeinfer.serve.load import LoadResult, LoadSettings, load_server
-from tests.support.hit_tagger_programs import FAITHFUL, POOLED, hit_tagger, patches
+from edgeinfer.serve.tensors import DATATYPES, REAL, raw_dtype
+from tests.support.hit_tagger_programs import FAITHFUL, INPUT, POOLED, hit_tagger, patches
 from tests.support.serving import write_run
 
 BATCH, CLIENTS = 256, 2
 TURNS, SECONDS = 5, 3.0
 GOALS = {
-    ("faithful", "FP32"): 0.9,
-    ("pooled", "FP32"): 0.5,
-    ("pooled", "INT16"): 0.8,
-    ("pooled", "UINT8"): 0.8,
+    ("grpc", "faithful", "FP32"): 0.9,
+    ("grpc", "pooled", "FP32"): 0.5,
+    ("grpc", "pooled", "INT16"): 0.8,
+    ("grpc", "pooled", "UINT8"): 0.8,
+    ("http", "pooled", "FP32"): 0.0,
+    ("http", "pooled", "INT16"): 0.0,
+    ("http", "pooled", "UINT8"): 0.0,
 }
 MANY_REQUESTS, WARM_REQUESTS = 100_000, 20_000
 MOST_GROWTH = 0.05  # of the memory after the first requests
 
 
-def in_process(engine: Engine) -> tuple[float, float]:
-    """Samples a second without a server, and microseconds of processor time for each."""
-    raw = {"patch": patches(BATCH)}
+def in_process(engine: Engine, datatype: str) -> tuple[float, float]:
+    """Samples a second without a server, and microseconds of processor time for each. Real numbers
+    count as the narrowest integers that they are rounded to."""
+    dtype = raw_dtype(INPUT) if datatype == REAL else DATATYPES[datatype]
+    raw = {"patch": patches(BATCH).astype(dtype)}
     engine.run(raw)
     start, busy, done = time.perf_counter(), time.process_time(), 0
     while time.perf_counter() - start < SECONDS:
@@ -99,6 +107,7 @@ def memory_growth(url: str, process: psutil.Process) -> tuple[float, float, int]
 def main() -> int:
     """Print the tables; the exit code says whether the goals were met."""
     met = True
+    keep_freed_memory()  # as `edgeinfer bench-serve` does
     with tempfile.TemporaryDirectory() as folder:
         programs = {a.name: hit_tagger(a).program for a in (POOLED, FAITHFUL)}
         runs = [write_run(Path(folder) / name, p) for name, p in programs.items()]
@@ -107,27 +116,34 @@ def main() -> int:
         ports = ["--port-grpc", "0", "--port-http", "0", "--port-metrics", "0"]
         with subprocess.Popen([*command, *ports], stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
-            url = f"grpc://127.0.0.1:{json.loads(process.stdout.readline())['grpc_port']}"
+            opened = json.loads(process.stdout.readline())
+            urls = {by: f"{by}://127.0.0.1:{opened[f'{by}_port']}" for by in ("grpc", "http")}
             try:
                 watched = psutil.Process(process.pid)
-                print(f"{'network':>9} {'sent as':>8} {'in process/s':>12} {'served/s':>9} "
-                      f"{'share':>6} {'goal':>5} {'engine us':>10} {'server us':>10}")  # fmt: skip
-                for (name, datatype), goal in GOALS.items():
+                print(f"{'by':>4} {'network':>9} {'sent as':>8} {'in process/s':>12} "
+                      f"{'served/s':>9} {'share':>6} {'goal':>5} {'engine us':>10} "
+                      f"{'server us':>10} {'share':>6}")  # fmt: skip
+                for (by, name, datatype), goal in GOALS.items():
                     turns = [
-                        (*in_process(engines[name]), *served_and_used(url, name, datatype, watched))
+                        (
+                            *in_process(engines[name], datatype),
+                            *served_and_used(urls[by], name, datatype, watched),
+                        )
                         for _ in range(TURNS)
                     ]
                     share = median(there / here for here, _, there, _ in turns)
+                    used_share = median(engine / server for _, engine, _, server in turns)
                     here, engine, there, server = (median(c) for c in zip(*turns, strict=True))
                     met &= share >= goal
-                    print(f"{name:>9} {datatype:>8} {here:12,.0f} {there:9,.0f} {share:6.2f} "
-                          f"{goal:5.2f} {engine:10.1f} {server:10.1f}")  # fmt: skip
+                    print(f"{by:>4} {name:>9} {datatype:>8} {here:12,.0f} {there:9,.0f} "
+                          f"{share:6.2f} {goal or '':>5} {engine:10.1f} {server:10.1f} "
+                          f"{used_share:6.2f}", flush=True)  # fmt: skip
                 for name in programs:
-                    result = served(url, name, "FP32", 16, LoadSettings(64, 10.0, 1.0))
+                    result = served(urls["grpc"], name, "FP32", 16, LoadSettings(64, 10.0, 1.0))
                     times = ", ".join(f"{k} {v:.1f}" for k, v in result.latencies_ms.items())
                     print(f"\n{name}, 64 clients of 16 samples: {result.samples_per_second:,.0f} "
                           f"samples/s, milliseconds {times}")  # fmt: skip
-                first, last, done = memory_growth(url, watched)
+                first, last, done = memory_growth(urls["grpc"], watched)
                 met &= last <= first * (1 + MOST_GROWTH)
                 print(f"\nmemory of the server: {first:.0f} MB after {WARM_REQUESTS:,} requests, "
                       f"{last:.0f} MB after {done:,}")  # fmt: skip

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""Which requests wait while a batch is computed, and which follow it at once."""
+"""Which requests make a batch together, and what becomes of them when the model is unloaded."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -24,44 +24,83 @@ from tests.unit.serve.test_computing import ENGINE, MODEL, PROGRAM
 FULL = 4  # samples of a batch
 
 
-@pytest.mark.parametrize(
-    ("sizes", "waiting"),
-    [
-        ((FULL, FULL), 0),  # a full batch follows the first one
-        ((FULL, FULL, FULL), 1),  # and no more than one does
-        ((FULL, FULL - 1), 1),  # others may still join what is not full
-        ((FULL, FULL - 1, 1), 0),
-    ],
-)
-def test_a_full_batch_follows_the_one_that_is_computed(
-    sizes: tuple[int, ...], waiting: int
-) -> None:
-    begun, may_go_on = threading.Event(), threading.Event()
+@dataclass
+class Gate:
+    """An engine that computes nothing until it may, and notes how many samples each batch has."""
 
-    def run(raw: Mapping[str, Any]) -> Any:
-        begun.set()
-        assert may_go_on.wait(30)
+    begun: threading.Event = field(default_factory=threading.Event)
+    may_go_on: threading.Event = field(default_factory=threading.Event)
+    sizes: list[int] = field(default_factory=list)
+
+    def run(self, raw: Mapping[str, Any]) -> Any:
+        self.sizes.append(len(raw["x"]))
+        self.begun.set()
+        assert self.may_go_on.wait(30)
         return ENGINE.run(raw)
 
-    async def ask_all() -> tuple[int, list[np.ndarray]]:
-        model = replace(MODEL, batching=BatchSettings(batch=FULL))
-        tally = ModelTally()
-        batcher = Batcher(model, [Instance(run, run)], QueueBudget(1 << 20), tally)
-        asked = []
-        for seed, size in enumerate(sizes):
-            tensor = WireTensor("x", "FP32", numbers(size, seed))
-            asked.append(asyncio.create_task(batcher.infer({"x": tensor}, model.outputs)))
-            if not seed:
-                await asyncio.to_thread(begun.wait, 30)
-        for _ in range(5):
-            await asyncio.sleep(0)
-        left = tally.pending
-        may_go_on.set()
-        answers = [answer[0].values for answer in await asyncio.gather(*asked)]
-        await batcher.close()
-        return left, answers
 
-    left, answers = asyncio.run(ask_all())
-    assert left == waiting
+async def ask_while_computing(
+    gate: Gate, sizes: Sequence[int]
+) -> tuple[Batcher, list[asyncio.Task[Any]]]:
+    """A request that is computed, and others that came after it."""
+    model = replace(MODEL, batching=BatchSettings(batch=FULL))
+    instance = Instance(gate.run, gate.run)
+    batcher = Batcher(model, [instance], QueueBudget(1 << 20), ModelTally())
+    requests = []
+    for seed, size in enumerate(sizes):
+        tensor = WireTensor("x", "FP32", numbers(size, seed))
+        requests.append(asyncio.create_task(batcher.infer({"x": tensor}, model.outputs)))
+        if not seed:
+            await asyncio.to_thread(gate.begun.wait, 30)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    return batcher, requests
+
+
+@pytest.mark.parametrize(
+    ("sizes", "batches"),
+    [
+        ((FULL, FULL, FULL), [FULL, FULL, FULL]),
+        ((FULL, FULL - 1, 1), [FULL, FULL]),  # who comes while a batch is computed joins the next
+        ((1, 1, 1, 1), [1, 3]),
+        ((1, FULL - 1, 2), [1, FULL - 1, 2]),  # in their order, and none is cut
+    ],
+)
+def test_what_waits_for_a_batch_makes_the_next_one(
+    sizes: tuple[int, ...], batches: list[int]
+) -> None:
+    gate = Gate()
+
+    async def ask_all() -> list[np.ndarray]:
+        batcher, requests = await ask_while_computing(gate, sizes)
+        assert batcher.tally.pending == len(sizes) - 1
+        assert gate.sizes == [sizes[0]]
+        gate.may_go_on.set()
+        answers = [answer[0].values for answer in await asyncio.gather(*requests)]
+        await batcher.close()
+        return answers
+
+    answers = asyncio.run(ask_all())
+    assert gate.sizes == batches
     for seed, (size, answer) in enumerate(zip(sizes, answers, strict=True)):
         assert np.array_equal(answer, expected(PROGRAM, numbers(size, seed), DOWNWARDS)[1]["sum"])
+
+
+def test_a_model_that_is_unloaded_answers_what_it_computes_and_refuses_the_rest() -> None:
+    gate = Gate()
+
+    async def unload() -> list[Any]:
+        batcher, requests = await ask_while_computing(gate, (FULL, FULL, 1))
+        closing = asyncio.create_task(batcher.close())
+        await asyncio.wait(requests[1:])
+        assert not requests[0].done() and not closing.done()
+        gate.may_go_on.set()
+        await closing
+        return await asyncio.gather(*requests, return_exceptions=True)
+
+    computed, *refused = asyncio.run(unload())
+    assert gate.sizes == [FULL]
+    assert np.array_equal(
+        computed[0].values, expected(PROGRAM, numbers(FULL, 0), DOWNWARDS)[1]["sum"]
+    )
+    assert all("is being unloaded" in str(error) for error in refused)
