@@ -23,6 +23,8 @@ from edgeinfer.ir.interpret import interpret, results
 from edgeinfer.ir.lower import lower
 from edgeinfer.precision.ptq.choose import PtqSettings, quantize
 from edgeinfer.readers import load
+from edgeinfer.targets.rtl.settings import RtlSettings
+from edgeinfer.targets.rtl.target import RtlTarget
 from tests.support.sparse_frameworks import (
     Reference,
     Sites,
@@ -183,6 +185,22 @@ def test_a_network_is_what_its_framework_computes(
     for name, values in Engine(program, threads=1).run(raw).items():
         np.testing.assert_array_equal(values, integers[name])
         assert values.any()
+
+
+def test_a_file_with_a_limit_becomes_a_design_in_tokens(script: ModuleType, tmp_path: Path) -> None:
+    """Masks and images lie alike, with one channel too, so that tokens can be made of them."""
+    parts = (
+        spconv("SubMConv2d", 1, 3, 3),
+        layer("ReLU"),
+        spconv("SparseConv2d", 3, 2, 2, stride=2),
+    )
+    path = tmp_path / "net.onnx"
+    script.export_sparse(container("SparseSequential", *parts), SIZE, path, most=9)
+    graph = load(path).graph
+    image = images(4)[..., :1]
+    quantized = quantize(graph, {"image": image}, PtqSettings(bits=6))
+    program = lower(quantized.graph, quantized.recipe).program
+    assert RtlTarget().check(program, RtlSettings(sparse="tokens")) == ()
 
 
 def test_the_first_sites_stay(script: ModuleType, tmp_path: Path) -> None:
