@@ -14,7 +14,7 @@ from edgeinfer.readers.onnx.affine import scale_view
 from edgeinfer.readers.onnx.args import Args, data
 from edgeinfer.readers.onnx.drawing import Drawing
 from edgeinfer.readers.onnx.elementwise import SMALLEST, add_activation
-from edgeinfer.readers.onnx.layout import Const, Value, View, sizes
+from edgeinfer.readers.onnx.layout import Const, Value, View, settle_scale, sizes
 from edgeinfer.readers.onnx.masking import choose_by_mask
 from edgeinfer.readers.onnx.merge import merge_views
 from edgeinfer.readers.onnx.ops import OnnxOp, UnreadableModelError, float_types, integer_type
@@ -57,6 +57,24 @@ def _find_sites(d: Drawing, op: OnnxOp, x: Value, limit: Value) -> View | None:
     threshold = float(finite(limit, "constant").reshape(()))
     mask = d.add(SitesNode(d.named(op), image.tensor, threshold))
     return replace(image, tensor=mask, integer=BOOL)
+
+
+def sites(d: Drawing, op: OnnxOp, args: Args) -> View:
+    """Sites of a sparse network: the pixels of which some channel lies above a threshold."""
+    image = spatial(d, settle_scale(d, data(args, 0)), IMAGE_RANK - 2)
+    mask = d.add(SitesNode(d.named(op), image.tensor, op.real("threshold", 0.0)))
+    return replace(image, tensor=mask, exclusive=True)
+
+
+def first_sites(d: Drawing, op: OnnxOp, args: Args) -> View:
+    """FirstSites of a sparse network: of the lit pixels, row by row, as many as `most` says."""
+    mask = data(args, 0)
+    node = d.nodes[mask.tensor]
+    if not isinstance(node, SitesNode) or node.most is not None or not mask.plain:
+        raise UnreadableModelError("it does not count the sites of a mask")
+    most = op.whole("most", 0)
+    name = d.add(SitesNode(d.named(op), node.x, node.threshold, most))
+    return replace(mask, tensor=name, exclusive=True)
 
 
 def _input_of(args: Args, place: int) -> Value:

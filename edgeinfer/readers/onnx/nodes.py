@@ -32,7 +32,12 @@ from edgeinfer.readers.onnx.drawing import Drawing
 from edgeinfer.readers.onnx.fold import FOLDABLE, fold_operator
 from edgeinfer.readers.onnx.layout import Const, Value, View, file_shape
 from edgeinfer.readers.onnx.merge import concat
-from edgeinfer.readers.onnx.ops import MAIN_DOMAINS, OnnxOp, UnreadableModelError
+from edgeinfer.readers.onnx.ops import (
+    MAIN_DOMAINS,
+    SPARSE_DOMAIN,
+    OnnxOp,
+    UnreadableModelError,
+)
 
 Reader = Callable[[Drawing, OnnxOp, Args], Value | list[View]]
 
@@ -124,9 +129,11 @@ CHANNELS_LAST: Mapping[str, Reader] = {
     "AveragePool": partial(space.pool, channels_last=True),
     "BatchNormalization": partial(linear.batch_norm, channels_last=True),
 }
+SPARSE: Mapping[str, Reader] = {"Sites": comparing.sites, "FirstSites": comparing.first_sites}
 DOMAINS: Mapping[str, Mapping[str, Reader]] = {
     **dict.fromkeys(MAIN_DOMAINS, STANDARD),
     "com.microsoft": MICROSOFT,
+    SPARSE_DOMAIN: SPARSE,
     **dict.fromkeys(("onnx.brevitas", "qonnx.custom_op.general", "finn.custom_op.general"), QONNX),
     **dict.fromkeys(
         ("qonnx.custom_op.channels_last", "finn.custom_op.channels_last"), CHANNELS_LAST

@@ -17,6 +17,8 @@ from edgeinfer.base.errors import ModelError, did_you_mean
 from edgeinfer.readers.onnx.file import array_of
 
 MAIN_DOMAINS = ("", "ai.onnx")
+SPARSE_DOMAIN = "edgeinfer.sparse"  # of files that docs/examples/export_sparse.py writes
+WHOLE_FUNCTIONS = ((SPARSE_DOMAIN, "Sites"), (SPARSE_DOMAIN, "FirstSites"))  # not written out
 
 
 class UnreadableModelError(ValueError):
@@ -124,7 +126,8 @@ def source_of(model: ModelProto, path: Path) -> OnnxSource:
 
 
 def _inline_functions(model: ModelProto, path: Path) -> ModelProto:
-    """Functions that the file defines, written out where they are called."""
+    """Functions that the file defines, written out where they are called, but for those that are
+    read as a whole."""
     if not model.functions:
         return model
     from onnx import inliner
@@ -141,7 +144,7 @@ def _inline_functions(model: ModelProto, path: Path) -> ModelProto:
             f"{path}: the function {looping[0]!r} calls itself.", hint="Export the model again."
         )
     try:
-        return inliner.inline_local_functions(model)
+        return inliner.inline_selected_functions(model, list(WHOLE_FUNCTIONS), exclude=True)
     except (RuntimeError, ValueError) as error:
         raise ModelError(
             f"{path}: its functions cannot be written out: {error}.",

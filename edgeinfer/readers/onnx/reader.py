@@ -31,6 +31,7 @@ from edgeinfer.readers.onnx.layout import (
 from edgeinfer.readers.onnx.masking import before_softmax
 from edgeinfer.readers.onnx.nodes import NO_READER, QUANTIZERS, read_op, reads_tensors, why_unknown
 from edgeinfer.readers.onnx.ops import (
+    SPARSE_DOMAIN,
     InputDeclaration,
     OnnxOp,
     OnnxSource,
@@ -55,7 +56,8 @@ def read(path: Path, *, batch_axis: int | None = 0) -> LoadedModel:
     """
     path = Path(path)
     source = source_of(parse(path), path)
-    turned: frozenset[str] = frozenset()
+    sparse = any(op.domain == SPARSE_DOMAIN for op in source.ops)  # sites are found by pixel
+    turned = frozenset(entry.name for entry in source.inputs if sparse)
     if batch_axis != 0 or any(op.kind in GATES for op in source.ops):
         return _finish(source, *_draw_sample(source, batch_axis))
     drawing, outputs = _draw_graph(source, turned)

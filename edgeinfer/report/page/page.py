@@ -19,6 +19,7 @@ from edgeinfer.report.draw.budget import budget_figure
 from edgeinfer.report.draw.layers import distribution_figure, waterfall_figure
 from edgeinfer.report.draw.marks import Figure
 from edgeinfer.report.draw.network import network_figure
+from edgeinfer.report.draw.occupancy import occupancy_figure
 from edgeinfer.report.draw.scores import accuracy_figure, agreement_figure, roc_figures
 from edgeinfer.report.layer_tables import layer_table, layers_csv, target_csv, target_tables
 from edgeinfer.report.page.listing import ListedLine
@@ -300,7 +301,7 @@ def _device(result: Result) -> Section:
         "device",
         "Device",
         text,
-        drop_missing_figures(budget_figure(result)),
+        drop_missing_figures(budget_figure(result), occupancy_figure(result)),
         drop_missing_tables(table),
     )
 

@@ -15,8 +15,9 @@ from edgeinfer.base.metrics import Metric, Origin
 from edgeinfer.report import words
 from edgeinfer.report.draw.graph_layout import LANE, lay_out
 from edgeinfer.report.draw.layers import distribution_figure, waterfall_figure
-from edgeinfer.report.draw.marks import Area, Box, Label, Line
+from edgeinfer.report.draw.marks import Area, Box, Dot, Label, Line
 from edgeinfer.report.draw.network import network_figure
+from edgeinfer.report.draw.occupancy import BOUND, SEEN, occupancy_figure
 from edgeinfer.report.draw.scales import over
 from edgeinfer.report.draw.scores import accuracy_figure, agreement_figure, roc_figures
 from edgeinfer.report.layer_tables import layer_table, target_tables
@@ -297,3 +298,24 @@ def test_tables_hold_what_a_review_asks_for() -> None:
     by_stage = {row[0].text: [cell.text for cell in row] for row in scores.rows}
     assert by_stage["C simulation"][3] == "0.9675 to 0.9719"  # the very same score
     assert by_stage["TFLite"][3] == ""  # another score: its interval is not known
+
+
+def test_cycles_are_drawn_over_the_sites_of_a_frame() -> None:
+    """Bounds lie on the line in their order, simulated frames below it."""
+
+    def by_sites(name: str, cycles: float, count: int, origin: Origin) -> Metric:
+        return Metric(name, cycles, "cycles", origin, target="rtl", layer=f"{count} sites")
+
+    points = (
+        by_sites(BOUND, 300, 20, Origin.PROVED),
+        by_sites(BOUND, 120, 1, Origin.PROVED),
+        by_sites(SEEN, 90, 1, Origin.SIMULATED),
+        by_sites(SEEN, 250, 20, Origin.SIMULATED),
+    )
+    figure = occupancy_figure(GOOD.model_copy(update={"metrics": (*GOOD.metrics, *points)}))
+    assert figure is not None and "at most 120 for 1, 300 for 20" in figure.sentence
+    (line,) = [m for m in figure.marks if isinstance(m, Line) and m.about]
+    frames = [m for m in figure.marks if isinstance(m, Dot) and "simulated" in m.about]
+    assert [frame.x for frame in frames] == [x for x, _ in line.points]
+    assert all(frame.y > y for frame, (_, y) in zip(frames, line.points, strict=True))
+    assert occupancy_figure(GOOD) is None

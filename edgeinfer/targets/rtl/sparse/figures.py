@@ -18,6 +18,7 @@ from edgeinfer.targets.rtl.design.build import build_netlist
 from edgeinfer.targets.rtl.design.cycles import count_cycles
 from edgeinfer.targets.rtl.design.folding import Folding
 from edgeinfer.targets.rtl.design.netlist import Netlist
+from edgeinfer.targets.rtl.sparse.fewer import check_fewer_sites
 from edgeinfer.targets.rtl.sparse.ops import SiteFront
 from edgeinfer.targets.rtl.sparse.rewrite import in_tokens
 from edgeinfer.targets.rtl.tools.simulate import IDEAL, SimulationTrace, run
@@ -30,11 +31,14 @@ SEED = 25
 
 
 def bounds_by_sites(program: Program, folding: Folding, netlist: Netlist) -> tuple[Metric, ...]:
-    """Cycles that a frame of so many sites takes at most, wherever they lie."""
+    """Cycles that a frame of so many sites takes at most, wherever they lie. That fewer sites, or
+    fewer coarser ones, make no frame later is checked for this design."""
     metrics = []
     for count in _counts(program):
-        fewer = build_netlist(in_tokens(program, count).program, folding)
-        cycles = count_cycles(replace(fewer, depths=netlist.depths))
+        blocks = build_netlist(in_tokens(program, count).program, folding)
+        fewer = replace(blocks, depths=netlist.depths)
+        check_fewer_sites(netlist, fewer)
+        cycles = count_cycles(fewer)
         metrics.append(_metric(BOUND, cycles.latency, count, Origin.PROVED, "at most"))
     return tuple(metrics)
 

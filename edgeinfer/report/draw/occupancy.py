@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A picture of how a design's cycles follow the lit pixels of a frame."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+
+from edgeinfer.base.metrics import Metric
+from edgeinfer.report import words
+from edgeinfer.report.draw.marks import Dot, Figure, Label, Line, Mark
+from edgeinfer.report.draw.scales import axes, over
+from edgeinfer.report.result import Result
+
+BOUND, SEEN = "sites_cycles_most", "sites_cycles_simulated"
+SITES = re.compile(r"(\d{1,9}) sites")
+WIDTH = 800.0
+
+SitePoint = tuple[int, Metric]
+
+
+def occupancy_figure(result: Result) -> Figure | None:
+    """Bounds as a line over the number of sites, and simulated frames as dots."""
+    bounds, frames = points_by_sites(result, BOUND), points_by_sites(result, SEEN)
+    if len(bounds) + len(frames) < 2:
+        return None
+    left, right, top, bottom = 76.0, 560.0, 24.0, 330.0
+    both = [*bounds, *frames]
+    across = over([count for count, _ in both], left, right, zero=True)
+    up = over([metric.value for _, metric in both], bottom, top, zero=True)
+    marks = axes(across, up, "sites of a frame", "cycles", "muted")
+    placed = [(across.place(count), up.place(metric.value)) for count, metric in bounds]
+    if len(placed) > 1:
+        marks.append(Line(tuple(placed), "curve-int c0", "joins the bounds"))
+    marks += [Dot(x, y, "dot int", _about(*point), 3.0)
+              for (x, y), point in zip(placed, bounds, strict=True)]  # fmt: skip
+    marks += [
+        Dot(across.place(count), up.place(metric.value), "dot float", _about(count, metric),
+            form="diamond")
+        for count, metric in frames
+    ]  # fmt: skip
+    marks += _legend(bounds, frames, right + 28)
+    texts = [f"{words.number(metric.value)} for {count:,}" for count, metric in bounds]
+    seen = [f"{words.number(metric.value)} for {count:,}" for count, metric in frames]
+    sentence = f"Cycles of a frame by its sites: at most {', '.join(texts) or 'not known'}"
+    sentence += f"; in the simulation {', '.join(seen)}." if seen else "."
+    title = "Cycles by lit pixels"
+    return Figure("occupancy", title, sentence, WIDTH, bottom + 52, tuple(marks))
+
+
+def points_by_sites(result: Result, name: str) -> list[SitePoint]:
+    """A figure's values by the number of sites, the fewest first."""
+    points = []
+    for metric in result.metrics:
+        match = SITES.fullmatch(metric.layer or "")
+        if metric.name == name and match is not None and math.isfinite(metric.value):
+            points.append((int(match[1]), metric))
+    return sorted(points, key=lambda point: point[0])
+
+
+def _about(count: int, metric: Metric) -> str:
+    return f"{count:,} sites: {words.number(metric.value)} cycles, {metric.origin}"
+
+
+def _legend(bounds: Sequence[SitePoint], frames: Sequence[SitePoint], x: float) -> list[Mark]:
+    marks: list[Mark] = []
+    if bounds:
+        marks += [
+            Line(((x, 40), (x + 22, 40)), "curve-int c0"),
+            Label(x + 32, 44, f"at most, at each dot [{bounds[0][1].origin}]", "ink"),
+        ]
+    if frames:
+        marks += [
+            Dot(x + 11, 64, "dot float", form="diamond"),
+            Label(x + 32, 68, f"one frame each [{frames[0][1].origin}]", "ink"),
+        ]
+    return marks

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""That no frame with fewer sites is later is shown for a design, or the design is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from edgeinfer.base.errors import DisagreementError
+from edgeinfer.targets.rtl.choose import design_netlist, made_program
+from edgeinfer.targets.rtl.design.netlist import SENT, Netlist
+from edgeinfer.targets.rtl.design.prepare import prepare_program
+from edgeinfer.targets.rtl.design.timing import simulate_frames
+from edgeinfer.targets.rtl.settings import RtlSettings
+from edgeinfer.targets.rtl.sparse.fewer import check_fewer_sites, owned_steps, owned_streams
+from tests.support.rtl_designs import random_folds
+from tests.support.sampling import sample_cases
+from tests.support.sparse_programs import sparse_encoder
+
+
+def token_design(seed: int) -> Netlist:
+    """A small design in tokens, with random folds."""
+    program = prepare_program(sparse_encoder(seed), sites=True)
+    made = made_program(program, RtlSettings(sparse="tokens"))
+    settings = RtlSettings(sparse="tokens", folds=random_folds(made, seed))
+    return design_netlist(program, settings)[1]
+
+
+def with_fewer(netlist: Netlist, rng: np.random.Generator) -> Netlist:
+    """The design's steps in a frame with fewer sites at each level, as many as come up."""
+    owned = owned_streams(netlist)
+    levels = {stream.level.name: stream.level.count for stream in owned.values()}
+    counts = {name: int(rng.integers(0, count + 1)) for name, count in levels.items()}
+    steps = owned_steps(netlist)
+    streams = {
+        name: replace(
+            stream,
+            beats=stream.beats
+            - owned[name].beats_of_site
+            * (owned[name].level.count - counts[owned[name].level.name]),
+        )
+        if name in owned
+        else stream
+        for name, stream in netlist.streams.items()
+    }
+    blocks = []
+    for block in netlist.blocks:
+        actors = []
+        for number, actor in enumerate(block.actors):
+            kept = [
+                step
+                for at, step in steps[f"{block.name}.{number}"]
+                if at is None or at.number < counts[at.level]
+            ]
+            actors.append(replace(actor, pattern=tuple(kept), repeats=1))
+        blocks.append(replace(block, actors=tuple(actors)))
+    return replace(netlist, blocks=tuple(blocks), streams=streams)
+
+
+def end_cycle(netlist: Netlist) -> int:
+    """When the last beat of a frame leaves; the first is offered at once."""
+    times = simulate_frames(netlist, netlist.depths, 1)
+    return max(times.freed[f"{port.stream}{SENT}"][-1] for port in netlist.outputs)
+
+
+@pytest.mark.parametrize("seed", sample_cases(range(60), 30))
+def test_frames_with_fewer_sites_are_no_later(seed: int) -> None:
+    """Any numbers of sites at the levels, also such as no image has."""
+    netlist, rng = token_design(seed), np.random.default_rng(seed)
+    check_fewer_sites(netlist, netlist)
+    most = end_cycle(netlist)
+    for _ in range(4):
+        assert end_cycle(with_fewer(netlist, rng)) <= most
+
+
+def changed(netlist: Netlist, module: str, place: int, **fields: object) -> Netlist:
+    """The design with a block of this kind of which one step is another."""
+    number = next(i for i, block in enumerate(netlist.blocks) if block.module == module)
+    block = netlist.blocks[number]
+    (actor,) = block.actors
+    steps = list(actor.pattern)
+    steps[place] = replace(steps[place], **fields)  # type: ignore[arg-type]
+    slow = replace(block, actors=(replace(actor, pattern=tuple(steps)),))
+    return replace(netlist, blocks=(*netlist.blocks[:number], slow, *netlist.blocks[number + 1 :]))
+
+
+def test_a_block_that_is_faster_for_more_sites_is_noticed() -> None:
+    netlist = token_design(3)
+    with pytest.raises(DisagreementError, match="treats one site unlike another"):
+        check_fewer_sites(changed(netlist, "ei_site_window", 0, cycles=7), netlist)
+    with pytest.raises(DisagreementError, match="other steps for fewer sites"):
+        check_fewer_sites(netlist, changed(netlist, "ei_site_window", -1, cycles=7))
+
+
+def test_a_step_of_two_sites_is_noticed() -> None:
+    """One that takes a site and lets the windows' next place go."""
+    netlist = changed(token_design(3), "ei_site_window", 0, frees=0b111)
+    with pytest.raises(DisagreementError, match="several sites at once"):
+        check_fewer_sites(netlist, netlist)
