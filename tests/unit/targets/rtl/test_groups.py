@@ -10,9 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgeinfer.base.errors import UsageError
 from edgeinfer.ir.builder import ProgramBuilder, provisional
 from edgeinfer.ir.ops import Conv, Input, pack_weights
 from edgeinfer.ir.program import Output, Program
+from edgeinfer.targets.rtl.choose import design_netlist
+from edgeinfer.targets.rtl.design.folding import narrowest
+from edgeinfer.targets.rtl.design.layers import layers_of
+from edgeinfer.targets.rtl.estimate.estimate import multipliers
 from edgeinfer.targets.rtl.settings import Fold, RtlSettings
 from quantization.fixed import Fixed
 from tests.support.random_programs import random_inputs
@@ -78,3 +83,30 @@ def test_every_geometry_agrees_bit_for_bit_and_cycle_for_cycle(tmp_path: Path) -
     assert_cycles(design, assert_agrees(design, raw))
     modules = {block.module for block in design.netlist.blocks if "p7_" not in block.name}
     assert {"ei_group_window", "ei_group_mac"} <= modules
+
+
+def test_a_depthwise_layer_takes_its_own_products_only() -> None:
+    program = CASES[0].program(0)
+    (layer,) = layers_of(program)
+    assert layer.weight_bits == 3 * 3 * 4 * WEIGHT.bits
+    assert layer.cycles(Fold(1, 1)) == 6 * 5 * 4 * 9
+    for fold in (Fold(1, 1), Fold(2, 3), Fold(4, 1)):
+        folding, netlist = design_netlist(program, RtlSettings(folds=(("y", fold),)))
+        assert folding.multipliers() == multipliers(netlist) == fold.pe * fold.simd
+        (actor,) = next(b.actors for b in netlist.blocks if b.module == "ei_group_mac")
+        assert actor.busy_cycles == layer.cycles(fold)
+
+
+def test_every_fold_within_so_many_cycles_divides_groups() -> None:
+    (layer,) = layers_of(CASES[4].program(0))
+    for cycles in range(1, layer.cycles(Fold(1, 1)), 7):
+        fold = narrowest(layer, cycles)
+        assert layer.fits(fold) and (layer.cycles(fold) <= cycles or layer.is_whole(fold))
+
+
+@pytest.mark.parametrize("fold", [Fold(2, 2), Fold(6, 1), Fold(4, 2)])
+def test_a_fold_that_does_not_divide_groups_is_refused_by_what_would(fold: Fold) -> None:
+    settings = RtlSettings(folds=(("y", fold),))
+    with pytest.raises(UsageError, match="does not divide") as refused:
+        design_netlist(CASES[4].program(0), settings)
+    assert "A group has 3 of the outputs" in str(refused.value.hint)
