@@ -223,8 +223,8 @@ class Build:
         x = self.read(op.x)
         layer = layer_of(op, self.program)
         assert layer is not None
+        # Weights that never change are sums of shifted inputs, in which zeros take nothing.
         grouped = layer.groups > 1 and not layer.is_whole(fold)
-        # Weights that never change are sums of shifted inputs, where zeros between groups are none.
         lanes = layer.lanes(fold)
         if isinstance(op, Conv) and not pointwise(op):
             shape = Sliding(
