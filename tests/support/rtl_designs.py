@@ -19,7 +19,7 @@ from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.choose import design_netlist
 from edgeinfer.targets.rtl.design.cycles import DesignCycles, count_cycles
 from edgeinfer.targets.rtl.design.folding import divisors
-from edgeinfer.targets.rtl.design.layers import layers_of
+from edgeinfer.targets.rtl.design.layers import MatrixLayer, layers_of
 from edgeinfer.targets.rtl.design.netlist import OFFERED, SENT, Netlist
 from edgeinfer.targets.rtl.design.prepare import prepare_program
 from edgeinfer.targets.rtl.design.timing import simulate_frames
@@ -66,10 +66,14 @@ def make_design(program: Program, settings: RtlSettings, folder: Path) -> Made:
 def random_folds(program: Program, seed: int) -> tuple[tuple[str, Fold], ...]:
     """Any folding that divides each layer."""
     rng = np.random.default_rng(seed)
-    return tuple(
-        (layer.op, Fold(_one_of(rng, layer.outputs), _one_of(rng, layer.inputs)))
-        for layer in layers_of(program)
-    )
+    return tuple((layer.op, _one_fold(rng, layer)) for layer in layers_of(program))
+
+
+def _one_fold(rng: np.random.Generator, layer: MatrixLayer) -> Fold:
+    while True:
+        fold = Fold(_one_of(rng, layer.outputs), _one_of(rng, layer.inputs))
+        if layer.fits(fold):
+            return fold
 
 
 def _one_of(rng: np.random.Generator, number: int) -> int:

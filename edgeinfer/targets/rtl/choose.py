@@ -52,7 +52,7 @@ def made_program(program: Program, settings: RtlSettings) -> Program:
 def _check_countable(program: Program, folding: Folding) -> None:
     """Every step of a frame is counted, so there must not be too many."""
     for layer in layers_of(program):
-        steps = layer.vectors * (layer.inputs // folding.folds[layer.op].simd)
+        steps = layer.beats(folding.folds[layer.op])
         if steps > MOST_STEPS:
             raise UsageError(
                 f"{layer.op} would read its inputs in {steps:,} steps a frame; designs are made "

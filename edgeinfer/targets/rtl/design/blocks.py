@@ -101,14 +101,24 @@ def widen(x: Stream, y: Stream, op: str) -> Block:
 
 def window(x: Stream, y: Stream, op: str, shape: Sliding, fill: int) -> Block:
     """A window that slides; `y` carries it in chunks of its lanes."""
-    (top, bottom), (left, right) = shape.pads
-    height, width = shape.image
     chunks = shape.taps // y.lanes
     pattern = window_steps(shape, chunks)
     actor = Actor((x.name,), (y.name,), pattern, 1, WINDOW_LATENCY)
     parameters: dict[str, Parameter] = {
         "BITS": x.type.bits,
         "CHANNELS": shape.channels,
+        **window_parameters(shape),
+        "FILL": SizedNumber(x.type.bits, fill),
+        "CHUNK": y.lanes,
+    }
+    return Block("ei_window", f"{y.name}_window", op, parameters, (x.name,), (y.name,), (actor,))
+
+
+def window_parameters(shape: Sliding) -> dict[str, Parameter]:
+    """The geometry of a window, as the blocks for it have it."""
+    (top, bottom), (left, right) = shape.pads
+    height, width = shape.image
+    return {
         "HEIGHT": height,
         "WIDTH": width,
         "KERNEL_H": shape.kernel[0],
@@ -121,10 +131,7 @@ def window(x: Stream, y: Stream, op: str, shape: Sliding, fill: int) -> Block:
         "PAD_BOTTOM": bottom,
         "PAD_LEFT": left,
         "PAD_RIGHT": right,
-        "FILL": SizedNumber(x.type.bits, fill),
-        "CHUNK": y.lanes,
     }
-    return Block("ei_window", f"{y.name}_window", op, parameters, (x.name,), (y.name,), (actor,))
 
 
 def mac(
@@ -147,12 +154,7 @@ def mac(
         f"{op}_biases.mem": hex_words(bias.reshape(nf, pe), y.type.bits),
     }
     parameters: dict[str, Parameter] = {
-        "X_BITS": x.type.bits,
-        "X_SIGNED": int(x.type.signed),
-        "W_BITS": weight_type.bits,
-        "W_SIGNED": int(weight_type.signed),
-        "ACC_BITS": y.type.bits,
-        "SHIFT": shift,
+        **multiplying_parameters(x.type, y.type, weight_type, shift),
         "SIMD": simd,
         "PE": pe,
         "SF": sf,
@@ -164,6 +166,20 @@ def mac(
     vectors = y.beats // nf
     actor = Actor((x.name,), (y.name,), mac_steps(sf, nf), vectors, MAC_LATENCY + levels)
     return Block("ei_mac", f"{y.name}_mac", op, parameters, (x.name,), (y.name,), (actor,), files)
+
+
+def multiplying_parameters(
+    x: Fixed, y: Fixed, weight_type: Fixed, shift: int
+) -> dict[str, Parameter]:
+    """The types between which a block multiplies and accumulates."""
+    return {
+        "X_BITS": x.bits,
+        "X_SIGNED": int(x.signed),
+        "W_BITS": weight_type.bits,
+        "W_SIGNED": int(weight_type.signed),
+        "ACC_BITS": y.bits,
+        "SHIFT": shift,
+    }
 
 
 def mac_steps(sf: int, nf: int) -> tuple[BlockStep, ...]:

@@ -39,7 +39,8 @@ from edgeinfer.ir.ops import (
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.design import blocks
 from edgeinfer.targets.rtl.design.folding import Folding
-from edgeinfer.targets.rtl.design.layers import matrix_of, pointwise
+from edgeinfer.targets.rtl.design.groups import group_mac, group_window
+from edgeinfer.targets.rtl.design.layers import layer_of, matrix_of, pointwise
 from edgeinfer.targets.rtl.design.netlist import (
     Block,
     Netlist,
@@ -220,6 +221,11 @@ class Build:
     def layer(self, op: Accumulates, size: int) -> Stream:
         fold = self.folding.folds[op.name]
         x = self.read(op.x)
+        layer = layer_of(op, self.program)
+        assert layer is not None
+        # Weights that never change are sums of shifted inputs, in which zeros take nothing.
+        grouped = layer.groups > 1 and not layer.is_whole(fold)
+        lanes = layer.lanes(fold)
         if isinstance(op, Conv) and not pointwise(op):
             shape = Sliding(
                 self.program.shapes[op.x],
@@ -228,14 +234,23 @@ class Build:
                 op.dilation,
                 op.pads,
             )
-            vectors = size // op.weight.shape[-1]
-            x = self.windows(x, op.name, shape, vectors, fold.simd, fill=0)
+            if grouped:
+                x = self.with_lanes(x, layer.channels * layer.groups_at_once(fold), op.name)
+                y = self.stream(f"{op.name}_window", x.type, lanes, layer.beats(fold) * lanes)
+                self.place(group_window(x, y, op.name, shape))
+                x = y
+            else:
+                x = self.windows(x, op.name, shape, layer.vectors, lanes, fill=0)
         else:
-            x = self.with_lanes(x, fold.simd, op.name)
+            x = self.with_lanes(x, lanes, op.name)
         y = self.stream(op.name, op.type, fold.pe, size)
         shift = op.shift(x.type.frac)
         bias = op.bias.astype(np.int64)
-        self.place(blocks.mac(x, y, y.name, matrix_of(op), op.weight_type, bias, shift))
+        if grouped:
+            rows = op.weight.astype(np.int64).reshape(layer.inputs, layer.outputs)
+            self.place(group_mac(x, y, layer, fold, rows, op.weight_type, bias, shift))
+        else:
+            self.place(blocks.mac(x, y, y.name, matrix_of(op), op.weight_type, bias, shift))
         return y
 
     def windows(

@@ -64,7 +64,7 @@ def folding_from_settings(program: Program, settings: RtlSettings) -> Folding:
                 f"{name} has {layer.outputs} outputs of {layer.inputs} inputs, which a folding of "
                 f"{fold.pe} x {fold.simd} does not divide.",
                 hint=f"Choose pe of {_list_divisors(layer.outputs)}; simd of "
-                f"{_list_divisors(layer.inputs)}.",
+                f"{_list_divisors(layer.inputs)}.{_group_hint(layer)}",
             )
         folds[name] = fold
     return Folding(folds, _lanes(program, folds, settings))
@@ -85,7 +85,7 @@ def narrowest(layer: MatrixLayer, cycles: int) -> Fold:
     """The cheapest fold within so many cycles. Of equals the one with the most outputs at once, as
     adder trees are shallower; but a window's chunks should be whole pixels or divide one."""
     choices = [Fold(pe, simd) for pe in divisors(layer.outputs) for simd in divisors(layer.inputs)]
-    fitting = [fold for fold in choices if layer.cycles(fold) <= cycles]
+    fitting = [fold for fold in choices if layer.fits(fold) and layer.cycles(fold) <= cycles]
     if not fitting:
         return Fold(layer.outputs, layer.inputs)
     return min(fitting, key=lambda fold: (fold.pe * fold.simd, fold.simd))
@@ -99,6 +99,16 @@ def divisors(number: int) -> list[int]:
 def _list_divisors(number: int) -> str:
     all_divisors = divisors(number)
     return ", ".join(map(str, all_divisors[:12])) + (", ..." if len(all_divisors) > 12 else "")
+
+
+def _group_hint(layer: MatrixLayer) -> str:
+    if layer.groups == 1:
+        return ""
+    own = layer.outputs // layer.groups
+    return (
+        f" A group has {own} of the outputs: pe divides that, or is a multiple of it and simd one "
+        f"of {layer.channels}."
+    )
 
 
 def _lanes(program: Program, folds: Mapping[str, Fold], settings: RtlSettings) -> dict[str, int]:
@@ -144,7 +154,7 @@ def _lanes_of_input(
             return 1
         layer = layers.get(reader.name)
         if layer is not None and not layer.sliding:
-            return folds[reader.name].simd
+            return layer.lanes(folds[reader.name])
         if layer is not None or isinstance(reader, Pool):
             return program.shapes[name][-1]
         if isinstance(reader, Concat | Pair | Reshape):

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edgeinfer.ir.bases import Accumulates
-from edgeinfer.ir.ops import Conv, Dense, Op, Scan
+from edgeinfer.ir.bases import Accumulates, NamedValue
+from edgeinfer.ir.ops import Conv, Dense, Scan
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.design.recurrence import repeated_body, steps_of
 from edgeinfer.targets.rtl.settings import Fold
@@ -19,7 +19,10 @@ from quantization.fixed import Fixed, Ints
 
 @dataclass(frozen=True, slots=True)
 class MatrixLayer:
-    """A matrix that meets `vectors` vectors of each frame. `sliding`: they are windows."""
+    """A matrix that meets `vectors` vectors of each frame. `sliding`: they are windows.
+
+    Where channels are in groups there is a matrix for each: `inputs` are those of an output, in a
+    window's taps of `channels` each, `outputs` those of all groups."""
 
     op: str
     inputs: int
@@ -27,14 +30,37 @@ class MatrixLayer:
     vectors: int
     weight_type: Fixed
     sliding: bool
+    groups: int = 1
+    channels: int = 1
 
     def cycles(self, fold: Fold) -> int:
         """A frame's cycles, if nothing is waited for."""
         return self.vectors * (self.inputs // fold.simd) * (self.outputs // fold.pe)
 
+    def beats(self, fold: Fold) -> int:
+        """A frame's beats of inputs."""
+        rounds = self.groups // self.groups_at_once(fold)
+        return self.vectors * (self.inputs // fold.simd) * rounds
+
+    def lanes(self, fold: Fold) -> int:
+        """Elements of such a beat: the inputs of an output, in each of the groups."""
+        return fold.simd * self.groups_at_once(fold)
+
+    def groups_at_once(self, fold: Fold) -> int:
+        """Groups of which outputs are computed in one cycle."""
+        return max(fold.pe * self.groups // self.outputs, 1)
+
     def fits(self, fold: Fold) -> bool:
-        """Whether the folding divides the layer evenly."""
-        return self.outputs % fold.pe == 0 and self.inputs % fold.simd == 0
+        """Whether the folding divides the layer evenly: a part of one group's outputs or all of
+        several groups', and of several whole taps of the window, as they come side by side."""
+        if self.outputs % fold.pe or self.inputs % fold.simd:
+            return False
+        own = self.outputs // self.groups
+        return own % fold.pe == 0 or (fold.pe % own == 0 and fold.simd % self.channels == 0)
+
+    def is_whole(self, fold: Fold) -> bool:
+        """Whether all is computed at once, by weights that never change."""
+        return (fold.pe, fold.simd) == (self.outputs, self.inputs)
 
     @property
     def weight_bits(self) -> int:
@@ -42,16 +68,18 @@ class MatrixLayer:
         return self.inputs * self.outputs * self.weight_type.bits
 
 
-def layer_of(op: Op, program: Program) -> MatrixLayer | None:
+def layer_of(op: NamedValue, program: Program) -> MatrixLayer | None:
     """The op as a layer; None for ops that do not multiply by a matrix."""
     match op:
         case Conv():
-            inputs = math.prod(op.weight.shape[:-1]) * op.groups
+            *window, channels, outputs = op.weight.shape
+            inputs = math.prod(window) * channels
             vectors = math.prod(program.shapes[op.name][:-1])
             slides = not pointwise(op)
             return MatrixLayer(
-                op.name, inputs, op.weight.shape[-1], vectors, op.weight_type, slides
-            )
+                op.name, inputs, outputs, vectors, op.weight_type, slides, op.groups,
+                channels if op.groups > 1 else 1,
+            )  # fmt: skip
         case Dense():
             vectors = math.prod(program.shapes[op.name][:-1])
             inputs, outputs = op.weight.shape

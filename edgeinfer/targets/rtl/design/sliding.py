@@ -36,8 +36,9 @@ class Sliding:
         return math.prod(self.kernel) * self.channels
 
 
-def window_steps(shape: Sliding, chunks: int) -> tuple[BlockStep, ...]:
-    """One step for each place of the padded image, and one for each further chunk of a window."""
+def window_steps(shape: Sliding, chunks: int, rounds: int = 1) -> tuple[BlockStep, ...]:
+    """One step for each place of the padded image, and one for each further chunk of a window; all
+    of these once for each round in which a part of the channels comes."""
     later = BlockStep(reserves=True, yields=True)
     steps: list[BlockStep] = []
     sizes = [size + sum(pad) for size, pad in zip(shape.image, shape.pads, strict=True)]
@@ -52,9 +53,8 @@ def window_steps(shape: Sliding, chunks: int) -> tuple[BlockStep, ...]:
     for row, column in product(range(sizes[0]), range(sizes[1])):
         inside = int(insides[0][row] and insides[1][column])
         hit = hits[0][row] and hits[1][column]
-        steps.append(BlockStep(inside, inside, hit, hit))
-        if hit:
-            steps += [later] * (chunks - 1)
+        first = BlockStep(inside, inside, hit, hit)
+        steps += [first, *[later] * ((chunks - 1) * hit)] * rounds
     return tuple(steps)
 
 

@@ -203,15 +203,24 @@ def simulate_frames(
     return _collect_times(netlist, edges)
 
 
-def early(netlist: Netlist) -> dict[str, int]:
-    """By output: beats of a frame that come before anything of it has gone in. Padding and
-    constants at a frame's beginning do that."""
+@dataclass(frozen=True, slots=True)
+class IdleDesign:
+    """What a design does before anything has gone in, for padding and constants at a frame's
+    beginning: beats of a frame by output, and the cycles after which nothing moves."""
+
+    beats: Mapping[str, int]
+    cycles: int
+
+
+def idle_design(netlist: Netlist) -> IdleDesign:
+    """Run a design without inputs until all wait."""
     runs, edges = _prepare_runs(netlist, netlist.depths, 1, 0)
     for port in netlist.inputs:
         edges[f"{port.stream}{OFFERED}"].there.clear()
     while sum(run.advance() for run in runs):
         pass
-    return {port.name: len(edges[f"{port.stream}{SENT}"].freed) for port in netlist.outputs}
+    beats = {port.name: len(edges[f"{port.stream}{SENT}"].freed) for port in netlist.outputs}
+    return IdleDesign(beats, max(run.free_at for run in runs) - LONG_AGO)
 
 
 def _collect_times(netlist: Netlist, edges: Mapping[str, _Edge]) -> Times:

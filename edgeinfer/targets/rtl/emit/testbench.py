@@ -15,7 +15,7 @@ from edgeinfer.ir.program import Program
 from edgeinfer.targets.boards.words import words_of
 from edgeinfer.targets.rtl.design.cycles import DesignCycles
 from edgeinfer.targets.rtl.design.netlist import Netlist, Stream
-from edgeinfer.targets.rtl.design.timing import early
+from edgeinfer.targets.rtl.design.timing import idle_design
 from edgeinfer.targets.rtl.emit.emit import HDL, LIBRARY, context, module_of, render_template
 from quantization.fixed import Ints
 
@@ -42,7 +42,7 @@ def testbench(program: Program, netlist: Netlist, cycles: DesignCycles) -> dict[
         "cut": max(cycles.latency // 2, 1),
         "patience": 20 * (cycles.latency + FRAMES * cycles.interval) + 10_000,
     }
-    foreseen = early(netlist)
+    foreseen = idle_design(netlist).beats
     for port in template_values["outputs"]:
         port["early"] = foreseen[port["name"]]
     files[f"{HDL}/{module_of(netlist)}_tb.v"] = render_template(TEMPLATE, template_values)

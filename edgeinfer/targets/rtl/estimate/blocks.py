@@ -28,12 +28,14 @@ from edgeinfer.targets.rtl.estimate.work import (
     tree,
 )
 
+MACS = ("ei_mac", "ei_group_mac")
 HOLDING = (
-    "ei_mac",
+    *MACS,
     "ei_requant",
     "ei_affine",
     "ei_pair",
     "ei_window",
+    "ei_group_window",
 )  # they begin with a register
 BITS_BELOW = {2: 1}  # the point, by a rounding that does not look at all of them
 FEW = 8  # chunks of a window, of which one is chosen at little cost
@@ -49,7 +51,7 @@ def parts_of(block: Block, netlist: Netlist) -> BlockParts:
         if not isinstance(value, str)
     }
     numbers |= {f"{name}_COLUMNS": count for name, count in _columns(block)}
-    if block.module == "ei_mac":
+    if block.module in MACS:
         biases = block.files[str(block.parameters["BIASES"])]
         numbers["BIASED"] = _count_biased(biases, numbers["PE"], numbers["ACC_BITS"])
     own = MODULES.get(block.module, _other(block))(numbers)
@@ -168,26 +170,64 @@ def _window(sizes: BlockSizes) -> BlockParts:
     return join_parts(parts)
 
 
+def _group_window(sizes: BlockSizes) -> BlockParts:
+    """What is kept of a round lies in memories, and its taps in registers."""
+    beat, rounds = sizes["LANES"] * sizes["BITS"], sizes["ROUNDS"]
+    rows = sizes["HEIGHT"] + sizes["PAD_TOP"] + sizes["PAD_BOTTOM"]
+    columns = sizes["WIDTH"] + sizes["PAD_LEFT"] + sizes["PAD_RIGHT"]
+    reach_h = (sizes["KERNEL_H"] - 1) * sizes["DILATE_H"] + 1
+    reach_w = (sizes["KERNEL_W"] - 1) * sizes["DILATE_W"] + 1
+    taps = sizes["KERNEL_H"] * sizes["KERNEL_W"] * beat
+    chunk = sizes["CHUNK"] * sizes["BITS"]
+    chunks = taps // chunk
+    to_go = bits_for(max(reach_h, sizes["STRIDE_H"]) + 1) + bits_for(
+        max(reach_w, sizes["STRIDE_W"]) + 1
+    )
+    parts = [
+        counter(rounds), counter(rows), counter(columns), counter(columns * rounds),
+        counter(chunks), BlockParts({Work.COUNT: to_go}), registers(to_go + 5 + 3),
+        registers(beat + taps + chunk),
+    ]  # fmt: skip
+    if rows * columns > sizes["HEIGHT"] * sizes["WIDTH"]:
+        parts.append(BlockParts({Work.SELECT: beat}))
+    if chunks > 1:
+        parts.append(registers(2 * bits_for(chunks)))
+        parts.append(BlockParts({Work.PICK if chunks <= FEW else Work.PICK_MANY: taps}))
+    if reach_h > 1:
+        parts.append(registers(bits_for(columns * rounds)))
+        lines = Memory(columns * rounds, (reach_h - 1) * beat, registered=True)
+        parts.append(BlockParts(memories=(lines,)))
+    if reach_w > 1:
+        parts.append(registers(bits_for(rounds)))
+        left = Memory(rounds, (reach_w - 1) * sizes["KERNEL_H"] * beat, registered=True)
+        parts.append(BlockParts(memories=(left,)))
+    return join_parts(parts)
+
+
 def _mac_frame(
     sizes: BlockSizes, trees: BlockParts, product: int, memories: tuple[Memory, ...]
 ) -> BlockParts:
     """All of a multiply-accumulate but its multipliers and what feeds them."""
     pe, sf, nf, acc = (sizes[name] for name in ("PE", "SF", "NF", "ACC_BITS"))
+    rounds = sizes.get("ROUNDS", 0)  # none: all outputs meet each input
     wide = pe * acc
     control = join_parts((
-        counter(nf), counter(sf), counter(sf * nf), counter(nf), counter(sf),
+        counter(nf), counter(sf), counter(sf * nf * (rounds or 1)), counter(nf), counter(sf),
         registers(4 + sizes["LEVELS"] + 1 + 4 + 2 * (sf == 1) + (nf > 1)),
     ))  # fmt: skip
     work = addition(acc, pe)
     work |= {Work.REGISTER: float(wide + product), Work.BASE: float(sizes["BIASED"] * acc)}
+    biases = sizes.get("BIASES_COLUMNS")
     if nf > 1:
-        biases = sizes.get("BIASES_COLUMNS")
-        memories += (
-            Memory(nf, wide, registered=True),
-            Memory(nf, wide, rom=True, columns=biases, joined=2),
-        )
+        memories += (Memory(nf, wide, registered=True),)
     else:
         work[Work.REGISTER] += wide
+    if rounds:
+        starts = Memory(rounds * nf, wide, rom=True, stages=1, columns=biases)
+        control = join_parts((control, counter(rounds * nf)))
+        memories += (starts,)
+    elif nf > 1:
+        memories += (Memory(nf, wide, rom=True, columns=biases, joined=2),)
     return join_parts((control, trees, BlockParts(work, memories)))
 
 
@@ -205,8 +245,8 @@ def _mac(sizes: BlockSizes) -> BlockParts:
     sums = min(_product_bits(sizes) + levels, acc)
     trees = join_parts([tree(simd, sum_bits, sums, levels, largest=False)] * pe)
     weights = Memory(
-        sizes["SF"] * sizes["NF"], pe * simd * w, rom=True, stages=3, taken=2,
-        columns=sizes.get("WEIGHTS_COLUMNS"),
+        sizes["SF"] * sizes["NF"] * sizes.get("ROUNDS", 1), pe * simd * w, rom=True, stages=3,
+        taken=2, columns=sizes.get("WEIGHTS_COLUMNS"),
     )  # fmt: skip
     products = pe * simd * sum_bits
     frame = _mac_frame(sizes, trees, products, (weights,))
@@ -226,7 +266,7 @@ def _mac(sizes: BlockSizes) -> BlockParts:
         added=added,
         held=register_bits,
     )
-    plain = registers((2 + pe) * simd * x)  # the last of them for each lane
+    plain = registers((2 * sizes.get("GROUPS", 1) + pe) * simd * x)  # the last for each lane
     return join_parts((frame, plain, BlockParts(multipliers=(multipliers,))))
 
 
@@ -384,7 +424,9 @@ MODULES: Mapping[str, Callable[[BlockSizes], BlockParts]] = {
     "ei_narrow": _narrow,
     "ei_widen": _widen,
     "ei_window": _window,
+    "ei_group_window": _group_window,
     "ei_mac": _mac,
+    "ei_group_mac": _mac,
     "ei_requant": _requant,
     "ei_clip": _clip,
     "ei_affine": _affine,

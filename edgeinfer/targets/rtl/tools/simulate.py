@@ -17,7 +17,7 @@ from edgeinfer.base.scratch import scratch_folder
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.boards.words import integers_of, words_of
 from edgeinfer.targets.rtl.design.netlist import Netlist, Stream
-from edgeinfer.targets.rtl.design.timing import early
+from edgeinfer.targets.rtl.design.timing import idle_design
 from edgeinfer.targets.rtl.emit.emit import HDL, Tap, harness_text, module_of, taps_of, top_text
 from edgeinfer.targets.rtl.tools.cache import cache_folder
 from edgeinfer.targets.rtl.tools.verilator import BuildJob, level_for, program_for
@@ -59,6 +59,7 @@ class Conditions:
 
 
 IDEAL = Conditions(gaps=0.0)
+STILL = 64  # cycles without a beat, beyond what an idle design needs to get ready
 SHORTEST_REST = 16  # cycles that an output's longest rest has at least
 
 
@@ -115,7 +116,7 @@ def run(
         level_for(expected_cycles * frames),
     )
     built = program_for(job, cache_folder())
-    foreseen = early(netlist)
+    foreseen = idle_design(netlist)
     rest = 2 * expected_cycles + SHORTEST_REST if conditions.gaps else 0
     patience = int((expected_cycles * 4 + 20_000) / (1.0 - conditions.gaps) ** 2) + 2 * rest
     with scratch_folder("rtl") as place:
@@ -125,7 +126,8 @@ def run(
         arguments: list[str | Path] = [
             str(frames), str(conditions.seed), str(round(conditions.gaps * 1000)),
             str(rest), str(patience), str(conditions.reset_after),
-                ",".join(str(foreseen[port.name]) for port in netlist.outputs), place,
+            ",".join(str(foreseen.beats[port.name]) for port in netlist.outputs),
+            str(foreseen.cycles + STILL), place,
         ]  # fmt: skip
         if conditions.waveform is not None:
             arguments.append(conditions.waveform.resolve())

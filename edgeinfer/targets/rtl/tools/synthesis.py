@@ -27,7 +27,7 @@ from edgeinfer.targets.rtl.tools.programs import YOSYS, find_tool
 
 SCRIPT = "synth/yosys.ys.j2"
 NETLIST = "netlist.json"
-MULTIPLYING = ("ei_mac", "ei_plane_dense")
+MULTIPLYING = ("ei_mac", "ei_group_mac", "ei_plane_dense")
 
 Progress = Callable[[str, float, str], None]  # the step, seconds it has taken, the last line
 
@@ -96,7 +96,9 @@ def wants_dsp(blocks: Collection[Mapping[str, Any]], part: Device) -> bool:
     """Whether a part has DSP blocks for all multipliers of the blocks (as the manifest tells them);
     else multipliers are made of LUTs. Weights that never change are sums of shifted inputs."""
     folded = [block["parameters"] for block in blocks if block["module"] in MULTIPLYING]
-    multipliers: int = sum(p["PE"] * p["SIMD"] for p in folded if p["SF"] * p["NF"] > 1)
+    multipliers: int = sum(
+        p["PE"] * p["SIMD"] for p in folded if p["SF"] * p["NF"] * p.get("ROUNDS", 1) > 1
+    )
     return multipliers <= (part.offers("dsp") or 0)
 
 
