@@ -4,14 +4,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import shutil
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,9 +17,9 @@ from edgeinfer.cli.app import main
 from edgeinfer.targets.boards import driver as drivers
 from edgeinfer.targets.boards import serial as lines
 from edgeinfer.targets.boards.boards import board
-from edgeinfer.targets.boards.driver import stand_in
 from tests.support import small_models as small
-from tests.support.board_port import board_port
+from tests.support.board_port import board_port, needs_serial
+from tests.support.broken_board import broken_board
 from tests.support.command_line import design_figures, shown
 from tests.support.places import FAKE_TOOLS
 from tests.support.rtl_designs import needs_verilator
@@ -39,9 +36,6 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 BOARD = ["--board", "ulx3s", "--clock-mhz", "20"]  # few cycles for a bit, so quickly simulated
 COMPILE = ["compile", "net.keras", "--target", "rtl", *BOARD, "--bits", "6"]
-needs_serial = pytest.mark.skipif(
-    importlib.util.find_spec("serial") is None, reason="pyserial is not installed"
-)
 
 
 @needs_verilator
@@ -211,42 +205,6 @@ def test_a_zynq_board_is_built_and_simulated_with_its_own_driver(
     cycles = design_figures(document, "rtl", "proved")["latency_cycles"]
     assert measured["latency_cycles"]["value"] == cycles
     assert measured["latency_cycles"]["origin"] == "simulated"
-
-
-@dataclass
-class OtherRegisters:
-    """Registers in which a design's number can be read, and counters that stand still."""
-
-    identity: int
-
-    def read(self, address: int) -> int:
-        return {0: self.identity & 0xFFFFFFFF, 4: self.identity >> 32, 8: 1}.get(address, 0)
-
-    def write(self, address: int, value: int) -> None: ...
-
-
-@dataclass
-class BrokenChannel:
-    """A DMA's channel that refuses a transfer, or has an error in the middle of one."""
-
-    busy: bool
-
-    idle, error = False, True
-
-    def start(self) -> None: ...
-
-    def transfer(self, buffer: object) -> None:
-        if self.busy:
-            raise RuntimeError("DMA channel not idle")
-
-
-def broken_board(identity: int, *, busy: bool = False) -> ModuleType:
-    """What takes the place of `pynq` on a board where something is wrong."""
-    channel = BrokenChannel(busy)
-    dma = SimpleNamespace(
-        sendchannel=channel, recvchannel=channel, write=lambda *_: None, read=lambda *_: 0
-    )
-    return stand_in(OtherRegisters(identity), {"dma_in_0": dma, "dma_out_0": dma})
 
 
 @pytest.mark.slow

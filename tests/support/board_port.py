@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import threading
 import tty
@@ -11,11 +12,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import pytest
+
 from edgeinfer.targets.boards.boards import Board
 from edgeinfer.targets.boards.messages import read_protocol
 from edgeinfer.targets.boards.serial import SerialLine
 from edgeinfer.targets.rtl.board.simulate import simulated_line
 
+needs_serial = pytest.mark.skipif(
+    importlib.util.find_spec("serial") is None, reason="pyserial is not installed"
+)
 HEAD, CHECK = 5, 2  # bytes of a message before and after its payload
 
 
@@ -24,16 +30,25 @@ def board_port(folder: Path, on: Board, *, messages: int = 1_000_000) -> Iterato
     """The name of a port behind which a folder's design answers; after so many messages the cable
     is pulled."""
     protocol = read_protocol(folder)
+    with (
+        simulated_line(folder, on, protocol, frames=1, patience=50_000) as line,
+        port_before(line, messages=messages) as port,
+    ):
+        yield port
+
+
+@contextmanager
+def port_before(line: SerialLine, *, messages: int = 1_000_000) -> Iterator[str]:
+    """The same in front of any line."""
     outer, inner = os.openpty()
     tty.setraw(inner)
-    with simulated_line(folder, on, protocol, frames=1, patience=50_000) as line:
-        bridge = threading.Thread(target=_carry, args=(outer, line, messages), daemon=True)
-        bridge.start()
-        try:
-            yield os.ttyname(inner)
-        finally:
-            os.close(inner)
-            bridge.join(timeout=10)
+    bridge = threading.Thread(target=_carry, args=(outer, line, messages), daemon=True)
+    bridge.start()
+    try:
+        yield os.ttyname(inner)
+    finally:
+        os.close(inner)
+        bridge.join(timeout=10)
 
 
 def _carry(outer: int, line: SerialLine, messages: int) -> None:

@@ -31,7 +31,10 @@ DEPLOY = "deploy"  # what goes onto the board
 DESCRIPTION = f"{DEPLOY}/design.json"
 README_TEMPLATE, HEADER_TEMPLATE = "deploy/README.md.j2", "deploy/design.h.j2"
 SHIPPED = ("driver.py", "run.py", "accelerator.ipynb", "example.c")
-SHIPPED_FOR_PLANES = ("driver.py", "planes.py", "run_planes.py")
+SHIPPED_FOR_PLANES = (
+    "driver.py", "planes.py", "run_planes.py", "planes.ipynb", "example.c", "records.h",
+)  # fmt: skip
+MOST_BYTES = (1 << 26) - 1  # of a transfer, by the length register of the block design's DMAs
 WIDEST_BYTES = 8  # of a DMA's word: the ports of a Zynq's memory
 IDENTITY_DIGITS = 16  # of the Program's hash
 
@@ -91,6 +94,29 @@ class RecordPort:
     def template_words(self) -> dict[str, Any]:
         """What the templates ask for."""
         return {"id": Identifier("records"), "bytes": 1, "beats": 0, **dma_words(1)}
+
+    @property
+    def record_words(self) -> dict[str, Any]:
+        """What lies in a record, for the header of programs in C."""
+        layout = self.layout
+        return {
+            "most_bytes": min(layout.most_bytes, MOST_BYTES),
+            "wire_bits": layout.wire_bits,
+            "pixel_bits": layout.pixel_bits,
+            "hit_bytes": layout.hit_bytes,
+            "record_bytes": layout.record_bytes,
+            "outputs": [
+                {
+                    "id": identifier(channel.name),
+                    "beats": channel.beats,
+                    "lanes": channel.lanes,
+                    "bits": channel.type.bits,
+                    "is_signed": int(channel.type.signed),
+                    "beat_bytes": channel.beat_bytes,
+                }
+                for channel in layout.outputs
+            ],
+        }
 
     @property
     def description(self) -> dict[str, Any]:
@@ -173,6 +199,7 @@ def template_values(design: WrappedDesign, on: ZynqBoard, clock_mhz: float) -> d
         "planes": design.records is not None,
         "inputs": [port.template_words for port in design.inputs],
         "outputs": [port.template_words for port in design.outputs],
+        **({} if design.records is None else {"record": design.records.record_words}),
         "title": remark(on.title),
         "clock_mhz": clock_mhz,
         "clock_khz": round(clock_mhz * 1000),
@@ -198,9 +225,7 @@ def wrapper_files(design: WrappedDesign, on: ZynqBoard, clock_mhz: float) -> dic
         PACKAGE: _fill(PACKAGE_TEMPLATE, values),
         DESCRIPTION: (json.dumps(described, indent=1) + "\n").encode(),
         **{f"{DEPLOY}/{name}": (deploy / name).read_bytes() for name in design.shipped},
-        **(
-            {f"{DEPLOY}/design.h": _fill(HEADER_TEMPLATE, values)} if design.records is None else {}
-        ),
+        f"{DEPLOY}/design.h": _fill(HEADER_TEMPLATE, values),
         f"{DEPLOY}/README.md": _fill(README_TEMPLATE, values),
     }
 

@@ -187,7 +187,8 @@ class RtlTarget(Target[RtlSettings]):
                     shelled, on, settings.clock_mhz, plan.files, description["blocks"]
                 )
             case ZynqBoard() as on:
-                beside = zynq_files(wrap_netlist(folded, netlist), on, settings.clock_mhz)
+                wrapped = wrap_netlist(folded, netlist)
+                beside = zynq_files(wrapped, on, settings.clock_mhz, plan.files)
             case other:
                 assert_never(other)
         return BuildPlan(plan.name, {**plan.files, **beside})

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The edgeinfer authors
 //
-// One frame through a design with one input and one output, from Linux on a Zynq's processors:
+// One frame, or one plane, through a design with one input and one output, from Linux on a Zynq's processors:
 //
 //   gcc -O2 -o example example.c
 //   sudo ./example REGISTERS DMA_IN DMA_OUT < frame.bin > result.bin
+//   sudo ./example REGISTERS DMA_IN DMA_OUT < plane.bin > hits.csv
 //
 // The addresses are those of accelerator, dma_in_0 and dma_out_0 in design.hwh. The buffer is that of the kernel
 // module u-dma-buf (/dev/udmabuf0, opened with O_SYNC, so that nothing stays in a cache): its first half goes in.
-// frame.bin holds a frame as `pack` of driver.py makes it.
+// frame.bin holds a frame as `pack` of driver.py makes it, plane.bin a plane as `pack_plane` of planes.py does. A line
+// of hits.csv is a hit: its wire, its pixel of time, and the integers of each output.
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdint.h>
@@ -19,18 +21,21 @@
 #include <unistd.h>
 
 #include "design.h"
+#if DESIGN_PLANES
+#include "records.h"
+#endif
 
 enum { ID_LOW = 0, ID_HIGH = 1, CONTROL = 3, BATCH = 4, CYCLES = 10 };                    // words of the design's registers
 enum { SEND = 0x00 / 4, RECEIVE = 0x30 / 4, STATUS = 1, ADDRESS = 6, HIGH = 7, LENGTH = 10 };  // of a DMA's
 enum { RUN = 1, RESET = 4, IDLE = 2, PAGE = 4096 };
 
 static volatile uint32_t *map_registers(int memory, uint64_t address) {
-    void *found = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, memory, (off_t)address);
-    if (found == MAP_FAILED) {
+    void *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, memory, (off_t)address);
+    if (page == MAP_FAILED) {
         perror("the registers cannot be mapped");
         exit(4);
     }
-    return found;
+    return page;
 }
 
 static void start(volatile uint32_t *channel, uint64_t address, uint32_t bytes) {
@@ -46,9 +51,9 @@ int main(int argc, char **argv) {
         return 2;
     }
     const int memory = open("/dev/mem", O_RDWR | O_SYNC), shared = open("/dev/udmabuf0", O_RDWR | O_SYNC);
-    FILE *told = fopen("/sys/class/u-dma-buf/udmabuf0/phys_addr", "r");
+    FILE *address = fopen("/sys/class/u-dma-buf/udmabuf0/phys_addr", "r");
     uint64_t physical;
-    if (memory < 0 || shared < 0 || told == NULL || fscanf(told, "%" SCNx64, &physical) != 1) {
+    if (memory < 0 || shared < 0 || address == NULL || fscanf(address, "%" SCNx64, &physical) != 1) {
         fprintf(stderr, "/dev/mem or u-dma-buf is not there\n");
         return 4;
     }
@@ -75,5 +80,15 @@ int main(int argc, char **argv) {
     while (!(out[STATUS] & IDLE)) {
     }
     fprintf(stderr, "%" PRIu32 " cycles\n", design[CYCLES]);
+#if DESIGN_PLANES
+    const long hits = print_hits(buffer + half, out[LENGTH], stdout);  // the DMA has counted the bytes of the packet
+    if (hits < 0) {
+        fprintf(stderr, "the records do not end with their mark\n");
+        return 4;
+    }
+    fprintf(stderr, "%ld hits\n", hits);
+    return 0;
+#else
     return fwrite(buffer + half, 1, DESIGN_BYTES_OUT, stdout) == DESIGN_BYTES_OUT ? 0 : 4;
+#endif
 }

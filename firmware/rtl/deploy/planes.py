@@ -62,18 +62,23 @@ class PlaneAccelerator(Accelerator):
         low, high = type_range(told["pixel"])
         if planes.min() < low or planes.max() > high:
             raise AcceleratorError(f"The planes have values beyond {low}..{high}.")
-        bits = told["pixel"]["bits"]
-        marked = (planes & ((1 << bits) - 1)) | (marks.astype(np.int64) << bits)
         largest = told["wires"] * told["pixels"] * record_bytes(told) + told["hit_bytes"]
         size = min(largest, MOST_BYTES)
         began = time.monotonic()
         found = []
-        for plane in marked:
-            content = pack(plane.T[None], self.inputs[0])
+        for plane, marked in zip(planes, marks, strict=True):
+            content = pack_plane(plane, marked, self.described)
             (records,) = self.exchange([content], [size], 1)
             found.append(read_records(records, told))
         self.seconds = time.monotonic() - began
         return found
+
+
+def pack_plane(plane, hits, described):
+    """A plane of integers (wires, pixels) and its marks of hits as the bytes that the DMA sends."""
+    bits = described["records"]["pixel"]["bits"]
+    marked = (plane & ((1 << bits) - 1)) | (hits.astype(np.int64) << bits)
+    return pack(marked.T[None], described["inputs"][0])
 
 
 def record_bytes(told):

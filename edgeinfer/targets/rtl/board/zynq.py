@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from edgeinfer.base.names import Identifier
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.boards.boards import ZynqBoard
@@ -13,6 +15,7 @@ from edgeinfer.targets.boards.wrapper import (
     template_values,
     wrapper_files,
 )
+from edgeinfer.targets.rtl.board.packaged_ip import component_file
 from edgeinfer.targets.rtl.design.netlist import Netlist, Stream
 from edgeinfer.targets.rtl.emit.emit import HDL, module_of, port_ids, render_template
 
@@ -43,10 +46,15 @@ def wrap_netlist(program: Program, netlist: Netlist) -> WrappedDesign:
     )  # fmt: skip
 
 
-def zynq_files(design: WrappedDesign, on: ZynqBoard, clock_mhz: float) -> dict[str, bytes]:
-    """Everything that goes beside a design of ours for a Zynq board."""
+def zynq_files(
+    design: WrappedDesign, on: ZynqBoard, clock_mhz: float, beside: Collection[str]
+) -> dict[str, bytes]:
+    """Everything that goes beside a design of ours for a Zynq board. `beside`: the files that are
+    there already."""
     values = template_values(design, on, clock_mhz)
+    around = wrapper_files(design, on, clock_mhz)
     return {
-        **wrapper_files(design, on, clock_mhz),
+        **around,
         HARNESS: render_template(HARNESS_TEMPLATE, values),
+        **component_file(values, {*beside, *around}),
     }

@@ -74,26 +74,31 @@ def files_of(
         files.update({f"{HDL}/{name}": content for name, content in block.files.items()})
     files[top_file(netlist)] = top_text(netlist)
     files[HARNESS] = harness_text(netlist)
-    values = core_values(netlist, files, manifest.get("top", module_of(netlist)))
-    files[CORE] = render_template(CORE_TEMPLATE, values)
-    if netlist.bare is None:
-        files[LITEX] = render_template(LITEX_TEMPLATE, {**context(netlist, ()), **values})
+    streams = context(netlist, ()) if netlist.bare is None else None
+    files |= builder_files(netlist.name, manifest.get("top", module_of(netlist)), files, streams)
     files[MANIFEST] = (json.dumps(manifest, indent=1) + "\n").encode()
     return BuildPlan(netlist.name, files)
 
 
-def core_values(netlist: Netlist, files: Collection[str], top: str) -> dict[str, Any]:
+def builder_files(
+    name: str, top: str, files: Collection[str], streams: Mapping[str, Any] | None
+) -> dict[str, bytes]:
     """The design as FuseSoC and LiteX read it: its sources, and its memories, which lie beside
-    whoever simulates or synthesises."""
-    names = sorted(name.removeprefix(f"{HDL}/") for name in files if name.startswith(f"{HDL}/"))
-    design = [QuotedText(name) for name in names if not BENCH.search(name)]
-    return {
-        "name": Identifier(netlist.name),
+    whoever simulates or synthesises. `streams`: inputs and outputs, without which LiteX has nothing
+    to join."""
+    names = sorted(path.removeprefix(f"{HDL}/") for path in files if path.startswith(f"{HDL}/"))
+    design = [QuotedText(file) for file in names if not BENCH.search(file)]
+    values = {
+        "name": Identifier(name),
         "top": Identifier(top),
         "hdl": QuotedText(HDL),
-        "sources": [name for name in design if name.endswith(".v")],
-        "memories": [name for name in design if name.endswith(".mem")],
+        "sources": [file for file in design if file.endswith(".v")],
+        "memories": [file for file in design if file.endswith(".mem")],
     }
+    builders = {CORE: render_template(CORE_TEMPLATE, values)}
+    if streams is not None:
+        builders[LITEX] = render_template(LITEX_TEMPLATE, {**streams, **values})
+    return builders
 
 
 def _modules(netlist: Netlist) -> set[str]:

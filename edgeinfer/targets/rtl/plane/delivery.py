@@ -86,7 +86,7 @@ def delivered_files(
         case ZynqBoard():
             files |= _library(COLLECTOR, SAVER)
             wrapped = _wrap_design(program, design, layout)
-            return files | zynq_files(wrapped, on, settings.clock_mhz)
+            return files | zynq_files(wrapped, on, settings.clock_mhz, {*beside, *files})
         case _:
             assert_never(on)
 

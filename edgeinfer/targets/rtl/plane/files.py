@@ -21,6 +21,7 @@ from edgeinfer.targets.rtl.emit.emit import (
     HDL,
     LIBRARY,
     MANIFEST,
+    builder_files,
     files_of,
     literal,
     module_of,
@@ -117,8 +118,21 @@ def plane_files(design: PlaneDesign, clock_mhz: float) -> BuildPlan:
     template_values = _context(design)
     files[plane_top_file(design)] = render_template(TOP_TEMPLATE, template_values)
     files[HARNESS] = render_template(HARNESS_TEMPLATE, template_values)
+    files |= builder_files(design.name, top_of(design), files, stream_words(design))
     files[MANIFEST] = (json.dumps(plane_manifest(design, clock_mhz), indent=1) + "\n").encode()
     return BuildPlan(design.name, files)
+
+
+def stream_words(design: PlaneDesign) -> dict[str, Any]:
+    """The streams as LiteX names them: by the names of their signals."""
+
+    def words(port: PlanePort, prefix: str) -> dict[str, Any]:
+        return {"id": Identifier(port.port.removeprefix(prefix)), "bytes": port.bytes}
+
+    return {
+        "inputs": [words(input_port(design), "s_axis_")],
+        "outputs": [words(port, "m_axis_") for port in (hit_port(design), *output_ports(design))],
+    }
 
 
 def plane_manifest(design: PlaneDesign, clock_mhz: float) -> dict[str, Any]:

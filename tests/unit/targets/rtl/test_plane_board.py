@@ -26,7 +26,7 @@ from edgeinfer.targets.boards.messages import Protocol, read_protocol
 from edgeinfer.targets.boards.records import PlaneRecords, RecordLayout
 from edgeinfer.targets.boards.serial import SerialLine, ask_frames
 from edgeinfer.targets.boards.tiles import PatchTiles
-from edgeinfer.targets.boards.wrapper import AXI_TOP, DEPLOY, read_layout
+from edgeinfer.targets.boards.wrapper import AXI_TOP, DEPLOY, DESCRIPTION, read_layout
 from edgeinfer.targets.rtl.board.fabric import simulated_fabric
 from edgeinfer.targets.rtl.board.shell_files import CLOCK, CRYSTAL, TOP, clock_file
 from edgeinfer.targets.rtl.board.simulate import simulated_line
@@ -34,6 +34,8 @@ from edgeinfer.targets.rtl.emit.emit import HDL
 from edgeinfer.targets.rtl.settings import Budget, RtlSettings
 from edgeinfer.targets.rtl.target import RtlTarget
 from quantization.fixed import Fixed, Ints
+from tests.support.c_board import needs_gcc, run_example
+from tests.support.notebook import executed
 from tests.support.patch_networks import random_plane
 from tests.support.plane_designs import RawPlane, raw_plane
 from tests.support.rtl_designs import needs_verilator
@@ -204,8 +206,6 @@ def test_planes_by_dma_whatever_stands_still(tmp_path: Path) -> None:
     program = small_tagger()
     RtlTarget().emit(program, ZYNQ).write(tmp_path)
     check_planes_by_dma(program, tmp_path)
-    assert (tmp_path / DEPLOY / "run_planes.py").is_file()
-    assert not (tmp_path / DEPLOY / "example.c").exists()
 
 
 @pytest.mark.slow
@@ -235,6 +235,100 @@ def test_a_file_of_planes_gives_a_file_of_hits_on_the_board(
             raw = np.rint(outputs * 2.0 ** program.type(output.value).frac).astype(np.int64)
             records = PlaneRecords(found["wire"][mine], found["pixel"][mine], {output.name: raw})
             assert_hits_are_the_engine_s(program, each, records)
+
+
+def lines_of(plane: PlaneRecords) -> str:
+    """What the example in C prints of a plane."""
+    rows = zip(plane.wire, plane.pixel, *plane.outputs.values(), strict=True)
+    return "".join(
+        ",".join(str(number) for part in row for number in np.ravel(part)) + "\n" for row in rows
+    )
+
+
+@needs_gcc
+def test_the_example_in_c_prints_the_hits_of_a_plane(tmp_path: Path) -> None:
+    program = small_tagger()
+    RtlTarget().emit(program, ZYNQ).write(tmp_path)
+    deploy, layout = tmp_path / DEPLOY, read_layout(tmp_path / DESCRIPTION)
+    assert layout is not None
+    rng = np.random.default_rng(3)
+    outputs: dict[str, Ints] = {
+        c.name: rng.integers(c.type.raw_min, c.type.raw_max, (9, *c.shape), endpoint=True)
+        for c in layout.outputs
+    }
+    plane = PlaneRecords(rng.integers(0, SHAPE[0], 9), rng.integers(0, SHAPE[1], 9), outputs)
+    each = planes_of(program)[2]
+    with driver_of(tmp_path, None, "planes") as driver:
+        described = json.loads((deploy / "design.json").read_text())
+        packed = driver.pack_plane(each.raw, each.hits, described).tobytes()
+    records = records_of(layout, plane)
+
+    def answer(content: bytes) -> bytes:
+        assert content == packed
+        return records
+
+    done = run_example(deploy, packed, answer)
+    assert (done.returncode, done.stderr) == (0, b"1234 cycles\n9 hits\n")
+    assert done.stdout.decode() == lines_of(plane)
+
+
+@needs_gcc
+def test_the_example_in_c_refuses_another_design_and_records_without_an_end(
+    tmp_path: Path,
+) -> None:
+    RtlTarget().emit(small_tagger(), ZYNQ).write(tmp_path / "one")
+    RtlTarget().emit(small_tagger(), ZYNQ).write(tmp_path / "two")
+    ports = json.loads((tmp_path / "one" / DESCRIPTION).read_text())["inputs"]
+    with driver_of(tmp_path / "one", None) as driver:
+        packed = bytes(driver.frame_bytes(ports[0]))
+    done = run_example(tmp_path / "one" / DEPLOY, packed, lambda _: b"", identity=7)
+    assert (done.returncode, done.stderr) == (4, b"another design is loaded\n")
+    done = run_example(tmp_path / "two" / DEPLOY, packed, lambda _: bytes(100))
+    assert done.returncode == 4 and b"do not end with their mark" in done.stderr
+
+
+@pytest.mark.slow
+@needs_verilator
+@needs_gcc
+def test_the_example_in_c_and_the_notebook_with_the_simulated_logic(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = small_tagger()
+    RtlTarget().emit(program, ZYNQ).write(tmp_path)
+    deploy, layout = tmp_path / DEPLOY, read_layout(tmp_path / DESCRIPTION)
+    assert layout is not None
+    each = planes_of(program)[2]
+    with simulated_fabric(tmp_path, 1, 1, cycles=1) as pynq:
+        with (
+            driver_of(tmp_path, pynq, "planes") as driver,
+            driver.PlaneAccelerator() as accelerator,
+        ):
+            packed = driver.pack_plane(each.raw, each.hits, accelerator.described).tobytes()
+
+            def answer(content: bytes) -> bytes:
+                sent = np.frombuffer(content, np.uint8)
+                (records,) = accelerator.exchange([sent], [layout.most_bytes], 1)
+                hits = len(driver.read_records(records, accelerator.records)["wire"])
+                return bytes(records[: hits * layout.record_bytes + layout.hit_bytes])
+
+            done = run_example(deploy, packed, answer)
+        table = np.loadtxt(done.stdout.decode().splitlines(), np.int64, delimiter=",", ndmin=2)
+        (channel,) = layout.outputs
+        outputs = {channel.name: table[:, 2:].reshape(-1, *channel.shape)}
+        records = PlaneRecords(table[:, 0], table[:, 1], outputs)
+        assert_hits_are_the_engine_s(program, each, records)
+        monkeypatch.setitem(sys.modules, "pynq", pynq)
+        monkeypatch.syspath_prepend(deploy)
+        notebook = executed(deploy / "planes.ipynb")
+        for name in ("driver", "planes"):
+            del sys.modules[name]
+    shown = [
+        "".join(cell["outputs"][0]["data"]["text/plain"])
+        for cell in notebook["cells"]
+        if cell["cell_type"] == "code" and cell["outputs"]
+    ]
+    assert "hits in" in shown[1] and "planes a second" in shown[2]
+    assert "'frames_in': 8, 'frames_out': 8" in shown[-1]
 
 
 FAULTS = (

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import ast
 import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +30,7 @@ from tests.support.hit_tagger_programs import FAITHFUL, hit_tagger
 from tests.support.random_programs import random_inputs
 from tests.support.rtl_designs import needs_verilator
 from tests.support.rtl_programs import dense_program, small_network
+from tests.unit.targets.rtl.test_plane import SHAPE, small_tagger
 
 TARGET = RtlTarget()
 EXAMPLE = RtlSettings(folds=(("conv", Fold(2, 9)), ("dense", Fold(3, 8))))
@@ -222,23 +225,35 @@ def test_unknown_parts_and_empty_folders_are_refused(fake_tools: Path) -> None:
         measure_design(fake_tools, RtlSettings(part="lfe5u-85"))
 
 
-def test_a_design_says_its_files_to_fusesoc() -> None:
-    files = TARGET.emit(small_network(2), RtlSettings()).files
-    core = yaml.safe_load(files["design.core"].decode().removeprefix("CAPI=2:\n"))
-    listed = dict(item for entry in core["filesets"]["rtl"]["files"] for item in entry.items())
-    design = {
+BUILDERS_TAKE = (
+    (small_network(2), RtlSettings()),
+    (small_tagger(), RtlSettings(event=SHAPE, budget=Budget(multipliers=12))),
+)
+
+
+def hdl_files(files: Mapping[str, bytes]) -> set[str]:
+    """What belongs to the design, and not to its test bench."""
+    return {
         name for name in files
         if name.startswith("hdl/") and "/tb_" not in name and not name.endswith("_tb.v")
     }  # fmt: skip
-    assert set(listed) == design
+
+
+@pytest.mark.parametrize("design", BUILDERS_TAKE, ids=["frames", "planes"])
+def test_a_design_says_its_files_to_fusesoc(design: tuple[Program, RtlSettings]) -> None:
+    files = TARGET.emit(*design).files
+    core = yaml.safe_load(files["design.core"].decode().removeprefix("CAPI=2:\n"))
+    listed = dict(item for entry in core["filesets"]["rtl"]["files"] for item in entry.items())
+    assert set(listed) == hdl_files(files)
     assert all(about["copyto"] == name.removeprefix("hdl/")
                for name, about in listed.items() if name.endswith(".mem"))  # fmt: skip
     assert core["targets"]["default"]["toplevel"] == json.loads(files["rtl.json"])["top"]
     assert files["design.core"].startswith(b"CAPI=2:\n")
 
 
-def test_a_design_says_its_files_to_litex() -> None:
-    files = TARGET.emit(small_network(2), RtlSettings()).files
+@pytest.mark.parametrize("design", BUILDERS_TAKE, ids=["frames", "planes"])
+def test_a_design_says_its_files_to_litex(design: tuple[Program, RtlSettings]) -> None:
+    files = TARGET.emit(*design).files
     tree = ast.parse(files["litex_design.py"])
     listed = [
         name
@@ -246,9 +261,18 @@ def test_a_design_says_its_files_to_litex() -> None:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.List)
         for name in ast.literal_eval(node.value)
     ]
-    assert {f"hdl/{name}" for name in listed} == {
-        name for name in files
-        if name.startswith("hdl/") and "/tb_" not in name and not name.endswith("_tb.v")
-    }  # fmt: skip
+    assert {f"hdl/{name}" for name in listed} == hdl_files(files)
+    top = json.loads(files["rtl.json"])["top"]
+    head = files[f"hdl/{top}.v"].decode().split(");")[0]
+    ports = set(re.findall(r"(?:input|output) +wire +(?:\[[^]]*\] +)?(\w+)", head))
+    (instance,) = (
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Instance"
+    )
+    assert {str(word.arg)[2:] for word in instance.keywords} == ports
+
+
+def test_a_design_without_streams_has_no_part_for_litex() -> None:
     bare = TARGET.emit(dense_program(4, 2), RtlSettings(unroll="full", interface="bare"))
     assert "litex_design.py" not in bare.files  # it has no streams

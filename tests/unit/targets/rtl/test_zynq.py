@@ -6,8 +6,6 @@ short or too long, resets, and the files beside the design."""
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +27,7 @@ from edgeinfer.targets.rtl.emit.emit import HDL
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.target import RtlTarget
 from quantization.fixed import Ints
+from tests.support.c_board import needs_gcc, run_example
 from tests.support.random_programs import random_inputs
 from tests.support.rtl_designs import needs_verilator
 from tests.support.rtl_programs import dense_program, merged, small_network
@@ -207,12 +206,25 @@ def test_a_zynq_board_says_part_and_clock(name: str) -> None:
     assert on.board_part in files["board/block_design.tcl"].decode()
 
 
-@pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
-def test_the_example_in_c_compiles(tmp_path: Path) -> None:
-    RtlTarget().emit(dense_program(4, 2), SETTINGS).write(tmp_path)
-    command = ["gcc", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "example.c"]
-    done = subprocess.run(command, cwd=tmp_path / DEPLOY, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+@needs_gcc
+def test_the_example_in_c_hands_a_frame_on(tmp_path: Path) -> None:
+    program = dense_program(4, 2)
+    RtlTarget().emit(program, SETTINGS).write(tmp_path)
+    raw = random_inputs(program, 1, 1)
+    with driver_of(tmp_path, None) as driver:
+        described = json.loads((tmp_path / DEPLOY / "design.json").read_text())
+        (source,), (output,) = described["inputs"], described["outputs"]
+        packed = driver.pack(raw[source["name"]], source).tobytes()
+
+        def answer(content: bytes) -> bytes:
+            sent = {source["name"]: driver.unpack(np.frombuffer(content, np.uint8), source)}
+            results = Engine(program, threads=1).run(sent)[output["name"]]
+            return bytes(driver.pack(results, output))
+
+        done = run_example(tmp_path / DEPLOY, packed, answer)
+        assert (done.returncode, done.stderr) == (0, b"1234 cycles\n")
+        result = driver.unpack(np.frombuffer(done.stdout, np.uint8), output)
+    np.testing.assert_array_equal(result, Engine(program, threads=1).run(raw)[output["name"]])
 
 
 def test_without_the_board_it_is_told_what_is_missing(tmp_path: Path) -> None:
