@@ -19,7 +19,7 @@ from edgeinfer.targets.rtl.design.cycles import count_cycles
 from edgeinfer.targets.rtl.design.folding import Folding
 from edgeinfer.targets.rtl.design.netlist import Netlist
 from edgeinfer.targets.rtl.sparse.ops import SiteFront
-from edgeinfer.targets.rtl.sparse.rewrite import in_tokens
+from edgeinfer.targets.rtl.sparse.rewrite import in_fewer_tokens, in_tokens
 from edgeinfer.targets.rtl.tools.simulate import IDEAL, SimulationTrace, run
 from quantization.fixed import Ints
 
@@ -33,7 +33,7 @@ def bounds_by_sites(program: Program, folding: Folding, netlist: Netlist) -> tup
     """Cycles that a frame of so many sites takes at most, wherever they lie."""
     metrics = []
     for count in _counts(program):
-        fewer = build_netlist(in_tokens(program, count).program, folding)
+        fewer = build_netlist(in_fewer_tokens(program, count).program, folding)
         cycles = count_cycles(replace(fewer, depths=netlist.depths))
         metrics.append(_metric(BOUND, cycles.latency, count, Origin.PROVED, "at most"))
     return tuple(metrics)
