@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import replace
 
 from edgeinfer.base.errors import UsageError
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.design.build import build_netlist
-from edgeinfer.targets.rtl.design.cycles import count_cycles
+from edgeinfer.targets.rtl.design.cycles import DesignCycles, count_cycles
 from edgeinfer.targets.rtl.design.folding import (
     Folding,
     divisors,
@@ -28,8 +29,13 @@ from edgeinfer.targets.rtl.unrolled.straight import build_straight, is_unrolled
 MOST_STEPS = 1 << 21  # of a layer in a frame
 
 
+@functools.lru_cache(maxsize=1)
 def design_netlist(program: Program, settings: RtlSettings) -> tuple[Folding, Netlist]:
-    """The folding that the settings name or ask for, and the design it leads to."""
+    """The folding that the settings name or ask for, and the design it leads to.
+
+    The last one is kept, because its files, its estimate and its simulation all ask for it; no
+    more, because it holds all weights. Nobody may change what it refers to.
+    """
     if is_unrolled(program, settings):
         folding, netlist = build_straight(program, settings)
         return folding, with_queues(netlist)
@@ -42,6 +48,12 @@ def design_netlist(program: Program, settings: RtlSettings) -> tuple[Folding, Ne
         tokens = in_tokens(program).tokens
         frames = {name: stream for name, stream in frames.items() if name not in tokens}
     return folding, replace(netlist, values=frames)
+
+
+@functools.lru_cache(maxsize=1)
+def design_cycles(program: Program, settings: RtlSettings) -> DesignCycles:
+    """The cycles of the design that the settings lead to, kept like the design itself."""
+    return count_cycles(design_netlist(program, settings)[1])
 
 
 def made_program(program: Program, settings: RtlSettings) -> Program:

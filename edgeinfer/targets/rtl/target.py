@@ -33,8 +33,8 @@ from edgeinfer.targets.power import NAMES as POWER_NAMES
 from edgeinfer.targets.rtl import check
 from edgeinfer.targets.rtl.board.shell_files import shell_files, shelled_design
 from edgeinfer.targets.rtl.board.zynq import wrap_netlist, zynq_files
-from edgeinfer.targets.rtl.choose import design_netlist, made_program
-from edgeinfer.targets.rtl.design.cycles import count_cycles, interface_cycles
+from edgeinfer.targets.rtl.choose import design_cycles, design_netlist, made_program
+from edgeinfer.targets.rtl.design.cycles import interface_cycles
 from edgeinfer.targets.rtl.design.metrics import cycle_metrics, weight_metrics
 from edgeinfer.targets.rtl.design.netlist import Netlist
 from edgeinfer.targets.rtl.design.parts import part_of
@@ -172,7 +172,7 @@ class RtlTarget(Target[RtlSettings]):
             return self._emit_plane(program, settings)
         folded = self._checked(program, settings)
         folding, netlist = design_netlist(folded, settings)
-        cycles = count_cycles(netlist)
+        cycles = design_cycles(folded, settings)
         ports = interface_cycles(netlist, cycles)
         description = manifest(program, folding, netlist, ports, settings.clock_mhz)
         also = testbench(folded, netlist, cycles)
@@ -276,7 +276,7 @@ class RtlTarget(Target[RtlSettings]):
                     f"No stream of {program.name} carries a value %{tap} that could be tapped.",
                     hint=did_you_mean(tap, netlist.values),
                 )
-        cycles = count_cycles(netlist)
+        cycles = design_cycles(folded, settings)
         conditions = Conditions(
             settings.gaps,
             settings.seed,
@@ -296,7 +296,7 @@ class RtlTarget(Target[RtlSettings]):
             return plane_metrics(plane_design(program, settings), settings)
         folded = self._checked(program, settings)
         folding, netlist = design_netlist(folded, settings)
-        cycles = interface_cycles(netlist, count_cycles(netlist))
+        cycles = interface_cycles(netlist, design_cycles(folded, settings))
         as_made = made_program(folded, settings)
         part, energy = part_of(settings), energy_metric(folded, "rtl")
         by_sites: tuple[Metric, ...] = ()
@@ -322,7 +322,8 @@ class RtlTarget(Target[RtlSettings]):
         if settings.sparse == "tokens":
             folded = self._checked(program, settings)
             netlist = self._emitted(folded, folder, settings)
-            return simulate_by_sites(folded, netlist, folder, count_cycles(netlist).latency)
+            latency_cycles = design_cycles(folded, settings).latency
+            return simulate_by_sites(folded, netlist, folder, latency_cycles)
         if settings.event is None:
             return ()
         design = self._emitted_plane(program, folder, settings)

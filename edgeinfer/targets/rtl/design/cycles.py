@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from edgeinfer.targets.rtl.design.netlist import OFFERED, SENT, Netlist, Probe
-from edgeinfer.targets.rtl.design.timing import Times, simulate_frames
+from edgeinfer.targets.rtl.design.timing import Times, simulate_frames, simulate_more
 
 FEWEST_FRAMES = 3
 MOST_FRAMES = 12
@@ -52,14 +52,20 @@ def interface_cycles(netlist: Netlist, cycles: DesignCycles) -> DesignCycles:
 
 def interval_of(netlist: Netlist) -> int:
     """Cycles between frames that follow one another without a gap, once that has settled."""
-    frames = FEWEST_FRAMES
-    while True:
-        times = simulate_frames(netlist, netlist.depths, frames)
+    return settle(netlist)[0]
+
+
+def settle(netlist: Netlist) -> tuple[int, Times]:
+    """The interval, and the times of the frames that show it."""
+    turns = simulate_more(netlist, netlist.depths, FEWEST_FRAMES)
+    for frames in range(FEWEST_FRAMES, MOST_FRAMES, FEWEST_FRAMES):
+        times = next(turns)
         ends = [_end(netlist, times, frame) for frame in range(frames)]
         gaps = [b - a for a, b in pairwise(ends)]
-        if gaps[-1] == gaps[-2] or frames >= MOST_FRAMES:
-            return gaps[-1]
-        frames += FEWEST_FRAMES
+        if gaps[-1] == gaps[-2]:
+            return gaps[-1], times
+    times = next(turns)
+    return _end(netlist, times, MOST_FRAMES - 1) - _end(netlist, times, MOST_FRAMES - 2), times
 
 
 def _first_probe_cycle(netlist: Netlist, times: Times, probe: Probe) -> int:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from edgeinfer.targets.rtl.design.cycles import interval_of
+from edgeinfer.targets.rtl.design.cycles import interval_of, settle
 from edgeinfer.targets.rtl.design.netlist import Netlist
-from edgeinfer.targets.rtl.design.timing import simulate_frames
+from edgeinfer.targets.rtl.design.timing import Times, simulate_frames
 
 SLACK = 1  # places beyond what a branch was seen to hold
 MOST_BITS = 1 << 16  # of a queue that only evens out bursts
@@ -78,29 +78,37 @@ def _even_queues(netlist: Netlist) -> Netlist:
         and depth * netlist.streams[name].width <= MOST_BITS
     }
     even_netlist = replace(netlist, depths={**netlist.depths, **deeper})
-    interval_reached = interval_of(even_netlist)
+    interval_reached, times_reached = settle(even_netlist)
     if interval_reached >= interval:
         return netlist
     extra = {name: depth * netlist.streams[name].width for name, depth in deeper.items()}
-    return _spare(
-        netlist, even_netlist, sorted(extra, key=lambda name: -extra[name]), interval_reached
-    )
+    names = sorted(extra, key=lambda name: -extra[name])
+    return _spare(netlist, even_netlist, names, interval_reached, times_reached)
 
 
 def _spare(
-    netlist: Netlist, even_netlist: Netlist, names: Sequence[str], interval_reached: int
+    netlist: Netlist,
+    even_netlist: Netlist,
+    names: Sequence[str],
+    interval_reached: int,
+    times: Times,
 ) -> Netlist:
     """The longer queues without those that do not help, tried in the order of `names`.
 
     Several are taken away at once where that goes well, and one at a time where it does not. A
-    longer queue never makes a design slower, so the result is that of one at a time.
+    longer queue never makes a design slower, so the result is that of one at a time. Where the
+    design's `times` show that no shorter queue would ever be full, nothing is counted again.
     """
     first, together = 0, len(names)
     while first < len(names):
         together = min(together, len(names) - first)
         plain = {name: netlist.depths[name] for name in names[first : first + together]}
         spared = replace(even_netlist, depths={**even_netlist.depths, **plain})
-        if interval_of(spared) <= interval_reached:
+        spared_interval, spared_times = (
+            (interval_reached, times) if times.fit(plain) else settle(spared)
+        )
+        if spared_interval <= interval_reached:
+            times = spared_times
             even_netlist, first, together = spared, first + together, 2 * together
         elif together > 1:
             together //= 2

@@ -11,7 +11,7 @@ left out; with them a design only gets later, never different.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from edgeinfer.base.errors import DisagreementError
@@ -53,17 +53,15 @@ class _Run:
     done: int = 0
     at: int = 0  # place in the pattern
     free_at: int = LONG_AGO
+    blocking: _Edge | None = None  # where it waits, if that is one stream
+    is_line: bool = field(init=False)  # it reads one stream at most and writes one at most
     plain: list[tuple[int, int, bool, bool, int]] = field(init=False)
     wide: list[_WideStep] = field(init=False)
 
     def __post_init__(self) -> None:
+        self.is_line = len(self.ins) <= 1 and len(self.outs) <= 1
         self.plain = _plain(self.actor.pattern)
         self.wide = [] if self.is_line else _wide(self.actor.pattern, self.ins, self.outs)
-
-    @property
-    def is_line(self) -> bool:
-        """Whether it reads one stream at most and writes one at most."""
-        return len(self.ins) <= 1 and len(self.outs) <= 1
 
     def advance(self) -> bool:
         """Go on as far as the times of others are known; whether that was any way."""
@@ -120,12 +118,14 @@ class _Run:
             reads, frees, reserves, yields, cycles = pattern[at]
             if reads:
                 if taken_beats >= there_count:
+                    self.blocking = source
                     break
                 arrived = there[taken_beats]
                 if arrived > free_at:
                     free_at = arrived
             if reserves and depth is not None and given_count >= depth:
                 if given_count - depth >= places:
+                    self.blocking = sink
                     break
                 place = let_go[given_count - depth] + 1
                 if place > free_at:
@@ -176,6 +176,14 @@ class Times:
     there: Mapping[str, list[int]]
     freed: Mapping[str, list[int]]
     latency: Mapping[str, int]
+    early_places: frozenset[str]  # streams whose places are taken before the step that fills them
+
+    def fit(self, depths: Mapping[str, int]) -> bool:
+        """Whether queues of these depths would change no time: nothing ever waits for a place in
+        them. False where that cannot be told."""
+        return self.early_places.isdisjoint(depths) and all(
+            self.occupancy(name) <= depth for name, depth in depths.items()
+        )
 
     def occupancy(self, stream: str) -> int:
         """The most places of a stream's queue that were taken at once."""
@@ -198,9 +206,26 @@ def simulate_frames(
 ) -> Times:
     """Run whole frames into sinks that are always ready: back to back, or with their beats spread
     evenly over `pace` cycles each."""
+    return next(simulate_more(netlist, depths, frames, pace))
+
+
+def simulate_more(
+    netlist: Netlist, depths: Mapping[str, int | None], frames: int, pace: int = 0
+) -> Iterator[Times]:
+    """The same, and at each further turn so many frames more. What comes later changes nothing
+    before it, so these go on where the last ones ended."""
     runs, edges = _prepare_runs(netlist, depths, frames, pace)
-    _finish(runs, netlist.name)
-    return _collect_times(netlist, edges)
+    steps = [run.steps for run in runs]
+    offered = {name: edge.there[:] for name, edge in edges.items() if name.endswith(OFFERED)}
+    while True:
+        _finish(runs, netlist.name)
+        yield _collect_times(netlist, edges)
+        for run, more in zip(runs, steps, strict=True):
+            run.steps += more
+        for name, beats in offered.items():
+            there = edges[name].there
+            shift = len(there) // len(beats) * frames * pace
+            there.extend(beat + shift for beat in beats)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +253,12 @@ def _collect_times(netlist: Netlist, edges: Mapping[str, _Edge]) -> Times:
         {name: edge.there for name, edge in edges.items()},
         {name: edge.freed for name, edge in edges.items()},
         {name: actor.latency for actor in netlist.actors for name in actor.outputs},
+        frozenset(
+            name
+            for actor in netlist.actors
+            if any(step.reserves != step.yields for step in actor.pattern)
+            for name in actor.outputs
+        ),
     )
 
 
@@ -256,8 +287,9 @@ def _start_actor(actor: Actor, edges: Mapping[str, _Edge], frames: int) -> _Run:
 
 
 def _finish(runs: Sequence[_Run], name: str) -> None:
-    """Let every actor go on until all are done. One that has to wait is asked again when an actor
-    beside it has moved; in which order they are asked changes no time."""
+    """Let every actor go on until all are done. One that has to wait is asked again when the actor
+    has moved at the other end of the stream where it waits; in which order they are asked changes
+    no time."""
     beside = _find_neighbours(runs)
     waiting = deque(range(len(runs)))
     waits = [False] * len(runs)
@@ -265,8 +297,13 @@ def _finish(runs: Sequence[_Run], name: str) -> None:
         place = waiting.popleft()
         waits[place] = True
         if runs[place].advance():
-            for other in beside[place]:
-                if waits[other] and runs[other].done < runs[other].steps:
+            for other, shared in beside[place]:
+                run = runs[other]
+                if (
+                    waits[other]
+                    and run.done < run.steps
+                    and (run.blocking is None or id(run.blocking) in shared)
+                ):
                     waits[other] = False
                     waiting.append(other)
     stuck = [run for run in runs if run.done < run.steps]
@@ -278,13 +315,17 @@ def _finish(runs: Sequence[_Run], name: str) -> None:
         )
 
 
-def _find_neighbours(runs: Sequence[_Run]) -> list[list[int]]:
-    """For each actor, those that write what it reads or read what it writes."""
+def _find_neighbours(runs: Sequence[_Run]) -> list[list[tuple[int, frozenset[int]]]]:
+    """For each actor, those that write what it reads or read what it writes, and these streams."""
+    own = [frozenset(id(edge) for edge in (*run.ins, *run.outs)) for run in runs]
     ends: dict[int, list[int]] = {}
-    for place, run in enumerate(runs):
-        for edge in (*run.ins, *run.outs):
-            ends.setdefault(id(edge), []).append(place)
+    for place, edges in enumerate(own):
+        for edge in edges:
+            ends.setdefault(edge, []).append(place)
     return [
-        sorted({other for edge in (*run.ins, *run.outs) for other in ends[id(edge)]} - {place})
-        for place, run in enumerate(runs)
+        [
+            (other, edges & own[other])
+            for other in sorted({other for edge in edges for other in ends[edge]} - {place})
+        ]
+        for place, edges in enumerate(own)
     ]

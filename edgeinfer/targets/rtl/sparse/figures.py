@@ -20,7 +20,7 @@ from edgeinfer.targets.rtl.design.folding import Folding
 from edgeinfer.targets.rtl.design.netlist import Netlist
 from edgeinfer.targets.rtl.sparse.fewer import check_fewer_sites
 from edgeinfer.targets.rtl.sparse.ops import SiteFront
-from edgeinfer.targets.rtl.sparse.rewrite import in_tokens
+from edgeinfer.targets.rtl.sparse.rewrite import in_fewer_tokens, in_tokens
 from edgeinfer.targets.rtl.tools.simulate import IDEAL, SimulationTrace, run
 from quantization.fixed import Ints
 
@@ -35,7 +35,7 @@ def bounds_by_sites(program: Program, folding: Folding, netlist: Netlist) -> tup
     fewer coarser ones, make no frame later is checked for this design."""
     metrics = []
     for count in _counts(program):
-        blocks = build_netlist(in_tokens(program, count).program, folding)
+        blocks = build_netlist(in_fewer_tokens(program, count).program, folding)
         fewer = replace(blocks, depths=netlist.depths)
         check_fewer_sites(netlist, fewer)
         cycles = count_cycles(fewer)

@@ -61,11 +61,15 @@ class _NoTokensError(Exception):
     """Why an op cannot be done on tokens."""
 
 
-@functools.lru_cache(maxsize=2)
-def in_tokens(program: Program, most: int = MOST_SITES) -> TokenProgram:
+@functools.lru_cache(maxsize=1)
+def in_tokens(program: Program) -> TokenProgram:
     """A prepared Program, whose sites have not been spelled out, in tokens. Kept, because many
-    designs of one Program are tried. `most`: sites of a frame, where fewer than the Program allows
-    are looked at."""
+    designs of one Program are tried."""
+    return in_fewer_tokens(program, MOST_SITES)
+
+
+def in_fewer_tokens(program: Program, most: int) -> TokenProgram:
+    """The same for frames of so many sites, where fewer than the Program allows are looked at."""
     types = {op.name: op.type for op in program.ops}
     kept = [output.value for output in program.outputs]
     search = SiteSearch(program.ops, bounds_of(program), types, program.shapes, kept)

@@ -7,11 +7,15 @@ from __future__ import annotations
 import pytest
 
 from edgeinfer.base.errors import UsageError
+from edgeinfer.targets.rtl import choose
 from edgeinfer.targets.rtl.choose import choose_folding, design_netlist
+from edgeinfer.targets.rtl.design import queues
 from edgeinfer.targets.rtl.design.cycles import count_cycles
 from edgeinfer.targets.rtl.design.folding import divisors, narrowest
 from edgeinfer.targets.rtl.design.layers import MatrixLayer
+from edgeinfer.targets.rtl.design.netlist import Netlist
 from edgeinfer.targets.rtl.settings import Budget, Fold, RtlSettings
+from edgeinfer.targets.rtl.target import RtlTarget
 from quantization.fixed import Fixed
 from tests.support.hit_tagger_programs import POOLED, hit_tagger
 from tests.support.rtl_programs import dense_program
@@ -90,3 +94,25 @@ def test_settings_are_checked() -> None:
             RtlSettings(**wrong)  # type: ignore[arg-type]
     with pytest.raises(UsageError):
         Fold(0, 1)
+
+
+def test_files_and_estimate_of_a_design_size_its_queues_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sized: list[str] = []
+
+    def with_queues(netlist: Netlist) -> Netlist:
+        sized.append(netlist.name)
+        return queues.with_queues(netlist)
+
+    monkeypatch.setattr(choose, "with_queues", with_queues)
+    program, other = dense_program(12, 6), dense_program(12, 4)
+    for settings in (RtlSettings(unroll="never"), RtlSettings(clock_mhz=50.0, unroll="never")):
+        before = len(sized)
+        plans = [RtlTarget().emit(program, settings) for _ in range(2)]
+        metrics = [RtlTarget().estimate(program, settings) for _ in range(2)]
+        assert plans[0] == plans[1]
+        assert metrics[0] == metrics[1]
+        assert len(sized) == before + 1
+    assert RtlTarget().emit(other, RtlSettings(unroll="never")) != plans[0]
+    assert len(sized) == 3
