@@ -33,7 +33,7 @@ COPY ca-certificates.crt /etc/ssl/certs/
 RUN rm -f /usr/lib/python3*/EXTERNALLY-MANAGED && ln -s /usr/bin/python3 /usr/local/bin/python
 """
 # What a checkout holds beside its files, and what would be large.
-MADE = (".git", ".venv", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis",
+LEFT_OUT = (".git", ".venv", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis",
         "__pycache__", "build", "dist", "runs")  # fmt: skip
 
 
@@ -105,7 +105,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ImageStore]:
 def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files of a checkout."""
     folder = tmp_path_factory.mktemp("context") / "edgeinfer"
-    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*MADE))
+    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*LEFT_OUT))
     return folder
 
 
