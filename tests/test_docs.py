@@ -20,6 +20,7 @@ import yaml
 import edgeinfer
 from edgeinfer.cli.app import build_app, main
 from tests.support.places import ROOT
+from tests.support.reader_files import write_reader_files
 
 LONG = (
     "CONTRIBUTING.md",
@@ -30,7 +31,8 @@ LONG = (
     "rtl.md",
     "hls.md",
 )
-# Pages with commands that are not run as they stand, and why.
+# Pages with commands that are not run as they stand, and why. Where only files of the reader's own
+# are lacking, a slow test writes small ones.
 ONLY_SHOWN = {
     "board.md": "a board, or Vivado",
     "data.md": "files of the reader's own",
@@ -38,7 +40,7 @@ ONLY_SHOWN = {
     "estimate.md": "a project of the reader's own; a benchmark",
     "event-fpga.md": "minutes of synthesis",
     "event.md": "thousands of files, a cluster",
-    "microcontrollers.md": "a model of the reader's own; extras that setup does not bring",
+    "microcontrollers.md": "a model of the reader's own",
     "quantization.md": "hours of training",
     "rtl.md": "hours of routing",
     "serving.md": "a server that runs until it is ended",
@@ -128,6 +130,20 @@ def test_commands_that_are_only_shown_are_spelled_right(page: Path) -> None:
                 assert importlib.util.find_spec(module), command
             case _:
                 pytest.fail(f"{page.name}: nobody knows {command!r}")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("name", ["data.md", "microcontrollers.md"])
+def test_commands_run_on_files_like_the_readers(
+    name: str, workplace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(workplace, tmp_path / "work", symlinks=True)
+    monkeypatch.chdir(tmp_path / "work")
+    write_reader_files(name)
+    for command in shown_commands(ROOT / "docs" / name):
+        tool, *tokens = shlex.split(command)
+        assert tool == "edgeinfer" and main(tokens) == 0, command
 
 
 def test_every_reason_not_to_run_a_command_is_needed() -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import platform
 import re
 import sys
 import tomllib
@@ -14,6 +15,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 from tests.support.places import ROOT
 
@@ -266,6 +268,15 @@ def test_constraints_are_versions_and_nothing_else() -> None:
     assert len({line.split("==")[0] for line in lines}) == len(lines)
     for line in lines:
         assert re.fullmatch(r"[a-z0-9][a-z0-9-]*==[0-9][0-9a-z.+]*", line), line
+
+
+def test_pip_takes_every_constraint_on_this_python() -> None:
+    """uv installs releases that are closed to this Python by an upper end; pip does not."""
+    lines = constraints()
+    for each in metadata.distributions():
+        requires = each.metadata["Requires-Python"]
+        if requires and f"{_canonical(each.name)}=={each.version}" in lines:
+            assert SpecifierSet(requires).contains(platform.python_version()), each.name
 
 
 def _name(requirement: str) -> str:

@@ -45,6 +45,7 @@ ELSEWHERE = {
     "tests/e2e/test_api.py": 'importorskip("torch"',
     "tests/e2e/test_board.py": "tclsh is not installed",
     "tests/e2e/test_hls_run.py": "da4ml is installed",
+    "tests/e2e/test_images.py": "buildah is not here",
     "tests/e2e/test_light_core.py": "the libraries cannot be had here",
     "tests/e2e/test_serve_memory.py": "needs Linux's /proc",
     "tests/e2e/test_serve_tls.py": "openssl is not here",

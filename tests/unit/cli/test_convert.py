@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeinfer.cli.app import main
-from edgeinfer.data.formats.patches_npy import write_patch_table
 from edgeinfer.data.open import DataFormat, open_data
 from edgeinfer.data.samples import read
 from edgeinfer.data.stream.batches import StreamSettings
 from edgeinfer.data.stream.standards import measure_standards
 from tests.support.command_line import shown
 from tests.support.jets import KINDS, jet_table, write_arff, write_csv
+from tests.support.reader_files import write_patches
 
 ROWS = 700
 
@@ -31,12 +31,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     lines = [f"{row},{row * row}" for row in range(ROWS)]
     Path("d.csv").write_text("\n".join(["a,b", *lines]) + "\n")
-    patch = np.zeros((ROWS, 8, 8, 1), np.float32)
-    patch[:, 0, 0, 0] = np.arange(ROWS)
-    numbers = {"evt": np.arange(ROWS) // 10, "run": np.ones(ROWS), "subrun": np.ones(ROWS)}
-    kind = np.eye(3, dtype=np.uint8)[np.arange(ROWS) % 3]
-    labels = {"labels": kind, "michel": np.zeros((ROWS, 1), np.uint8)}
-    write_patch_table("hits.npy", {"patch": patch, **labels, **numbers})
+    write_patches("hits.npy", ROWS)
     return tmp_path
 
 

@@ -86,20 +86,28 @@ def find_tool(program: PackagedTool, environment: Mapping[str, str] | None = Non
     native = variables.get(program.tool.override) or shutil.which(
         program.tool.name, path=variables.get("PATH")
     )
-    script = Path(sys.executable).parent / program.script
-    if native and Path(native) != script:
-        return tools.find(program.tool, variables)
+    script = _locate_script(program, variables.get("PATH"))
     try:
         version = metadata.version(program.package)
     except metadata.PackageNotFoundError:
         version = ""
-    if version and script.is_file():
+    if native and not (version and Path(native) == script):
+        return tools.find(program.tool, variables)
+    if version and script is not None:
         return FoundTool(program.tool, script, version)
     raise ToolMissingError(
         f"{program.tool.name} ({program.tool.purpose}) is not on the PATH, "
         f"{program.tool.override} is not set, and the package {program.package} is not installed.",
         hint=f"Get it with: {program.tool.remedy}",
     )
+
+
+def _locate_script(program: PackagedTool, path: str | None) -> Path | None:
+    """Beside this Python, as in a virtual environment; else on the PATH, where Debian's pip and
+    `pip install --user` put scripts."""
+    beside = Path(sys.executable).parent / program.script
+    elsewhere = str(beside) if beside.is_file() else shutil.which(program.script, path=path)
+    return Path(elsewhere) if elsewhere else None
 
 
 def identities() -> tuple[str, ...]:

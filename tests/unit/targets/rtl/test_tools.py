@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import time
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -257,6 +258,22 @@ def test_a_missing_tool_names_its_package(monkeypatch: pytest.MonkeyPatch) -> No
         programs.find_tool(absent, {"PATH": "/nowhere", "EDGEINFER_YOSYS": "/gone"})
     native = programs.find_tool(absent, {"PATH": str(FAKES)})
     assert native.path == FAKES / "yosys" and native.version == "0.99"
+
+
+def test_a_packages_script_need_not_lie_beside_python(tmp_path: Path) -> None:
+    script = tmp_path / "elsewhere"
+    script.write_text("")
+    script.chmod(0o755)
+    installed = programs.PackagedTool(programs.YOSYS.tool, script.name, "numpy")
+    tool = programs.find_tool(installed, {"PATH": str(tmp_path)})
+    assert tool.path == script and tool.version == metadata.version("numpy")
+
+
+def test_a_script_on_the_path_of_another_python_is_a_tool_like_others() -> None:
+    """gowin_pack is called alike as a tool and as a package's script."""
+    foreign = programs.PackagedTool(programs.YOSYS.tool, "yosys", "no-such-package")
+    tool = programs.find_tool(foreign, {"PATH": str(FAKES)})
+    assert tool.path == FAKES / "yosys" and tool.version == "0.99"
 
 
 def test_every_fabric_of_an_fpga_that_yosys_knows_has_cells() -> None:
