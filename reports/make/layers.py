@@ -3,7 +3,8 @@
 """The table of layers that work: each is run through every stage, and what happened is written.
 
 ``python -m reports.make.layers`` regenerates ``docs/layers.md``, and ``layers.json`` in
-``reports/reference``, in about half an hour; names after it do so for these layers alone.
+``reports/reference``, in about an hour; names after it do so for these layers alone, and
+``--files`` for what ONNX and TensorFlow Lite files hold alone, in about ten minutes.
 """
 
 from __future__ import annotations
@@ -12,31 +13,34 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeinfer import api
-from edgeinfer.base.errors import EdgeInferError, UnsupportedModelError
+from edgeinfer.base.errors import EdgeInferError
 from edgeinfer.base.plan import write_file
 from edgeinfer.base.scratch import scratch_folder
 from reports.make.layer_cases import CASES, LayerCase
+from reports.make.layer_files import BITS, SAMPLES, YES, reason_of, run_onnx_case, run_tflite_case
+from reports.make.onnx_cases import ONNX_CASES
 
 ROOT = Path(__file__).parents[2]
 PAGE, RECORD = ROOT / "docs" / "layers.md", ROOT / "reports" / "reference" / "layers.json"
-BITS = 8
-SAMPLES = 40
 STAGES = {"csim": "hls", "rtl": "rtl", "tflite": "edgetpu"}
 TITLES = {
-    "read": "read",
+    "read": "Keras in",
+    "onnx": "ONNX in",
+    "int8": "TFLite in",
     "engine": "engine",
     "csim": "HLS C-simulation",
     "rtl": "RTL simulation",
     "tflite": "Edge TPU",
 }
-YES, CLOSE = "yes", "close"
+CLOSE, NONE = "close", "-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,33 +55,51 @@ class LayerRow:
 
 def run_case(case: LayerCase) -> LayerRow:
     """Write a model of the layer, read it, and compile it for every target."""
+    stages: dict[str, str] = {}
+    with scratch_folder("layers") as folder:
+        path, samples = folder / "net.keras", _samples(case)
+        _keras_model(case).save(path)
+        np.savez(folder / "data.npz", x=samples)
+        for stage, target in STAGES.items():
+            _run_target(path, folder, target, stage, stages)
+    return run_files(case, LayerRow(case.name, case.group, case.onnx, stages))
+
+
+def run_files(case: LayerCase, row: LayerRow) -> LayerRow:
+    """The row with what became of the layer in an ONNX file and in an int8 file."""
+    with scratch_folder("layers") as folder:
+        nodes = ONNX_CASES.get(case.name)
+        onnx = NONE if nodes is None else run_onnx_case(nodes, folder)
+        int8 = NONE
+        if case.group != "Recurrent layers":  # at which the converter ends the whole process
+            int8 = run_tflite_case(_keras_model(case), _samples(case), folder)
+    return replace(row, onnx=case.onnx, stages={**row.stages, "onnx": onnx, "int8": int8})
+
+
+def _keras_model(case: LayerCase) -> Any:
     import keras
 
     keras.utils.clear_session()
     keras.utils.set_random_seed(1)
     inputs = keras.Input(case.shape, batch_size=1, name="x")  # as stateful layers ask for
-    stages: dict[str, str] = {}
-    with scratch_folder("layers") as folder:
-        path = folder / "net.keras"
-        keras.Model(inputs, case.make(inputs)).save(path)
-        rng = np.random.default_rng(3)
-        np.savez(folder / "data.npz", x=rng.normal(0, 1, (SAMPLES, *case.shape)).astype("f4"))
-        for stage, target in STAGES.items():
-            _run_target(path, folder, target, stage, stages)
-    return LayerRow(case.name, case.group, case.onnx, stages)
+    return keras.Model(inputs, case.make(inputs))
+
+
+def _samples(case: LayerCase) -> NDArray[np.float32]:
+    return np.random.default_rng(3).normal(0, 1, (SAMPLES, *case.shape)).astype("f4")
 
 
 def _run_target(path: Path, folder: Path, target: str, stage: str, stages: dict[str, str]) -> None:
     try:
         model = api.quantize(api.load(path, folder / "data.npz"), bits=BITS)
     except EdgeInferError as error:
-        stages["read"] = _reason(error)
+        stages["read"] = reason_of(error)
         return
     stages["read"] = YES
     try:
         run = api.compile(model, folder / target, targets=(target,))
     except EdgeInferError as error:
-        stages[stage] = _reason(error)
+        stages[stage] = reason_of(error)
         return
     for entry in run.result.agreement:
         same = YES if entry.bit_identical else CLOSE if stage == "tflite" else "it differs"
@@ -90,18 +112,12 @@ def _run_target(path: Path, folder: Path, target: str, stage: str, stages: dict[
                 stages[stage] = same
 
 
-def _reason(error: EdgeInferError) -> str:
-    if isinstance(error, UnsupportedModelError):
-        return "; ".join(dict.fromkeys(offence.reason for offence in error.offences))
-    return str(error).splitlines()[0]
-
-
 def page_of(rows: Sequence[LayerRow]) -> str:
     """The table as Markdown; reasons stand below it."""
     notes: list[str] = []
 
     def cell(text: str) -> str:
-        if text in (YES, CLOSE, "-"):
+        if text in (YES, CLOSE, NONE):
             return text
         if text not in notes:
             notes.append(text)
@@ -110,11 +126,21 @@ def page_of(rows: Sequence[LayerRow]) -> str:
     lines = [
         "# Which layers work",
         "",
-        "Made by `python -m reports.make.layers`: each layer is saved by Keras, read, quantized to "
-        f"{BITS} bits and run through every stage on {SAMPLES} samples. *yes* means that the stage "
-        "gave the integers of the stage before it, bit for bit. The Edge TPU's file computes in "
-        "int8 in its own way: *yes* means that it gave the integers of its own int8 program, and "
-        "*close* that it was off by steps of its output.",
+        "Made by `python -m reports.make.layers`, which runs everything that it states.",
+        "",
+        f"*Keras in*: the layer is saved by Keras, read, quantized to {BITS} bits and run through "
+        f"every stage on {SAMPLES} samples. *yes* for a stage means that it gave the integers of "
+        "the stage before it, bit for bit. The Edge TPU's file computes in int8 in its own way: "
+        "*yes* means that it gave the integers of its own int8 program, and *close* that it was "
+        "off by steps of its output.",
+        "",
+        "*ONNX in*: a file of the nodes in the second column. *yes* means that it is read, gives "
+        f"ONNX Runtime's numbers, and gives in {BITS} bits the same integers in interpreter and "
+        "engine. *TFLite in*: the int8 file that TensorFlow's converter makes of the Keras layer. "
+        "*yes* means that it is read, gives the integers of TensorFlow Lite's reference kernels, "
+        "and the same in interpreter and engine. For both, HLS and RTL take what was read: they "
+        "refuse nothing of it. Their simulations ran on what came from Keras only. A dash: there "
+        "is no such operator, or this has not been run for the layer yet.",
     ]
     for group in dict.fromkeys(row.group for row in rows):
         lines += ["", f"## {group}", ""]
@@ -122,7 +148,7 @@ def page_of(rows: Sequence[LayerRow]) -> str:
         lines += ["|---|---|" + "---|" * len(TITLES)]
         for row in rows:
             if row.group == group:
-                cells = [cell(row.stages.get(stage, "-")) for stage in TITLES]
+                cells = [cell(row.stages.get(stage, NONE)) for stage in TITLES]
                 lines.append(f"| `{row.name}` | {row.onnx} | " + " | ".join(cells) + " |")
     if notes:
         lines += ["", "## Why not", ""]
@@ -151,11 +177,13 @@ def main() -> None:
     """Run the layers, and renew the page after each."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="run these only; the others stay as they were")
-    names = parser.parse_args().names
+    parser.add_argument("--files", action="store_true", help="ONNX and TensorFlow Lite files only")
+    arguments = parser.parse_args()
     record = read_record()
     for case in CASES:
-        if not names or case.name in names:
-            record[case.name] = run_case(case)
+        if not arguments.names or case.name in arguments.names:
+            old = record.get(case.name) if arguments.files else None
+            record[case.name] = run_case(case) if old is None else run_files(case, old)
             sys.stderr.write(f"{case.name}: {record[case.name].stages}\n")
             write_record([record[each.name] for each in CASES if each.name in record])
 

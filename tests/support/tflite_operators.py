@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -266,6 +267,9 @@ def pair(rng: Rng, type_: str, op: str) -> bytes:
     return tflite([a, b, y], [step], names, ["y"])
 
 
+VERSIONS = {"RELU_N1_TO_1": 1, "HARD_SWISH": 1}
+
+
 def single(rng: Rng, type_: str, op: str) -> bytes:
     """Operators on each number that choose the output's scale freely."""
     x = tensor(rng, "x", (1, int(rng.integers(1, 60))), type_)
@@ -282,9 +286,11 @@ def single(rng: Rng, type_: str, op: str) -> bytes:
             y = tensor(rng, "y", x.shape, type_, scales=(span * float(rng.uniform(0.5, 2.0)),))
         case "LEAKY_RELU":
             options = {0: ("f32", float(rng.uniform(-0.5, 1.5)))}
+        case "GELU":
+            options = {0: ("bool", bool(rng.random() < 0.5))}
         case _:  # the scale above will do
             pass
-    version = 1 if op in ("RELU_N1_TO_1", "HARD_SWISH") else 2
+    version = VERSIONS.get(op, 2)
     return tflite([x, y], [O(op, ("x",), ("y",), version, options)], ["x"], ["y"])
 
 
@@ -327,4 +333,5 @@ OPERATORS: dict[str, Builder] = {
 SIGNED: dict[str, Callable[[Rng], bytes]] = {  # which have kernels of integers for INT8 only
     "RESIZE_BILINEAR": bilinear,
     "BATCH_MATMUL": matmul,
+    **{op: partial(single, type_="INT8", op=op) for op in ("ABS", "EXP", "GELU", "LOG")},
 }

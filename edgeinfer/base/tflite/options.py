@@ -34,6 +34,7 @@ class Options:
     shrink_mask: int = 0  # axes that go
     beta: float = 1.0  # of a softmax
     slope: float = 0.0  # of a leaky ReLU below zero
+    approximate: bool = False  # of a GELU: by tanh
     turned: tuple[bool, bool] = (False, False)  # of a product: whether each side is transposed
     block: int = 1  # of pixels that are channels elsewhere
     batch_dims: int = 0  # of a gather
@@ -124,6 +125,8 @@ def options_of(name: str, kind: int, table: FlatTable | None) -> Options:
             return Options(beta=table.real(0))
         case "LEAKY_RELU":
             return Options(slope=table.real(0))
+        case "GELU":
+            return Options(approximate=table.flag(0))
         case "SPLIT" | "SPLIT_V":
             return Options(count=table.integer(0, I32))
         case "PACK" | "UNPACK":

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.base.tflite.model import Operator, TfliteTensor
+from edgeinfer.graph.functions import evaluate
 from edgeinfer.graph.nodes import ActivationNode, Function, MergeKind, MergeNode
 from edgeinfer.readers.tflite.multipliers import (
     FRAC,
@@ -133,14 +134,35 @@ def _table_of(function: Callable[[Singles], Singles]) -> Entries:
 def round_reals(x: Steps, out: TfliteTensor, scaled: Callable[[Singles], Singles]) -> Ints:
     """For each step of x what a function in float32, which is in steps of the output, is nearest
     to, halves away from zero, as far as it can be stored."""
-    scaled_steps = scaled(x.scale * _steps(x).astype(np.float32)).astype(np.float64)
+    with np.errstate(over="ignore"):  # what is infinite is the most that can be stored
+        scaled_steps = scaled(x.scale * _steps(x).astype(np.float32)).astype(np.float64)
     nearest = np.copysign(np.floor(np.abs(scaled_steps) + 0.5), scaled_steps)
-    return np.clip(nearest.astype(np.int64), *steps_allowed(out))
+    return np.clip(nearest, *steps_allowed(out)).astype(np.int64)
 
 
 def _sigmoid(x: Singles) -> Singles:
-    with np.errstate(over="ignore"):
-        return np.float32(1.0) / (np.float32(1.0) + np.exp(-x))
+    return np.float32(1.0) / (np.float32(1.0) + np.exp(-x))
+
+
+def _gelu(op: Operator, x: Steps, out: TfliteTensor) -> Ints:
+    """x times a normal number's chance to be below it, or the approximation of it by tanh."""
+    function = Function.GELU_TANH if op.options.approximate else Function.GELU
+    single = _table_of(
+        lambda real: evaluate(function, (), real.astype(np.float64)).astype(np.float32)
+    )
+    return single(op, x, out)
+
+
+def _log(op: Operator, x: Steps, out: TfliteTensor) -> Ints:
+    """Logarithms; what has none is the least that can be stored."""
+    entries = _table_of(lambda real: np.log(np.where(real > 0, real, np.float32(1.0))))(op, x, out)
+    return np.where(_steps(x) > 0, entries, steps_allowed(out)[0])
+
+
+def _absolute(op: Operator, x: Steps, out: TfliteTensor) -> Ints:
+    del op
+    by = multipliers_of([float(x.scale / scale_of(out))])
+    return np.clip(_multiply_steps(np.abs(_steps(x)), by), *steps_allowed(out))
 
 
 def _leaky(op: Operator, x: Steps, out: TfliteTensor) -> Ints:
@@ -201,4 +223,8 @@ TABLES: dict[str, Entries] = {
     "TANH": _table_of(np.tanh),
     "LEAKY_RELU": _leaky,
     "HARD_SWISH": _hard_swish,
+    "ABS": _absolute,
+    "EXP": _table_of(np.exp),
+    "GELU": _gelu,
+    "LOG": _log,
 }

@@ -168,7 +168,7 @@ def _read_operator(
     """What an operator makes; nothing where what makes its inputs was refused before."""
     if op.name not in READABLE:
         compiled = op.custom == "edgetpu-custom-op"
-        raise UnreadableOperatorError(COMPILED if compiled else "it has no reader")
+        raise UnreadableOperatorError(COMPILED if compiled else f"{op.title} has no reader")
     unknown = [tensor.name for tensor in op.computed() if tensor.index not in values]
     if unknown or not op.inputs or not op.outputs:
         raise UnreadableOperatorError("no operator before it makes what it reads")
