@@ -13,7 +13,7 @@ import numpy as np
 from edgeinfer.detection.boxes import EDGE_CELLS, PROPOSALS, refine_boxes
 from edgeinfer.detection.detector import Detections, decide
 from edgeinfer.detection.scores import DetectionScores, Truth, box_shares, score_detections
-from edgeinfer.lartpc.calorimeter_images import SIDE
+from edgeinfer.zoo.detector_builders import IMAGE_SIDE
 from edgeinfer.zoo.entry import Arrays, Outputs
 
 _FRAC = 12  # bits behind the point of a float network's outputs
@@ -87,7 +87,7 @@ def _decide_crops(outputs: Outputs, targets: Arrays) -> tuple[Detections, Truth]
     shares = stack(outputs["kind"]).astype(np.float64)
     logits = np.rint(np.log(np.maximum(shares, _LEAST_SHARE)) * 2**_FRAC).astype(np.int64)
     edges = np.rint(stack(outputs["edges"]) * 2.0**_FRAC).astype(np.int64)
-    boxes = refine_boxes(stack(targets["window"]).astype(np.int64), edges, _FRAC, SIDE)
+    boxes = refine_boxes(stack(targets["window"]).astype(np.int64), edges, _FRAC, IMAGE_SIDE)
     kind, margin, box, _ = decide(logits, _FRAC, boxes)
     none = np.zeros((images, 0, 0, 0), bool)
     particles, true_boxes = (

@@ -13,7 +13,9 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from dataclasses import dataclass
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +101,18 @@ def test_what_the_image_copies_reaches_docker() -> None:
         is_hidden = any(fnmatch.fnmatch(f, pattern) for f in folders for pattern in hidden)
         assert not is_hidden or any(fnmatch.fnmatch(f, p) for f in folders for p in shown), word
         assert "*" in word or (ROOT / word).is_file()
+
+
+def test_the_server_imports_what_its_image_has() -> None:
+    """Of what the core depends on, the image has a part; a server imports nothing else of it."""
+    listed = (DEPLOY / "requirements.txt").read_text().splitlines()[1:]
+    core = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    left_out = {re.split("[<>=]", line)[0] for line in core} - set(listed)
+    assert "scipy" in left_out
+    names = {module for module, dists in packages_distributions().items() if left_out & set(dists)}
+    code = "import sys, edgeinfer.serve.server; print(*{n.split('.')[0] for n in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert names.isdisjoint(done.stdout.split())
 
 
 @pytest.mark.slow
