@@ -274,7 +274,7 @@ def test_pip_takes_every_constraint_on_this_python() -> None:
     """uv installs releases that are closed to this Python by an upper end; pip does not."""
     lines = constraints()
     for each in metadata.distributions():
-        requires = each.metadata["Requires-Python"]
+        requires = each.metadata.get("Requires-Python")
         if requires and f"{_canonical(each.name)}=={each.version}" in lines:
             assert SpecifierSet(requires).contains(platform.python_version()), each.name
 
