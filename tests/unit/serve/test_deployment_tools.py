@@ -117,8 +117,8 @@ def test_the_server_imports_what_its_image_has() -> None:
 
 @pytest.mark.slow
 def test_the_images_steps_make_a_server(tmp_path: Path) -> None:
-    """COPY, RUN and ENTRYPOINT in a virtual environment for the image, and a folder for /tmp."""
-    image, files = tmp_path / "image", tmp_path / "tmp"
+    """COPY, RUN and ENTRYPOINT in a virtual environment for the image, and a folder for /build."""
+    image, files = tmp_path / "image", tmp_path / "build"
     files.mkdir()
     build = [Path(sys.executable).parent / "uv", "build", "--quiet", "--wheel", "--out-dir"]
     subprocess.run([*build, tmp_path / "dist", "--python", sys.executable, ROOT], check=True)
@@ -133,11 +133,11 @@ def test_the_images_steps_make_a_server(tmp_path: Path) -> None:
                 for path in place.glob(word):
                     shutil.copy(path, files)
         elif step.name == "RUN" and "useradd" not in step.rest:
-            command = step.rest.replace("/tmp/", f"{files}/")
+            command = step.rest.replace("/build", str(files))
             subprocess.run(command, shell=True, check=True, env=system, cwd=tmp_path)
         elif step.name == "ENTRYPOINT":
             entry = json.loads(step.rest)
-    assert not list(files.iterdir())
+    assert not files.exists()
     run = write_run(tmp_path / "run", small_program())
     np.savez(tmp_path / "d.npz", x=np.zeros((2, 6), np.float32))
     entry[entry.index("0.0.0.0")] = "127.0.0.1"  # nobody else is to reach a test
