@@ -50,7 +50,6 @@ ELSEWHERE = {
     "tests/e2e/test_serve_memory.py": "needs Linux's /proc",
     "tests/e2e/test_serve_tls.py": "openssl is not here",
     "tests/e2e/test_sweep_cluster.py": "openssl is not here",
-    "tests/unit/base/test_heap.py": "other libraries have no thresholds",
     "tests/unit/data/stream/test_stream_memory.py": "peak memory is read from /proc",
     "tests/unit/event/test_tagger.py": "kernel_obstacle()",  # the processor lacks an instruction
     "tests/unit/serve/test_deployment_tools.py": "systemd is not here",

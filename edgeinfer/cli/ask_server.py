@@ -125,11 +125,9 @@ def bench_serve(
         )
     identity = _identity(tls_ca, tls_cert, tls_key)
     with _connect(url, identity, client) as connected:
-        from edgeinfer.base.heap import keep_freed_memory
         from edgeinfer.serve import ask, load
         from edgeinfer.serve.connect import ClientLibrary
 
-        keep_freed_memory()  # so that what asks leaves more of the machine to the server
         remote = ask.find_model(connected, model, model_version)
         inputs = ask.draw_inputs(remote, samples)
         if data is not None:

@@ -20,7 +20,6 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application
 
 from edgeinfer.base.errors import ToolFailedError, UsageError
-from edgeinfer.base.heap import keep_freed_memory
 from edgeinfer.data.open import existing
 from edgeinfer.serve.admission import Admission
 from edgeinfer.serve.grpc_door import GrpcDoor, grpc_server
@@ -87,9 +86,7 @@ class _Doors:
 
 
 async def serve(settings: ServerSettings, announce: Callable[[OpenServer], None]) -> None:
-    """Serve until a signal says to end, then answer what has been accepted. The process does
-    nothing else."""
-    keep_freed_memory()
+    """Serve until a signal says to end, then answer what has been accepted."""
     logging.getLogger("tornado").setLevel(logging.ERROR)  # who sends nonsense fills no log
     end = asyncio.Event()
     loop = asyncio.get_running_loop()

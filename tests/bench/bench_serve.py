@@ -21,7 +21,6 @@ from statistics import median
 
 import psutil
 
-from edgeinfer.base.heap import keep_freed_memory
 from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.serve import ask
 from edgeinfer.serve.client import Identity
@@ -107,7 +106,6 @@ def memory_growth(url: str, process: psutil.Process) -> tuple[float, float, int]
 def main() -> int:
     """Print the tables; the exit code says whether the goals were met."""
     met = True
-    keep_freed_memory()  # as `edgeinfer bench-serve` does
     with tempfile.TemporaryDirectory() as folder:
         programs = {a.name: hit_tagger(a).program for a in (POOLED, FAITHFUL)}
         runs = [write_run(Path(folder) / name, p) for name, p in programs.items()]
