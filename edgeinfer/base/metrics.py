@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, assert_never
+from typing import Any, Literal, TypedDict, Unpack, assert_never, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,12 +28,42 @@ class Origin(StrEnum):
     PUBLISHED = "published"
 
 
-LOGIC_SYNTHESIS = "logic synthesis"  # a state of a design: made of gates, not yet placed
+class DesignState(StrEnum):
+    """How far a design was made whose resources a figure counts."""
+
+    NONE = ""  # the figure counts no resources of a design
+    C_SYNTHESIS = "C synthesis"
+    LOGIC_SYNTHESIS = "logic synthesis"  # made of gates, not yet placed
+    ROUTING = "routing"
+
+
+# Origins that leave no choice of a state, and all that need no band.
+StatedOrigin = Literal[Origin.PROVED, Origin.SIMULATED, Origin.MEASURED, Origin.ROUTED]
+FirmOrigin = StatedOrigin | Literal[Origin.SYNTHESISED, Origin.PUBLISHED]
+STATES: Mapping[Origin, DesignState] = {
+    Origin.PROVED: DesignState.NONE,
+    Origin.SIMULATED: DesignState.NONE,
+    Origin.MEASURED: DesignState.NONE,
+    Origin.ROUTED: DesignState.ROUTING,
+}
+
+
+class FigureContext(TypedDict, total=False):
+    """What a figure was made with and belongs to."""
+
+    tool: str | None
+    version: str | None
+    target: str | None
+    layer: str | None
+    note: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A named value with unit and origin; `low` and `high` bound it where it is uncertain."""
+    """A named value with unit and origin; `low` and `high` bound it where it is uncertain.
+
+    The type checker demands a band of an estimate, and a state where the origin leaves it open.
+    """
 
     name: str
     value: float
@@ -46,7 +76,59 @@ class Metric:
     target: str | None = None
     layer: str | None = None
     note: str | None = None  # what must be known to read it aright
-    state: str | None = None  # of the design whose resources are counted, where no tool says it
+    state: DesignState = field(kw_only=True)
+
+    @overload
+    def __init__(
+        self,
+        name: str,
+        value: float,
+        unit: str,
+        origin: StatedOrigin,
+        low: float | None = None,
+        high: float | None = None,
+        **context: Unpack[FigureContext],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        name: str,
+        value: float,
+        unit: str,
+        origin: FirmOrigin,
+        low: float | None = None,
+        high: float | None = None,
+        *,
+        state: DesignState,
+        **context: Unpack[FigureContext],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        name: str,
+        value: float,
+        unit: str,
+        origin: Origin,
+        low: float,
+        high: float,
+        *,
+        state: DesignState,
+        **context: Unpack[FigureContext],
+    ) -> None: ...
+    def __init__(
+        self, name: str, value: float, unit: str, origin: Origin,
+        low: float | None = None, high: float | None = None, *, state: DesignState | None = None,
+        **context: Unpack[FigureContext],
+    ) -> None:  # fmt: skip
+        state = STATES.get(origin) if state is None else state
+        if state is None:
+            raise TypeError(f"{name}: a figure that is {origin} says of which state of a design.")
+        given = {"name": name, "value": value, "unit": unit, "origin": origin, "low": low,
+                 "high": high, "state": state}  # fmt: skip
+        absent = dict.fromkeys(FigureContext.__annotations__)
+        for key, each in {**given, **absent, **context}.items():
+            object.__setattr__(self, key, each)
+        self.__post_init__()
 
     def __post_init__(self) -> None:
         if (self.low is None) != (self.high is None):

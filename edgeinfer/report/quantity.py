@@ -11,11 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from edgeinfer.base.metrics import LOGIC_SYNTHESIS, Metric, Origin
+from edgeinfer.base.metrics import DesignState, Metric, Origin
 
 RESOURCES = ("dsp", "lut", "ff", "bram18", "uram", "alm", "m20k", "m10k", "m9k", "mlab")
 AFTER_LOGIC_SYNTHESIS = "_vsynth"
-LOGIC_TOOLS = ("Vivado", "yosys", "Quartus")
 STRENGTH = {  # a cycle-accurate simulation has seen what a synthesis report only says
     Origin.PUBLISHED: 0,
     Origin.ESTIMATED: 1,
@@ -25,7 +24,7 @@ STRENGTH = {  # a cycle-accurate simulation has seen what a synthesis report onl
     Origin.MEASURED: 5,
     Origin.PROVED: 6,
 }
-STATE_ORDER = ("", "C synthesis", LOGIC_SYNTHESIS, "routing")
+STATE_ORDER = tuple(DesignState)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +32,7 @@ class Quantity:
     """A name and, of a resource, the state of the design that was counted."""
 
     name: str
-    state: str = ""
+    state: DesignState = DesignState.NONE
 
     def __str__(self) -> str:
         return f"{self.name} ({self.state})" if self.state else self.name
@@ -42,17 +41,7 @@ class Quantity:
 def quantity_of(metric: Metric) -> Quantity:
     """What the figure stands for."""
     name = metric.name.removesuffix(AFTER_LOGIC_SYNTHESIS)
-    if name not in RESOURCES:
-        return Quantity(metric.name)
-    if metric.origin is Origin.ROUTED:
-        return Quantity(name, "routing")
-    if metric.origin not in (Origin.SYNTHESISED, Origin.ESTIMATED):
-        return Quantity(name)
-    if metric.state is not None:
-        return Quantity(name, metric.state)
-    if metric.name.endswith(AFTER_LOGIC_SYNTHESIS) or metric.tool in LOGIC_TOOLS:
-        return Quantity(name, LOGIC_SYNTHESIS)
-    return Quantity(name, "C synthesis")
+    return Quantity(name, metric.state) if name in RESOURCES else Quantity(metric.name)
 
 
 def strength(metric: Metric) -> int:

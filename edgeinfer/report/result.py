@@ -6,23 +6,23 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 
 from edgeinfer.base.errors import InputError
 from edgeinfer.base.metrics import Metric, Scores, Task
 from edgeinfer.evaluate.profile.data import Digest
 from edgeinfer.ir.agreement import Agreement
-from edgeinfer.report.result_versions import NEWEST, upgrade_document
+from edgeinfer.report.result_versions import NEWEST, state_of_older, upgrade_document
 
 SCHEMA_VERSION: Literal[2] = NEWEST
 
 
-def _not_a_number(value: Any) -> Any:
+def _as_written(value: Any) -> Any:
     """JSON has neither NaN nor infinity: a metric's value that is none is null there, and so is an
-    end of a band that has none."""
+    end of a band that has none. Older results leave out most states of a design."""
     if not isinstance(value, dict):
         return value
     document = dict(value)
@@ -33,10 +33,12 @@ def _not_a_number(value: Any) -> Any:
         document["low"] = -math.inf
     elif high is None and low is not None:
         document["high"] = math.inf
+    if document.get("state") is None:
+        document["state"] = state_of_older(document)
     return document
 
 
-Figure = Annotated[Metric, BeforeValidator(_not_a_number)]
+Figure = Annotated[Metric, BeforeValidator(_as_written)]
 
 
 class _Part(BaseModel):
@@ -194,6 +196,11 @@ def from_json(text: str, source: str) -> Result:
             f"{source} is not a result of this version of edgeinfer: {place}: {first['msg']}.",
             hint="Run the compile command again.",
         ) from None
+
+
+def read_figures(documents: Iterable[Any]) -> tuple[Metric, ...]:
+    """The figures that a run has recorded."""
+    return TypeAdapter(tuple[Figure, ...]).validate_python(tuple(documents))
 
 
 def json_schema() -> str:

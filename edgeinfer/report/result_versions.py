@@ -8,9 +8,14 @@ import json
 from collections.abc import Callable
 from typing import Any, Literal
 
+from edgeinfer.base.metrics import DesignState, Origin
+from edgeinfer.report.quantity import AFTER_LOGIC_SYNTHESIS, RESOURCES
+
 NEWEST: Literal[2] = 2
 
 Document = dict[str, Any]
+
+LOGIC_TOOLS = ("Vivado", "yosys", "Quartus")
 
 
 def upgrade_document(document: Any) -> Any:
@@ -28,6 +33,20 @@ def upgrade_document(document: Any) -> Any:
 def version_of(text: str) -> int:
     """The version that a result, which was read without complaint, was written in."""
     return int(json.loads(text).get("schema_version", NEWEST))
+
+
+def state_of_older(figure: Document) -> DesignState:
+    """The state of the design that a figure counts, where an older result leaves it out."""
+    name, origin = str(figure.get("name")), figure.get("origin")
+    if name.removesuffix(AFTER_LOGIC_SYNTHESIS) not in RESOURCES:
+        return DesignState.NONE
+    if origin == Origin.ROUTED:
+        return DesignState.ROUTING
+    if origin not in (Origin.SYNTHESISED, Origin.ESTIMATED):
+        return DesignState.NONE
+    if name.endswith(AFTER_LOGIC_SYNTHESIS) or figure.get("tool") in LOGIC_TOOLS:
+        return DesignState.LOGIC_SYNTHESIS
+    return DesignState.C_SYNTHESIS
 
 
 def _from_1(document: Document) -> Document:

@@ -15,7 +15,7 @@ import numpy as np
 
 from edgeinfer.base.errors import ToolFailedError, UsageError
 from edgeinfer.base.fenced import inside
-from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.base.metrics import Metric, Origin, StatedOrigin
 from edgeinfer.data.samples import Samples, draw_samples
 from edgeinfer.evaluate import judge
 from edgeinfer.evaluate.judge import Floats
@@ -23,6 +23,7 @@ from edgeinfer.evaluate.merit import score_with_intervals
 from edgeinfer.ir.agreement import Agreement, AgreementTally
 from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.program import Program
+from edgeinfer.report.result import read_figures
 from edgeinfer.run import projects, steps
 from edgeinfer.run import tools as run_tools
 from edgeinfer.run.dependencies import reads_of
@@ -104,13 +105,10 @@ def _build(
     run_tools.synthesise(folder, trial.program, chosen, order, raw)
     steps.write_result(folder, targets)
     facts = folder.records[run_tools.step_of(chosen)].facts
-    metrics = (
-        Metric(**{**fields, "origin": Origin(fields["origin"])}) for fields in facts["metrics"]
-    )
     bitstream_name = facts["bitstream"]
     return BoardBuild(
         inside(folder.path / chosen.name, bitstream_name) if bitstream_name else None,
-        tuple(metric for metric in metrics if metric.layer is None),
+        tuple(metric for metric in read_figures(facts["metrics"]) if metric.layer is None),
         tuple(facts["findings"]),
     )
 
@@ -197,7 +195,7 @@ def _metrics(
 ) -> tuple[Metric, ...]:
     """Latency as the board counted it, in cycles and at its clock, if it has counted; the rate over
     its line only of a real one."""
-    origin = Origin.SIMULATED if port.simulated else Origin.MEASURED
+    origin: StatedOrigin = Origin.SIMULATED if port.simulated else Origin.MEASURED
     figures = []
     if len(reply.cycles):
         cycles = float(np.median(reply.cycles))

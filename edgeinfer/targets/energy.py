@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 from dataclasses import replace
 
-from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.base.metrics import DesignState, Metric, Origin
 from edgeinfer.ir.costs import costs_of
 from edgeinfer.ir.program import Program
 
@@ -54,6 +54,7 @@ def energy_metric(program: Program, target: str, toggles: float | None = None) -
         Origin.ESTIMATED,
         low=round(value * BAND[0], 4),
         high=round(value * BAND[1], 4),
+        state=DesignState.NONE,
         target=target,
         note="arithmetic alone, without static power; random bits assumed",
     )
@@ -69,5 +70,6 @@ def scale_activity(metric: Metric, toggles: float) -> Metric:
         value=round(value, 4),
         low=round(value * BAND[0], 4),
         high=round(value * BAND[1], 4),
+        state=DesignState.NONE,
         note=f"arithmetic alone, without static power; {toggles:.0%} of bits change",
     )

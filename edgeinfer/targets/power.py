@@ -19,7 +19,7 @@ from functools import cache
 
 from edgeinfer.base import assets
 from edgeinfer.base.devices import Device, find
-from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.base.metrics import DesignState, Metric, Origin
 from edgeinfer.targets.energy import NAME as DYNAMIC
 from edgeinfer.targets.energy import scale_activity
 
@@ -44,7 +44,7 @@ class StaticPower:
         """As a figure of a design on the part."""
         return Metric(
             STATIC, round(self.watts, 4), "W", Origin.ESTIMATED, round(self.low, 4),
-            round(self.high, 4), target=target, note=self.source,
+            round(self.high, 4), state=DesignState.NONE, target=target, note=self.source,
         )  # fmt: skip
 
 
@@ -170,4 +170,7 @@ def _shift(metric: Metric, old: Metric, new: Metric, scale: float) -> Metric:
 def _estimate(
     name: str, value: float, unit: str, ends: tuple[float, float], target: str, remark: str
 ) -> Metric:
-    return Metric(name, value, unit, Origin.ESTIMATED, *ends, target=target, note=remark)
+    return Metric(
+        name, value, unit, Origin.ESTIMATED, *ends, state=DesignState.NONE, target=target,
+        note=remark,
+    )  # fmt: skip

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from edgeinfer.api import Comparison, Fitting, Run
-from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.base.metrics import DesignState, Metric, Origin
 from edgeinfer.evaluate.merit import Merit
 from edgeinfer.evaluate.profile.data import Profile, Uncertain
 from edgeinfer.event.page import render_pictures
@@ -59,9 +59,16 @@ def fitted() -> FitTable:
             0.95,
         )
         for target, title, wait in (("hls", "HLS", 3.0), ("rtl", "RTL", 5.0)):
-            latency = Metric("latency_us", wait, "us", Origin.ESTIMATED, 0.8 * wait, 1.3 * wait)
+            latency = Metric("latency_us", wait, "us", Origin.ESTIMATED, 0.8 * wait, 1.3 * wait,
+                             state=DesignState.NONE)  # fmt: skip
             taken = Metric(
-                "lut", 900.0 * bits, "LUT", Origin.ESTIMATED, 700.0 * bits, 1200.0 * bits
+                "lut",
+                900.0 * bits,
+                "LUT",
+                Origin.ESTIMATED,
+                700.0 * bits,
+                1200.0 * bits,
+                state=DesignState.C_SYNTHESIS,
             )
             rows.append(
                 FitRow(

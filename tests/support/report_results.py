@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from edgeinfer.base.metrics import Metric, Origin, Scores, Task
+from edgeinfer.base.metrics import DesignState, Metric, Origin, Scores, Task
 from edgeinfer.evaluate.profile.data import (
     Clipped,
     Curve,
@@ -48,7 +48,10 @@ STRANGE = (
 def estimated(name: str, value: float, unit: str, spread: float = 0.3, **more: str) -> Metric:
     """An estimate of the HLS target."""
     band = (value * (1 - spread), value * (1 + spread))
+    of_gates = name.endswith("_vsynth")
+    counted = DesignState.LOGIC_SYNTHESIS if of_gates else DesignState.C_SYNTHESIS
     return Metric(name, value, unit, Origin.ESTIMATED, *band, tool="edgeinfer",
+                  state=counted,
                   **({"target": "hls"} | more))  # fmt: skip
 
 
@@ -84,8 +87,10 @@ def metrics() -> tuple[Metric, ...]:
         routed("lut_share", 37.5, "%"),
         routed("dsp", 88),
         routed("dsp_share", 56.4, "%"),
-        Metric("cached_bytes", 412_000, "B", Origin.ESTIMATED, 400_000, 430_000, target="edgetpu"),
-        Metric("latency_usb", 310, "us", Origin.ESTIMATED, 190, 520, target="edgetpu"),
+        Metric("cached_bytes", 412_000, "B", Origin.ESTIMATED, 400_000, 430_000,
+               state=DesignState.NONE, target="edgetpu"),
+        Metric("latency_usb", 310, "us", Origin.ESTIMATED, 190, 520, state=DesignState.NONE,
+               target="edgetpu"),
         Metric("latency_us", 1450, "us", Origin.MEASURED, 1390, 1620, tool="onnxruntime",
                version="1.31", target="cpu"),
     ]  # fmt: skip
@@ -163,7 +168,8 @@ def disagreeing() -> Result:
     parted = Divergence("relu1", "Requant", 17, (3, 4, 0), 12, 11, "ufixed<6,2>", "ufixed<6,3>",
                         "it rounds where the Program cuts off")  # fmt: skip
     wide = [m for m in metrics() if not (m.target == "hls" and m.name == "dsp" and not m.layer)]
-    wide.append(Metric("dsp", 4000, "DSP", Origin.SYNTHESISED, tool="Vitis HLS", version="2024.1",
+    wide.append(Metric("dsp", 4000, "DSP", Origin.SYNTHESISED, state=DesignState.C_SYNTHESIS,
+                       tool="Vitis HLS", version="2024.1",
                        target="hls"))  # fmt: skip
     return good().model_copy(
         update={
@@ -264,10 +270,19 @@ def hostile() -> tuple[Result, Profile]:
         for where in (None, name)
     ]
     bad += [
-        Metric("lut", nan, "LUT", Origin.SYNTHESISED, target="hls"),
-        Metric("latency_us", nan, "us", Origin.SYNTHESISED, target="hls"),
-        Metric("dsp", inf, "DSP", Origin.ESTIMATED, 0.0, inf, target="hls"),
-        Metric("ff", -5.0, "FF", Origin.SYNTHESISED, target="hls"),
+        Metric("lut", nan, "LUT", Origin.SYNTHESISED, state=DesignState.C_SYNTHESIS, target="hls"),
+        Metric("latency_us", nan, "us", Origin.SYNTHESISED, state=DesignState.NONE, target="hls"),
+        Metric(
+            "dsp",
+            inf,
+            "DSP",
+            Origin.ESTIMATED,
+            0.0,
+            inf,
+            state=DesignState.C_SYNTHESIS,
+            target="hls",
+        ),
+        Metric("ff", -5.0, "FF", Origin.SYNTHESISED, state=DesignState.C_SYNTHESIS, target="hls"),
     ]
     base = good()
     result = base.model_copy(
@@ -325,7 +340,15 @@ def deep(count: int = 10_000) -> tuple[Result, Profile]:
         layers.append(layer(name, "Conv", before, macs=1000 + number % 997,
                             error_rms=0.01 * (1 + number % 13)))  # fmt: skip
         figures += [
-            Metric("lut", 10.0 + number, "LUT", Origin.SYNTHESISED, target="hls", layer=name),
+            Metric(
+                "lut",
+                10.0 + number,
+                "LUT",
+                Origin.SYNTHESISED,
+                state=DesignState.C_SYNTHESIS,
+                target="hls",
+                layer=name,
+            ),
             Metric("accumulator_bits", 20, "bit", Origin.PROVED, layer=name),
         ]
     result = good()

@@ -160,9 +160,9 @@ def _legend(comparison: RunComparison, alike: Sequence[Series]) -> list[Mark]:
     for number, series in enumerate(alike[:MOST_SERIES]):
         y = TOP + 12 + 22 * number
         state = series.quantity.state
-        state = f", after {state}" if state and series.origin != "routed" else ""
+        after = f", after {state}" if state and series.origin != "routed" else ""
         group = f", group {series.group + 1}" if len(groups) > 1 else ""
-        label = f"{series.points[0].entry.title}, {series.origin}{state}{group}"
+        label = f"{series.points[0].entry.title}, {series.origin}{after}{group}"
         marks += [
             Dot(RIGHT + 26, y - 4, f"{_fill(series.origin)} c{number % COLOURS}", label,
                 4.5, _form(series.origin)),

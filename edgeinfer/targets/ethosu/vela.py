@@ -20,7 +20,7 @@ from typing import Final
 from edgeinfer.base import plan, tools
 from edgeinfer.base.errors import InputError, Offence, ToolFailedError, ToolMissingError
 from edgeinfer.base.extras import Extra
-from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.base.metrics import DesignState, Metric, Origin
 from edgeinfer.base.reads import identity_of
 from edgeinfer.base.scratch import scratch_folder
 from edgeinfer.base.tflite.model import TfliteModel, read
@@ -140,9 +140,9 @@ def compiled_metrics(folder: Path) -> tuple[Metric, ...]:
     on_host = [op for op in operators if op.custom != CUSTOM_OP]
     estimates = (
         Metric("npu_cycles", report.cycles, "cycles", Origin.ESTIMATED, low, high,
-               tool=VELA.name, target=NAME, note=note),
+               state=DesignState.NONE, tool=VELA.name, target=NAME, note=note),
         Metric("latency_us", report.cycles * us, "us", Origin.ESTIMATED, low * us, high * us,
-               tool=VELA.name, target=NAME, note=note),
+               state=DesignState.NONE, tool=VELA.name, target=NAME, note=note),
     )  # fmt: skip
     used = {
         "sram_bytes": report.memory_bytes["sram"],
@@ -154,7 +154,16 @@ def compiled_metrics(folder: Path) -> tuple[Metric, ...]:
     return (
         *estimates,
         *(
-            Metric(name, value, unit, Origin.SYNTHESISED, tool=VELA.name, target=NAME, note=note)
+            Metric(
+                name,
+                value,
+                unit,
+                Origin.SYNTHESISED,
+                state=DesignState.NONE,
+                tool=VELA.name,
+                target=NAME,
+                note=note,
+            )
             for name, value, unit in amounts
         ),
     )

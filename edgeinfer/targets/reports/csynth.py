@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.base.metrics import DesignState, Metric, Origin
 from edgeinfer.targets.reports.figures import CycleRange, FigureSource, LayerOf, Resources
 
 ROUNDING = 0.006  # a report's absolute times have three digits or more
@@ -47,7 +47,9 @@ def csynth_metrics(synthesis: Synthesis, layer_of: LayerOf) -> tuple[Metric, ...
 
 
 def _metrics(synthesis: Synthesis, layer_of: LayerOf) -> Iterator[Metric]:
-    source = FigureSource(Origin.SYNTHESISED, synthesis.tool, synthesis.version)
+    source = FigureSource(
+        Origin.SYNTHESISED, DesignState.C_SYNTHESIS, synthesis.tool, synthesis.version
+    )
     yield from synthesis.latency.metrics(source, "latency_cycles", "cycles", None)
     clock = _clock_of_latency(synthesis)
     if clock is not None:

@@ -8,19 +8,24 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.base.metrics import DesignState, FirmOrigin, Metric, Origin
 from edgeinfer.targets.reports.cells import ReportError
 
 TARGET = "hls"
+
+GATES: tuple[FirmOrigin, DesignState] = (Origin.SYNTHESISED, DesignState.LOGIC_SYNTHESIS)
+LAID_OUT: tuple[FirmOrigin, DesignState] = (Origin.ROUTED, DesignState.ROUTING)
 
 LayerOf = Callable[[str], str]  # the layer that a module is, or the module's own name
 
 
 @dataclass(frozen=True, slots=True)
 class FigureSource:
-    """Where figures come from: how they came to be, and which tool says so."""
+    """Where figures come from: how they came to be, of which state of a design, and which tool says
+    so."""
 
-    origin: Origin
+    origin: FirmOrigin
+    state: DesignState
     tool: str
     version: str | None = None
     target: str = TARGET
@@ -36,8 +41,9 @@ class FigureSource:
     ) -> Metric:
         """A figure of this source."""
         return Metric(
-            name, value, unit, self.origin, low, high, self.tool, self.version, self.target, layer
-        )
+            name, value, unit, self.origin, low, high, state=self.state, tool=self.tool,
+            version=self.version, target=self.target, layer=layer,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.base.metrics import DesignState, Metric, Origin
 from edgeinfer.targets.reports.cells import ReportError, count, version_of
 from edgeinfer.targets.reports.cosim import CoSimulation, cosim_metrics
 from edgeinfer.targets.reports.figures import CycleRange, FigureSource, Resources, check_order
@@ -40,12 +40,20 @@ def intel_metrics(reports: Path, clock_ns: float, part: str = "") -> tuple[Metri
     library = reports / "lib"
     compiler, fitter, family = _versions(library)
     memory = memory_of(family or part)
-    metrics = [*_area(library, FigureSource(Origin.SYNTHESISED, COMPILER, compiler), memory)]
+    metrics = [
+        *_area(
+            library,
+            FigureSource(Origin.SYNTHESISED, DesignState.C_SYNTHESIS, COMPILER, compiler),
+            memory,
+        )
+    ]
     simulated = library / "verification_data.js"
     if simulated.is_file() and (simulation := _simulation(simulated)) is not None:
-        source = FigureSource(Origin.SIMULATED, COMPILER, compiler)
+        source = FigureSource(Origin.SIMULATED, DesignState.NONE, COMPILER, compiler)
         metrics += cosim_metrics(simulation, source, clock_ns)
-    metrics += _fit(library, FigureSource(Origin.ROUTED, FITTER, fitter), memory)
+    metrics += _fit(
+        library, FigureSource(Origin.ROUTED, DesignState.ROUTING, FITTER, fitter), memory
+    )
     return tuple(metrics)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.base.metrics import DesignState, Metric, Origin
 from edgeinfer.targets.reports.cells import ReportError, count, field, report_text, version_of
 from edgeinfer.targets.reports.figures import FigureSource, Resources
 from edgeinfer.targets.reports.intel import memory_of
@@ -46,7 +46,11 @@ def fit_summary(path: Path) -> tuple[Metric, ...]:
     version = version_of(
         field(text, "Quartus Prime Version") or field(text, "Quartus II 64-Bit Version")
     )
-    return tuple(Resources(**amounts).metrics(FigureSource(Origin.ROUTED, TOOL, version)))
+    return tuple(
+        Resources(**amounts).metrics(
+            FigureSource(Origin.ROUTED, DesignState.ROUTING, TOOL, version)
+        )
+    )
 
 
 def _ended_lines(text: str) -> str:
@@ -64,7 +68,7 @@ def timing_report(path: Path) -> tuple[Metric, ...]:
     if not fastest or min(fastest) <= 0:
         return ()
     version = version_of(field(text, "Quartus Prime Version") or _banner(text))
-    source = FigureSource(Origin.ROUTED, TOOL, version)
+    source = FigureSource(Origin.ROUTED, DesignState.ROUTING, TOOL, version)
     return (source.metric("clock_ns", 1e3 / min(fastest), "ns"),)
 
 
@@ -79,4 +83,6 @@ def slack_summary(path: Path) -> tuple[Metric, ...]:
     slacks = [float(value) for value in WORST_SLACK.findall(text)]
     if not slacks or not re.search(r"\n-{20,}\s*\Z", text):
         raise ReportError(path, "it has no setup slack, or does not end with its rule")
-    return (FigureSource(Origin.ROUTED, TOOL).metric("wns_ns", min(slacks), "ns"),)
+    return (
+        FigureSource(Origin.ROUTED, DesignState.ROUTING, TOOL).metric("wns_ns", min(slacks), "ns"),
+    )

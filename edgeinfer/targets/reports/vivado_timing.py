@@ -7,9 +7,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.base.metrics import DesignState, FirmOrigin, Metric
 from edgeinfer.targets.reports.cells import ReportError, count, field, report_text, version_of
-from edgeinfer.targets.reports.figures import TARGET, FigureSource
+from edgeinfer.targets.reports.figures import GATES, LAID_OUT, TARGET, FigureSource
 from edgeinfer.targets.reports.vivado_usage import TOOL
 
 WORST = "WNS(ns)"
@@ -33,7 +33,7 @@ def vivado_timing(path: Path, target: str = TARGET) -> tuple[Metric, ...]:
     if slack is None:
         return ()
     source = FigureSource(
-        _origin(text, path), TOOL, version_of(field(text, "Tool Version")), target
+        *_state(text, path), TOOL, version_of(field(text, "Tool Version")), target
     )
     metrics = [source.metric("wns_ns", slack, "ns")]
     period = _period(text, slack, path)
@@ -78,12 +78,12 @@ def _period(text: str, slack: float, path: Path) -> float | None:
     return periods.get(worst[0]) if len(worst) == 1 else None
 
 
-def _origin(text: str, path: Path) -> Origin:
+def _state(text: str, path: Path) -> tuple[FirmOrigin, DesignState]:
     """Routed only where the report or its name says so: slack on estimated nets is none yet."""
     state = (field(text, "Design State") or "").lower()
     if state:
-        return Origin.ROUTED if "rout" in state else Origin.SYNTHESISED
+        return LAID_OUT if "rout" in state else GATES
     if ESTIMATED_NET.search(text):
-        return Origin.SYNTHESISED
+        return GATES
     routed = ROUTED_NET.search(text) or "routed" in path.stem.lower()
-    return Origin.ROUTED if routed else Origin.SYNTHESISED
+    return LAID_OUT if routed else GATES

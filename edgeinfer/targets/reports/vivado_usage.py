@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.base.metrics import DesignState, FirmOrigin, Metric
 from edgeinfer.targets.reports.cells import (
     ReportError,
     count,
@@ -20,7 +20,14 @@ from edgeinfer.targets.reports.cells import (
     version_of,
     xml_root,
 )
-from edgeinfer.targets.reports.figures import TARGET, FigureSource, LayerOf, Resources
+from edgeinfer.targets.reports.figures import (
+    GATES,
+    LAID_OUT,
+    TARGET,
+    FigureSource,
+    LayerOf,
+    Resources,
+)
 from edgeinfer.targets.reports.tables import ParsedTable, tables, whole_rows
 
 TOOL = "Vivado"
@@ -38,18 +45,18 @@ def vivado_usage(path: Path, layer_of: LayerOf, target: str = TARGET) -> tuple[M
     """Read a utilization report; one by hierarchy has the layers too."""
     text = report_text(path)
     parsed = tables(text, path)
-    source = FigureSource(_origin(text), TOOL, version_of(field(text, "Tool Version")), target)
+    source = FigureSource(*_state(text), TOOL, version_of(field(text, "Tool Version")), target)
     hierarchy = next((t for t in parsed if t.column("total luts") is not None), None)
     if hierarchy is not None:
         return tuple(_by_hierarchy(hierarchy, source, layer_of))
     return tuple(_flat(parsed, path).metrics(source))
 
 
-def _origin(text: str) -> Origin:
+def _state(text: str) -> tuple[FirmOrigin, DesignState]:
     """A placed design occupies what it occupies when routed; a netlist may still shrink."""
     state = (field(text, "Design State") or "").lower()
     done = any(word in state for word in ("placed", "routed", "postplace", "postroute"))
-    return Origin.ROUTED if done else Origin.SYNTHESISED
+    return LAID_OUT if done else GATES
 
 
 def _flat(parsed: Iterable[ParsedTable], path: Path) -> Resources:
@@ -126,8 +133,8 @@ def exported_usage(path: Path) -> tuple[Metric, ...]:
     run = (root.findtext("RunData/RUN_TYPE") or "").strip().lower()
     if root.find("AreaReport/Resources") is None or root.find("TimingReport") is None:
         raise ReportError(path, "it has no AreaReport and TimingReport")
-    origin = Origin.ROUTED if run.startswith("impl") else Origin.SYNTHESISED
-    source = FigureSource(origin, TOOL, version_of(root.findtext("RunData/VIVADO_VERSION")))
+    state = LAID_OUT if run.startswith("impl") else GATES
+    source = FigureSource(*state, TOOL, version_of(root.findtext("RunData/VIVADO_VERSION")))
 
     def amount(where: str) -> float | None:
         return count(root.findtext(where) or "", path)

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.base.metrics import DesignState, Metric, Origin
 from edgeinfer.base.tflite.macs import KernelKind, work_of
 from edgeinfer.base.tflite.model import Operator, TfliteModel
 from edgeinfer.targets.tflitemicro.settings import Cpu, TfliteMicroSettings
@@ -86,7 +86,15 @@ def time_metrics(
     def estimate(name: str, value: float, unit: str, layer: str | None = None) -> Metric:
         ends = value / band, value * band
         return Metric(
-            name, value, unit, Origin.ESTIMATED, *ends, target=target, layer=layer, note=note
+            name,
+            value,
+            unit,
+            Origin.ESTIMATED,
+            *ends,
+            state=DesignState.NONE,
+            target=target,
+            layer=layer,
+            note=note,
         )
 
     layers = (

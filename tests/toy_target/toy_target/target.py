@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeinfer.base.errors import Offence
-from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.base.metrics import DesignState, Metric, Origin
 from edgeinfer.base.plan import BuildPlan
 from edgeinfer.ir import store
 from edgeinfer.ir.interpret import interpret, results
@@ -65,10 +65,11 @@ class ToyTarget(Target[ToySettings]):
         beats = float(sum(max(macs_of(op, program.shapes), 1) for op in program.ops))
         latency_us = beats * settings.beat_ns / 1000
         return (
-            Metric("beats", beats, "", Origin.ESTIMATED, beats, beats, target="toy"),
+            Metric("beats", beats, "", Origin.ESTIMATED, beats, beats,
+                   state=DesignState.NONE, target="toy"),
             Metric(
                 "latency_us", latency_us, "us", Origin.ESTIMATED, latency_us, latency_us,
-                target="toy",
+                state=DesignState.NONE, target="toy",
             ),
         )  # fmt: skip
 

@@ -11,25 +11,27 @@ from hypothesis import strategies as st
 
 from edgeinfer.base import metrics
 from edgeinfer.base.errors import InputError
-from edgeinfer.base.metrics import Metric, Origin, Scores, Task
+from edgeinfer.base.metrics import DesignState, Metric, Origin, Scores, Task
+
+GATES = DesignState.LOGIC_SYNTHESIS
 
 
-def test_an_estimate_needs_its_band() -> None:
+def test_what_no_type_checker_reads_is_refused_too() -> None:
     with pytest.raises(ValueError, match="error band"):
-        Metric("lut", 900, "LUT", Origin.ESTIMATED)
-    assert Metric("lut", 900, "LUT", Origin.ESTIMATED, low=700, high=1100).high == 1100
+        Metric("lut", 900, "LUT", Origin.ESTIMATED, state=GATES)
+    with pytest.raises(TypeError, match="which state"):
+        Metric("lut", 900, "LUT", Origin.ESTIMATED, low=700, high=1100)
+    with pytest.raises(TypeError, match="origin"):
+        Metric("lut", 900, "LUT")
+    assert Metric("lut", 900, "LUT", Origin.ESTIMATED, 700, 1100, state=GATES).high == 1100
+    assert Metric("lut", 900, "LUT", Origin.ROUTED).state is DesignState.ROUTING
 
 
 def test_a_band_holds_its_value_and_has_two_ends() -> None:
     with pytest.raises(ValueError, match="outside its band"):
-        Metric("lut", 900, "LUT", Origin.ESTIMATED, low=910, high=1100)
+        Metric("lut", 900, "LUT", Origin.ESTIMATED, low=910, high=1100, state=GATES)
     with pytest.raises(ValueError, match="two ends"):
-        Metric("lut", 900, "LUT", Origin.SYNTHESISED, low=1)
-
-
-def test_a_figure_has_an_origin() -> None:
-    with pytest.raises(TypeError, match="origin"):
-        Metric("lut", 900, "LUT")  # type: ignore[call-arg]
+        Metric("lut", 900, "LUT", Origin.SYNTHESISED, low=1, state=GATES)
 
 
 def _auc_by_pairs(scores: list[int], positive: list[bool]) -> float:

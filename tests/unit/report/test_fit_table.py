@@ -9,7 +9,7 @@ import math
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.base.metrics import DesignState, Metric, Origin
 from edgeinfer.evaluate.merit import Merit
 from edgeinfer.evaluate.profile.data import Uncertain
 from edgeinfer.report.fitting.fit_page import document, html, lines
@@ -34,8 +34,17 @@ def row(target: str, bits: int, lost: float, latency: float, share: float, high:
         Uncertain(value=lost, low=lost - 0.002, high=lost + 0.002),
         0.9,
     )
-    taken = Metric("lut", share * 1000, "LUT", Origin.ESTIMATED, share * 900, high * share * 1000)
-    wait = Metric("latency_us", latency, "us", Origin.ESTIMATED, latency * 0.8, latency * 1.2)
+    taken = Metric(
+        "lut",
+        share * 1000,
+        "LUT",
+        Origin.ESTIMATED,
+        share * 900,
+        high * share * 1000,
+        state=DesignState.C_SYNTHESIS,
+    )
+    wait = Metric("latency_us", latency, "us", Origin.ESTIMATED, latency * 0.8, latency * 1.2,
+                  state=DesignState.NONE)  # fmt: skip
     return FitRow(
         target,
         target.upper(),

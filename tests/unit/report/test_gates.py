@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from edgeinfer.base.errors import UsageError
-from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.base.metrics import DesignState, Metric, Origin
 from edgeinfer.ir.agreement import Agreement
 from edgeinfer.report.compare.baseline import regressions
 from edgeinfer.report.gates.check import GateOutcome, GateResult, check, markdown_of
@@ -160,7 +160,8 @@ def test_an_estimate_does_not_pass_for_a_measurement() -> None:
         and "estimated" in result.reason
         and "61,000" in result.value
     )
-    reported = Metric("lut", 52_000, "LUT", Origin.SYNTHESISED, tool="Vitis HLS", target="hls")
+    reported = Metric("lut", 52_000, "LUT", Origin.SYNTHESISED, state=DesignState.C_SYNTHESIS,
+                      tool="Vitis HLS", target="hls")  # fmt: skip
     better = GOOD.model_copy(update={"metrics": (reported, *GOOD.metrics)})
     passed = one(text, better)
     assert passed.outcome is GateOutcome.PASSED and passed.value == "52,000"
@@ -171,9 +172,11 @@ def test_an_estimate_does_not_pass_for_a_measurement() -> None:
 
 def test_of_several_figures_the_best_origin_counts_and_of_equals_the_further_design() -> None:
     more = [
-        Metric("lut", 1.0, "LUT", Origin.SYNTHESISED, tool="Vivado", target="hls"),
-        Metric("lut", 2.0, "LUT", Origin.SYNTHESISED, tool="Vitis HLS", target="hls"),
-    ]
+        Metric("lut", 1.0, "LUT", Origin.SYNTHESISED, state=DesignState.LOGIC_SYNTHESIS,
+               tool="Vivado", target="hls"),
+        Metric("lut", 2.0, "LUT", Origin.SYNTHESISED, state=DesignState.C_SYNTHESIS,
+               tool="Vitis HLS", target="hls"),
+    ]  # fmt: skip
     both = GOOD.model_copy(update={"metrics": (*GOOD.metrics, *more)})
     result = one('hls.lut = "<= 1"', both)
     assert result.outcome is GateOutcome.PASSED and "after logic synthesis" in result.reason

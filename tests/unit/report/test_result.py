@@ -9,7 +9,7 @@ import json
 import pytest
 
 from edgeinfer.base.errors import InputError
-from edgeinfer.base.metrics import Metric, Origin, Scores, Task
+from edgeinfer.base.metrics import DesignState, Metric, Origin, Scores, Task
 from edgeinfer.ir.agreement import Agreement, Divergence
 from edgeinfer.report.result import ModelPart, ProgramPart, RecipePart, Result, Tensor, from_json
 
@@ -37,7 +37,17 @@ def result() -> Result:
                 ("engine", "csim"), 9, False, 0.5, 1, Divergence("y", "Conv", 2, (0,), 3, 4, "t")
             ),
         ),
-        metrics=(Metric("lut", 10.0, "LUT", Origin.ESTIMATED, low=5.0, high=20.0),),
+        metrics=(
+            Metric(
+                "lut",
+                10.0,
+                "LUT",
+                Origin.ESTIMATED,
+                low=5.0,
+                high=20.0,
+                state=DesignState.C_SYNTHESIS,
+            ),
+        ),
     )
 
 

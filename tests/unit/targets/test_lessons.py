@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edgeinfer.base.errors import InputError
-from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.base.metrics import DesignState, Metric, Origin
 from edgeinfer.targets.hls.estimate.describe import correct_metric
 from edgeinfer.targets.lessons import (
     RunLesson,
@@ -44,13 +44,14 @@ def test_what_is_taught_twice_counts_once() -> None:
 
 def test_a_bias_that_all_runs_share_is_taken_off() -> None:
     known = corrections("hls", KIND, runs(*[1.5, 1.45, 1.55] * 4))
-    lut = Metric("lut", 2000.0, "LUT", Origin.ESTIMATED, low=1500.0, high=3000.0)
+    lut = Metric("lut", 2000.0, "LUT", Origin.ESTIMATED, low=1500.0, high=3000.0,
+                 state=DesignState.C_SYNTHESIS)  # fmt: skip
     actual = correct_metric(lut, known)
     assert 2600 < actual.value < 3000
     assert actual.note == "estimated, with 12 of your runs"
     assert actual.low is not None and actual.high is not None
     assert actual.high - actual.low < 1500  # the spread of these runs, not of all published designs
-    other = Metric("ff", 9.0, "FF", Origin.ESTIMATED, low=8, high=10)
+    other = Metric("ff", 9.0, "FF", Origin.ESTIMATED, low=8, high=10, state=DesignState.C_SYNTHESIS)
     assert correct_metric(other, known) == other
 
 

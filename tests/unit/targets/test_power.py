@@ -10,7 +10,7 @@ import pytest
 
 from edgeinfer.base.assets import text
 from edgeinfer.base.devices import device, devices
-from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.base.metrics import DesignState, Metric, Origin
 from edgeinfer.targets.energy import BAND, NAME, energy_metric
 from edgeinfer.targets.power import (
     POWER,
@@ -28,7 +28,8 @@ from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.target import RtlTarget
 from tests.support.rtl_programs import dense_program
 
-DYNAMIC = Metric(NAME, 10.0, "nJ", Origin.ESTIMATED, 1.5, 40.0, target="rtl")
+DYNAMIC = Metric(NAME, 10.0, "nJ", Origin.ESTIMATED, 1.5, 40.0, state=DesignState.NONE,
+                 target="rtl")  # fmt: skip
 
 
 def test_every_row_of_the_table_is_a_known_part_with_its_source() -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.base.metrics import DesignState, Metric, Origin
 from edgeinfer.base.tflite.model import TfliteTensor
 from edgeinfer.targets.edgetpu.tflite.compiled import ChipPort, CompiledFile, Executable
 
@@ -46,6 +46,7 @@ def metrics(
             value,
             "B" if name.endswith("bytes") else "",
             Origin.SYNTHESISED,
+            state=DesignState.NONE,
             tool=tool,
             version=version,
             target="edgetpu",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeinfer.base.errors import UsageError
-from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.base.metrics import DesignState, Metric, Origin
 from edgeinfer.base.tflite.flat import FlatError
 from edgeinfer.base.tflite.model import TfliteModel, broken_file_error, read
 from edgeinfer.targets.edgetpu.predict import latency as time
@@ -158,8 +158,9 @@ class Prediction:
                 layer = f"{part.index}:{part.op}"
                 metrics.append(
                     Metric(
-                        "latency_us", part.value_us, "us", _origin_of(part), *ends, target=TARGET,
-                        layer=layer, note=ON_THIS_COMPUTER if part.measured else None,
+                        "latency_us", part.value_us, "us", _origin_of(part), *ends,
+                        state=DesignState.NONE, target=TARGET, layer=layer,
+                        note=ON_THIS_COMPUTER if part.measured else None,
                     )
                 )  # fmt: skip
         return tuple(metrics)
@@ -304,5 +305,13 @@ def _estimate(
     name: str, value: float, unit: str, low: float, high: float, layer: str | None = None
 ) -> Metric:
     return Metric(
-        name, value, unit, Origin.ESTIMATED, low=low, high=high, target=TARGET, layer=layer
+        name,
+        value,
+        unit,
+        Origin.ESTIMATED,
+        low,
+        high,
+        state=DesignState.NONE,
+        target=TARGET,
+        layer=layer,
     )

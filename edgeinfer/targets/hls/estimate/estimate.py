@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from edgeinfer.base.devices import Device
-from edgeinfer.base.metrics import LOGIC_SYNTHESIS, Metric, Origin
+from edgeinfer.base.metrics import DesignState, Metric, Origin
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.hls.estimate.design import Design, design_of
 from edgeinfer.targets.hls.estimate.fabric import HlsTool, Store, constants, fabric
@@ -40,7 +40,7 @@ UNITS = {
     "m20k": "M20K",
     "m10k": "M10K",
 }
-C_SYNTHESIS, AFTER_GATES = "C synthesis", "_vsynth"
+AFTER_GATES = "_vsynth"
 RESOURCES = ("dsp", "lut", "ff", "bram18")
 CALLED = {  # figures whose errors are those of another one
     "alm": "lut_vsynth",
@@ -127,7 +127,10 @@ class HlsEstimate:
         value = round(value, 4) if name == "latency_us" else float(round(value))
         if name == "latency_us":
             ends = band(self.family, "latency_cycles", float(self.timing.latency_cycles))
-            state, (low, high) = None, (round(end * self.clock_ns / 1000, 4) for end in ends)
+            state, (low, high) = (
+                DesignState.NONE,
+                (round(end * self.clock_ns / 1000, 4) for end in ends),
+            )
         else:
             counted = "ff_vsynth" if self.intel and name == "ff" else name
             state, (low, high) = stage_of(counted), band(self.family, counted, value)
@@ -145,11 +148,11 @@ class HlsEstimate:
         )
 
 
-def stage_of(name: str) -> str | None:
-    """After which step of the tools a figure's resources are counted; None for times."""
+def stage_of(name: str) -> DesignState:
+    """After which step of the tools a figure's resources are counted; none for times."""
     if name.endswith(AFTER_GATES) or name in ("alm", *INTEL_MEMORY_KBIT):
-        return LOGIC_SYNTHESIS
-    return C_SYNTHESIS if name in RESOURCES else None
+        return DesignState.LOGIC_SYNTHESIS
+    return DesignState.C_SYNTHESIS if name in RESOURCES else DesignState.NONE
 
 
 def estimate(

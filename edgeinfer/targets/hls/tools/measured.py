@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.base.metrics import DesignState, Metric, Origin
 from edgeinfer.targets.hls.settings import Backend, HlsSettings
 from edgeinfer.targets.hls.tools.project import Project, project
 from edgeinfer.targets.reports.cosim import cosim, cosim_metrics, with_transactions
@@ -44,7 +44,9 @@ def _amd(files: Project, clock_ns: float) -> Iterator[Metric]:
         tool = synthesis.tool if synthesis else f"{files.backend} HLS"
         version = synthesis.version if synthesis else None
         clock = (synthesis and synthesis.clock_target_ns) or clock_ns
-        yield from cosim_metrics(simulated, FigureSource(Origin.SIMULATED, tool, version), clock)
+        yield from cosim_metrics(
+            simulated, FigureSource(Origin.SIMULATED, DesignState.NONE, tool, version), clock
+        )
     for path in _each(files.folder, "vivado_synth.rpt", "util.rpt", "*utilization*.rpt"):
         if "clock" not in path.name:  # which clock buffers are used is another report
             yield from _of_gates(vivado_usage(path, files.layer_of))

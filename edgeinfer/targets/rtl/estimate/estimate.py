@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from edgeinfer.base.devices import Device
-from edgeinfer.base.metrics import LOGIC_SYNTHESIS, Metric, Origin
+from edgeinfer.base.metrics import DesignState, Metric, Origin
 from edgeinfer.targets.rtl.design.netlist import Netlist
 from edgeinfer.targets.rtl.estimate.blocks import MACS, parts_of
 from edgeinfer.targets.rtl.estimate.fabric import (
@@ -106,5 +106,5 @@ def _metric(
 ) -> Metric:
     return Metric(
         name, value, unit, Origin.ESTIMATED, min(low, value), max(high, value), target=TARGET,
-        layer=layer, note="what Yosys will find", state=LOGIC_SYNTHESIS,
+        layer=layer, note="what Yosys will find", state=DesignState.LOGIC_SYNTHESIS,
     )  # fmt: skip

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.base.devices import Device
-from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.base.metrics import DesignState, Metric, Origin
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.energy import BAND as ENERGY_BAND
 from edgeinfer.targets.energy import arithmetic_nj, energy_nj
@@ -59,7 +59,7 @@ def simulated_metrics(counts: PlaneCounts, clock_mhz: float) -> tuple[Metric, ..
         "latency_us_at_asked_clock", counts.latency / clock_mhz, "us", Origin.SIMULATED,
         target=TARGET, note="from a hit's pixel to its outputs; mostly until its patch is there",
     )  # fmt: skip
-    return (latency, *_event_metrics(counts, clock_mhz, Origin.SIMULATED, (1.0, 1.0)))
+    return (latency, *_event_metrics(counts, clock_mhz))
 
 
 def reckoned_metrics(design: PlaneDesign, clock_mhz: float, part: Device) -> tuple[Metric, ...]:
@@ -73,7 +73,7 @@ def reckoned_metrics(design: PlaneDesign, clock_mhz: float, part: Device) -> tup
     energies = event_energy(
         (joules, low, high), part, (seconds, seconds * BAND[0], seconds * BAND[1]), TARGET
     )
-    return (*_event_metrics(counts, clock_mhz, Origin.ESTIMATED, BAND), *energies)
+    return (*_event_metrics(counts, clock_mhz, BAND), *energies)
 
 
 def arithmetic_joules(design: PlaneDesign, hits: float, share: float) -> float:
@@ -103,25 +103,29 @@ def _pixels(design: PlaneDesign) -> int:
 
 
 def _event_metrics(
-    counts: PlaneCounts, clock_mhz: float, origin: Origin, band: tuple[float, float]
+    counts: PlaneCounts, clock_mhz: float, band: tuple[float, float] | None = None
 ) -> tuple[Metric, ...]:
     note = (
         f"{counts.event_hits:,.0f} hits an event, from {counts.planes} simulated planes with "
         f"{counts.hits:,} hits"
     )
     seconds = counts.event_cycles / (clock_mhz * 1e6)
-    low, high = band
+    low, high = band or (1.0, 1.0)
     figures = [
         ("event_cycles", counts.event_cycles, "cycles", (low, high)),
         ("event_seconds_at_asked_clock", seconds, "s", (low, high)),
         ("hits_per_second_at_asked_clock", counts.event_hits / seconds, "hits/s",
          (1 / high, 1 / low)),
     ]  # fmt: skip
-    estimated = origin is Origin.ESTIMATED
+    if band is None:
+        return tuple(
+            Metric(name, value, unit, Origin.SIMULATED, target=TARGET, note=note)
+            for name, value, unit, _ in figures
+        )
     return tuple(
         Metric(
-            name, value, unit, origin, value * ends[0] if estimated else None,
-            value * ends[1] if estimated else None, target=TARGET, note=note,
+            name, value, unit, Origin.ESTIMATED, value * ends[0], value * ends[1],
+            state=DesignState.NONE, target=TARGET, note=note,
         )
         for name, value, unit, ends in figures
     )  # fmt: skip

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator
 
 from edgeinfer.base.devices import Device
-from edgeinfer.base.metrics import LOGIC_SYNTHESIS, Metric, Origin
+from edgeinfer.base.metrics import DesignState, Metric, Origin
 from edgeinfer.targets.rtl.estimate.estimate import estimate_netlist
 from edgeinfer.targets.rtl.estimate.fabric import amounts, fabric_of, known_fabrics
 from edgeinfer.targets.rtl.estimate.work import (
@@ -59,7 +59,7 @@ def _metrics(resources: dict[str, float], part: Device) -> Iterator[Metric]:
             value = amount * scale
             yield Metric(
                 name, value, unit, Origin.ESTIMATED, low * value, high * value, target=TARGET,
-                note="what Yosys will find", state=LOGIC_SYNTHESIS,
+                note="what Yosys will find", state=DesignState.LOGIC_SYNTHESIS,
             )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from edgeinfer.base.errors import DisagreementError
-from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.base.metrics import Metric, Origin, StatedOrigin
 from edgeinfer.ir.ops import Sites
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.design.build import build_netlist
@@ -64,7 +64,7 @@ def energy_at_sites(everywhere: Metric, share: float) -> Metric:
     return replace(everywhere, **{end: value * share for end, value in ends.items()}, note=note)
 
 
-def _metric(name: str, cycles: int, count: int, origin: Origin, note: str) -> Metric:
+def _metric(name: str, cycles: int, count: int, origin: StatedOrigin, note: str) -> Metric:
     layer = f"{count} sites"
     return Metric(name, cycles, "cycles", origin, target=TARGET, layer=layer, note=note)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from edgeinfer.base.devices import Device
 from edgeinfer.base.errors import ToolFailedError, ToolMissingError, UsageError
-from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.base.metrics import DesignState, Metric, Origin
 from edgeinfer.base.names import Identifier
 from edgeinfer.base.plan import write_file
 from edgeinfer.targets.boards.block_design import by_block_design
@@ -195,8 +195,8 @@ def _synthesis_metrics(
 ) -> list[Metric]:
     def metric(name: str, value: float, unit: str = "", layer: str | None = None) -> Metric:
         return Metric(
-            name, value, unit, Origin.SYNTHESISED, tool="yosys", version=netlist.version,
-            target=TARGET, layer=layer, note=family.note or None,
+            name, value, unit, Origin.SYNTHESISED, state=DesignState.LOGIC_SYNTHESIS, tool="yosys",
+            version=netlist.version, target=TARGET, layer=layer, note=family.note or None,
         )  # fmt: skip
 
     metrics = [metric(kind, netlist.total[kind]) for kind in KINDS]

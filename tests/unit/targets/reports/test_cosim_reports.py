@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from edgeinfer.base.errors import InputError
-from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.base.metrics import DesignState, Metric, Origin
 from edgeinfer.targets.reports.cosim import CoSimulation, cosim, cosim_metrics, with_transactions
 from edgeinfer.targets.reports.figures import CycleRange, FigureSource
 from tests.support.emitted_projects import REPORTS
 
-SOURCE = FigureSource(Origin.SIMULATED, "Vivado HLS", "2020.1")
+SOURCE = FigureSource(Origin.SIMULATED, DesignState.NONE, "Vivado HLS", "2020.1")
 
 
 def read(name: str) -> CoSimulation:

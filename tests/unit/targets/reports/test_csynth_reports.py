@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edgeinfer.base.errors import InputError
-from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.base.metrics import DesignState, Metric, Origin
 from edgeinfer.targets.reports.csynth import Synthesis, csynth_metrics
 from edgeinfer.targets.reports.csynth_text import csynth_text
 from edgeinfer.targets.reports.csynth_tree import csynth_tree
@@ -89,6 +89,7 @@ def test_metrics_say_what_they_are_and_whose() -> None:
         105,
         "cycles",
         Origin.SYNTHESISED,
+        state=DesignState.C_SYNTHESIS,
         tool="Vivado HLS",
         version="2020.1",
         target="hls",

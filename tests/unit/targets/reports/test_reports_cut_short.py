@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgeinfer.base.errors import EdgeInferError, InputError
-from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.base.metrics import DesignState, Metric, Origin
 from edgeinfer.targets.reports.cosim import cosim, cosim_metrics, with_transactions
 from edgeinfer.targets.reports.csynth import csynth_metrics
 from edgeinfer.targets.reports.csynth_text import csynth_text
@@ -27,17 +27,18 @@ from edgeinfer.targets.reports.vivado_usage import exported_usage, vivado_usage
 from tests.support.emitted_projects import REPORTS
 
 Reader = Callable[[Path], Iterable[Metric]]
+SOURCE = FigureSource(Origin.SIMULATED, DesignState.NONE, "x")
 
 
 def simulated(path: Path) -> Iterable[Metric]:
     result = cosim(path)
-    return cosim_metrics(result, FigureSource(Origin.SIMULATED, "x"), 5.0) if result else ()
+    return cosim_metrics(result, SOURCE, 5.0) if result else ()
 
 
 def transactions(path: Path) -> Iterable[Metric]:
     base = cosim(REPORTS / "vivado_hls_2018.3" / "tagger_cosim.rpt")
     assert base is not None
-    return cosim_metrics(with_transactions(base, path), FigureSource(Origin.SIMULATED, "x"), 5.0)
+    return cosim_metrics(with_transactions(base, path), SOURCE, 5.0)
 
 
 def intel(path: Path) -> Iterable[Metric]:
