@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from edgeinfer.targets.rtl.design.netlist import OFFERED, SENT, Netlist, Probe
-from edgeinfer.targets.rtl.design.timing import Times, simulate_frames, simulate_more
+from edgeinfer.targets.rtl.design.schedule import Schedule
+from edgeinfer.targets.rtl.design.timing import Times
 
 FEWEST_FRAMES = 3
 MOST_FRAMES = 12
@@ -29,14 +30,14 @@ class DesignCycles:
 
 def count_cycles(netlist: Netlist) -> DesignCycles:
     """Count a design's cycles."""
-    alone = simulate_frames(netlist, netlist.depths, 1)
-    start = min(alone.freed[f"{port.stream}{OFFERED}"][0] for port in netlist.inputs)
+    interval, times = settle(Schedule(netlist), netlist.depths)  # the first frame is as if alone
+    start = min(int(times.freed[f"{port.stream}{OFFERED}"][0]) for port in netlist.inputs)
     streams = netlist.streams
-    first = {name: alone.freed[name][0] - start for name in streams}
-    last = {name: alone.freed[name][-1] - start for name in streams}
+    first = {name: int(times.freed[name][0]) - start for name in streams}
+    last = {name: int(times.freed[name][streams[name].beats - 1]) - start for name in streams}
     for name, probe in netlist.probes.items():
-        first[name] = last[name] = _first_probe_cycle(netlist, alone, probe) - start
-    return DesignCycles(_end(netlist, alone, 0) - start + 1, interval_of(netlist), first, last)
+        first[name] = last[name] = _first_probe_cycle(netlist, times, probe) - start
+    return DesignCycles(_end(netlist, times, 0) - start + 1, interval, first, last)
 
 
 def interface_cycles(netlist: Netlist, cycles: DesignCycles) -> DesignCycles:
@@ -52,31 +53,33 @@ def interface_cycles(netlist: Netlist, cycles: DesignCycles) -> DesignCycles:
 
 def interval_of(netlist: Netlist) -> int:
     """Cycles between frames that follow one another without a gap, once that has settled."""
-    return settle(netlist)[0]
+    return settle(Schedule(netlist), netlist.depths)[0]
 
 
-def settle(netlist: Netlist) -> tuple[int, Times]:
-    """The interval, and the times of the frames that show it."""
-    turns = simulate_more(netlist, netlist.depths, FEWEST_FRAMES)
-    for frames in range(FEWEST_FRAMES, MOST_FRAMES, FEWEST_FRAMES):
-        times = next(turns)
-        ends = [_end(netlist, times, frame) for frame in range(frames)]
+def settle(
+    schedule: Schedule, depths: Mapping[str, int], start: Times | None = None
+) -> tuple[int, Times]:
+    """The interval, and the times of the frames that show it.
+
+    start: what this gave with other depths, to begin with
+    """
+    for frames in range(FEWEST_FRAMES, MOST_FRAMES + 1, FEWEST_FRAMES):
+        times = schedule.times(depths, frames, start=start)
+        ends = [_end(schedule.netlist, times, frame) for frame in range(frames)]
         gaps = [b - a for a, b in pairwise(ends)]
         if gaps[-1] == gaps[-2]:
-            return gaps[-1], times
-    times = next(turns)
-    return _end(netlist, times, MOST_FRAMES - 1) - _end(netlist, times, MOST_FRAMES - 2), times
+            break
+    return gaps[-1], times
 
 
 def _first_probe_cycle(netlist: Netlist, times: Times, probe: Probe) -> int:
     """The cycle in which a probe shows the first frame."""
     (actor,) = next(block.actors for block in netlist.blocks if block.name == probe.block)
-    return times.there[actor.outputs[0]][0] - actor.latency + probe.stage
+    return int(times.there[actor.outputs[0]][0]) - actor.latency + probe.stage
 
 
 def _end(netlist: Netlist, times: Times, frame: int) -> int:
     """The cycle in which a frame's last beat leaves."""
-    return max(
-        times.freed[f"{port.stream}{SENT}"][(frame + 1) * netlist.streams[port.stream].beats - 1]
-        for port in netlist.outputs
-    )
+    last = {port.stream: (frame + 1) * netlist.streams[port.stream].beats - 1
+            for port in netlist.outputs}  # fmt: skip
+    return max(int(times.freed[f"{name}{SENT}"][beat]) for name, beat in last.items())

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from edgeinfer.targets.rtl.design.cycles import interval_of, settle
+from edgeinfer.targets.rtl.design.cycles import settle
 from edgeinfer.targets.rtl.design.netlist import Netlist
-from edgeinfer.targets.rtl.design.timing import Times, simulate_frames
+from edgeinfer.targets.rtl.design.schedule import Schedule
+from edgeinfer.targets.rtl.design.timing import Times
 
 SLACK = 1  # places beyond what a branch was seen to hold
 MOST_BITS = 1 << 16  # of a queue that only evens out bursts
@@ -20,16 +21,18 @@ SITE_MAKERS = ("ei_sites", "ei_site_coarsen")
 
 def with_queues(netlist: Netlist) -> Netlist:
     """The same design with the depths of its queues."""
-    return _even_queues(replace(netlist, depths=_safe(netlist)))
+    schedule = Schedule(netlist)
+    return _even_queues(replace(netlist, depths=_safe(schedule)), schedule)
 
 
-def _safe(netlist: Netlist) -> dict[str, int]:
+def _safe(schedule: Schedule) -> dict[str, int]:
     """Depths with which no block waits for its own pipeline, and none can wait for ever.
 
     A frame alone, with no limit after forks and where a loop closes, shows how much these must
     hold. With that much it gets through, and as no step depends on data or on time, every frame
     does: none can be stuck. Frames do not overtake each other, in loops neither.
     """
+    netlist = schedule.netlist
     plain = {
         name: actor.latency + 1  # one for each beat under way, and one that is leaving
         for actor in netlist.actors
@@ -43,7 +46,7 @@ def _safe(netlist: Netlist) -> dict[str, int]:
         for name in block.outputs
     ]
     free: dict[str, int | None] = {**plain, **dict.fromkeys(forked)}
-    times = simulate_frames(netlist, free, frames=1)
+    times = schedule.times(free, frames=1)
     needs = {name: times.occupancy(name) + SLACK for name in forked}
     # Which of a fork's branches waits for the other depends on where sites lie: each holds a frame.
     streams = netlist.streams
@@ -62,15 +65,15 @@ def varying_streams(netlist: Netlist) -> frozenset[str]:
     return frozenset(streams)
 
 
-def _even_queues(netlist: Netlist) -> Netlist:
+def _even_queues(netlist: Netlist, schedule: Schedule) -> Netlist:
     """Longer queues where bursts keep the slowest block from its best. Frames that come evenly, as
     slowly as that block takes them, show how much gathers where; what does not help goes again."""
     best = slowest(netlist)
-    interval = interval_of(netlist)
+    interval, _ = settle(schedule, netlist.depths)
     if interval <= best:
         return netlist
     free: Mapping[str, int | None] = dict.fromkeys(netlist.depths)
-    times = simulate_frames(netlist, free, PACED_FRAMES, pace=best)
+    times = schedule.times(free, PACED_FRAMES, pace=best)
     deeper = {
         name: depth
         for name in netlist.depths
@@ -78,15 +81,16 @@ def _even_queues(netlist: Netlist) -> Netlist:
         and depth * netlist.streams[name].width <= MOST_BITS
     }
     even_netlist = replace(netlist, depths={**netlist.depths, **deeper})
-    interval_reached, times_reached = settle(even_netlist)
+    interval_reached, times_reached = settle(schedule, even_netlist.depths)
     if interval_reached >= interval:
         return netlist
     extra = {name: depth * netlist.streams[name].width for name, depth in deeper.items()}
     names = sorted(extra, key=lambda name: -extra[name])
-    return _spare(netlist, even_netlist, names, interval_reached, times_reached)
+    return _spare(schedule, netlist, even_netlist, names, interval_reached, times_reached)
 
 
 def _spare(
+    schedule: Schedule,
     netlist: Netlist,
     even_netlist: Netlist,
     names: Sequence[str],
@@ -95,17 +99,20 @@ def _spare(
 ) -> Netlist:
     """The longer queues without those that do not help, tried in the order of `names`.
 
-    Several are taken away at once where that goes well, and one at a time where it does not. A
-    longer queue never makes a design slower, so the result is that of one at a time. Where the
-    design's `times` show that no shorter queue would ever be full, nothing is counted again.
+    Several are taken away at once where that goes well, and one at a time where it does not; all of
+    them at once would be the slower design again. A longer queue never makes a design slower, so
+    the result is that of one at a time. Where the design's `times` show that no shorter queue would
+    ever be full, nothing is counted again.
     """
-    first, together = 0, len(names)
+    first, together = 0, max(len(names) // 2, 1)
     while first < len(names):
         together = min(together, len(names) - first)
         plain = {name: netlist.depths[name] for name in names[first : first + together]}
         spared = replace(even_netlist, depths={**even_netlist.depths, **plain})
         spared_interval, spared_times = (
-            (interval_reached, times) if times.fit(plain) else settle(spared)
+            (interval_reached, times)
+            if times.fit(plain)
+            else settle(schedule, spared.depths, start=times)
         )
         if spared_interval <= interval_reached:
             times = spared_times

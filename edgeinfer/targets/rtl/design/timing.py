@@ -11,11 +11,15 @@ left out; with them a design only gets later, never different.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike
 
 from edgeinfer.base.errors import DisagreementError
 from edgeinfer.targets.rtl.design.netlist import OFFERED, SENT, Actor, BlockStep, Netlist
+from quantization.fixed import Ints
 
 LONG_AGO = -(1 << 20)  # a design has been idle before: constants and padding are in place
 NEVER = 1 << 62
@@ -173,10 +177,29 @@ def _chosen_edges(edges: Sequence[_Edge], bits: int) -> list[_Edge]:
 class Times:
     """What happened: for each stream, when each beat was there, and when it was let go of."""
 
-    there: Mapping[str, list[int]]
-    freed: Mapping[str, list[int]]
+    there: Mapping[str, Ints]
+    freed: Mapping[str, Ints]
     latency: Mapping[str, int]
     early_places: frozenset[str]  # streams whose places are taken before the step that fills them
+
+    @staticmethod
+    def of(
+        netlist: Netlist,
+        there: Mapping[str, ArrayLike],
+        freed: Mapping[str, ArrayLike],
+    ) -> Times:
+        """The times of a netlist's streams."""
+        return Times(
+            {name: np.asarray(beats, dtype=np.int64) for name, beats in there.items()},
+            {name: np.asarray(beats, dtype=np.int64) for name, beats in freed.items()},
+            {name: actor.latency for actor in netlist.actors for name in actor.outputs},
+            frozenset(
+                name
+                for actor in netlist.actors
+                if any(step.reserves != step.yields for step in actor.pattern)
+                for name in actor.outputs
+            ),
+        )
 
     def fit(self, depths: Mapping[str, int]) -> bool:
         """Whether queues of these depths would change no time: nothing ever waits for a place in
@@ -190,42 +213,22 @@ class Times:
         return most_at_once(self.there[stream], self.freed[stream], self.latency[stream])
 
 
-def most_at_once(there: list[int], freed: list[int], latency: int) -> int:
+def most_at_once(there: ArrayLike, freed: ArrayLike, latency: int) -> int:
     """A place is taken when a beat is started on, and free the cycle after it has gone."""
-    most = let_go_count = 0
-    for number, arrived in enumerate(there, start=1):
-        when = arrived - latency
-        while let_go_count < len(freed) and freed[let_go_count] < when:
-            let_go_count += 1
-        most = max(most, number - let_go_count)
-    return most
+    begun = np.asarray(there, dtype=np.int64) - latency
+    taken = np.arange(1, len(begun) + 1) - np.searchsorted(np.asarray(freed, np.int64), begun)
+    return int(taken.max(initial=0))
 
 
 def simulate_frames(
     netlist: Netlist, depths: Mapping[str, int | None], frames: int, pace: int = 0
 ) -> Times:
-    """Run whole frames into sinks that are always ready: back to back, or with their beats spread
-    evenly over `pace` cycles each."""
-    return next(simulate_more(netlist, depths, frames, pace))
-
-
-def simulate_more(
-    netlist: Netlist, depths: Mapping[str, int | None], frames: int, pace: int = 0
-) -> Iterator[Times]:
-    """The same, and at each further turn so many frames more. What comes later changes nothing
-    before it, so these go on where the last ones ended."""
+    """Run whole frames into sinks that are always ready, step by step: back to back, or with their
+    beats spread evenly over `pace` cycles each."""
     runs, edges = _prepare_runs(netlist, depths, frames, pace)
-    steps = [run.steps for run in runs]
-    offered = {name: edge.there[:] for name, edge in edges.items() if name.endswith(OFFERED)}
-    while True:
-        _finish(runs, netlist.name)
-        yield _collect_times(netlist, edges)
-        for run, more in zip(runs, steps, strict=True):
-            run.steps += more
-        for name, beats in offered.items():
-            there = edges[name].there
-            shift = len(there) // len(beats) * frames * pace
-            there.extend(beat + shift for beat in beats)
+    _finish(runs, netlist.name)
+    there = {name: edge.there for name, edge in edges.items()}
+    return Times.of(netlist, there, {name: edge.freed for name, edge in edges.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,20 +249,6 @@ def idle_design(netlist: Netlist) -> IdleDesign:
         pass
     beats = {port.name: len(edges[f"{port.stream}{SENT}"].freed) for port in netlist.outputs}
     return IdleDesign(beats, max(run.free_at for run in runs) - LONG_AGO)
-
-
-def _collect_times(netlist: Netlist, edges: Mapping[str, _Edge]) -> Times:
-    return Times(
-        {name: edge.there for name, edge in edges.items()},
-        {name: edge.freed for name, edge in edges.items()},
-        {name: actor.latency for actor in netlist.actors for name in actor.outputs},
-        frozenset(
-            name
-            for actor in netlist.actors
-            if any(step.reserves != step.yields for step in actor.pattern)
-            for name in actor.outputs
-        ),
-    )
 
 
 def _prepare_runs(

@@ -6,9 +6,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
+import numpy as np
 import pytest
 
+from edgeinfer.base.errors import DisagreementError
 from edgeinfer.targets.rtl.choose import design_netlist
 from edgeinfer.targets.rtl.design.build import build_netlist
 from edgeinfer.targets.rtl.design.cycles import interval_of
@@ -21,7 +24,8 @@ from edgeinfer.targets.rtl.design.queues import (
     slowest,
     with_queues,
 )
-from edgeinfer.targets.rtl.design.timing import simulate_frames, simulate_more
+from edgeinfer.targets.rtl.design.schedule import Schedule
+from edgeinfer.targets.rtl.design.timing import Times, simulate_frames
 from edgeinfer.targets.rtl.settings import RtlSettings
 from tests.support.rtl_designs import random_folds
 from tests.support.rtl_programs import small_network
@@ -87,15 +91,61 @@ def test_queues_are_as_deep_as_those_tried_one_at_a_time(
     for seed in seeds:
         short, netlist = random_netlist(seed)
         with monkeypatch.context() as patch:
-            patch.setattr("edgeinfer.targets.rtl.design.queues._even_queues", lambda safe: safe)
+            patch.setattr("edgeinfer.targets.rtl.design.queues._even_queues", lambda safe, _: safe)
             safe = with_queues(short)
         assert dict(netlist.depths) == dict(even_plainly(safe).depths), seed
         assert interval_of(safe) == count_interval(safe), seed
 
 
-def test_frames_that_go_on_are_those_of_one_run() -> None:
+@pytest.mark.parametrize("seeds", [range(3), pytest.param(range(3, 40), marks=pytest.mark.slow)])
+def test_times_found_at_once_are_those_found_step_by_step(
+    seeds: range, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of queues as they are, without limits and drawn, whatever times one begins with."""
+    asked = 0
+
+    def step_by_step(*args: Any) -> Times:
+        nonlocal asked
+        asked += 1
+        return simulate_frames(*args)
+
+    monkeypatch.setattr("edgeinfer.targets.rtl.design.schedule.simulate_frames", step_by_step)
+    compared = 0
+    for seed in seeds:
+        short, netlist = random_netlist(seed)
+        schedule, pace = Schedule(short), 2 * slowest(netlist)
+        rng = np.random.default_rng(seed)
+        drawn = {
+            name: int(rng.integers(depth, 3 * depth + 1)) for name, depth in netlist.depths.items()
+        }
+        free: dict[str, int | None] = dict.fromkeys(netlist.depths)
+        start = None
+        for depths, paced in ((free, 0), (netlist.depths, 0), (drawn, 0), (netlist.depths, pace)):
+            times = schedule.times(depths, 3, paced, start)
+            plain = simulate_frames(netlist, depths, 3, paced)
+            for one, other in ((times.there, plain.there), (times.freed, plain.freed)):
+                assert one.keys() == other.keys()
+                assert all(np.array_equal(one[name], other[name]) for name in one), seed
+            assert {n: times.occupancy(n) for n in free} == {
+                n: _count_places(plain, n) for n in free
+            }
+            start = times
+            compared += 1
+    assert asked < compared / 2  # most are found at once
+
+
+def _count_places(times: Times, stream: str) -> int:
+    """The most places taken at once, beat by beat."""
+    most = left = 0
+    freed = times.freed[stream].tolist()
+    for number, arrived in enumerate(times.there[stream].tolist(), start=1):
+        while left < len(freed) and freed[left] < arrived - times.latency[stream]:
+            left += 1
+        most = max(most, number - left)
+    return most
+
+
+def test_a_queue_that_is_too_short_for_its_design_is_named() -> None:
     _, netlist = random_netlist(3)
-    for pace in (0, 3 * slowest(netlist)):
-        turns = simulate_more(netlist, netlist.depths, 2, pace)
-        next(turns)
-        assert next(turns) == simulate_frames(netlist, netlist.depths, 4, pace)
+    with pytest.raises(DisagreementError, match="wait for ever"):
+        Schedule(netlist).times(dict.fromkeys(netlist.depths, 0), 1)

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The cycles of all steps of a block at once, and of a design as what no block changes any more.
+
+A step's cycle is the largest of sums: of the step before it and of the beats and places that it
+waits for. With the times of its streams given, all steps of a block follow from a running maximum.
+Beginning with any times, the blocks are reckoned again until none changes: as every step waits for
+earlier ones only, there is one such answer, and it is the one that `timing.py` finds step by step.
+Near times make few turns. Where blocks hold each other up, many would be needed; then that one is
+asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from edgeinfer.targets.rtl.design.netlist import OFFERED, Actor, Netlist
+from edgeinfer.targets.rtl.design.timing import INNER, LONG_AGO, Times, simulate_frames
+from quantization.fixed import Ints
+
+MOST_TURNS = 12  # twice as many take as long as going step by step
+TOO_EARLY = 2 * LONG_AGO
+
+Depths = Mapping[str, int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A stream that an actor reads: the steps that wait for a beat, and for which; the steps that
+    let go of the next."""
+
+    name: str
+    readers: Ints
+    beats: Ints
+    freers: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class _Sink:
+    """A stream that an actor fills: the steps that need a place, and for which beat; the steps that
+    yield the next."""
+
+    name: str
+    reservers: Ints
+    beats: Ints
+    yielders: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class _Course:
+    """An actor through all frames. `starts`: the cycles of its steps if it never waits."""
+
+    starts: Ints
+    cycles: Ints
+    latency: int
+    release: int
+    sources: tuple[_Source, ...]
+    sinks: tuple[_Sink, ...]
+
+
+@dataclass(slots=True)
+class Schedule:
+    """The times of a netlist's streams, with whatever depths. Those of its own are not used."""
+
+    netlist: Netlist
+    courses: dict[int, tuple[_Course, ...]] = field(default_factory=dict)  # by frames
+
+    def times(
+        self, depths: Depths, frames: int, pace: int = 0, start: Times | None = None
+    ) -> Times:
+        """Run whole frames into sinks that are always ready: back to back, or with their beats
+        spread evenly over `pace` cycles each.
+
+        start: times to begin with, if they are of as many frames; near ones make it quicker
+        """
+        if frames not in self.courses:
+            actors = self.netlist.actors
+            self.courses[frames] = tuple(_course_of(actor, frames) for actor in actors)
+        settled = _reckon(self, depths, frames, pace, start)
+        return simulate_frames(self.netlist, depths, frames, pace) if settled is None else settled
+
+
+def _reckon(
+    schedule: Schedule, depths: Depths, frames: int, pace: int, start: Times | None
+) -> Times | None:
+    """The times; None where they are not found, or there are none."""
+    netlist, courses = schedule.netlist, schedule.courses[frames]
+    there = {sink.name: _early(sink.yielders) for course in courses for sink in course.sinks}
+    freed = {each.name: _early(each.freers) for course in courses for each in course.sources}
+    if start is not None and all(len(start.freed[name]) == len(freed[name]) for name in freed):
+        there, freed = dict(start.there), dict(start.freed)
+    for actor in netlist.actors:
+        if actor.inputs and actor.inputs[0].endswith(OFFERED):
+            offered = actor.repeats * len(actor.pattern)
+            there[actor.inputs[0]] = np.arange(offered * frames) * pace // offered
+    limits = {name: INNER if "." in name else depths[name] for name in there if name in freed}
+    readers = {each.name: at for at, course in enumerate(courses) for each in course.sources}
+    writers = {each.name: at for at, course in enumerate(courses) for each in course.sinks}
+    open_places = set(range(len(courses)))
+    budget = MOST_TURNS * sum(len(course.starts) for course in courses)
+    for order in _turns(len(courses)):
+        for at in order:
+            if at not in open_places:
+                continue
+            open_places.discard(at)
+            course = courses[at]
+            budget -= len(course.starts)
+            when = _cycles_of(course, there, freed, limits)
+            if when is None or budget < 0:
+                return None
+            for sink in course.sinks:
+                beats = when[sink.yielders] + course.latency
+                if not np.array_equal(beats, there[sink.name]):
+                    there[sink.name] = beats
+                    open_places |= {readers[sink.name]} if sink.name in readers else set()
+            for source in course.sources:
+                ends = when[source.freers] + course.cycles[source.freers] + course.release - 1
+                if not np.array_equal(ends, freed[source.name]):
+                    freed[source.name] = ends
+                    open_places |= {writers[source.name]} if source.name in writers else set()
+        if not open_places:
+            break
+    return Times.of(netlist, there, freed)
+
+
+def _turns(count: int) -> Iterator[Sequence[int]]:
+    """Beats go one way, and places the other."""
+    while True:
+        yield range(count)
+        yield range(count)[::-1]
+
+
+def _cycles_of(
+    course: _Course, there: Mapping[str, Ints], freed: Mapping[str, Ints], limits: Depths
+) -> Ints | None:
+    """The cycle of each step; None where a step waits for what never comes."""
+    late = np.full(len(course.starts), LONG_AGO)
+    for source in course.sources:
+        if len(source.beats) and source.beats[-1] >= len(there[source.name]):
+            return None
+        arrived = there[source.name][source.beats] - course.starts[source.readers]
+        late[source.readers] = np.maximum(late[source.readers], arrived)
+    for sink in course.sinks:
+        depth = limits.get(sink.name)
+        if depth is None:
+            continue
+        first = int(np.searchsorted(sink.beats, depth))
+        steps, left = sink.reservers[first:], sink.beats[first:] - depth
+        if len(left) and left[-1] >= len(freed[sink.name]):
+            return None
+        late[steps] = np.maximum(late[steps], freed[sink.name][left] + 1 - course.starts[steps])
+    cycles: Ints = np.maximum.accumulate(late) + course.starts
+    return cycles
+
+
+def _course_of(actor: Actor, frames: int) -> _Course:
+    rows = [(s.reads, s.frees, s.reserves, s.yields, s.cycles, s.gives) for s in actor.pattern]
+    columns = np.array(rows, dtype=np.int64).reshape(-1, 6)
+    many = np.tile(columns, (actor.repeats * frames, 1)).T
+    reads, frees, reserves, yields, cycles, gives = many
+    sources = []
+    for bit, name in enumerate(actor.inputs):
+        lets_go = frees >> bit & 1
+        readers = np.flatnonzero(reads >> bit & 1)
+        beats = (np.cumsum(lets_go) - lets_go)[readers]
+        sources.append(_Source(name, readers, beats, np.flatnonzero(lets_go)))
+    sinks = []
+    for bit, name in enumerate(actor.outputs):
+        given = yields * (gives >> bit & 1)
+        reservers = np.flatnonzero(reserves * (gives >> bit & 1))
+        beats = (np.cumsum(given) - given)[reservers]
+        sinks.append(_Sink(name, reservers, beats, np.flatnonzero(given)))
+    starts = np.cumsum(cycles) - cycles
+    return _Course(starts, cycles, actor.latency, actor.release, tuple(sources), tuple(sinks))
+
+
+def _early(steps: Ints) -> Ints:
+    return np.full(len(steps), TOO_EARLY)
