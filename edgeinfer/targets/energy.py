@@ -70,6 +70,5 @@ def scale_activity(metric: Metric, toggles: float) -> Metric:
         value=round(value, 4),
         low=round(value * BAND[0], 4),
         high=round(value * BAND[1], 4),
-        state=DesignState.NONE,
         note=f"arithmetic alone, without static power; {toggles:.0%} of bits change",
     )

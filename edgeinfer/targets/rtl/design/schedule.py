@@ -22,6 +22,7 @@ from edgeinfer.targets.rtl.design.timing import INNER, LONG_AGO, Times, simulate
 from quantization.fixed import Ints
 
 MOST_TURNS = 12  # twice as many take as long as going step by step
+FEW_STEPS = 500  # of a block; with fewer, going step by step is quicker
 TOO_EARLY = 2 * LONG_AGO
 
 Depths = Mapping[str, int | None]
@@ -76,8 +77,11 @@ class Schedule:
 
         start: times to begin with, if they are of as many frames; near ones make it quicker
         """
+        actors = self.netlist.actors
+        steps = frames * sum(len(actor.pattern) * actor.repeats for actor in actors)
+        if steps < FEW_STEPS * len(actors):
+            return simulate_frames(self.netlist, depths, frames, pace)
         if frames not in self.courses:
-            actors = self.netlist.actors
             self.courses[frames] = tuple(_course_of(actor, frames) for actor in actors)
         settled = _reckon(self, depths, frames, pace, start)
         return simulate_frames(self.netlist, depths, frames, pace) if settled is None else settled
