@@ -121,7 +121,7 @@ FAULTS = (
     Fault("another design's frames are taken", "shell/ei_shell_rx.v",
           "other <= number != ID;", "other <= 1'b0;", "shell_tb"),
     Fault("half a message is waited for without end", "shell/ei_shell_rx.v",
-          "&& patience == 0) state", "&& patience == 1 && rst) state", "shell_tb"),
+          "&& late) state", "&& late && rst) state", "shell_tb"),
     Fault("a frame begins a byte late", "shell/ei_shell_load.v",
           "wire [15:0] place = position - FIRST;", "wire [15:0] place = position - FIRST - 16'd1;",
           "shell_tb"),

@@ -28,10 +28,11 @@ module ei_shell_rx #(
     reg [7:0] low;
     reg [15:0] length;
     reg [15:0] crc;
-    reg [TW-1:0] patience;
+    reg [TW-1:0] waited;  // cycles since a byte came; counted up, because no start is loaded then
     reg other;           // for another design
     wire [15:0] next;
     wire [15:0] number = {data, low};
+    wire late = waited == TIMEOUT[TW-1:0];
     wire last = position + 1'b1 == length;
 
     assign begun = valid && !hold && state == IDLE && data == 8'hA5;
@@ -48,12 +49,12 @@ module ei_shell_rx #(
         if (rst) begin
             state    <= IDLE;
             second   <= 1'b0;
-            patience <= 0;
+            waited   <= 0;
             status   <= 0;
         end else begin
-            if (valid) patience <= TIMEOUT[TW-1:0];
-            else if (patience != 0) patience <= patience - 1'b1;
-            if (state != IDLE && !valid && patience == 0) state <= IDLE;
+            if (valid) waited <= 0;
+            else if (!late) waited <= waited + 1'b1;
+            if (state != IDLE && !valid && late) state <= IDLE;
             if (valid) begin
                 if (state != IDLE && state != BODY) second <= !second;
                 case (state)
