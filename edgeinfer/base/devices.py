@@ -28,8 +28,10 @@ KINDS = {  # of a budget, and what one of them is
     "lut": "LUTs",
     "ff": "flip-flops",
     "bram18": "block RAMs of 18 kbit",
+    "bram4": "block RAMs of 4 kbit",
     "uram": "UltraRAMs",
     "lram": "large RAMs of 512 kbit",
+    "spram": "RAMs of 256 kbit with one port",  # which begin empty, so that no weights are in them
     "alm": "ALMs",
     "m20k": "M20K blocks",
     "m10k": "M10K blocks",
@@ -37,7 +39,8 @@ KINDS = {  # of a budget, and what one of them is
     "int8_ops_per_second": "int8 operations a second",
 }
 MEMORY_BITS = {
-    "bram18": 18_432, "uram": 294_912, "m20k": 20_480, "m10k": 10_240, "lram": 524_288
+    "bram18": 18_432, "uram": 294_912, "m20k": 20_480, "m10k": 10_240, "lram": 524_288,
+    "bram4": 4_096,
 }  # fmt: skip
 
 

@@ -30,6 +30,7 @@ FIRST = (  # figures of a layer in the order in which people look for them
     "lut",
     "ff",
     "bram18",
+    "bram4",
     "uram",
     "weight_bits",
     "cached_bytes",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from edgeinfer.base.metrics import DesignState, Metric, Origin
 
-RESOURCES = ("dsp", "lut", "ff", "bram18", "uram", "alm", "m20k", "m10k", "m9k", "mlab")
+RESOURCES = ("dsp", "lut", "ff", "bram18", "bram4", "uram", "alm", "m20k", "m10k", "m9k", "mlab")
 AFTER_LOGIC_SYNTHESIS = "_vsynth"
 STRENGTH = {  # a cycle-accurate simulation has seen what a synthesis report only says
     Origin.PUBLISHED: 0,

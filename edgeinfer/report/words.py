@@ -16,6 +16,7 @@ KINDS = {
     "lut": "LUT",
     "ff": "FF",
     "bram18": "BRAM18",
+    "bram4": "BRAM4",
     "uram": "URAM",
     "alm": "ALM",
     "m20k": "M20K",

@@ -30,7 +30,6 @@ from edgeinfer.targets.rtl.estimate.fabric import (
     work_of,
 )
 from edgeinfer.targets.rtl.estimate.work import BlockParts, Work
-from edgeinfer.targets.rtl.tools.families import KINDS
 from tests.support.rtl_resources import designs, digest_of, netlist_of, recorded, source_of
 
 FITTED = {
@@ -92,7 +91,7 @@ def measure_fabric(fabric: str) -> list[Seen]:
             continue
         for block in netlist.blocks:
             name = f"u_{block.name}"
-            result = counts["blocks"].get(name, dict.fromkeys(KINDS, 0.0))
+            result = counts["blocks"].get(name, dict.fromkeys(counts["total"], 0.0))
             made = parts_of(block, netlist)
             merged = bool(block.contents)
             blocks.append(
@@ -131,7 +130,7 @@ def judged(blocks: Sequence[Seen], fabric: FabricCosts) -> list[Judged]:
                 continue
             costs = pipeline_costs(fit) if block.merged else fit
             reckoned = amounts(block.made, costs, dsp=block.dsp)
-            for kind in KINDS:
+            for kind in reckoned:
                 pair = reckoned[kind], block.found[kind]
                 result.append(Judged(block.design, block.instance, kind, *pair))
                 totals[block.design, kind][0] += pair[0]
@@ -158,7 +157,7 @@ def renewed(fabric: str, entry: dict[str, Any]) -> dict[str, Any]:
     bands = {
         which: {
             kind: band([one for one in errors if one.kind == kind and bool(one.block) is by_block])
-            for kind in KINDS
+            for kind in start.kinds
         }
         for which, by_block in (("band", False), ("block_band", True))
     }

@@ -51,7 +51,7 @@ from tests.support.rtl_programs import (
 
 COUNTS = Path(__file__).with_suffix(".json")
 DEVICES = {
-    "ecp5": "lfe5u-85f", "nexus": "lifcl-40", "gowin": "gw2a-18c",
+    "ecp5": "lfe5u-85f", "nexus": "lifcl-40", "gowin": "gw2a-18c", "ice40": "ice40up5k",
     "7-series": "xc7a100t", "ultrascale+": "xczu7ev",
 }  # fmt: skip
 SECONDS = 1200.0

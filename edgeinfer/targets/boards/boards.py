@@ -19,7 +19,12 @@ BOARD_HELP = (
 BOARDS = "firmware/rtl/boards"
 FOLDER = "board"  # in a target's: what goes around its design
 BUILD = "build"  # beside it: what tools make
-CLOCKS = {"ehxplll": "a PLL", "rpll": "a PLL", "osca": "an oscillator in the part"}
+CLOCKS = {
+    "ehxplll": "a PLL",
+    "rpll": "a PLL",
+    "sb_pll40_pad": "a PLL",
+    "osca": "an oscillator in the part",
+}
 PROCESSOR_PLL_MHZ = {"zynq7": 1000, "zynqmp": 1500}  # of which the design's clock is a part
 
 

@@ -4,6 +4,10 @@
 
     clock = crystal x feedback / reference,   oscillator = clock x output
 
+A PLL of the iCE40 compares its oscillator itself with the crystal, not the clock it gives:
+
+    oscillator = crystal x feedback / reference,   clock = oscillator / output
+
 The oscillator, the clock and the frequency that the PLL compares each have a range. Of all clocks
 up to the one that is asked for, the fastest is taken whose bits on the serial line have the right
 length.
@@ -17,6 +21,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import assert_never
@@ -40,6 +45,7 @@ class PllRange:
     compared_mhz: tuple[float, float]
     oscillator_mhz: tuple[float, float]
     clock_mhz: tuple[float, float]
+    compares_oscillator: bool = False  # and not the clock that is made of it
 
 
 PLLS = {
@@ -51,6 +57,11 @@ PLLS = {
     "rpll": PllRange(
         range(1, 65), range(1, 65), (2, 4, 8, 16, 32, 48, 64, 80, 96, 112, 128),
         (3, 500), (500, 1250), (3.90625, 625),
+    ),
+    # Lattice FPGA-TN-02052, as Project IceStorm's icepll has it, with simple feedback
+    "sb_pll40_pad": PllRange(
+        range(1, 17), range(1, 129), (2, 4, 8, 16, 32, 64), (10, 133), (533, 1066), (16, 275),
+        compares_oscillator=True,
     ),
 }  # fmt: skip
 
@@ -111,11 +122,11 @@ def clock_of(on: SerialBoard, asked_mhz: float) -> BoardClock:
     slower = [clock for clock in possible if clock.mhz <= asked_mhz * ROUNDED]
     if slower:
         return max(slower, key=lambda clock: clock.hz)  # of equals the first: the least divided
-    slowest = min(clock.mhz for clock in possible)
+    slowest = math.ceil(100 * min(clock.mhz for clock in possible)) / 100  # as one may write it
     raise UsageError(
         f"The {on.title} cannot give a design {asked_mhz:g} MHz; its slowest clock is "
-        f"{slowest:.4g} MHz.",
-        hint=f"Ask for --clock-mhz {slowest:.4g} or more.",
+        f"{slowest:g} MHz.",
+        hint=f"Ask for --clock-mhz {slowest:g} or more.",
     )
 
 
@@ -127,27 +138,33 @@ def _clocks_of(on: SerialBoard) -> tuple[BoardClock, ...]:
         return (BoardClock(crystal, 1, 1, 1, round(crystal / on.baud)),)
     if on.pll in OSCILLATORS:
         return _parts_of(OSCILLATORS[on.pll], on)
-    limits = PLLS[on.pll]
+    return tuple(_clocks_by_pll(PLLS[on.pll], on))
+
+
+def _clocks_by_pll(limits: PllRange, on: SerialBoard) -> Iterator[BoardClock]:
+    """The clocks of a PLL: of the dividers that make the same one, the least that are possible."""
     lowest, highest = (round(end * MHZ) for end in limits.oscillator_mhz)
-    clocks = []
     for reference in limits.references:
         if not _is_within(on.crystal_hz / reference, limits.compared_mhz):
             continue
         for feedback in limits.feedbacks:
-            hz = on.crystal_hz * feedback / reference
-            outputs = [output for output in limits.outputs if lowest <= hz * output <= highest]
-            divider = round(hz / on.baud)
-            if (
-                outputs
-                and _is_within(hz, limits.clock_mhz)
-                and divider >= LEAST_DIVIDER
-                and abs(hz / (divider * on.baud) - 1) <= MOST_DRIFT
-            ):
-                middle = (lowest + highest) / 2 / hz
-                _, output = min((abs(output - middle), output) for output in outputs)
-                exact = Fraction(on.crystal_hz * feedback, reference)
-                clocks.append(BoardClock(exact, reference, feedback, output, divider))
-    return tuple(clocks)
+            compared = Fraction(on.crystal_hz * feedback, reference)
+            if limits.compares_oscillator:
+                made = [(compared / output, output) for output in limits.outputs]
+                made = made if lowest <= compared <= highest else []
+            else:
+                outputs = [each for each in limits.outputs if lowest <= compared * each <= highest]
+                middle = (lowest + highest) / 2 / compared
+                nearest = sorted(outputs, key=lambda output, at=middle: (abs(output - at), output))
+                made = [(compared, output) for output in nearest[:1]]
+            for hz, output in made:
+                divider = round(hz / on.baud)
+                if (
+                    _is_within(hz, limits.clock_mhz)
+                    and divider >= LEAST_DIVIDER
+                    and abs(hz / (divider * on.baud) - 1) <= MOST_DRIFT
+                ):
+                    yield BoardClock(hz, reference, feedback, output, divider)
 
 
 def _parts_of(inside: OscillatorRange, on: SerialBoard) -> tuple[BoardClock, ...]:
@@ -161,5 +178,5 @@ def _parts_of(inside: OscillatorRange, on: SerialBoard) -> tuple[BoardClock, ...
     return tuple(clock for clock in clocks if clock.hz * (1 - inside.drift) >= least_hz)
 
 
-def _is_within(hz: float, ends_mhz: tuple[float, float]) -> bool:
+def _is_within(hz: float | Fraction, ends_mhz: tuple[float, float]) -> bool:
     return ends_mhz[0] * MHZ <= hz <= ends_mhz[1] * MHZ

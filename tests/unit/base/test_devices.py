@@ -10,7 +10,7 @@ from edgeinfer.base.devices import KINDS, Device, device, devices, find, listed_
 from edgeinfer.base.errors import UsageError
 
 REQUIRED = ("xczu7ev", "xcku115", "xcu250", "xcu50", "xc7z020", "xc7a100t", "xcvu9p", "xcvu13p")
-VENDOR_FREE = ("lfe5u-85f", "lifcl-40", "gw2a-18c", "coral")
+VENDOR_FREE = ("lfe5u-85f", "lifcl-40", "gw2a-18c", "ice40up5k", "coral")
 
 
 @pytest.mark.parametrize("name", REQUIRED)

@@ -15,7 +15,7 @@ from edgeinfer.targets.rtl.target import RtlTarget
 from tests.support.rtl_programs import dense_program
 
 PROGRAM = dense_program(16, 8)
-OF_A_STEP = ("alm", "bram18", "dsp", "ff", "lut", "lram", "m10k", "m20k", "uram")
+OF_A_STEP = ("alm", "bram18", "bram4", "dsp", "ff", "lut", "lram", "m10k", "m20k", "uram")
 
 
 def _estimates(asked: str) -> tuple[Metric, ...]:
@@ -31,8 +31,8 @@ def _estimates(asked: str) -> tuple[Metric, ...]:
 
 ASKED = (
     *(f"hls:{part}" for part in ("xc7z020", "xcku115", "xcu250", "5csxfc6", "10cx220", "10at115")),
-    *(f"rtl:{part}{way}" for part in ("lfe5u-85f", "lifcl-40", "gw2a-18c", "xc7a100t", "xczu7ev")
-      for way in ("", "+")),
+    *(f"rtl:{part}{way}" for way in ("", "+")
+      for part in ("lfe5u-85f", "lifcl-40", "gw2a-18c", "ice40up5k", "xc7a100t", "xczu7ev")),
 )  # fmt: skip
 
 

@@ -21,7 +21,6 @@ from edgeinfer.targets.rtl.estimate.fabric import (
     known_fabrics,
     pipeline_costs,
 )
-from edgeinfer.targets.rtl.tools.families import KINDS
 
 TARGET = "rtl"
 
@@ -59,7 +58,7 @@ def estimate_netlist(netlist: Netlist, part: Device) -> RtlEstimate:
         )
         for block in netlist.blocks
     }
-    total = {kind: sum(block[kind] for block in by_block.values()) for kind in KINDS}
+    total = {kind: sum(block[kind] for block in by_block.values()) for kind in fabric.kinds}
     return RtlEstimate(fabric, dsp, total, by_block)
 
 
@@ -81,7 +80,7 @@ def resource_metrics(netlist: Netlist, part: Device) -> tuple[Metric, ...]:
 
 
 def _metrics(resources: RtlEstimate, part: Device) -> Iterator[Metric]:
-    for kind in KINDS:
+    for kind in resources.fabric.kinds:
         amount = round(resources.total[kind])
         low, high = _band(amount, resources.fabric.band.get(kind, (1.0, 1.0)))
         yield _metric(kind, amount, low, high, "")
@@ -90,7 +89,7 @@ def _metrics(resources: RtlEstimate, part: Device) -> Iterator[Metric]:
             share = 100.0 / available
             yield _metric(f"{kind}_share", amount * share, low * share, high * share, "%")
     for name, block in resources.by_block.items():
-        for kind in KINDS:
+        for kind in resources.fabric.kinds:
             amount = round(block[kind])
             if amount:
                 low, high = _band(amount, resources.fabric.block_band.get(kind, (1.0, 1.0)))

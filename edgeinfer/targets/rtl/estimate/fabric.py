@@ -19,15 +19,19 @@ from edgeinfer.targets.rtl.estimate.work import BlockParts, Memory, Multiplier, 
 COSTS = "firmware/rtl/costs.toml"
 ALIKE = {"ultrascale": "ultrascale+"}  # of one make, as far as Yosys goes
 Add = Callable[[Work, float], None]
-BLOCK_BITS = 16_384  # of a block memory, without parity
-BLOCK_WIDTHS = {1: 1, 2: 2, 4: 4, 9: 8, 18: 16, 36: 32}  # a word, and how much of it is no parity
+LOGIC = ("lut", "ff", "dsp")  # kinds that every family has, beside its block memories
+BLOCK_BITS = {"bram18": 16_384, "bram4": 4_096}  # of a block memory, without parity
+BLOCK_WIDTHS = {  # a word, and how much of it is no parity
+    "bram18": {1: 1, 2: 2, 4: 4, 9: 8, 18: 16, 36: 32},
+    "bram4": {2: 2, 4: 4, 8: 8, 16: 16},
+}
 
 
 @dataclass(frozen=True, slots=True)
 class FabricCosts:
     """A family's rules and constants."""
 
-    small_words: int  # of a memory made of LUTs
+    small_words: int  # of a memory made of LUTs; 0: there are none
     small_bits: int
     small_lut: int  # LUTs that it takes
     small_cost: float  # by which Yosys chooses
@@ -51,6 +55,12 @@ class FabricCosts:
     pipeline: Mapping[Work, float]  # of an unrolled pipeline, whose blocks Yosys merges
     band: Mapping[str, tuple[float, float]]  # by kind, what Yosys found over what was estimated
     block_band: Mapping[str, tuple[float, float]]
+    block_kind: str = "bram18"  # what its block memories are
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What its designs take."""
+        return (*LOGIC, self.block_kind)
 
 
 @cache
@@ -104,7 +114,7 @@ def work_of(
 ) -> tuple[dict[Work, float], dict[str, float]]:
     """Memories and multipliers decided: the work that is left, and what they take by kind."""
     work = dict(parts.work)
-    takes = {"lut": 0.0, "ff": 0.0, "dsp": 0.0, "bram18": 0.0}
+    takes = dict.fromkeys(fabric.kinds, 0.0)
 
     def add(kind: Work, amount: float) -> None:
         work[kind] = work.get(kind, 0.0) + amount
@@ -137,10 +147,11 @@ def _decide_memory(
             add(Work.REGISTER, bits * words)
         return
     logic = words * bits * (fabric.rom_cost if memory.rom else fabric.ram_cost)
-    small = math.inf if memory.rom else _small_cost(memory, fabric)
-    block = blocks(memory) * fabric.block_cost
-    if block < min(logic, small):
-        takes["bram18"] += blocks(memory)
+    has_small = fabric.small_words and not memory.rom
+    small = _small_cost(memory, fabric) if has_small else math.inf
+    count = blocks(memory, fabric.block_kind)
+    if count * fabric.block_cost < min(logic, small):
+        takes[fabric.block_kind] += count
         _hold(bits, max(stages - 1, 0), fabric, add, takes)
         if memory.queue:
             add(Work.REGISTER, bits + bits_for(words))
@@ -171,11 +182,11 @@ def _hold(bits: int, stages: int, fabric: FabricCosts, add: Add, takes: dict[str
         add(Work.REGISTER, bits * stages)
 
 
-def blocks(memory: Memory) -> int:
-    """Block memories of 18 kbit that hold it, in the best of their shapes."""
+def blocks(memory: Memory, kind: str = "bram18") -> int:
+    """Block memories of a kind that hold it, in the best of their shapes."""
     return min(
-        math.ceil(memory.bits / width) * math.ceil(memory.words / (BLOCK_BITS // plain))
-        for width, plain in BLOCK_WIDTHS.items()
+        math.ceil(memory.bits / width) * math.ceil(memory.words / (BLOCK_BITS[kind] // plain))
+        for width, plain in BLOCK_WIDTHS[kind].items()
     )
 
 

@@ -26,10 +26,10 @@ from edgeinfer.targets.rtl.plane.design import PlaneDesign
 from edgeinfer.targets.rtl.plane.files import HITS, OUT_OF_ENGINE, QUEUE, hit_bits, input_port
 from edgeinfer.targets.rtl.plane.geometry import MARKS
 from edgeinfer.targets.rtl.plane.memories import chunk_of
-from edgeinfer.targets.rtl.tools.families import KINDS
 
 TARGET = "rtl"
-BAND = {"lut": (0.75, 1.3), "ff": (0.75, 1.3), "dsp": (0.95, 1.05), "bram18": (0.9, 1.1)}
+BAND = {"lut": (0.75, 1.3), "ff": (0.75, 1.3), "dsp": (0.95, 1.05)}
+BLOCK_BAND = (0.9, 1.1)  # of block memories, of whichever size
 QUEUES = 4  # places of the queues of ports, and of the hits that the walk is given
 
 
@@ -47,12 +47,12 @@ def estimate_resources(design: PlaneDesign, part: Device) -> dict[str, float]:
     parts = join_parts(_parts_of(design))
     own = amounts(parts, fabric_of(part.fabric), dsp=True)
     behind = estimate_netlist(design.netlist, part).total
-    return {kind: own[kind] + behind[kind] for kind in KINDS}
+    return {kind: own[kind] + behind[kind] for kind in own}
 
 
 def _metrics(resources: dict[str, float], part: Device) -> Iterator[Metric]:
-    for kind in KINDS:
-        amount, (low, high) = round(resources[kind]), BAND[kind]
+    for kind, taken in resources.items():
+        amount, (low, high) = round(taken), BAND.get(kind, BLOCK_BAND)
         available = part.offers(kind)
         shares = [(f"{kind}_share", 100.0 / available, "%")] if available else []
         for name, scale, unit in [(kind, 1.0, ""), *shares]:

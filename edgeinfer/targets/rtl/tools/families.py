@@ -3,7 +3,8 @@
 """Families of FPGAs: what each cell that Yosys can leave takes of a part.
 
 Kinds are those of a device's budget. A LUT is one look-up table of the family, whatever it is used
-as: logic, a carry, a small memory. Block RAM is counted in blocks of 18 kbit.
+as: logic, a carry, a small memory. Block RAM is counted in blocks of 18 kbit, on the iCE40 in its
+blocks of 4 kbit.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 
 from edgeinfer.base.errors import UsageError
 
-KINDS = ("lut", "ff", "dsp", "bram18")
+KINDS = ("lut", "ff", "dsp", "bram18", "bram4")  # of which a family has one kind of block RAM
 Takes = Mapping[str, Mapping[str, float]]  # kind: (a pattern of cells' names: how many of it)
 
 
@@ -29,7 +30,7 @@ class Family:
 
     def count_amounts(self, cells: Mapping[str, int]) -> dict[str, float]:
         """Cells by their type as amounts by kind."""
-        amounts = dict.fromkeys(KINDS, 0.0)
+        amounts = dict.fromkeys(self.takes, 0.0)
         for cell, number in cells.items():
             for kind, each in self.of(cell).items():
                 amounts[kind] += number * each
@@ -79,6 +80,12 @@ FAMILIES = (
         "ff": {r"DFFN?[RSPC]?E?": 1},
         "dsp": {r"MULT9X9": 0.5, r"MULT18X18": 1, r"MULT36X36": 4},
         "bram18": {r"SDPB|SDPX9B|DPB|DPX9B|SP|SPX9|pROM|pROMX9": 1},
+    }),
+    Family("ice40", "the iCE40 UltraPlus", {
+        "lut": {r"SB_LUT4": 1},  # a carry lies in the logic cell of the LUT behind it
+        "ff": {r"SB_DFFN?E?(S?[RS])?": 1},
+        "dsp": {r"SB_MAC16": 1},
+        "bram4": {r"SB_RAM40_4K(NR)?(NW)?": 1},
     }),
     Family("7-series", "AMD's 7 series", XILINX, NOT_VIVADO),
     Family("ultrascale", "AMD's UltraScale", XILINX, NOT_VIVADO),

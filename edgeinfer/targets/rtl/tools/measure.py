@@ -21,7 +21,7 @@ from edgeinfer.targets.rtl.design.parts import part_of
 from edgeinfer.targets.rtl.emit.emit import HDL, MANIFEST, render_template
 from edgeinfer.targets.rtl.plane.counts import figures_at_clock
 from edgeinfer.targets.rtl.settings import RtlSettings
-from edgeinfer.targets.rtl.tools.families import KINDS, Family, family_of
+from edgeinfer.targets.rtl.tools.families import Family, family_of
 from edgeinfer.targets.rtl.tools.place import (
     RoutedDesign,
     constraints,
@@ -199,17 +199,17 @@ def _synthesis_metrics(
             version=netlist.version, target=TARGET, layer=layer, note=family.note or None,
         )  # fmt: skip
 
-    metrics = [metric(kind, netlist.total[kind]) for kind in KINDS]
+    metrics = [metric(kind, netlist.total[kind]) for kind in family.takes]
     metrics += [
         metric(f"{kind}_share", 100.0 * share, "%")
-        for kind in KINDS
+        for kind in family.takes
         if (share := part.share(kind, netlist.total[kind])) is not None
     ]
     for block in described["blocks"]:
         counts = netlist.by_block.get(block["instance"], {})
         metrics += [
             metric(kind, counts[kind], layer=block["instance"])
-            for kind in KINDS
+            for kind in family.takes
             if counts.get(kind)
         ]
     return metrics

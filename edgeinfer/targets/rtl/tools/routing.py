@@ -24,7 +24,7 @@ from edgeinfer.targets.boards.messages import read_protocol
 from edgeinfer.targets.rtl.board.shell_files import TOP
 from edgeinfer.targets.rtl.plane.counts import figures_at_clock
 from edgeinfer.targets.rtl.settings import RtlSettings
-from edgeinfer.targets.rtl.tools.families import KINDS, family_of
+from edgeinfer.targets.rtl.tools.families import family_of
 from edgeinfer.targets.rtl.tools.place import (
     RoutedDesign,
     flow_of,
@@ -129,8 +129,8 @@ def route_metrics(
 def usage_metrics(routed: RoutedDesign, note: str | None) -> list[Metric]:
     """What a routed design takes of the part."""
     figures = []
-    for kind in KINDS:
-        used, available = routed.used.get(kind, 0), routed.available.get(kind, 0)
+    for kind, used in routed.used.items():
+        available = routed.available[kind]
         figures.append(_metric(routed, kind, used, "", note))
         if available:
             figures.append(_metric(routed, f"{kind}_share", 100.0 * used / available, "%", note))

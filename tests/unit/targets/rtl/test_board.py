@@ -217,11 +217,12 @@ def test_every_port_of_a_board_s_top_has_a_pin(name: str) -> None:
     }
     pins = assets.text(f"firmware/rtl/boards/{on.pins}")
     result = re.findall(
-        r'LOCATE COMP "(.+?)"|IO_LOC "(.+?)"|ldc_set_location.*ports \{(.+?)\}', pins
-    )
+        r'LOCATE COMP "(.+?)"|IO_LOC "(.+?)"|ldc_set_location.*ports \{(.+?)\}'
+        r"|set_io (?:-pullup yes )?(\S+) \d", pins
+    )  # fmt: skip
     placed = [next(filter(None, each)) for each in result]
     assert expected == set(placed) and len(placed) == len(expected)
-    sites = re.findall(r'SITE "(\w+)"|IO_LOC "\S+" (\d+)|-site \{(\w+)\}', pins)
+    sites = re.findall(r'SITE "(\w+)"|IO_LOC "\S+" (\d+)|-site \{(\w+)\}|set_io .* (\d+)', pins)
     assert len(set(sites)) == len(placed)
 
 

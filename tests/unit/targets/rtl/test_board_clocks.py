@@ -30,7 +30,8 @@ def test_a_clock_is_one_that_the_pll_makes_and_not_above_what_is_asked(
         assert slowest_mhz > 2 * on.crystal_hz / 1e6  # each turn of the crystal is seen
         assert clock.fastest_mhz > 1.05 * clock.mhz
     else:
-        assert clock.hz * clock.reference == on.crystal_hz * clock.feedback
+        compared = clock.output if PLLS[on.pll].compares_oscillator else 1
+        assert clock.hz * compared * clock.reference == on.crystal_hz * clock.feedback
         drift = abs(float(clock.hz) / (clock.divider * on.baud) - 1)
         assert drift <= MOST_DRIFT and clock.fastest_mhz == clock.mhz
     if on.pll in PLLS:
@@ -47,10 +48,19 @@ def test_a_hundred_megahertz_of_the_ulx3s_is_as_ecppll_makes_it() -> None:
     assert (clock.reference, clock.feedback, clock.output, clock.divider) == (1, 4, 6, 100)
 
 
+def test_thirty_megahertz_of_the_icebreaker_are_as_icepll_makes_them() -> None:
+    """DIVR 0, DIVF 79, DIVQ 5, filter 1: an oscillator of 960 MHz."""
+    clock = clock_of(next(on for on in SERIAL if on.name == "icebreaker"), 30.0)
+    assert (clock.reference, clock.feedback, clock.output, clock.divider) == (1, 80, 1 << 5, 30)
+
+
 def test_a_clock_slower_than_all_is_refused_with_the_slowest() -> None:
     with pytest.raises(UsageError, match=r"its slowest clock is 34\.62 MHz") as caught:
         RtlSettings(board="crosslink-nx-evn", clock_mhz=10)
     assert "--clock-mhz 34.62" in caught.value.hint
+    with pytest.raises(UsageError, match=r"its slowest clock is 16\.13 MHz"):  # 16.125
+        RtlSettings(board="icebreaker", clock_mhz=16.12)
+    assert RtlSettings(board="icebreaker", clock_mhz=16.13).clock_mhz == 16.125
 
 
 def test_a_board_is_retuned_to_what_its_design_reaches() -> None:

@@ -31,6 +31,7 @@ REPORTS = {
     "lfe5u-45f": {"TRELLIS_COMB": 500, "TRELLIS_FF": 300, "MULT18X18D": 2, "DP16KD": 1},
     "lifcl-40": {"OXIDE_COMB": 500, "OXIDE_FF": 300, "MULT18_CORE": 2, "OXIDE_EBR": 1},
     "gw2a-18c": {"LUT4": 300, "ALU": 80, "RAM16SDP4": 20, "DFF": 300, "MULT9X9": 4, "BSRAM": 1},
+    "ice40up5k": {"ICESTORM_LC": 500, "ICESTORM_DSP": 2, "ICESTORM_RAM": 1},
 }
 CELLS = {
     "ecp5": ("u_y_mac.a:LUT4 u_y_mac.b:CCU2C u_x_in.m:TRELLIS_DPR16X4 u_x_in.c:TRELLIS_FF "
@@ -39,6 +40,9 @@ CELLS = {
               "e:PDP16K_MODE f:IB"),
     "gowin": ("u_y_mac.a:LUT3 u_y_mac.b:ALU u_y_mac.g:ALU u_x_in.c:DFFRE d:MULT9X9 h:MULT9X9 "
               "e:SDPB u_x_in.n:LUT1 u_x_in.o:LUT2 u_x_in.p:LUT4 u_x_in.q:LUT1"),
+    "ice40": "u_y_mac.a:SB_LUT4 u_y_mac.b:SB_LUT4 u_y_mac.g:SB_LUT4 u_x_in.a:SB_LUT4 "
+             "u_x_in.b:SB_LUT4 u_x_in.n:SB_LUT4 u_x_in.o:SB_LUT4 u_x_in.c:SB_DFFESR d:SB_MAC16 "
+             "e:SB_RAM40_4KNR f:SB_CARRY",
     "7-series": "u_y_mac.a:LUT6 u_y_mac.b:RAM32X1D u_x_in.m:RAM32M u_x_in.c:FDRE d:DSP48E1 "
                 "e:RAMB18E1 f:CARRY4 g:INV",
     "ultrascale+": "u_y_mac.a:LUT2 u_y_mac.b:SRL16E u_y_mac.g:LUT6_2 u_x_in.m:RAM64M u_x_in.c:FDSE "
@@ -46,7 +50,7 @@ CELLS = {
 }  # fmt: skip
 PARTS = {
     "ecp5": "lfe5u-85f", "nexus": "lifcl-40", "gowin": "gw2a-18c", "7-series": "xc7a100t",
-    "ultrascale+": "xczu7ev",
+    "ultrascale+": "xczu7ev", "ice40": "ice40up5k",
 }  # fmt: skip
 
 
@@ -75,8 +79,9 @@ def test_cells_of_every_family_are_counted_alike(
     monkeypatch.setenv("FAKE_CELLS", CELLS[fabric])
     settings = RtlSettings(part=PARTS[fabric])
     result = by_name(measure_design(fakes / "design", settings).metrics, Origin.SYNTHESISED)
-    assert {kind: result[kind, None].value for kind in ("lut", "ff", "dsp", "bram18")} == {
-        "lut": 7, "ff": 1, "dsp": 1, "bram18": 1,
+    blocks = "bram4" if fabric == "ice40" else "bram18"
+    assert {kind: m.value for (kind, layer), m in result.items() if not layer and not m.unit} == {
+        "lut": 7, "ff": 1, "dsp": 1, blocks: 1,
     }  # fmt: skip
     assert result["lut", "u_y_mac"].value == 3 and result["lut", "u_x_in"].value == 4
     budget = device(PARTS[fabric]).budget
@@ -105,8 +110,11 @@ def test_a_design_is_placed_routed_and_packed(
     interval = json.loads((fakes / "design" / "rtl.json").read_text())["interval_cycles"]
     assert found["fmax_mhz", None].value == 125
     assert found["throughput", None].value == pytest.approx(125e6 / interval)
-    assert found["lut", None].value == 500 and found["ff", None].value == 300
-    assert found["dsp", None].value == 2 and found["bram18", None].value == 1
+    blocks, flip_flops = ("bram4", None) if part == "ice40up5k" else ("bram18", 300)
+    assert found["lut", None].value == 500 and found["dsp", None].value == 2
+    assert found[blocks, None].value == 1
+    counted = found.get(("ff", None))  # a logic cell's is not counted apart
+    assert (counted and counted.value) == flip_flops
     assert found["lut_share", None].value == pytest.approx(50)
     assert result.bitstream is not None and result.bitstream.read_text() == "bits\nplaced\n"
     assert dict.fromkeys(answer) == dict.fromkeys(["synthesis", "place and route", "bitstream"])
@@ -125,6 +133,7 @@ AMOUNTS = {  # what these reports say, counted by hand
     "ecp5": {"lut": 11132, "ff": 8692, "dsp": 19, "bram18": 14},
     "nexus": {"lut": 15185, "ff": 10936, "dsp": 34, "bram18": 80},
     "gowin": {"lut": 1942 + 1132 + 6 * 50, "ff": 2026, "dsp": 0, "bram18": 0},
+    "ice40": {"lut": 2023, "dsp": 8, "bram4": 7},
 }
 SERIAL = [on for on in map(board, boards()) if isinstance(on, SerialBoard)]
 
@@ -133,7 +142,7 @@ SERIAL = [on for on in map(board, boards()) if isinstance(on, SerialBoard)]
 def test_what_is_delivered_for_a_board_is_what_is_routed(
     fakes: Path, monkeypatch: pytest.MonkeyPatch, on: SerialBoard
 ) -> None:
-    settings = RtlSettings(board=on.name, route=True, clock_mhz=50)
+    settings = RtlSettings(board=on.name, route=True, clock_mhz=40)
     TARGET.emit(dense_program(4, 2), settings).write(fakes / "design")
     report = fakes / "report.json"
     answer = ROUTED[on.device.fabric]  # as nextpnr has left it
@@ -149,7 +158,7 @@ def test_what_is_delivered_for_a_board_is_what_is_routed(
     for kind, amount in AMOUNTS[on.device.fabric].items():
         assert found[kind, None].value == amount, kind
     assert "a study" in (found["core_fmax_mhz", None].note or "")
-    assert found["board_clock_mhz", None].value == clock_mhz == described["clock_mhz"] <= 50
+    assert found["board_clock_mhz", None].value == clock_mhz == described["clock_mhz"] <= 40
     assert found["latency_us", None].value == described["latency_cycles"] / clock_mhz
     assert found["throughput", None].value == clock_mhz * 1e6 / described["interval_cycles"]
     assert "serial line carries" in (found["throughput", None].note or "")
@@ -278,10 +287,13 @@ def test_a_script_on_the_path_of_another_python_is_a_tool_like_others() -> None:
 
 def test_every_fabric_of_an_fpga_that_yosys_knows_has_cells() -> None:
     for family in FAMILIES:
-        assert set(family.takes) == {"lut", "ff", "dsp", "bram18"}
+        blocks = "bram4" if family.fabric == "ice40" else "bram18"
+        assert set(family.takes) == {"lut", "ff", "dsp", blocks}
     assert family_of("7-series").of("RAMB36E1") == {"bram18": 2}
     assert family_of("nexus").of("WIDEFN9") == {"lut": 2}
     assert family_of("gowin").of("RAM16SDP4") == {"lut": 6}
+    for cell in ("SB_DFF", "SB_DFFE", "SB_DFFSR", "SB_DFFESS", "SB_DFFNER", "SB_DFFNR"):
+        assert family_of("ice40").of(cell) == {"ff": 1}
     assert family_of("ecp5").of("$scopeinfo") == {}
 
 
