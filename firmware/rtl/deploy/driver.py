@@ -83,13 +83,13 @@ class Accelerator:
 
     def check_identity(self):
         """An error where another design is in the logic."""
-        found = self.registers.read(ID_HIGH) << 32 | self.registers.read(ID_LOW)
-        wanted = int(self.described["identity"], 16)
+        number = self.registers.read(ID_HIGH) << 32 | self.registers.read(ID_LOW)
+        expected = int(self.described["identity"], 16)
         if self.registers.read(VERSION) != REGISTERS:
             raise AcceleratorError("The design has other registers than this driver knows.")
-        if found != wanted:
+        if number != expected:
             raise AcceleratorError(
-                f"Another design is loaded: its number is {found:016x}, not {wanted:016x}. Load "
+                f"Another design is loaded: its number is {number:016x}, not {expected:016x}. Load "
                 "the design.bit that lies beside design.json."
             )
 
@@ -115,31 +115,33 @@ class Accelerator:
             "short_packets": SHORT_PACKETS,
             "long_packets": LONG_PACKETS,
         }
-        found = {name: self.registers.read(address) for name, address in names.items()}
-        return {**found, "misframed": bool(self.registers.read(FLAGS) & MISFRAMED)}
+        counted = {name: self.registers.read(address) for name, address in names.items()}
+        return {**counted, "misframed": bool(self.registers.read(FLAGS) & MISFRAMED)}
 
     def run(self, inputs, batch=256):
         """Real numbers by the inputs' names to real numbers by the outputs' names."""
-        raw = {told["name"]: to_raw(inputs[told["name"]], told) for told in self.inputs}
-        found = self.run_raw(raw, batch)
+        raw = {tensor["name"]: to_raw(inputs[tensor["name"]], tensor) for tensor in self.inputs}
+        results = self.run_raw(raw, batch)
         return {
-            told["name"]: finish(found[told["name"]] * 2.0 ** -told["fraction"], told["host"])
-            for told in self.outputs
+            tensor["name"]: finish(
+                results[tensor["name"]] * 2.0 ** -tensor["fraction"], tensor["host"]
+            )
+            for tensor in self.outputs
         }
 
     def run_raw(self, raw, batch=256):
         """Integers by the inputs' names to integers by the outputs' names; frames on axis 0, so
         many of them in a transfer."""
         count = len(raw[self.inputs[0]["name"]])
-        for told in self.inputs:
-            shape = (count, *told["shape"])
-            if np.shape(raw[told["name"]]) != shape or count == 0:
+        for tensor in self.inputs:
+            shape = (count, *tensor["shape"])
+            if np.shape(raw[tensor["name"]]) != shape or count == 0:
                 raise AcceleratorError(
-                    f"{told['name']} has the shape {np.shape(raw[told['name']])}, not {shape}."
+                    f"{tensor['name']} has the shape {np.shape(raw[tensor['name']])}, not {shape}."
                 )
-        largest = max(frame_bytes(told) for told in (*self.inputs, *self.outputs))
+        largest = max(frame_bytes(tensor) for tensor in (*self.inputs, *self.outputs))
         batch = max(1, min(batch, count, MOST_BYTES // largest))
-        parts = {told["name"]: [] for told in self.outputs}
+        parts = {tensor["name"]: [] for tensor in self.outputs}
         began = time.monotonic()
         for first in range(0, count, batch):
             frames = min(batch, count - first)
@@ -150,28 +152,28 @@ class Accelerator:
         return {name: np.concatenate(values) for name, values in parts.items()}
 
     def _transfer(self, raw, frames):
-        contents = [pack(raw[told["name"]], told) for told in self.inputs]
-        sizes = [frames * frame_bytes(told) for told in self.outputs]
-        taken = self.exchange(contents, sizes, frames)
-        return {told["name"]: unpack(taken[k], told) for k, told in enumerate(self.outputs)}
+        contents = [pack(raw[tensor["name"]], tensor) for tensor in self.inputs]
+        sizes = [frames * frame_bytes(tensor) for tensor in self.outputs]
+        packets = self.exchange(contents, sizes, frames)
+        return {tensor["name"]: unpack(packets[k], tensor) for k, tensor in enumerate(self.outputs)}
 
     def exchange(self, contents, sizes, frames):
         """A packet of so many frames for each input, and up to so many bytes from each output."""
         before = self.counters()
         self.registers.write(BATCH, frames)
-        given = [self._buffer(content) for content in contents]
-        taken = [self.allocate((size,), np.uint8) for size in sizes]
+        sources = [self._buffer(content) for content in contents]
+        sinks = [self.allocate((size,), np.uint8) for size in sizes]
         try:
-            for number, buffer in enumerate(taken):
+            for number, buffer in enumerate(sinks):
                 self.receivers[number].transfer(buffer)
-            for number, buffer in enumerate(given):
+            for number, buffer in enumerate(sources):
                 self.senders[number].transfer(buffer)
             self._wait((*self.senders, *self.receivers))
-            for buffer in taken:
+            for buffer in sinks:
                 buffer.invalidate()
             self.cycles = self.registers.read(CYCLES)
             self._check(before, frames)
-            return [np.array(buffer) for buffer in taken]
+            return [np.array(buffer) for buffer in sinks]
         except (OSError, RuntimeError) as error:
             self.reset()
             raise AcceleratorError(
@@ -179,7 +181,7 @@ class Accelerator:
                 "was reset."
             ) from None
         finally:
-            for buffer in (*given, *taken):
+            for buffer in (*sources, *sinks):
                 buffer.freebuffer()
 
     def _buffer(self, content):
@@ -214,55 +216,55 @@ class Accelerator:
             )
 
 
-def beat_bytes(told):
+def beat_bytes(tensor):
     """Bytes of a beat in memory: whole words of the DMA."""
-    return told["word_bytes"] * told["words"]
+    return tensor["word_bytes"] * tensor["words"]
 
 
-def frame_bytes(told):
+def frame_bytes(tensor):
     """Bytes of a frame in memory."""
-    return beat_bytes(told) * int(np.prod(told["shape"])) // told["lanes"]
+    return beat_bytes(tensor) * int(np.prod(tensor["shape"])) // tensor["lanes"]
 
 
-def to_raw(values, told):
+def to_raw(values, tensor):
     """Real numbers as integers of an input's type: the nearest, ties to even, within its range. A
     network that rounds its inputs in another way gets integers, by run_raw."""
-    rounded = np.rint(np.asarray(values, np.float64) * 2.0 ** told["fraction"])
-    low, high = type_range(told)
+    rounded = np.rint(np.asarray(values, np.float64) * 2.0 ** tensor["fraction"])
+    low, high = type_range(tensor)
     return np.clip(rounded, low, high).astype(np.int64)
 
 
-def type_range(told):
+def type_range(tensor):
     """The lowest and the highest integer of a type."""
-    if told["signed"]:
-        return -(1 << (told["bits"] - 1)), (1 << (told["bits"] - 1)) - 1
-    return 0, (1 << told["bits"]) - 1
+    if tensor["signed"]:
+        return -(1 << (tensor["bits"] - 1)), (1 << (tensor["bits"] - 1)) - 1
+    return 0, (1 << tensor["bits"]) - 1
 
 
-def pack(raw, told):
+def pack(raw, tensor):
     """Integers (frames first) as the bytes that the DMA sends."""
-    low, high = type_range(told)
+    low, high = type_range(tensor)
     raw = np.ascontiguousarray(raw, np.int64)
     if raw.min() < low or raw.max() > high:
-        raise AcceleratorError(f"{told['name']} has values beyond {low}..{high}.")
-    beats = raw.reshape(-1, told["lanes"])
-    bits = (beats[..., None] >> np.arange(told["bits"])) & 1
+        raise AcceleratorError(f"{tensor['name']} has values beyond {low}..{high}.")
+    beats = raw.reshape(-1, tensor["lanes"])
+    bits = (beats[..., None] >> np.arange(tensor["bits"])) & 1
     packed = np.packbits(bits.astype(np.uint8).reshape(len(beats), -1), axis=1, bitorder="little")
-    padded = np.zeros((len(beats), beat_bytes(told)), np.uint8)
+    padded = np.zeros((len(beats), beat_bytes(tensor)), np.uint8)
     padded[:, : packed.shape[1]] = packed
     return padded.reshape(-1)
 
 
-def unpack(content, told):
+def unpack(content, tensor):
     """The way back."""
-    beats = content.reshape(-1, beat_bytes(told))
-    bits = np.unpackbits(beats, axis=1, bitorder="little", count=told["lanes"] * told["bits"])
-    split = bits.reshape(len(beats), told["lanes"], told["bits"]).astype(np.int64)
-    raw = (split << np.arange(told["bits"], dtype=np.int64)).sum(axis=2)
-    if told["signed"]:
-        sign = 1 << (told["bits"] - 1)
+    beats = content.reshape(-1, beat_bytes(tensor))
+    bits = np.unpackbits(beats, axis=1, bitorder="little", count=tensor["lanes"] * tensor["bits"])
+    split = bits.reshape(len(beats), tensor["lanes"], tensor["bits"]).astype(np.int64)
+    raw = (split << np.arange(tensor["bits"], dtype=np.int64)).sum(axis=2)
+    if tensor["signed"]:
+        sign = 1 << (tensor["bits"] - 1)
         raw = (raw ^ sign) - sign
-    return raw.reshape(-1, *told["shape"])
+    return raw.reshape(-1, *tensor["shape"])
 
 
 def finish(values, host):

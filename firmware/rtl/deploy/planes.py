@@ -5,8 +5,8 @@
 from planes import PlaneAccelerator
 
 with PlaneAccelerator() as accelerator:
-    for found in accelerator.find_hits(planes):      # real numbers, (planes, wires, pixels)
-        print(found["wire"], found["pixel"], found["outputs"])
+    for hits in accelerator.find_hits(planes):      # real numbers, (planes, wires, pixels)
+        print(hits["wire"], hits["pixel"], hits["outputs"])
 """
 
 from __future__ import annotations
@@ -38,40 +38,40 @@ class PlaneAccelerator(Accelerator):
     def find_hits(self, planes, hits=None):
         """Planes of real numbers to the hits of each: wires, pixels, and real outputs by name.
         `hits`: which pixels are hits, beside those that reach the design's threshold."""
-        found = self.find_raw_hits(to_raw(planes, self.records["pixel"]), hits)
-        for plane in found:
+        results = self.find_raw_hits(to_raw(planes, self.records["pixel"]), hits)
+        for plane in results:
             plane["outputs"] = {
-                told["name"]: finish(
-                    plane["outputs"][told["name"]] * 2.0 ** -told["fraction"], told["host"]
+                tensor["name"]: finish(
+                    plane["outputs"][tensor["name"]] * 2.0 ** -tensor["fraction"], tensor["host"]
                 )
-                for told in self.records["outputs"]
+                for tensor in self.records["outputs"]
             }
-        return found
+        return results
 
     def find_raw_hits(self, planes, hits=None):
         """The same with integers, a plane in a transfer."""
-        told = self.records
+        layout = self.records
         planes = np.asarray(planes, np.int64)
         marks = np.zeros(planes.shape, bool) if hits is None else np.asarray(hits, bool)
-        shape = (len(planes), told["wires"], told["pixels"])
+        shape = (len(planes), layout["wires"], layout["pixels"])
         if planes.shape != shape or marks.shape != shape or not len(planes):
             raise AcceleratorError(
                 f"planes have the shape {planes.shape}, marks of hits {marks.shape}, and the "
                 f"design takes {shape}."
             )
-        low, high = type_range(told["pixel"])
+        low, high = type_range(layout["pixel"])
         if planes.min() < low or planes.max() > high:
             raise AcceleratorError(f"The planes have values beyond {low}..{high}.")
-        largest = told["wires"] * told["pixels"] * record_bytes(told) + told["hit_bytes"]
+        largest = layout["wires"] * layout["pixels"] * record_bytes(layout) + layout["hit_bytes"]
         size = min(largest, MOST_BYTES)
         began = time.monotonic()
-        found = []
+        results = []
         for plane, marked in zip(planes, marks, strict=True):
             content = pack_plane(plane, marked, self.described)
             (records,) = self.exchange([content], [size], 1)
-            found.append(read_records(records, told))
+            results.append(read_records(records, layout))
         self.seconds = time.monotonic() - began
-        return found
+        return results
 
 
 def pack_plane(plane, hits, described):
@@ -81,25 +81,25 @@ def pack_plane(plane, hits, described):
     return pack(marked.T[None], described["inputs"][0])
 
 
-def record_bytes(told):
+def record_bytes(layout):
     """Bytes of a hit with its outputs."""
-    return told["hit_bytes"] + sum(frame_bytes(output) for output in told["outputs"])
+    return layout["hit_bytes"] + sum(frame_bytes(output) for output in layout["outputs"])
 
 
-def read_records(content, told):
+def read_records(content, layout):
     """The hits of a plane, out of the bytes that came up to its mark."""
-    size, place = record_bytes(told), told["wire_bits"] + told["pixel_bits"]
+    size, place = record_bytes(layout), layout["wire_bits"] + layout["pixel_bits"]
     rows = -(-len(content) // size)
     table = np.zeros((rows, size), np.uint8)
     table.reshape(-1)[: len(content)] = content
-    bits = np.unpackbits(table[:, : told["hit_bytes"]], axis=1, bitorder="little")
+    bits = np.unpackbits(table[:, : layout["hit_bytes"]], axis=1, bitorder="little")
     ends = np.flatnonzero(bits[:, place])
     if not len(ends):
         raise AcceleratorError("The records of a plane do not end with its mark.")
     table, bits = table[: ends[0]], bits[: ends[0]].astype(np.int64)
-    wires, pixels = np.split(bits[:, :place], [told["wire_bits"]], axis=1)
-    outputs, at = {}, told["hit_bytes"]
-    for output in told["outputs"]:
+    wires, pixels = np.split(bits[:, :place], [layout["wire_bits"]], axis=1)
+    outputs, at = {}, layout["hit_bytes"]
+    for output in layout["outputs"]:
         count = frame_bytes(output)
         frames = np.ascontiguousarray(table[:, at : at + count])
         outputs[output["name"]] = unpack(frames.reshape(-1, beat_bytes(output)), output)

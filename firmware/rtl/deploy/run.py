@@ -19,24 +19,24 @@ def main():
     parser.add_argument("--data", required=True)
     parser.add_argument("-o", "--output", default="scores.npz")
     parser.add_argument("--batch", type=int, default=256, help="frames in a transfer")
-    given = parser.parse_args()
+    options = parser.parse_args()
     try:
-        with Accelerator() as accelerator, np.load(given.data) as arrays:
-            names = [told["name"] for told in accelerator.inputs]
+        with Accelerator() as accelerator, np.load(options.data) as arrays:
+            names = [tensor["name"] for tensor in accelerator.inputs]
             if len(names) == 1 and names[0] not in arrays.files and "x" in arrays.files:
                 samples = {names[0]: arrays["x"]}
             else:
                 samples = {name: arrays[name] for name in names}
             accelerator.run({name: values[:1] for name, values in samples.items()})
             latency_us = accelerator.cycles / accelerator.clock_mhz
-            scores = accelerator.run(samples, given.batch)
+            scores = accelerator.run(samples, options.batch)
             count, seconds = len(samples[names[0]]), accelerator.seconds
     except (AcceleratorError, OSError, KeyError) as error:
         sys.exit(f"run.py: {error}")
-    np.savez_compressed(given.output, **scores)
+    np.savez_compressed(options.output, **scores)
     sys.stdout.write(
         f"{count} samples in {seconds:.3f} s: {count / seconds:,.0f} a second, DMA included\n"
-        f"one frame takes the design {latency_us:.3f} us; scores are in {given.output}\n"
+        f"one frame takes the design {latency_us:.3f} us; scores are in {options.output}\n"
     )
 
 

@@ -20,29 +20,29 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", required=True)
     parser.add_argument("-o", "--output", default="hits.npz")
-    given = parser.parse_args()
+    options = parser.parse_args()
     try:
-        with PlaneAccelerator() as accelerator, np.load(given.data) as arrays:
+        with PlaneAccelerator() as accelerator, np.load(options.data) as arrays:
             marks = arrays["hits"] if "hits" in arrays.files else None
-            found = accelerator.find_hits(arrays["planes"], marks)
+            planes = accelerator.find_hits(arrays["planes"], marks)
             seconds = accelerator.seconds
-            names = [told["name"] for told in accelerator.records["outputs"]]
+            names = [tensor["name"] for tensor in accelerator.records["outputs"]]
     except (AcceleratorError, OSError, KeyError) as error:
         sys.exit(f"run_planes.py: {error}")
-    counts = [len(plane["wire"]) for plane in found]
+    counts = [len(plane["wire"]) for plane in planes]
     outputs = {
-        f"output_{name}": np.concatenate([p["outputs"][name] for p in found]) for name in names
+        f"output_{name}": np.concatenate([p["outputs"][name] for p in planes]) for name in names
     }
     np.savez_compressed(
-        given.output,
-        plane=np.repeat(np.arange(len(found)), counts),
-        wire=np.concatenate([plane["wire"] for plane in found]),
-        pixel=np.concatenate([plane["pixel"] for plane in found]),
+        options.output,
+        plane=np.repeat(np.arange(len(planes)), counts),
+        wire=np.concatenate([plane["wire"] for plane in planes]),
+        pixel=np.concatenate([plane["pixel"] for plane in planes]),
         **outputs,
     )
     sys.stdout.write(
-        f"{sum(counts):,} hits of {len(found)} planes in {seconds:.3f} s, DMA included; they are "
-        f"in {given.output}\n"
+        f"{sum(counts):,} hits of {len(planes)} planes in {seconds:.3f} s, DMA included; they are "
+        f"in {options.output}\n"
     )
 
 
