@@ -36,6 +36,8 @@ def main() -> None:
 
 
 def _column(errors: Sequence[Judged]) -> str:
+    if not errors:  # the family has no such kind
+        return f"{'':>20}"
     sizes = np.abs([one.error for one in errors])
     return f"{np.median(sizes):>13.1%} {np.quantile(sizes, 0.9):>6.1%}"
 

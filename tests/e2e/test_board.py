@@ -138,25 +138,46 @@ def test_a_cable_that_is_pulled_and_another_design_leave_the_run_as_it_was(
 
 @pytest.mark.slow
 @needs_verilator
+@pytest.mark.parametrize("name", ["ulx3s", "icebreaker"])
+def test_two_hundred_frames_of_a_simulated_board_are_the_engine_s(
+    work: Path, capsys, name: str
+) -> None:
+    order = ["compile", "net.keras", "--target", "rtl", "--bits", "6", "--board", name]
+    document = shown(capsys, *order, "--clock-mhz", "20", "-o", "RUN")
+    trial = shown(capsys, "board", "test", "RUN", "--simulate", "--samples", "200")
+    assert trial["bit_identical"] and trial["samples"] == 200
+    cycles = {metric["name"]: metric["value"] for metric in trial["metrics"]}["latency_cycles"]
+    assert cycles == design_figures(document, "rtl", "proved")["latency_cycles"]
+
+
+@pytest.mark.slow
+@needs_verilator
+@pytest.mark.parametrize(
+    "name, clock_mhz, pll, logic",
+    [
+        ("ulx3s", 100.0, "EHXPLLL", "TRELLIS_COMB"),
+        ("icebreaker", 30.0, "ICESTORM_PLL", "ICESTORM_LC"),
+    ],
+)
 def test_the_figures_are_those_of_the_router_for_what_is_delivered(
-    work: Path, capsys, monkeypatch
+    work: Path, capsys, monkeypatch, name: str, clock_mhz: float, pll: str, logic: str
 ) -> None:
     monkeypatch.setenv("EDGEINFER_CACHE", str(work / "cache"))
-    order = ["compile", "net.keras", "--target", "rtl", "--bits", "4", *BOARD[:2], "-o", "RUN"]
-    assert main(order) == 0
+    order = ["compile", "net.keras", "--target", "rtl", "--bits", "4", "--board", name]
+    assert main([*order, "--clock-mhz", str(clock_mhz), "-o", "RUN"]) == 0
     built = shown(capsys, "board", "build", "RUN")
     assert Path(built["bitstream"]).stat().st_size > 10_000
     figures = {m["name"]: m["value"] for m in built["metrics"] if m["origin"] == "routed"}
     reports = [json.loads(path.read_text()) for path in (work / "cache").rglob("report.json")]
-    delivered = [r for r in reports if r["utilization"].get("EHXPLLL", {}).get("used")]
+    delivered = [r for r in reports if r["utilization"].get(pll, {}).get("used")]
     ((clock,),) = [list(report["fmax"].values()) for report in delivered]
-    assert figures["fmax_mhz"] == clock["achieved"] >= figures["board_clock_mhz"] == 100.0
-    assert clock["constraint"] == pytest.approx(100.0)
-    assert figures["lut"] == delivered[0]["utilization"]["TRELLIS_COMB"]["used"]
+    assert figures["fmax_mhz"] == clock["achieved"] >= figures["board_clock_mhz"] == clock_mhz
+    assert clock["constraint"] == pytest.approx(clock_mhz)
+    assert figures["lut"] == delivered[0]["utilization"][logic]["used"]
     result = json.loads(Path("RUN/result.json").read_text())
     cycles = design_figures(result, "rtl", "proved")
-    assert figures["latency_us"] == cycles["latency_cycles"] / 100.0
-    assert figures["throughput"] == 100e6 / cycles["ii_cycles"]
+    assert figures["latency_us"] == cycles["latency_cycles"] / clock_mhz
+    assert figures["throughput"] == clock_mhz * 1e6 / cycles["ii_cycles"]
     assert figures["core_fmax_mhz"] != figures["fmax_mhz"]
     Path(built["bitstream"]).unlink()
     assert Path(shown(capsys, "board", "build", "RUN")["bitstream"]).is_file()

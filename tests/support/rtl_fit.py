@@ -103,13 +103,16 @@ def measure_fabric(fabric: str) -> list[Seen]:
 def fitted(blocks: Sequence[Seen], fabric: FabricCosts) -> FabricCosts:
     """The costs that suit these blocks best; each counts by about the root of its size. Unrolled
     pipelines, which Yosys merges, have costs of their own (`tests.support.pipelines`)."""
-    blocks = [block for block in blocks if not block.merged]
+    blocks = [block for block in blocks if not block.merged and _is_left(block, fabric)]
     costs: dict[str, dict[Work, float]] = {}
     decided = [work_of(block.made, fabric, dsp=block.dsp) for block in blocks]
     for kind, every in FITTED.items():
         kinds = [
-            work for work in every if work is not Work.LOOK_AHEAD or work in fabric.pipeline
-        ]  # where there are no carry chains
+            work
+            for work in every
+            if (work is not Work.LOOK_AHEAD or work in fabric.pipeline)  # no carry chains
+            and any(own.get(work) for own, _ in decided)
+        ]
         result = np.array([block.found[kind] for block in blocks])
         left = result - np.array([takes[kind] for _, takes in decided])
         work = np.array([[own.get(name, 0.0) for name in kinds] for own, _ in decided])
@@ -117,6 +120,15 @@ def fitted(blocks: Sequence[Seen], fabric: FabricCosts) -> FabricCosts:
         solved = lsq_linear(work * scale[:, None], left * scale, bounds=(0.0, MOST_COST))
         costs[kind] = dict(zip(kinds, map(float, solved.x), strict=True))
     return replace(fabric, lut=costs["lut"], ff=costs["ff"])
+
+
+def _is_left(block: Seen, fabric: FabricCosts) -> bool:
+    """Whether Yosys has left most of a block. Where there are no memories made of LUTs, queues are
+    flip-flops, and Programs drawn at random lose most of theirs, which would draw all others."""
+    if fabric.small_words:
+        return True
+    work, _ = work_of(block.made, fabric, dsp=block.dsp)
+    return 2 * block.found["ff"] >= work.get(Work.REGISTER, 0.0)
 
 
 def judged(blocks: Sequence[Seen], fabric: FabricCosts) -> list[Judged]:

@@ -56,6 +56,7 @@ class FabricCosts:
     band: Mapping[str, tuple[float, float]]  # by kind, what Yosys found over what was estimated
     block_band: Mapping[str, tuple[float, float]]
     block_kind: str = "bram18"  # what its block memories are
+    write_cost: float = 0.0  # what a block memory costs more that is written: reads in that cycle
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -150,7 +151,8 @@ def _decide_memory(
     has_small = fabric.small_words and not memory.rom
     small = _small_cost(memory, fabric) if has_small else math.inf
     count = blocks(memory, fabric.block_kind)
-    if count * fabric.block_cost < min(logic, small):
+    block = count * fabric.block_cost + (0.0 if memory.rom else fabric.write_cost)
+    if block < min(logic, small):
         takes[fabric.block_kind] += count
         _hold(bits, max(stages - 1, 0), fabric, add, takes)
         if memory.queue:

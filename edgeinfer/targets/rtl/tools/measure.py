@@ -43,6 +43,7 @@ from edgeinfer.targets.rtl.tools.synthesis import (
     SynthesisedNetlist,
     VerilogSource,
     belongs_to_design,
+    refuse_overfull,
     silent,
     synthesise,
     wants_dsp,
@@ -115,6 +116,7 @@ def measure_design(
     metrics = _synthesis_metrics(netlist, described, part, family)
     if not settings.route:
         return ToolMeasurement(tuple(metrics))
+    refuse_overfull(netlist, part)
     delivered = None
     if isinstance(on, SerialBoard):
         delivered = route_board(folder, on, described, settings, box, progress)

@@ -35,6 +35,7 @@ from edgeinfer.targets.rtl.tools.synthesis import (
     Progress,
     VerilogSource,
     belongs_to_design,
+    refuse_overfull,
     synthesise,
     wants_dsp,
 )
@@ -154,12 +155,13 @@ def route_board(
     netlist = synthesise(
         board_source(folder), family_of(part.fabric), dsp=wants_dsp(described["blocks"], part),
         seconds=box.left, progress=progress,
-    ).netlist  # fmt: skip
+    )  # fmt: skip
+    refuse_overfull(netlist, part)
     pins = (folder / FOLDER / on.pins).read_bytes()
     board_clock = clock_of(on, settings.clock_mhz)
     needed_mhz = board_clock.fastest_mhz
     tries = try_seeds(
-        netlist, part, pins, settings, box, progress, clock_mhz=needed_mhz, pinned=True
+        netlist.netlist, part, pins, settings, box, progress, clock_mhz=needed_mhz, pinned=True
     )
     routed = max(tries, key=lambda one: one.fmax_mhz)
     about = (

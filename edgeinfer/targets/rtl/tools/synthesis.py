@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from edgeinfer.base import tools
-from edgeinfer.base.devices import Device
-from edgeinfer.base.errors import ToolFailedError
+from edgeinfer.base.devices import KINDS, Device
+from edgeinfer.base.errors import ToolFailedError, UsageError
 from edgeinfer.base.names import Identifier, QuotedText, remark
 from edgeinfer.base.plan import writing
 from edgeinfer.base.scratch import scratch_folder
@@ -100,6 +100,21 @@ def wants_dsp(blocks: Collection[Mapping[str, Any]], part: Device) -> bool:
         p["PE"] * p["SIMD"] for p in folded if p["SF"] * p["NF"] * p.get("ROUNDS", 1) > 1
     )
     return multipliers <= (part.offers("dsp") or 0)
+
+
+def refuse_overfull(netlist: SynthesisedNetlist, part: Device) -> None:
+    """An error, with the numbers, where a part has too little of something: routing would take
+    minutes to say less."""
+    over = [
+        f"{count:,.0f} {KINDS[kind]} of {offered:,}"
+        for kind, count in netlist.total.items()
+        if (offered := part.offers(kind)) is not None and count > offered
+    ]
+    if over:
+        raise UsageError(
+            f"The design does not fit {part.name}: it takes {', '.join(over)}.",
+            hint="Choose a larger part, fewer bits, fewer multipliers, or a smaller model.",
+        )
 
 
 def run_cached(

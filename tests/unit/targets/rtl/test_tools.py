@@ -242,6 +242,16 @@ def test_what_open_tools_cannot_place_is_refused_before_anything_runs(fakes: Pat
     assert not (fakes / "record").exists()
 
 
+def test_a_design_that_does_not_fit_is_refused_with_its_numbers_before_it_is_placed(
+    fakes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_CELLS", " ".join(f"u_y_mac.{k}:SB_MAC16" for k in range(9)))
+    settings = RtlSettings(part="icebreaker", route=True)
+    with pytest.raises(UsageError, match=r"not fit ice40up5k: it takes 9 DSP blocks of 8\."):
+        measure_design(fakes / "design", settings)
+    assert "nextpnr" not in (fakes / "record").read_text()
+
+
 def test_a_tool_that_fails_is_quoted(fakes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKE_FAILS", "1")
     with pytest.raises(ToolFailedError, match="ERROR: no such module"):
