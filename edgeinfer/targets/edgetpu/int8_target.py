@@ -132,14 +132,22 @@ class Int8Target(Target[Files]):
         """Ties are rounded upwards, as inputs are stored and kernels can be made to do."""
         return kernel_recipe(recipe)
 
+    def prepare(self, program: Program) -> Program:
+        """The same function in the ops whose operators the target's program takes."""
+        return program
+
+    def _nearest(self, program: Program, settings: Files) -> tuple[Program, list[str]]:
+        """What the file is made from, and what was changed in it."""
+        return convert.nearest_program(self.prepare(program), settings.fallback)
+
     def check(self, program: Program, settings: Files) -> tuple[Offence, ...]:
         """Every op that int8 operators have no equal for."""
-        return convert.check(convert.nearest_program(program, settings.fallback)[0])
+        return convert.check(self._nearest(program, settings)[0])
 
     def emit(self, program: Program, settings: Files) -> BuildPlan:
         """The int8 file, and what is known of it. Output ranges come from drawn samples;
         `emit_from` takes them from given ones."""
-        near, _ = convert.nearest_program(program, settings.fallback)
+        near, _ = self._nearest(program, settings)
         file = convert.convert_program(
             near, score_range=settings.scores(), last_layer=settings.last_layer
         )
@@ -149,7 +157,7 @@ class Int8Target(Target[Files]):
         self, program: Program, graph: Graph, raw: Mapping[str, Ints], settings: Files
     ) -> EmittedProject:
         """The same from samples; a Program without an int8 equal is not refused."""
-        near, findings = convert.nearest_program(program, settings.fallback)
+        near, findings = self._nearest(program, settings)
         converted = conversion(
             near, graph, raw, settings.scores(), settings.last_layer,
             is_nearest=settings.fallback is Fallback.INT8,
@@ -163,7 +171,7 @@ class Int8Target(Target[Files]):
 
     def estimate(self, program: Program, settings: Files) -> tuple[Metric, ...]:
         """What is known without samples, where output ranges play no part."""
-        near, _ = convert.nearest_program(program, settings.fallback)
+        near, _ = self._nearest(program, settings)
         small = narrow_program(near, None, sampled=False).program
         model = draw_network(plan_storage(small))
         constant_bytes = sum(

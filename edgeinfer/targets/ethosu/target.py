@@ -17,6 +17,7 @@ from edgeinfer.targets.edgetpu.files import MODEL
 from edgeinfer.targets.edgetpu.int8_target import FileForecast, Int8Target, OwnProgram
 from edgeinfer.targets.ethosu import vela
 from edgeinfer.targets.ethosu.settings import EthosUSettings
+from edgeinfer.targets.ethosu.wide_layers import spread_wide_layers
 from edgeinfer.targets.target import Act, ProgressReport, ToolResult, ToolStep
 from quantization.fixed import Ints
 
@@ -37,6 +38,10 @@ class EthosUTarget(Int8Target[EthosUSettings]):
         "dram_bytes", "flash_bytes", "host_ops", "latency_us", "least_npu_cycles", "npu_cycles",
         "sram_bytes",
     )  # fmt: skip
+
+    def prepare(self, program: Program) -> Program:
+        """Dense layers that are wider than the NPU's axes as convolutions."""
+        return spread_wide_layers(program)
 
     def forecast(self, model: TfliteModel, size: int, settings: EthosUSettings) -> FileForecast:
         """The cycles below which no NPU of this size can stay; the rest is Vela's to say."""

@@ -26,6 +26,7 @@ from edgeinfer.base.scratch import scratch_folder
 from edgeinfer.base.tflite.model import TfliteModel, read
 from edgeinfer.base.tools import FoundTool, Tool
 from edgeinfer.targets.ethosu.settings import EthosUSettings
+from edgeinfer.targets.ethosu.wide_layers import LARGEST_WINDOW, LONGEST_AXIS, TALLEST_WINDOW
 
 EXTRA: Final = Extra("ethos", "Vela, which compiles for Arm Ethos-U", ("ethosu.vela",))
 VELA: Final = Tool(
@@ -35,7 +36,6 @@ NAME: Final = "ethos-u"  # what figures say they are for
 CUSTOM_OP: Final = "ethos-u"
 COMPILED, SUMMARY, LOG = "model_vela.tflite", "vela_summary.csv", "vela.log"
 KIB: Final = 1024
-MOST_DENSE_INPUTS: Final = 1 << 16  # Vela 5.2 takes so many, and ends at one more
 MEMORIES: Final = ("sram", "dram", "on_chip_flash", "off_chip_flash")
 
 
@@ -176,8 +176,11 @@ def refused_operators(model: TfliteModel) -> tuple[Offence, ...]:
         weights = op.input(1)
         if op.name == "FULLY_CONNECTED" and weights is not None and len(weights.shape) == 2:
             reads = weights.shape[1]
-            if reads > MOST_DENSE_INPUTS:
-                reason = f"reads {reads:,} numbers; Vela compiles at most {MOST_DENSE_INPUTS:,}"
+            if reads > LONGEST_AXIS:
+                reason = (
+                    f"reads {reads:,} numbers; Vela takes at most {LONGEST_AXIS:,}, or a flattened "
+                    f"image of at most {TALLEST_WINDOW} rows and {LARGEST_WINDOW:,} pixels"
+                )
                 offences.append(Offence(f"operator {op.index}", op.title, reason))
     return tuple(offences)
 
