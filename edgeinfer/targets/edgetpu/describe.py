@@ -65,6 +65,11 @@ def describe_mapping(prediction: Prediction, segments: Sequence[Segment] = ()) -
         if op["reason"]:
             lines.append(f"     {op['reason']}. {op['remedy']}".rstrip())
     lines += [
+        f"{part['index']:>4} {part['op']:<24} {part['time_us']:>9,.1f} us  computed by the host, "
+        f"behind the file"
+        for part in facts["host_layers"]
+    ]
+    lines += [
         f"cached    {facts['cached_bytes']:,} B of about {facts['capacity_bytes']:,} "
         f"({facts['capacity_bytes_low']:,} to {facts['capacity_bytes_high']:,})",
         f"streamed  {facts['streamed_bytes']:,} B "

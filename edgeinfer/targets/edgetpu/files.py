@@ -14,9 +14,9 @@ from edgeinfer.ir.show import show
 from edgeinfer.targets.edgetpu import run_file
 from edgeinfer.targets.edgetpu.int8 import convert
 from edgeinfer.targets.edgetpu.tflite import simulate
-from edgeinfer.targets.edgetpu.tflite.ports import TflitePorts
+from edgeinfer.targets.edgetpu.tflite.ports import MODEL, PORTS, TflitePorts
 
-MODEL, PORTS, MAPPING, PROGRAM = "model.tflite", "ports.json", "mapping.json", "program.npz"
+MAPPING, PROGRAM = "mapping.json", "program.npz"
 PROGRAM_TEXT = "program.txt"
 RUNNER = "run.py"
 

@@ -29,6 +29,7 @@ from edgeinfer.targets.edgetpu.int8.narrowing import narrow_program
 from edgeinfer.targets.edgetpu.int8.network import draw_network
 from edgeinfer.targets.edgetpu.int8.storage import plan_storage
 from edgeinfer.targets.edgetpu.int8_settings import Fallback, Int8Settings
+from edgeinfer.targets.edgetpu.predict.host import NO_LAYERS, HostLayers
 from edgeinfer.targets.edgetpu.tflite import simulate
 from edgeinfer.targets.edgetpu.tflite.simulate import Int8Agreement
 from edgeinfer.targets.target import (
@@ -125,8 +126,11 @@ class Int8Target(Target[Files]):
         )
 
     @abstractmethod
-    def forecast(self, model: TfliteModel, size: int, settings: Files) -> FileForecast:
-        """What is known of a file of `size` bytes before anything runs."""
+    def forecast(
+        self, model: TfliteModel, size: int, settings: Files, layers: HostLayers = NO_LAYERS
+    ) -> FileForecast:
+        """What is known of a file of `size` bytes before anything runs, and of the layers that the
+        host computes behind it."""
 
     def suit(self, recipe: Recipe) -> Recipe:
         """Ties are rounded upwards, as inputs are stored and kernels can be made to do."""
@@ -151,7 +155,8 @@ class Int8Target(Target[Files]):
         file = convert.convert_program(
             near, score_range=settings.scores(), last_layer=settings.last_layer
         )
-        return planned_files(file, self.forecast(file.model, len(file.data), settings).files)
+        forecast = self.forecast(file.model, len(file.data), settings, file.ports.layers)
+        return planned_files(file, forecast.files)
 
     def emit_from(
         self, program: Program, graph: Graph, raw: Mapping[str, Ints], settings: Files
@@ -163,7 +168,7 @@ class Int8Target(Target[Files]):
             is_nearest=settings.fallback is Fallback.INT8,
         )  # fmt: skip
         file = converted.file
-        forecast = self.forecast(file.model, len(file.data), settings)
+        forecast = self.forecast(file.model, len(file.data), settings, file.ports.layers)
         plan = planned_files(file, forecast.files)
         return EmittedProject(
             plan, forecast.metrics, (*findings, *converted.findings, *forecast.findings)

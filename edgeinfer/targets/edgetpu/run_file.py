@@ -133,11 +133,16 @@ def _reshape_output(port: Mapping[str, Any], values: Any) -> Any:
     return flat.reshape(shape) if layer is None else compute_layer(layer, flat.reshape(shape))
 
 
+def ready_layer(layer: Mapping[str, Any]) -> dict[str, Any]:
+    """A layer as `ports.json` holds it, its constants as arrays."""
+    constants = {key: np.asarray(layer[key], np.int64) for key in ("weights", "biases")}
+    return {**layer, **constants}
+
+
 def compute_layer(layer: Mapping[str, Any], values: Any) -> Any:
     """A dense layer in integers, ties upwards, limited to 16 bits."""
     raw = values.astype(np.int64) - layer["zero_point"]
-    weights, biases = (np.asarray(layer[key], np.int64) for key in ("weights", "biases"))
-    total = (raw @ weights << layer["up"]) + biases
+    total = (raw @ layer["weights"] << layer["up"]) + layer["biases"]
     dtype, low, high = TYPES["INT16"]
     rounded = (total + (1 << layer["down"] >> 1)) >> layer["down"]
     return np.clip(rounded, low, high).astype(dtype)
@@ -169,15 +174,14 @@ def _finish(values: Any, host: str) -> Any:
 def run(model: FileModel, ports: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Every sample: scores by name, and stored integers as `NAME.stored`."""
     entering = [store(port, inputs[port["name"]]) for port in ports["inputs"]]
+    leaving = [
+        {**port, "layer": ready_layer(port["layer"])} if port.get("layer") else port
+        for port in ports["outputs"]
+    ]
     rows = []
     for sample in range(len(entering[0])):
         left = model.run([values[sample : sample + 1] for values in entering])
-        rows.append(
-            [
-                _reshape_output(p, values_read)
-                for p, values_read in zip(ports["outputs"], left, strict=True)
-            ]
-        )
+        rows.append([_reshape_output(p, values) for p, values in zip(leaving, left, strict=True)])
     stored = {
         port["name"]: np.stack([row[number] for row in rows])
         for number, port in enumerate(ports["outputs"])

@@ -29,12 +29,14 @@ from edgeinfer.targets.edgetpu.describe import (
     describe_together,
     device_check,
 )
-from edgeinfer.targets.edgetpu.files import MAPPING, MODEL
+from edgeinfer.targets.edgetpu.files import MAPPING
 from edgeinfer.targets.edgetpu.int8_target import FileForecast, Int8Target, OwnProgram
+from edgeinfer.targets.edgetpu.predict.host import NO_LAYERS, HostLayers
 from edgeinfer.targets.edgetpu.predict.prediction import TARGET, predict, prediction_of
 from edgeinfer.targets.edgetpu.predict.several import predict_together, segments_of
 from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
 from edgeinfer.targets.edgetpu.tflite.compiled import read_compiled
+from edgeinfer.targets.edgetpu.tflite.ports import MODEL
 from edgeinfer.targets.target import Act, Description, Place, ProgressReport, ToolResult, ToolStep
 from quantization.fixed import Ints
 
@@ -83,10 +85,18 @@ class EdgeTpuTarget(Int8Target[EdgeTpuSettings]):
         chip = device(CHIP)
         return Place(chip.part, chip)
 
-    def forecast(self, model: TfliteModel, size: int, settings: EdgeTpuSettings) -> FileForecast:
+    def forecast(
+        self,
+        model: TfliteModel,
+        size: int,
+        settings: EdgeTpuSettings,
+        layers: HostLayers = NO_LAYERS,
+    ) -> FileForecast:
         """Mapping, memory and time without any tool."""
         there = model.bytes > 0  # an estimate has no file that could be run
-        prediction = prediction_of(model, settings.runtime, time_host=settings.time_host and there)
+        prediction = prediction_of(
+            model, settings.runtime, time_host=settings.time_host and there, layers=layers
+        )
         document = json.dumps(prediction.document(), indent=1) + "\n"
         return FileForecast(
             {MAPPING: document.encode()}, prediction.metrics(settings.link), prediction.findings

@@ -13,8 +13,9 @@ from edgeinfer.base.tflite.macs import macs_of_model
 from edgeinfer.base.tflite.model import TfliteModel
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.edgetpu import int8_target
-from edgeinfer.targets.edgetpu.files import MODEL
 from edgeinfer.targets.edgetpu.int8_target import FileForecast, Int8Target, OwnProgram
+from edgeinfer.targets.edgetpu.predict.host import NO_LAYERS, HostLayers
+from edgeinfer.targets.edgetpu.tflite.ports import MODEL
 from edgeinfer.targets.ethosu import vela
 from edgeinfer.targets.ethosu.settings import EthosUSettings
 from edgeinfer.targets.ethosu.wide_layers import spread_wide_layers
@@ -43,7 +44,13 @@ class EthosUTarget(Int8Target[EthosUSettings]):
         """Dense layers that are wider than the NPU's axes as convolutions."""
         return spread_wide_layers(program)
 
-    def forecast(self, model: TfliteModel, size: int, settings: EthosUSettings) -> FileForecast:
+    def forecast(
+        self,
+        model: TfliteModel,
+        size: int,
+        settings: EthosUSettings,
+        layers: HostLayers = NO_LAYERS,
+    ) -> FileForecast:
         """The cycles below which no NPU of this size can stay; the rest is Vela's to say."""
         if offences := vela.refused_operators(model):
             raise UnsupportedModelError(
@@ -51,15 +58,21 @@ class EthosUTarget(Int8Target[EthosUSettings]):
             )
         macs = sum(macs_of_model(model).values())
         least = macs / settings.accelerator.macs_per_cycle
-        findings = () if vela.is_here() else (
-            f"Vela is not here, so cycles and memory are not known. Get it with: "
-            f"{vela.EXTRA.command}",
-        )  # fmt: skip
+        findings = [
+            f"The processor computes the layer of {output} behind the NPU, {layer.products:,} "
+            f"products; latency_us does not count them."
+            for output, layer in layers.items()
+        ]
+        if not vela.is_here():
+            findings.append(
+                f"Vela is not here, so cycles and memory are not known. Get it with: "
+                f"{vela.EXTRA.command}"
+            )
         bound = Metric(
             "least_npu_cycles", least, "cycles", Origin.PROVED, target=self.name,
             note=f"{macs:,} products, {settings.accelerator.macs_per_cycle} in a cycle",
         )  # fmt: skip
-        return FileForecast({}, (bound,), findings)
+        return FileForecast({}, (bound,), tuple(findings))
 
     def tool_steps(self, settings: EthosUSettings) -> tuple[ToolStep, ...]:
         """Vela's compilation."""

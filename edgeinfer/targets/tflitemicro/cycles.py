@@ -17,6 +17,7 @@ from typing import Final
 from edgeinfer.base.metrics import DesignState, Metric, Origin
 from edgeinfer.base.tflite.macs import KernelKind, work_of
 from edgeinfer.base.tflite.model import Operator, TfliteModel
+from edgeinfer.targets.edgetpu.predict.host import HostLayers, layer_title
 from edgeinfer.targets.tflitemicro.settings import Cpu, TfliteMicroSettings
 
 
@@ -75,13 +76,20 @@ def cycles_of_model(model: TfliteModel, cpu: Cpu) -> tuple[OperatorCycles, ...]:
 
 
 def time_metrics(
-    model: TfliteModel, settings: TfliteMicroSettings, target: str
+    model: TfliteModel, settings: TfliteMicroSettings, target: str, layers: HostLayers
 ) -> tuple[Metric, ...]:
-    """Cycles and time of an inference, and the time of each operator."""
+    """Cycles and time of an inference, and the time of each operator. Layers that the file leaves
+    to the processor are taken for dense ones."""
     band, us = PROFILES[settings.cpu].band, 1 / settings.cpu_mhz
     note = f"{settings.cpu} at {settings.cpu_mhz:g} MHz, with CMSIS-NN"
-    parts = cycles_of_model(model, settings.cpu)
-    total = sum(part.cycles for part in parts)
+    per_product = PROFILES[settings.cpu].cycles[KernelKind.SHARED]
+    parts = [
+        *((f"{op.operator.index}:{op.operator.title}", op.cycles) for op in
+          cycles_of_model(model, settings.cpu)),
+        *((f"{number}:{layer_title(output)}", per_product * layer.products)
+          for number, (output, layer) in enumerate(layers.items(), len(model.operators))),
+    ]  # fmt: skip
+    total = sum(cycles for _, cycles in parts)
 
     def estimate(name: str, value: float, unit: str, layer: str | None = None) -> Metric:
         ends = value / band, value * band
@@ -97,12 +105,8 @@ def time_metrics(
             note=note,
         )
 
-    layers = (
-        estimate(
-            "latency_us", part.cycles * us, "us", f"{part.operator.index}:{part.operator.title}"
-        )
-        for part in parts
-        if part.cycles
+    by_layer = (
+        estimate("latency_us", cycles * us, "us", layer) for layer, cycles in parts if cycles
     )
     whole = estimate("cpu_cycles", total, "cycles"), estimate("latency_us", total * us, "us")
-    return *whole, *layers
+    return *whole, *by_layer

@@ -22,8 +22,8 @@ from edgeinfer.base.metrics import Metric, Origin
 from edgeinfer.base.reads import identity_of
 from edgeinfer.base.scratch import scratch_folder
 from edgeinfer.base.tools import FoundTool, Tool
-from edgeinfer.targets.edgetpu.files import MODEL, interpreter_of
-from edgeinfer.targets.edgetpu.tflite.ports import NUMPY_TYPES
+from edgeinfer.targets.edgetpu.files import interpreter_of
+from edgeinfer.targets.edgetpu.tflite.ports import MODEL, NUMPY_TYPES
 from edgeinfer.targets.edgetpu.tflite.simulate import Runtime, SampleProgress, Stored
 
 NAME: Final = "tflite-micro"  # what figures say they are for

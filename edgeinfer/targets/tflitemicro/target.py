@@ -11,6 +11,7 @@ from edgeinfer.base.tflite.model import TfliteModel
 from edgeinfer.targets.edgetpu import int8_target
 from edgeinfer.targets.edgetpu.files import interpreter_of
 from edgeinfer.targets.edgetpu.int8_target import FileForecast, FileKernels, Int8Target, OwnProgram
+from edgeinfer.targets.edgetpu.predict.host import NO_LAYERS, HostLayers
 from edgeinfer.targets.edgetpu.tflite.simulate import Int8Agreement
 from edgeinfer.targets.target import Act
 from edgeinfer.targets.tflitemicro import runner
@@ -35,11 +36,15 @@ class TfliteMicroTarget(Int8Target[TfliteMicroSettings]):
     )  # fmt: skip
 
     def forecast(
-        self, model: TfliteModel, size: int, settings: TfliteMicroSettings
+        self,
+        model: TfliteModel,
+        size: int,
+        settings: TfliteMicroSettings,
+        layers: HostLayers = NO_LAYERS,
     ) -> FileForecast:
         """The file's size in flash, and cycles by kind of operator."""
         flash = Metric("flash_bytes", size, "B", Origin.PROVED, target=self.name)
-        metrics = (flash, *time_metrics(model, settings, self.name))
+        metrics = (flash, *time_metrics(model, settings, self.name, layers))
         findings = () if runner.is_here() else (
             f"tflite-micro is not here: the file is run by LiteRT, and the arena's size is not "
             f"known. Get it with: {runner.EXTRA.command}",

@@ -17,9 +17,8 @@ from edgeinfer.targets.edgetpu.chip.compiler import Compilation
 from edgeinfer.targets.edgetpu.predict.prediction import TARGET, predict
 from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
 from edgeinfer.targets.edgetpu.tflite import simulate
-from edgeinfer.targets.edgetpu.tflite.ports import RANGES, TflitePorts
+from edgeinfer.targets.edgetpu.tflite.ports import PORTS, RANGES, TflitePorts
 
-PORTS = "ports.json"
 SAMPLES, SEED = 64, 20240229
 
 

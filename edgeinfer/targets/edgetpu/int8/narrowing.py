@@ -280,7 +280,7 @@ def _hosted_sums(
         ops_of_values[value] = [alike, hold_widely(op, type_)]
         findings.append(
             f"The host computes {op.name}, the layer of {output.name}, in integers from what the "
-            f"file gives, in steps of {type_.lsb:g}: {why}. Its time is not part of the estimate."
+            f"file gives, in steps of {type_.lsb:g}: {why}."
         )
     if is_asked and not ops_of_values:
         findings.append(

@@ -7,18 +7,23 @@ Nanoseconds for each product or element were measured once: LiteRT 2.3 on one co
 delegate; `host_timing` measures a file's own operators anew. With XNNPACK some are ten times
 faster; older hosts are slower: the band says so. Slower hosts are scaled by what Coral publishes
 for whole networks on the processor of the Dev Board. What a custom operator takes is not known, and
-is said.
+is said. Layers that the file leaves to the host (`ports.json`) were timed as `run.py` computes
+them, by NumPy in integers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from edgeinfer.base.tflite.macs import KernelKind, work_of
 from edgeinfer.base.tflite.model import CUSTOM, Operator, TfliteModel
+from edgeinfer.targets.edgetpu.tflite.ports import HostLayer
 
+HostLayers = Mapping[str, HostLayer]  # by the output that they make
+NO_LAYERS: Final[HostLayers] = MappingProxyType({})
 PRODUCT_NS: Final = {KernelKind.SHARED: 0.03, KernelKind.DEPTHWISE: 0.33}
 ELEMENT_NS: Final = {
     "ADD": 1.5, "ARG_MAX": 0.2, "ARG_MIN": 0.2, "CAST": 0.2, "CONCATENATION": 0.15,
@@ -30,6 +35,8 @@ OTHER_NS: Final = 3.0  # in the middle of those above
 READS: Final = ("ARG_MAX", "ARG_MIN", "MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN")
 RUNS_SUBGRAPHS: Final = ("CALL", "CALL_ONCE", "IF", "STABLEHLO_COMPOSITE", "WHILE")
 CALL_US: Final = 1.0  # for each operator, however small
+LAYER_CALL_US: Final = 9.0  # for each layer of `ports.json`: NumPy's calls
+LAYER_PRODUCT_NS: Final = 1.0
 FASTER, SLOWER = 10.0, 3.0
 
 
@@ -53,6 +60,20 @@ def host_times(model: TfliteModel, mapped: Collection[int]) -> tuple[HostTime, .
         HostTime(op.index, op.title, us, (us or 0.0) / FASTER, (us or 0.0) * SLOWER)
         for op, us in zip(left, times, strict=True)
     )
+
+
+def layer_times(layers: HostLayers, first: int) -> tuple[HostTime, ...]:
+    """The time of each layer that the host computes behind the file, numbered from `first` on."""
+    times = [LAYER_CALL_US + LAYER_PRODUCT_NS * layer.products * 1e-3 for layer in layers.values()]
+    return tuple(
+        HostTime(first + i, layer_title(name), us, us / FASTER, us * SLOWER)
+        for i, (name, us) in enumerate(zip(layers, times, strict=True))
+    )
+
+
+def layer_title(output: str) -> str:
+    """How the layer that makes an output on the host is called among operators."""
+    return f"HOST_DENSE:{output}"
 
 
 def can_time(op: Operator) -> bool:

@@ -4,15 +4,18 @@
 
 Each operator becomes a file of its own, which LiteRT runs with TensorFlow Lite's built-in kernels
 on one thread, as beside the vendor's delegate. Inputs are drawn once. What a call from Python takes
-is in the time, about a microsecond. Custom operators and tensors of open sizes are not timed.
+is in the time, about a microsecond. Custom operators and tensors of open sizes are not timed. A
+layer that the file leaves to the host is computed as `run.py` does.
 """
 
 from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from copy import copy
+from dataclasses import asdict
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -20,11 +23,13 @@ import numpy as np
 from edgeinfer.base.errors import ToolFailedError, ToolMissingError
 from edgeinfer.base.tflite.flat import FlatError
 from edgeinfer.base.tflite.model import Operator, TfliteModel, broken_file_error
-from edgeinfer.targets.edgetpu.predict.host import HostTime, can_time
+from edgeinfer.targets.edgetpu import run_file
+from edgeinfer.targets.edgetpu.predict.host import HostLayers, HostTime, can_time, layer_title
+from edgeinfer.targets.edgetpu.tflite.ports import NUMPY_TYPES
 
 SECONDS: Final = 0.2  # for each operator
 FEWEST_RUNS, MOST_RUNS = 5, 1000
-WARM_UP: Final = 2
+WARM_UP: Final = 1
 LOW, HIGH = 0.05, 0.95  # quantiles of the runs
 SEED: Final = 20240229
 IDENTIFIER: Final = b"TFL3"
@@ -47,6 +52,18 @@ def measure_host_times(model: TfliteModel, mapped: Collection[int]) -> tuple[Hos
         else HostTime(op.index, op.title, None, 0.0, 0.0)
         for op in left
     )
+
+
+def measure_layer_times(layers: HostLayers, first: int) -> tuple[HostTime, ...]:
+    """The time of each layer that the host computes behind the file, numbered from `first` on."""
+    generator = np.random.default_rng(SEED)
+    times = []
+    for number, (output, layer) in enumerate(layers.items(), first):
+        ready = run_file.ready_layer(asdict(layer))
+        x = _draw_input(generator, layer.shape, np.dtype(NUMPY_TYPES[layer.type]))
+        run = partial(run_file.compute_layer, ready, x)
+        times.append(_time_runs(number, layer_title(output), run))
+    return tuple(times)
 
 
 def _libraries() -> tuple[Any, Any]:
@@ -95,7 +112,7 @@ def _lone_operator(whole: Any, index: int) -> bytes:
 
 
 def _measure(op: Operator, data: bytes, runtime: Any) -> HostTime:
-    """The median of an operator's runs, between the 5th and the 95th percentile."""
+    """An operator's runs by LiteRT."""
     try:
         alone = runtime.Interpreter(
             model_content=data,
@@ -108,22 +125,28 @@ def _measure(op: Operator, data: bytes, runtime: Any) -> HostTime:
         generator = np.random.default_rng(SEED)
         for entry in alone.get_input_details():
             alone.set_tensor(entry["index"], _draw_input(generator, entry["shape"], entry["dtype"]))
-        for _ in range(WARM_UP):
-            alone.invoke()
+        alone.invoke()
     except (ValueError, RuntimeError) as error:
         reason = str(error).partition("\n")[0][:300].rstrip(".")
         raise ToolFailedError(
             f"LiteRT cannot run {op.title} {op.index} by itself: {reason}.",
             hint="Without --time-host its time is estimated.",
         ) from None
+    return _time_runs(op.index, op.title, alone.invoke)
+
+
+def _time_runs(index: int, title: str, run: Callable[[], object]) -> HostTime:
+    """The median of many calls, between the 5th and the 95th percentile."""
+    for _ in range(WARM_UP):
+        run()
     runs: list[float] = []
     end = time.perf_counter() + SECONDS
     while len(runs) < FEWEST_RUNS or (len(runs) < MOST_RUNS and time.perf_counter() < end):
         start = time.perf_counter()
-        alone.invoke()
+        run()
         runs.append((time.perf_counter() - start) * 1e6)
     low, middle, high = (float(np.quantile(runs, q)) for q in (LOW, 0.5, HIGH))
-    return HostTime(op.index, op.title, middle, low, high, measured=True)
+    return HostTime(index, title, middle, low, high, measured=True)
 
 
 def _draw_input(generator: np.random.Generator, shape: Any, dtype: Any) -> Any:

@@ -15,14 +15,24 @@ from edgeinfer.base.tflite.flat import FlatError
 from edgeinfer.base.tflite.model import TfliteModel, broken_file_error, read
 from edgeinfer.targets.edgetpu.predict import latency as time
 from edgeinfer.targets.edgetpu.predict import memory as room
-from edgeinfer.targets.edgetpu.predict.host import HostTime, host_times
-from edgeinfer.targets.edgetpu.predict.host_timing import measure_host_times
+from edgeinfer.targets.edgetpu.predict.host import (
+    NO_LAYERS,
+    HostLayers,
+    HostTime,
+    host_times,
+    layer_times,
+)
+from edgeinfer.targets.edgetpu.predict.host_timing import (
+    measure_host_times,
+    measure_layer_times,
+)
 from edgeinfer.targets.edgetpu.predict.instructions import INSTRUCTION_BAND
 from edgeinfer.targets.edgetpu.predict.latency import Latency, LayerCycles, Link, Traffic
 from edgeinfer.targets.edgetpu.predict.mapping import Mapping, mapping_of
 from edgeinfer.targets.edgetpu.predict.memory import MemoryPlacement
 from edgeinfer.targets.edgetpu.predict.rules import NEWEST_RUNTIME, OLDEST_RUNTIME, Status
 from edgeinfer.targets.edgetpu.tflite.compiled import CUSTOM_OP
+from edgeinfer.targets.edgetpu.tflite.ports import layers_beside
 
 TARGET = "edgetpu"
 ON_THIS_COMPUTER = "on this computer, by TensorFlow Lite's built-in kernels on one thread"
@@ -39,7 +49,7 @@ class Prediction:
     roomy: MemoryPlacement  # with as much room for parameters as was ever seen
     narrow: MemoryPlacement  # with as little
     cycles: tuple[LayerCycles, ...]
-    host: tuple[HostTime, ...]  # what is not mapped
+    host: tuple[HostTime, ...]  # what is not mapped, and layers behind the file
     traffic: Traffic
     latencies: tuple[Latency, ...]
     findings: tuple[str, ...]
@@ -91,6 +101,16 @@ class Prediction:
             "accepted": not self.mapping.refused,
             "mapped": len(self.mapping.on_chip),
             "ops": ops,
+            "host_layers": [
+                {
+                    "index": part.index,
+                    "op": part.op,
+                    "time_us": _round_us(part.value_us),
+                    "time_origin": _origin_of(part).value,
+                }
+                for part in self.host
+                if part.index >= len(ops)
+            ],
             "cached_bytes": self.memory.cached_bytes,
             "cached_bytes_low": min(m.cached_bytes for m in self._placements),
             "cached_bytes_high": max(m.cached_bytes for m in self._placements),
@@ -167,8 +187,9 @@ class Prediction:
 
 
 def predict(path: Path, runtime: int = NEWEST_RUNTIME, *, time_host: bool = False) -> Prediction:
-    """What would become of a file."""
-    return prediction_of(read(path), runtime, time_host=time_host)
+    """What would become of a file, and of what the host computes behind it."""
+    layers = layers_beside(path)
+    return prediction_of(read(path), runtime, time_host=time_host, layers=layers)
 
 
 def prediction_of(
@@ -177,21 +198,29 @@ def prediction_of(
     *,
     taken_bytes: int = 0,
     time_host: bool = False,
+    layers: HostLayers = NO_LAYERS,
 ) -> Prediction:
     """What would become of a model that was read, where others have taken some of the memory. With
-    `time_host`, what stays on the host is run on this computer."""
+    `time_host`, what stays on the host is run on this computer. `layers` are what the host computes
+    of the file's outputs, by name."""
     if not OLDEST_RUNTIME <= runtime <= NEWEST_RUNTIME:
         raise UsageError(
             f"There are no rules for runtime version {runtime}.",
             hint=f"Choose {OLDEST_RUNTIME} to {NEWEST_RUNTIME}.",
         )
     try:
-        return _prediction(model, runtime, taken_bytes, time_host)
+        return _prediction(model, runtime, taken_bytes, time_host, layers)
     except FlatError as error:
         raise broken_file_error(model.source, error) from None
 
 
-def _prediction(model: TfliteModel, runtime: int, taken_bytes: int, time_host: bool) -> Prediction:
+def _prediction(
+    model: TfliteModel,
+    runtime: int,
+    taken_bytes: int,
+    time_host: bool,
+    layers: HostLayers,
+) -> Prediction:
     mapping = mapping_of(model, runtime)
     inside = mapping.on_chip
     memory, roomy, narrow = (
@@ -204,7 +233,12 @@ def _prediction(model: TfliteModel, runtime: int, taken_bytes: int, time_host: b
     traffic = time.traffic(model, inside, memory.streamed_bytes)
     usual = time.is_usual(model, inside)
     total = sum(layer.cycles for layer in cycles)
-    left = measure_host_times(model, inside) if time_host else host_times(model, inside)
+    count = len(model.operators)
+    left = (
+        (*measure_host_times(model, inside), *measure_layer_times(layers, count))
+        if time_host
+        else (*host_times(model, inside), *layer_times(layers, count))
+    )
     return Prediction(
         model,
         runtime,
@@ -282,7 +316,7 @@ def _host_findings(left: Collection[HostTime]) -> list[str]:
         total = sum(part.value_us or 0.0 for part in timed)
         how = f"were measured {ON_THIS_COMPUTER}: they take" if slowest.measured else "take about"
         findings.append(
-            f"{len(timed)} operators on the host {how} {total / 1e3:.2f} ms of the latency, "
+            f"{len(timed)} operators on the host {how} {total / 1e3:.3g} ms of the latency, "
             f"most of it {slowest.op} {slowest.index}; older kernels or processors take longer."
         )
     if unknown:

@@ -23,6 +23,7 @@ from edgeinfer.targets.edgetpu.predict import memory as room
 from edgeinfer.targets.edgetpu.predict.latency import Latency, Link
 from edgeinfer.targets.edgetpu.predict.memory import MemoryPlacement
 from edgeinfer.targets.edgetpu.predict.prediction import Prediction, prediction_of
+from edgeinfer.targets.edgetpu.tflite.ports import layers_beside
 
 MOST_SEGMENTS = 16
 
@@ -131,6 +132,12 @@ def predict_together(
     for path in paths:
         used_bytes = sum(prediction.memory.cached_bytes for prediction in predictions)
         predictions.append(
-            prediction_of(read(path), runtime, taken_bytes=used_bytes, time_host=time_host)
+            prediction_of(
+                read(path),
+                runtime,
+                taken_bytes=used_bytes,
+                time_host=time_host,
+                layers=layers_beside(path),
+            )
         )
     return tuple(predictions)

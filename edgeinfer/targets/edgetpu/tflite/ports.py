@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from edgeinfer.graph.nodes import Shape
 from edgeinfer.ir.program import HostFunction
 from quantization.fixed import Ints
 
+MODEL, PORTS = "model.tflite", "ports.json"
 RANGES = {"INT8": (-128, 127), "UINT8": (0, 255), "INT16": (-32768, 32767)}
 ROUNDING = "half up"  # stored = floor(value / scale + 0.5) + zero point, limited to the type
 NUMPY_TYPES = {"INT8": "int8", "UINT8": "uint8"}
@@ -35,6 +37,11 @@ class HostLayer:
     biases: tuple[int, ...]
     up: int
     down: int
+
+    @property
+    def products(self) -> int:
+        """How many products it adds."""
+        return len(self.weights) * len(self.biases)
 
     def compute(self, stored: NDArray[Any]) -> Ints:
         """The layer's 16-bit integers for a tensor of some samples."""
@@ -87,6 +94,11 @@ class TflitePorts:
     inputs: tuple[TflitePort, ...]
     outputs: tuple[TflitePort, ...]
 
+    @property
+    def layers(self) -> dict[str, HostLayer]:
+        """What the host computes of the file's tensors, by the output that it makes."""
+        return {port.name: port.layer for port in self.outputs if port.layer is not None}
+
     def to_json(self) -> str:
         """The text of ``ports.json``."""
         sides = {"inputs": self.inputs, "outputs": self.outputs}
@@ -104,6 +116,15 @@ class TflitePorts:
                 f"{source} does not describe the ports of a model: {error!r}.",
                 hint="Compile the model into the folder again.",
             ) from None
+
+
+def layers_beside(model: Path) -> dict[str, HostLayer]:
+    """What the host computes behind an emitted file, by `ports.json` beside it; nothing behind
+    another file."""
+    ports = model.with_name(PORTS)
+    if model.name != MODEL or not ports.is_file():
+        return {}
+    return TflitePorts.from_json(ports.read_text(encoding="utf-8"), str(ports)).layers
 
 
 def _plain(port: TflitePort) -> dict[str, Any]:

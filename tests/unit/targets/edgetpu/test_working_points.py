@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from edgeinfer.base.errors import UsageError
+from edgeinfer.base.tflite.model import read
 from edgeinfer.ir import ops
 from edgeinfer.ir.builder import ProgramBuilder, provisional
 from edgeinfer.ir.ops import Dense, pack_weights
@@ -24,8 +25,15 @@ from edgeinfer.targets.edgetpu.int8.working_points import (
     LastLayer,
     count_thresholds,
 )
+from edgeinfer.targets.edgetpu.predict.latency import Link
+from edgeinfer.targets.edgetpu.predict.prediction import predict, prediction_of
 from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
+from edgeinfer.targets.edgetpu.target import EdgeTpuTarget
 from edgeinfer.targets.edgetpu.tflite import simulate
+from edgeinfer.targets.ethosu.settings import EthosUSettings
+from edgeinfer.targets.ethosu.target import EthosUTarget
+from edgeinfer.targets.tflitemicro.cycles import time_metrics
+from edgeinfer.targets.tflitemicro.settings import TfliteMicroSettings
 from quantization.fixed import Fixed, Ints, Overflow, Rounding
 from tests.unit.targets.edgetpu.test_convert import run
 
@@ -132,6 +140,35 @@ def test_the_host_computes_the_last_layer_on_16_bits(classes: int, tmp_path: Pat
     assert np.abs(scores - exact).max() <= port.scale
     if classes == 1:
         assert np.array_equal(scores > 0, exact > 0)
+
+
+def test_the_hosts_layer_is_part_of_the_time(tmp_path: Path) -> None:
+    """In the total, by layer, for `map` of the emitted file, and if it is measured."""
+    program, raw = drawn_score(3)
+    layers = convert.convert_program(program, raw, last_layer=LastLayer.HOST).ports.layers
+    assert layers["p"].products == 6
+    settings = EdgeTpuSettings(last_layer=LastLayer.HOST)
+    EdgeTpuTarget().emit(program, settings).write(tmp_path)
+    without = prediction_of(read(tmp_path / "model.tflite"))
+    for time_host in (False, True):
+        known = predict(tmp_path / "model.tflite", time_host=time_host)
+        (part,) = known.host
+        assert part.op == "HOST_DENSE:p" and part.measured is time_host
+        assert part.value_us is not None and 0 < part.low_us <= part.value_us <= part.high_us
+        usb, chip = known.latency(Link.USB), without.latency(Link.USB)
+        assert usb.host_us == part.value_us and usb.value_us == chip.value_us + usb.host_us
+        lines = {m.layer: m.value for m in known.metrics() if m.name == "latency_us"}
+        assert lines[f"{part.index}:HOST_DENSE:p"] == part.value_us
+        assert lines[None] == usb.value_us
+        assert known.document()["host_layers"][0]["index"] == len(known.model.operators)
+        assert any("HOST_DENSE:p" in finding for finding in known.findings)
+    micro = TfliteMicroSettings()
+    both = (time_metrics(without.model, micro, "t", of) for of in ({}, layers))
+    short, long = ({m.layer: m.value for m in metrics} for metrics in both)
+    assert long["1:HOST_DENSE:p"] == pytest.approx(6 * 3.82 / micro.cpu_mhz)
+    assert long[None] == pytest.approx(short[None] + long["1:HOST_DENSE:p"])
+    assert any("layer of p behind the NPU" in said for said in EthosUTarget().forecast(
+        without.model, 0, EthosUSettings(), layers).findings)  # fmt: skip
 
 
 def test_the_host_computes_by_itself_where_8_bits_leave_too_little() -> None:
