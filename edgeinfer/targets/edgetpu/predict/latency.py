@@ -3,10 +3,12 @@
 """How long an inference takes: a model of the chip's 4 x 4 tiles and of the way to it.
 
 An image's positions are dealt to the tiles; a tile computes up to 64 output channels side by side
-and reads four input channels a cycle. Streamed parameters travel while the chip computes; inputs,
-outputs and instructions travel before and after. The constants come from a fit to
-published latencies; this version was compared with three of them (off by -9 to +17 %). That a dense
-layer's outputs are dealt to the tiles is an assumption.
+and reads the weights of an input channel in a cycle. Under a window of several pixels they serve
+four positions at once, as many as the chip's peak allows; 1x1 layers were not seen to gain by that.
+Streamed parameters travel while the chip computes; inputs, outputs and instructions travel before
+and after. What an inference takes to start was fitted to twelve published latencies, and each left
+out of the fit is met within 14 % (`tests/bench/bench_edgetpu.py`). That a dense layer's outputs are
+dealt to the tiles is an assumption.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from edgeinfer.targets.edgetpu.predict.packing import LANES, ROW, WORD, next_mul
 TILES_SIDE: Final = 4
 OVERLAP: Final = 0.9  # of the cycles that the plain count gives
 START_CYCLES: Final = 100  # for each operator
+SHARING: Final = 4  # positions of a tile that weights serve at once under a window
 DEPTHWISE_CYCLES: Final = 4  # for each tap: depthwise products do not share their inputs
 BAND: Final = 0.25
 UNUSUAL_BAND: Final = 2.0  # a factor: graphs whose time is not in convolutions
@@ -52,8 +55,8 @@ class LinkProfile:
 
 
 PROFILES: Final = {
-    Link.USB: LinkProfile(300.0, 425.0, 320.0, 410.0),
-    Link.USB2: LinkProfile(300.0, 425.0, 32.0, 41.0, 4.0),  # a tenth of USB 3, as was seen
+    Link.USB: LinkProfile(250.0, 425.0, 320.0, 410.0),
+    Link.USB2: LinkProfile(250.0, 425.0, 32.0, 41.0, 4.0),  # a tenth of USB 3, as was seen
     Link.PCIE: LinkProfile(100.0, 425.0, 320.0, 410.0),
     Link.DEV_BOARD: LinkProfile(100.0, 425.0, 320.0, 410.0, 3.5),  # PCIe to a Cortex-A53
 }
@@ -128,14 +131,15 @@ def cycles_of(op: Operator) -> float:
 
 def convolution_cycles(positions: tuple[int, int], outputs: int, taps: int, inputs: int) -> float:
     """A layer whose outputs all read all inputs under a window of `taps` positions."""
-    return _cycles(positions, outputs, taps * next_multiple(inputs, WORD))
+    sharing = SHARING if taps > 1 else 1
+    return _cycles(positions, outputs, taps * next_multiple(inputs, WORD), sharing)
 
 
-def _cycles(positions: tuple[int, int], channels: int, steps: int) -> float:
-    """The fullest tile's positions, for each row of channels, in steps."""
+def _cycles(positions: tuple[int, int], channels: int, steps: int, sharing: int = 1) -> float:
+    """The fullest tile's positions, some of them at once, for each row of channels, in steps."""
     rows = next_multiple(channels, LANES) / ROW if channels < ROW else -(-channels // ROW)
     places = math.prod(-(-size // TILES_SIDE) for size in positions)
-    return OVERLAP * places * rows * steps + START_CYCLES
+    return OVERLAP * max(places / sharing, 1) * rows * steps + START_CYCLES
 
 
 def _positions(tensor: TfliteTensor) -> tuple[int, int]:

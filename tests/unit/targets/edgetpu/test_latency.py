@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from edgeinfer.base.metrics import Origin
@@ -14,16 +12,18 @@ from edgeinfer.targets.edgetpu.predict import latency as time
 from edgeinfer.targets.edgetpu.predict.latency import Link, Traffic
 from edgeinfer.targets.edgetpu.predict.prediction import prediction_of
 from tests.support import tflite_builder as build
-from tests.support.published_networks import mobilenet_v1, resnet_50
+from tests.support.published_networks import PUBLISHED
 from tests.support.tflite_builder import T
 
 NOTHING = Traffic(0, 0, 0, 0)
 
 
 def test_positions_are_dealt_to_the_tiles_and_channels_to_rows() -> None:
-    """cycles = 0.9 ceil(H/4) ceil(W/4) rows taps pad4(channels) + 100."""
-    assert time.convolution_cycles((16, 16), 64, 9, 64) == pytest.approx(0.9 * 16 * 9 * 64 + 100)
-    assert time.convolution_cycles((17, 16), 64, 9, 3) == pytest.approx(0.9 * 20 * 9 * 4 + 100)
+    """cycles = 0.9 ceil(H/4) ceil(W/4) rows taps pad4(channels) + 100; under a window weights serve
+    four positions."""
+    assert time.convolution_cycles((16, 16), 64, 9, 64) == pytest.approx(0.9 * 4 * 9 * 64 + 100)
+    assert time.convolution_cycles((17, 16), 64, 9, 3) == pytest.approx(0.9 * 5 * 9 * 4 + 100)
+    assert time.convolution_cycles((4, 4), 64, 9, 64) == pytest.approx(0.9 * 9 * 64 + 100)
     assert time.convolution_cycles((4, 4), 24, 1, 8) == pytest.approx(0.9 * 0.5 * 8 + 100)
     assert time.convolution_cycles((4, 4), 65, 1, 8) == pytest.approx(0.9 * 2 * 8 + 100)
 
@@ -55,18 +55,15 @@ def test_what_crosses_the_border_is_counted_once() -> None:
     assert (result.inputs, result.outputs) == (100, 20)
 
 
-@pytest.mark.parametrize(
-    ("data", "published_ms", "streams"),
-    [(mobilenet_v1, 2.4, False), (resnet_50, 49.5, True)],
-)
-def test_published_times_lie_inside_the_band(
-    data: Callable[[], bytes], published_ms: float, streams: bool
-) -> None:
-    result = prediction_of(model.parse(data(), "published"))
-    usb = result.latency(Link.USB)
-    assert usb.low_us < published_ms * 1e3 < usb.high_us
-    assert bool(result.memory.streamed_bytes) is streams
-    assert all(m.on_chip for m in result.mapping.operators)
+def test_published_times_are_met_within_15_percent() -> None:
+    """The smaller ones of Coral's table; the bench has them all."""
+    names = "MobileNet v1", "MobileNet v2", "SqueezeNet", "Inception v1", "ResNet-50"
+    for name in names:
+        data, published_ms = PUBLISHED[name]
+        result = prediction_of(model.parse(data(), name))
+        assert result.latency(Link.USB).value_us == pytest.approx(published_ms * 1e3, rel=0.15)
+        assert bool(result.memory.streamed_bytes) is (name == "ResNet-50")
+        assert all(m.on_chip for m in result.mapping.operators)
 
 
 def test_what_stays_on_the_host_takes_time() -> None:
