@@ -10,12 +10,18 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from edgeinfer.base.tflite import model as tflite
+from edgeinfer.ir.lower import lower
+from edgeinfer.ir.program import Program
+from edgeinfer.precision.ptq import PtqSettings, quantize
 from edgeinfer.targets.edgetpu.chip import compiler
+from edgeinfer.targets.edgetpu.deliver import kernel_recipe
 from edgeinfer.targets.edgetpu.int8 import convert
 from edgeinfer.targets.edgetpu.predict.latency import Link
 from edgeinfer.targets.edgetpu.predict.prediction import predict, prediction_of
@@ -23,12 +29,23 @@ from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
 from edgeinfer.targets.edgetpu.target import EdgeTpuTarget
 from edgeinfer.targets.edgetpu.tflite import simulate
 from edgeinfer.targets.edgetpu.tflite.compiled import read_compiled
+from edgeinfer.zoo import entry_of
+from edgeinfer.zoo.drawn import simulate_samples
+from edgeinfer.zoo.entry import stage_seed
+from edgeinfer.zoo.reference import load_reference
+from quantization.fixed import Ints, Overflow, Quantizer, Rounding
+from quantization.fixed import quantize as quantize_values
 from tests.support import tflite_builder as build
 from tests.support.hit_tagger_programs import FAITHFUL, POOLED, hit_tagger, patches
 from tests.support.places import CASES
 from tests.support.published_networks import PUBLISHED
 
 CASES = CASES / "edgetpu"
+REFERENCES = (
+    "hit-tagger-pooled", "track-pid", "roi-finder", "jet-tagger", "calo-classifier",
+    "energy-regression",
+)  # fmt: skip
+CALIBRATING, SAMPLES, SEED = 1_000, 10_000, 28
 CACHED_ERROR, STREAMED_ERROR, SECONDS, LATENCY_ERROR = 0.05, 0.15, 1.0, 0.15
 
 
@@ -130,6 +147,43 @@ def taggers() -> bool:
     return equal
 
 
+def references() -> bool:
+    """Whether the files of the small reference models equal their own Programs on LiteRT's default
+    kernels, sample by sample; and how many decisions are others than the engine's."""
+    equal = True
+    for name in REFERENCES:
+        graph = load_reference(name)
+        seed = stage_seed(SEED, "fresh")
+        drawn, _ = simulate_samples(entry_of(name), seed, CALIBRATING + SAMPLES)
+        ranges, tried = (
+            drawn.part(*ends) for ends in ((0, CALIBRATING), (CALIBRATING, len(drawn)))
+        )
+        found = quantize(graph, ranges.inputs, PtqSettings(8))
+        program = lower(found.graph, kernel_recipe(found.recipe)).program
+        made = convert.convert_program(program, raw_of(program, ranges.inputs))
+        assert made.program is not None
+        raw = raw_of(program, tried.inputs)
+        stored = simulate.stored_inputs(made.ports, simulate.real_inputs(program, raw))
+        actual = simulate.Interpreter(made.data, made.ports).run(stored)
+        own = simulate.engine_outputs(made.program, simulate.raw_inputs(made.ports, stored))
+        agreed = simulate.compare_outputs(made.ports, actual, own)
+        given = simulate.compare_outputs(made.ports, actual, simulate.engine_outputs(program, raw))
+        print(
+            f"{name}: {agreed.differing} of {agreed.samples} samples differ from the file's "
+            f"Program, {given.decision_flips_unrounded} decisions from the engine's"
+        )
+        equal = equal and agreed.differing == 0
+    return equal
+
+
+def raw_of(program: Program, reals: Mapping[str, np.ndarray]) -> dict[str, Ints]:
+    """Samples as the Program's raw inputs, rounded as `ports.json` says."""
+    return {
+        op.name: quantize_values(reals[op.name], Quantizer(op.type, Rounding.RND, Overflow.SAT))
+        for op in program.inputs
+    }
+
+
 def published(folder: Path) -> bool:
     """Estimated times over USB beside published ones, and whether the mean error keeps its bound.
     What starts an inference was fitted to these."""
@@ -156,7 +210,7 @@ def published(folder: Path) -> bool:
 def main() -> int:
     """Everything, in turn."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else CASES
-    kept = [pairs(folder), taggers(), published(folder)]
+    kept = [pairs(folder), taggers(), published(folder), references()]
     return 0 if all(kept) else 1
 
 
