@@ -4,7 +4,8 @@
 
 ``python -m reports.make.layers`` regenerates ``docs/layers.md``, and ``layers.json`` in
 ``reports/reference``, in about an hour; names after it do so for these layers alone, and
-``--files`` for what ONNX and TensorFlow Lite files hold alone, in about ten minutes.
+``--files`` for what ONNX and TensorFlow Lite files hold alone, in about ten minutes, and
+``--stage tflite`` for the Edge TPU's column alone.
 """
 
 from __future__ import annotations
@@ -55,14 +56,22 @@ class LayerRow:
 
 def run_case(case: LayerCase) -> LayerRow:
     """Write a model of the layer, read it, and compile it for every target."""
-    stages: dict[str, str] = {}
+    row = LayerRow(case.name, case.group, case.onnx, {})
+    for stage in STAGES:
+        row = run_stage(case, row, stage)
+    return run_files(case, row)
+
+
+def run_stage(case: LayerCase, row: LayerRow, stage: str) -> LayerRow:
+    """The row with what one stage does now."""
+    stages = {name: text for name, text in row.stages.items() if name != stage}
     with scratch_folder("layers") as folder:
-        path, samples = folder / "net.keras", _samples(case)
+        path = folder / "net.keras"
         _keras_model(case).save(path)
-        np.savez(folder / "data.npz", x=samples)
-        for stage, target in STAGES.items():
-            _run_target(path, folder, target, stage, stages)
-    return run_files(case, LayerRow(case.name, case.group, case.onnx, stages))
+        np.savez(folder / "data.npz", x=_samples(case))
+        _run_target(path, folder, STAGES[stage], stage, stages)
+    order = dict.fromkeys((*row.stages, *stages))
+    return replace(row, stages={name: stages[name] for name in order if name in stages})
 
 
 def run_files(case: LayerCase, row: LayerRow) -> LayerRow:
@@ -178,12 +187,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="run these only; the others stay as they were")
     parser.add_argument("--files", action="store_true", help="ONNX and TensorFlow Lite files only")
+    parser.add_argument("--stage", choices=STAGES, help="this stage only")
     arguments = parser.parse_args()
     record = read_record()
     for case in CASES:
         if not arguments.names or case.name in arguments.names:
-            old = record.get(case.name) if arguments.files else None
-            record[case.name] = run_case(case) if old is None else run_files(case, old)
+            old = record.get(case.name)
+            if old is not None and arguments.stage:
+                record[case.name] = run_stage(case, old, arguments.stage)
+            elif old is not None and arguments.files:
+                record[case.name] = run_files(case, old)
+            else:
+                record[case.name] = run_case(case)
             sys.stderr.write(f"{case.name}: {record[case.name].stages}\n")
             write_record([record[each.name] for each in CASES if each.name in record])
 
