@@ -187,6 +187,34 @@ def sparse_unet(
     return builder.program((Output("classes", classes),))
 
 
+def token_unet(seed: int) -> Program:
+    """A small U-net of two or three levels, with a limit that is reached, one that is not, or the
+    whole image."""
+    return sparse_unet(
+        seed,
+        size=8,
+        levels=2 + seed % 2,
+        convs=1,
+        channels=2,
+        inputs=1 + seed // 3 % 2,
+        most=(10, 40, None)[seed % 3],
+        threshold=seed % 4,
+    )
+
+
+def sites_of_another() -> Program:
+    """A value that is wanted everywhere, and read at the lit pixels of its image."""
+    rng = np.random.default_rng(1)
+    builder = ProgramBuilder("another")
+    activation = Quantizer(Fixed(False, 6, 3), Rounding.RND_CONV, Overflow.SAT)
+    net = SparseUnet(builder, rng, activation)
+    image = builder.add(Input("image", Fixed(True, 6, 2), (8, 8, 1)))
+    sites = builder.exact(Sites("sites", provisional(0), image, 0, 12))
+    everywhere = builder.clip("everywhere", image, 1, 9)
+    x = net.masked(everywhere, sites)
+    return builder.program((Output("y", net.conv(x, sites, 2)), Output("z", everywhere)))
+
+
 def lit_images(program: Program, seed: int, occupancies: tuple[float, ...]) -> dict[str, Ints]:
     """An image for each occupancy: so many pixels above zero, some of them on the border."""
     rng = np.random.default_rng(seed)

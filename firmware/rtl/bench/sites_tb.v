@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The edgeinfer authors
 
-// Blocks for tokens: ei_sites, ei_site_window, ei_site_coarsen, ei_site_pool and ei_site_spread, on frames
-// without a lit pixel, with few, many, and all lit, one after the other.
+// Blocks for tokens: ei_sites, ei_site_window, ei_site_coarsen, ei_site_pool, ei_site_up and ei_site_spread, on
+// frames without a lit pixel, with few, many, and all lit, one after the other.
 module sites_tb;
-    localparam CASES = 18;
+    localparam CASES = 22;
     wire clk, rst;
     wire [CASES-1:0] done, wrong;
 
@@ -37,6 +37,11 @@ module sites_tb;
     // Frames again.
     site_case #(.KIND(4), .H(6), .W(5)) s0 (.clk(clk), .rst(rst), .done(done[16]), .wrong(wrong[16]));
     site_case #(.KIND(4), .H(1), .W(1)) s1 (.clk(clk), .rst(rst), .done(done[17]), .wrong(wrong[17]));
+    // Up again: a token in a beat, in two, in as many as its tile has pixels; one row of tiles, tiles of one pixel.
+    site_case #(.KIND(5), .H(2), .W(8), .T(2), .K(1)) u0 (.clk(clk), .rst(rst), .done(done[18]), .wrong(wrong[18]));
+    site_case #(.KIND(5), .H(8), .W(6), .T(2), .K(2)) u1 (.clk(clk), .rst(rst), .done(done[19]), .wrong(wrong[19]));
+    site_case #(.KIND(5), .H(6), .W(9), .T(3), .K(9)) u2 (.clk(clk), .rst(rst), .done(done[20]), .wrong(wrong[20]));
+    site_case #(.KIND(5), .H(3), .W(5), .T(1), .K(1)) u3 (.clk(clk), .rst(rst), .done(done[21]), .wrong(wrong[21]));
 endmodule
 
 module site_case #(
@@ -53,7 +58,7 @@ module site_case #(
     localparam RW = H > 1 ? $clog2(H) : 1;
     localparam CW = W > 1 ? $clog2(W) : 1;
     // The grid of what leaves: tiles, or the image itself.
-    localparam TILED = KIND == 1 || KIND == 2 || KIND == 3;
+    localparam TILED = KIND == 1 || KIND == 2 || KIND == 3 || KIND == 5;
     localparam OH = TILED ? H / T : H;
     localparam OW = TILED ? W / T : W;
     localparam QW = OH > 1 ? $clog2(OH) : 1;
@@ -61,6 +66,7 @@ module site_case #(
     localparam STEPS = BANKS > 1 ? 1 : K;
     localparam TAPS = K * (BANKS > 1 ? K : 1);
     localparam OB = B + 4;
+    localparam PARTS = KIND == 5 ? T * T / K : 1;  // pixels of a beat on the way up, of which a token has K
 
     // Which pixels are lit is known beforehand, so that the numbers of beats are constants.
     function integer is_lit(input integer f, input integer p);
@@ -120,10 +126,10 @@ module site_case #(
 
     localparam SITES = count_all(0);
     localparam TILES = TILED ? count_all(1) : SITES;
-    localparam IN = KIND == 0 ? ROUNDS * H * W / P : SITES;
-    localparam IN_BITS = KIND == 0 ? P * 2 * B : 2 * B;
+    localparam IN = KIND == 0 ? ROUNDS * H * W / P : KIND == 5 ? TILES * K : SITES;
+    localparam IN_BITS = KIND == 0 ? P * 2 * B : PARTS * 2 * B;
     localparam OUT = KIND == 0 ? SITES : KIND == 1 ? TILES * STEPS : KIND == 2 ? TILES + ROUNDS :
-        KIND == 3 ? TILES : ROUNDS * H * W;
+        KIND == 3 ? TILES : KIND == 5 ? SITES : ROUNDS * H * W;
     localparam OUT_BITS = KIND == 0 ? 2 * B : KIND == 1 ? TAPS * 2 * B : KIND == 2 ? QW + PW + 1 :
         KIND == 3 ? 2 * OB : 2 * B;
 
@@ -186,6 +192,11 @@ module site_case #(
                 .clk(clk), .rst(rst), .s_valid(s_valid), .s_ready(s_ready), .s_data(s_data),
                 .b_valid(b_valid), .b_ready(b_ready), .b_data(b_data),
                 .m_valid(m_valid), .m_ready(m_ready), .m_data(m_data));
+        end else if (KIND == 5) begin : g_up
+            ei_site_up #(.PIXEL(2 * B), .HEIGHT(H), .WIDTH(W), .TILE_H(T), .TILE_W(T), .BEATS(K), .DEPTH(3)) dut (
+                .clk(clk), .rst(rst), .s_valid(s_valid), .s_ready(s_ready), .s_data(s_data),
+                .b_valid(o_valid), .b_ready(o_ready), .b_data(o_data), .o_valid(b_valid), .o_ready(b_ready),
+                .o_data(b_data), .m_valid(m_valid), .m_ready(m_ready), .m_data(m_data));
         end else begin : g_spread
             ei_site_spread #(.PIXEL(2 * B), .HEIGHT(H), .WIDTH(W), .DEPTH(2)) dut (
                 .clk(clk), .rst(rst), .s_valid(s_valid), .s_ready(s_ready), .s_data(s_data),
@@ -214,7 +225,7 @@ module site_case #(
                 if (KIND == 0) source.mem[(f*H*W+p)/P][p%P*2*B+:2*B] = pixel(f, p);
                 if (is_lit(f, p) && left > 0) begin
                     left = left - 1;
-                    if (KIND == 0) sink.mem[at_s] = pixel(f, p);
+                    if (KIND == 0 || KIND == 5) sink.mem[at_s] = pixel(f, p);
                     else source.mem[at_s] = pixel(f, p);
                     places.mem[at_b] = {1'b0, row, column};
                     list.mem[at_b] = {1'b0, row, column};
@@ -257,6 +268,10 @@ module site_case #(
                                     end
                                 sink.mem[at_m][c*OB+:OB] = best;
                             end
+                        if (KIND == 5)
+                            for (k = 0; k < T * T; k = k + 1)
+                                source.mem[at_m*K+k/PARTS][k%PARTS*2*B+:2*B] =
+                                    pixel(f, (p / OW * T + k / T) * W + p % OW * T + k % T);
                         at_o = at_o + 1;
                         at_m = at_m + (KIND == 1 ? STEPS : 1);
                     end

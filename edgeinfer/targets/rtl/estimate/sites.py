@@ -90,6 +90,21 @@ def _pool(sizes: BlockSizes) -> BlockParts:
     return join_parts((_tiles(sizes), BlockParts(work, (line_memory,))))
 
 
+def _up(sizes: BlockSizes) -> BlockParts:
+    pixel, beats = sizes["PIXEL"], sizes["BEATS"]
+    parts = sizes["TILE_H"] * sizes["TILE_W"] // beats
+    columns, place = sizes["WIDTH"] // sizes["TILE_W"], _place_bits(sizes)
+    words = columns if beats == 1 else columns << bits_for(beats)
+    work: dict[Work, float] = {
+        Work.REGISTER: pixel + place + bits_for(parts) + 4,
+        Work.COMPARE: 3 * place,
+        Work.PICK: parts * pixel if parts > 1 else 0,
+    }
+    return join_parts((
+        BlockParts(work, (Memory(words, parts * pixel, stages=1),)), counter(beats)
+    ))  # fmt: skip
+
+
 def _spread(sizes: BlockSizes) -> BlockParts:
     own: dict[Work, float] = {Work.SELECT: sizes["PIXEL"], Work.COMPARE: _place_bits(sizes)}
     return join_parts((counter(sizes["HEIGHT"]), counter(sizes["WIDTH"]), BlockParts(own)))
@@ -100,5 +115,6 @@ SITE_MODULES: Mapping[str, Callable[[BlockSizes], BlockParts]] = {
     "ei_site_window": _window,
     "ei_site_coarsen": _tiles,
     "ei_site_pool": _pool,
+    "ei_site_up": _up,
     "ei_site_spread": _spread,
 }

@@ -9,6 +9,8 @@ leave. A design is never later than it is counted with these, and often earlier.
 
 from __future__ import annotations
 
+import math
+
 from edgeinfer.targets.rtl.design.netlist import (
     Actor,
     Block,
@@ -24,10 +26,11 @@ from edgeinfer.targets.rtl.sparse.ops import (
     SiteGrid,
     SitePool,
     SiteSpread,
+    SiteUp,
     SiteWindow,
 )
 
-FRONT_LATENCY, WINDOW_LATENCY, TILES_LATENCY, SPREAD_LATENCY = 3, 4, 1, 1
+FRONT_LATENCY, WINDOW_LATENCY, TILES_LATENCY, UP_LATENCY, SPREAD_LATENCY = 3, 4, 1, 3, 1
 TILES = frozenset({"ei_site_tiles"})
 JOINED = PortNames(inputs=("s", "b", "o"))
 MOST_BANKS = 16  # of columns that a window reads at once
@@ -164,6 +167,36 @@ def window(
     }
     return Block(
         "ei_site_window", f"{y.name}_window", op.name, parameters,
+        (x.name, places.name, outputs.name), (y.name,), (actor,), ports=JOINED,
+    )  # fmt: skip
+
+
+def up_lanes(op: SiteUp, lanes: int, channels: int) -> int:
+    """Elements of a tile's token that come at once: those of whole pixels, as many as make no beats
+    wider than they are, and one pixel at least."""
+    pixels = math.prod(op.window)
+    return max(
+        part * channels
+        for part in range(1, pixels + 1)
+        if pixels % part == 0 and (part == 1 or part * channels <= lanes)
+    )
+
+
+def up(op: SiteUp, x: Stream, places: Stream, outputs: Stream, y: Stream) -> Block:
+    """Finer sites."""
+    tiles = op.fine.tiles(op.window)
+    beats = math.prod(op.window) * y.lanes // x.lanes
+    token = (*[BlockStep(reads=0b011, frees=0b001)] * (beats - 1), _take(0b011))
+    one = BlockStep(reads=0b100, frees=0b100, reserves=True, yields=True)
+    pattern = (*token * tiles.sites, *[one] * op.fine.sites, _take(0b110))
+    actor = Actor((x.name, places.name, outputs.name), (y.name,), pattern, 1, UP_LATENCY)
+    parameters: dict[str, Parameter] = {
+        "PIXEL": y.width,
+        **_tiles(op.fine, op.window),
+        "BEATS": beats,
+    }
+    return Block(
+        "ei_site_up", f"{y.name}_up", op.name, parameters,
         (x.name, places.name, outputs.name), (y.name,), (actor,), ports=JOINED,
     )  # fmt: skip
 

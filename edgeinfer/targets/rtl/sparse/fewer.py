@@ -19,7 +19,8 @@ from edgeinfer.base.errors import DisagreementError
 from edgeinfer.targets.rtl.design.netlist import Actor, Block, BlockStep, Netlist
 
 FRONT, COARSEN = "ei_sites", "ei_site_coarsen"
-TOKEN_MAKERS = ("ei_site_pool", "ei_site_window", "ei_site_spread")  # which read lists
+# What reads lists and makes tokens.
+TOKEN_MAKERS = ("ei_site_pool", "ei_site_window", "ei_site_up", "ei_site_spread")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ def _level_of(block: Block, levels: Mapping[str, SiteLevel]) -> SiteLevel | None
             sizes = [int(str(numbers[key])) for key in ("HEIGHT", "TILE_H", "WIDTH", "TILE_W")]
             tiles = (sizes[0] // sizes[1]) * (sizes[2] // sizes[3])
             return SiteLevel(f"{fine.name}/{sizes[1]}x{sizes[3]}", min(fine.count, tiles))
-        case "ei_site_window":
+        case "ei_site_window" | "ei_site_up":
             return levels[block.inputs[2]]
         case "ei_site_spread":
             return None

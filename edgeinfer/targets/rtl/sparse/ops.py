@@ -131,6 +131,22 @@ class SitePool(SiteOp):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class SiteUp(SiteOp):
+    """The tokens of tiles, with the channels of all their pixels, as tokens of finer sites."""
+
+    x: str = field(metadata=OPERAND)
+    places: str = field(metadata=OPERAND)
+    outputs: str = field(metadata=OPERAND)
+    fine: SiteGrid
+    window: Shape
+
+    def shape_of(self, x: Shape, places: Shape, outputs: Shape) -> Shape:
+        """A pixel for each finer site."""
+        del places, outputs
+        return (1, self.fine.sites, x[-1] // math.prod(self.window))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class SiteSpread(SiteOp):
     """Tokens as a frame again, zero beside the sites."""
 

@@ -15,7 +15,8 @@ from typing import cast
 
 from edgeinfer.base.errors import Offence
 from edgeinfer.ir.bounds import bounds_of
-from edgeinfer.ir.engine.site_sets import SiteSearch, SiteSet
+from edgeinfer.ir.engine.site_sets import PoolWindow, SiteSearch, SiteSet
+from edgeinfer.ir.engine.space_to_pixels import SpaceToPixels, join_moves
 from edgeinfer.ir.ops import (
     Constant,
     Conv,
@@ -40,11 +41,12 @@ from edgeinfer.targets.rtl.sparse.ops import (
     SiteOp,
     SitePool,
     SiteSpread,
+    SiteUp,
     SiteWindow,
 )
 
 IMAGE_AXES = 3  # of an image with its channels
-MOST_SITES = 2048  # of a frame: queues hold so many tokens
+MOST_SITES = 4096  # of a frame: queues hold so many tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +74,14 @@ def in_fewer_tokens(program: Program, most: int) -> TokenProgram:
     """The same for frames of so many sites, where fewer than the Program allows are looked at."""
     types = {op.name: op.type for op in program.ops}
     kept = [output.value for output in program.outputs]
-    search = SiteSearch(program.ops, bounds_of(program), types, program.shapes, kept)
+    ops_joined = join_moves(program.ops, program.shapes, kept)
+    search = SiteSearch(ops_joined, bounds_of(program), types, program.shapes, kept)
     site_sets = search.run()
     if not site_sets:
         reason = "no mask of lit pixels follows a convolution, so that nothing is sparse"
         return TokenProgram(program, frozenset(), (Offence(program.name, "Program", reason),))
     rewriting = _Rewriting(program, search, site_sets, most)
-    for op in program.ops:
+    for op in ops_joined:
         rewriting.add(op)
     outputs = tuple(rewriting.output(output) for output in program.outputs)
     if rewriting.offences:
@@ -208,6 +211,9 @@ class _Rewriting:
             case Pool():
                 self.pool(op, sites)
                 return
+            case SpaceToPixels():
+                self.up(op, sites)
+                return
             case _:  # it looks at one pixel at a time, or it would not be at sites
                 new = rewire_op(op, {x: self.operand(x, sites) for x in inputs_of(op)})
         self.ops.append(new)
@@ -248,6 +254,13 @@ class _Rewriting:
         add = op.kind is PoolKind.SUM
         grid = self.grids[fine]
         self.ops.append(SitePool(op.name, op.type, op.x, self.lists[fine], grid, op.window, add))
+        self.tokens[op.name] = sites
+
+    def up(self, op: SpaceToPixels, sites: SiteSet) -> None:
+        coarse = sites.pool(PoolWindow(op.factors, op.factors, ((0, 0),) * len(op.factors)))
+        x, grid = self.bring(op.x, coarse), self.grids[sites]
+        places = self.lists[coarse], self.lists[sites]
+        self.ops.append(SiteUp(op.name, op.type, x, *places, grid, op.factors))
         self.tokens[op.name] = sites
 
     def bring(self, x: str, sites: SiteSet) -> str:

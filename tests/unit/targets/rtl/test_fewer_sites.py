@@ -18,12 +18,13 @@ from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.sparse.fewer import check_fewer_sites, owned_steps, owned_streams
 from tests.support.rtl_designs import random_folds
 from tests.support.sampling import sample_cases
-from tests.support.sparse_programs import sparse_encoder
+from tests.support.sparse_programs import sparse_encoder, token_unet
 
 
 def token_design(seed: int) -> Netlist:
-    """A small design in tokens, with random folds."""
-    program = prepare_program(sparse_encoder(seed), sites=True)
+    """A small design in tokens, with random folds; every fourth goes back up."""
+    network = token_unet(seed) if seed % 4 == 2 else sparse_encoder(seed)
+    program = prepare_program(network, sites=True)
     made = made_program(program, RtlSettings(sparse="tokens"))
     settings = RtlSettings(sparse="tokens", folds=random_folds(made, seed))
     return design_netlist(program, settings)[1]

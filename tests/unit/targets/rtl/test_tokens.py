@@ -34,8 +34,10 @@ from tests.support.sampling import sample_cases
 from tests.support.sparse_programs import (
     lit_images,
     neutrino_network,
+    sites_of_another,
     sparse_encoder,
     sparse_unet,
+    token_unet,
 )
 
 OCCUPANCIES = (0.3, 0.0, 0.01, 1.0, 0.1, 1.0, 0.0, 0.04, 0.5, 0.02)
@@ -63,6 +65,13 @@ def assert_exact(program: Program, seed: int, folder: Path) -> None:
 @pytest.mark.parametrize("seed", sample_cases(range(60), 60))
 def test_random_sparse_networks_in_tokens(seed: int, tmp_path: Path) -> None:
     assert_exact(sparse_encoder(seed), seed, tmp_path)
+
+
+@needs_verilator
+@pytest.mark.parametrize("seed", sample_cases(range(30), 30))
+def test_random_sparse_unets_in_tokens(seed: int, tmp_path: Path) -> None:
+    """The way back up: tokens of coarser sites as those of the finer ones, beside what was kept."""
+    assert_exact(token_unet(seed), seed, tmp_path)
 
 
 @needs_verilator
@@ -135,8 +144,8 @@ def test_neutrino_images_are_classified_exactly(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("program", "said"),
     [
-        (sparse_unet(1, most=12), "%fine40 at lit pixels alone"),
-        (sparse_unet(1, size=64, most=None, levels=1), "up to 4,096 sites"),
+        (sites_of_another(), "%everywhere at lit pixels alone"),
+        (sparse_unet(1, size=128, most=None, levels=1), "up to 16,384 sites"),
     ],
 )
 def test_what_has_no_tokens_is_refused_by_name(program: Program, said: str) -> None:
