@@ -76,9 +76,8 @@ def place_site_op(op: SiteOp, build: Placing, simd: int) -> None:
             channels = shapes[op.name][-1]
             x = build.resize(build.read(op.x), op.type, op.name)
             x = build.with_lanes(x, blocks.up_lanes(op, x.lanes, channels), op.name)
-            places, outputs = build.read(op.places), build.read(op.outputs)
             y = build.stream(op.name, op.type, channels, math.prod(shapes[op.name]))
-            build.place(blocks.up(op, x, places, outputs, y))
+            build.place(blocks.up(op, x, build.read(op.places), build.read(op.outputs), y))
             build.deliver(op, y)
         case SiteSpread():
             x = _pixels(op.x, op.name, build)

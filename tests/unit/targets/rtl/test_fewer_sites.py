@@ -101,3 +101,15 @@ def test_a_step_of_two_sites_is_noticed() -> None:
     netlist = changed(token_design(3), "ei_site_window", 0, frees=0b111)
     with pytest.raises(DisagreementError, match="several sites at once"):
         check_fewer_sites(netlist, netlist)
+
+
+def test_what_waits_beside_the_way_down_needs_room_for_a_frame() -> None:
+    """With the queues that the design has it gets through; with short ones behind forks it waits
+    for ever: what is kept for the way back up has no place to wait."""
+    netlist = token_design(2)
+    assert any(block.module == "ei_site_up" for block in netlist.blocks)
+    end_cycle(netlist)
+    forked = [name for b in netlist.blocks if b.module == "ei_fork" for name in b.outputs]
+    short = {**netlist.depths, **dict.fromkeys(forked, 4)}
+    with pytest.raises(DisagreementError, match="wait for ever"):
+        end_cycle(replace(netlist, depths=short))

@@ -5,6 +5,7 @@ later than is counted; and what has no place in such a design, by name."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,16 +77,20 @@ def test_random_sparse_unets_in_tokens(seed: int, tmp_path: Path) -> None:
 
 @needs_verilator
 @pytest.mark.slow
-def test_no_frame_is_later_than_is_counted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("network", [sparse_encoder, token_unet])
+@pytest.mark.parametrize("seed", [8, 11])
+def test_no_frame_is_later_than_is_counted(
+    network: Callable[[int], Program], seed: int, tmp_path: Path
+) -> None:
     """All sites at the beginning, at the end, in one column, in one row, and drawn."""
-    program = prepare_program(sparse_encoder(8), sites=True)
-    settings = folded_tokens(program, 8)
+    program = prepare_program(network(seed), sites=True)
+    settings = folded_tokens(program, seed)
     RtlTarget().emit(program, settings).write(tmp_path)
     _, netlist = design_netlist(program, settings)
     counted = count_cycles(netlist).latency
     (image,) = program.inputs
     places = np.arange(np.prod(image.shape[:2])).reshape(image.shape[:2])
-    drawn = np.random.default_rng(8).permutation(places.ravel())
+    drawn = np.random.default_rng(seed).permutation(places.ravel())
     for some in (places.ravel(), places.ravel()[::-1], places.T.ravel(), places[-1], drawn):
         for count in (1, len(some) // 2, len(some)):
             raw: Ints = np.zeros((1, *image.shape), np.int64)
