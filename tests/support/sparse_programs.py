@@ -146,9 +146,11 @@ def sparse_unet(
     bits: int = 6,
     weight_bits: int = 5,
     plain: bool = False,
+    add: bool = False,
 ) -> Program:
     """A U-net over an image of `inputs` channels, with scores of three classes at every site. A
-    plain one goes down by convolutions only, and has neither groups nor scales."""
+    plain one goes down by convolutions only, and has neither groups nor scales. What was kept on
+    the way down is joined on the way up, or added."""
     rng = np.random.default_rng(seed)
     builder = ProgramBuilder(f"unet{seed}")
     activation = Quantizer(Fixed(False, bits, 3), Rounding.RND_CONV, Overflow.SAT)
@@ -174,7 +176,8 @@ def sparse_unet(
     while held:
         skip, fine = held.pop()
         width = builder.shapes[skip][-1]
-        x = net.joined(net.up(x, sites, fine, width), skip)
+        x = net.up(x, sites, fine, width)
+        x = builder.pair(net.name("both"), x, skip, PairKind.ADD) if add else net.joined(x, skip)
         sites = fine
         groups = 2 if not plain and rng.random() < 0.3 else 1
         for _ in range(convs):
@@ -199,6 +202,7 @@ def token_unet(seed: int) -> Program:
         inputs=1 + seed // 3 % 2,
         most=(10, 40, None)[seed % 3],
         threshold=seed % 4,
+        add=seed % 5 > 2,
     )
 
 

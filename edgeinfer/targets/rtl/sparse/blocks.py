@@ -4,7 +4,10 @@
 
 How long such a block takes depends on the frame: on how many sites it has and where they lie. The
 timing here is that of the latest it can be with the most sites: all inputs come, then all outputs
-leave. A design is never later than it is counted with these, and often earlier.
+leave. A block whose memory holds a few rows may take an input later than that, when outputs must
+leave first. Then the work before it and the work behind it take turns, while here all of one comes
+before all of the other, so that nothing leaves later. A design is never later than it is counted
+with these, and often earlier; frames in simulation are held to that.
 """
 
 from __future__ import annotations
