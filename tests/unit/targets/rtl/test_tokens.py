@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -109,9 +110,9 @@ def test_a_fault_is_noticed_by_a_network_in_tokens(fault: Fault, tmp_path: Path)
     """Of several networks, some have the block in the mode in which it is faulty."""
     target = RtlTarget()
     with pytest.raises((AssertionError, DisagreementError)):
-        for seed in range(12):
-            folder = tmp_path / str(seed)
-            program = sparse_encoder(seed)
+        for network, seed in product((sparse_encoder, token_unet), range(12)):
+            folder = tmp_path / f"{network.__name__}{seed}"
+            program = network(seed)
             settings = folded_tokens(program, seed)
             target.emit(program, settings).write(folder)
             if not (folder / HDL / fault.file).is_file():
