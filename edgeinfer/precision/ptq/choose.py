@@ -78,6 +78,7 @@ from edgeinfer.precision.ptq.streamed import (
     is_refinable,
     refinable_samples,
 )
+from edgeinfer.precision.ptq.twins import with_equal_twins
 from quantization.calibrate import fit_quantizer
 from quantization.fixed import Quantizer
 from quantization.recipe import Recipe
@@ -212,6 +213,7 @@ def fit(
         for name in network.tensors
         if name in tensors
     }
+    quantizers = with_equal_twins(graph, quantizers)
     formats = kernel_formats(
         network,
         quantizers,

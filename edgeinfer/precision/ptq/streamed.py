@@ -30,6 +30,7 @@ from edgeinfer.precision.ptq.settings import (
     bits_of_tensor,
 )
 from edgeinfer.precision.ptq.sketch import TensorSketch, check_values, sketch_tensors
+from edgeinfer.precision.ptq.twins import with_equal_twins
 from edgeinfer.precision.ptq.weights import kernel_format
 from quantization.calibrate import Method, fit_quantizer, places, squared_error
 from quantization.fixed import Quantizer
@@ -78,6 +79,7 @@ def fit_streamed(
         for name, point in points.items()
         if name in point_names
     }
+    quantizers = with_equal_twins(graph, quantizers)
     bits = bits_of_layers(network, settings)
     findings = lifeless({name: sketches[point] for name, point in points.items()})
     if settings.refine:

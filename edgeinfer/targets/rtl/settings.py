@@ -122,6 +122,12 @@ class RtlSettings(Settings):
         "tokens: a sparse network's lit pixels alone stream through, so that cycles follow their "
         "number; frames by default: every pixel does",
     )
+    towers: Literal["auto", "apart", "once"] = option(
+        "auto",
+        "layers that several inputs go through with the same weights: once, one after the other "
+        "through one piece of hardware; apart, each through its own; auto, the default: apart, if "
+        "the memories hold the weights",
+    )
     board: str | None = option(
         None,
         BOARD_HELP,
@@ -193,6 +199,14 @@ class RtlSettings(Settings):
                 "An unrolled network sees a frame at once, and tokens come one by one.",
                 hint="Leave out --unroll or --sparse.",
             )
+        if self.towers not in ("auto", "apart", "once"):
+            raise UsageError(f"towers is auto, apart or once, not {self.towers!r}.")
+        if self.towers == "once" and (self.unroll == "full" or self.sparse == "tokens"):
+            raise UsageError(
+                "A tower that is there once takes frame after frame, and neither an unrolled "
+                "network nor one in tokens can do that.",
+                hint="Leave out --towers, --unroll or --sparse.",
+            )
         if self.board is not None and self.interface == "bare":
             raise UsageError(
                 "A board's shell talks to streams, which a bare interface has not.",
@@ -239,6 +253,7 @@ class RtlSettings(Settings):
         for option_set, name in (
             (self.unroll == "full", "--unroll full"),
             (self.sparse == "tokens", "--sparse tokens"),
+            (self.towers == "once", "--towers once"),
             (self.latency_us is not None, "--latency-us"),
             (self.waveform, "--waveform"),
         ):

@@ -69,6 +69,7 @@ from edgeinfer.targets.rtl.tools.routing import retuned_clock
 from edgeinfer.targets.rtl.tools.simulate import Conditions, SimulationTrace, run
 from edgeinfer.targets.rtl.tools.verilator import COMPILER, PACKAGE, VERILATOR, simulator
 from edgeinfer.targets.rtl.tools.vivado import vivado_files
+from edgeinfer.targets.rtl.towers import with_towers
 from edgeinfer.targets.target import (
     Act,
     BoardReply,
@@ -161,7 +162,7 @@ class RtlTarget(Target[RtlSettings]):
         if settings.event is not None:
             return plane_offences(program, settings)
         try:
-            folded = _prepare(program, settings.sparse)
+            folded = with_towers(_prepare(program, settings.sparse), settings)
         except ProgramError as error:  # a softmax's parts may need more bits than it does
             return (Offence(program.name, "Softmax", error.message),)
         return check.offences(folded, settings)
@@ -438,7 +439,7 @@ class RtlTarget(Target[RtlSettings]):
 
     def _checked(self, program: Program, settings: RtlSettings) -> Program:
         self._check(program, settings)
-        return _prepare(program, settings.sparse)
+        return with_towers(_prepare(program, settings.sparse), settings)
 
     def _emitted(self, program: Program, folder: Path, settings: RtlSettings) -> Netlist:
         """The design that lies in the folder; an error if another does."""
