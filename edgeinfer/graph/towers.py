@@ -61,8 +61,8 @@ def _content(value: Any) -> Hashable:
 def largest_tower(
     steps: Sequence[TowerStep], outputs: Collection[str], beside: Collection[str] = ()
 ) -> Tower:
-    """The calls of the tower with the most multiplications that one of its calls could save the
-    others; without a call where there is no tower. Steps `beside` are never in one."""
+    """The calls of the tower that saves the most multiplications where it is made once; no calls
+    where there is no tower. Steps `beside` are never in one."""
     kinds = _kinds_of(steps, set(beside))
     by_name = {step.name: step for step in steps}
     ends: dict[int, list[str]] = {}
@@ -89,8 +89,8 @@ def steps_behind(steps: Sequence[TowerStep], values: Collection[str]) -> set[str
     return reached
 
 
-def made_by(calls: Tower, steps: Sequence[TowerStep]) -> set[str]:
-    """What the calls make: constants are there without them."""
+def values_of(calls: Tower, steps: Sequence[TowerStep]) -> set[str]:
+    """What the calls make; constants are there without them."""
     constants = {step.name for step in steps if step.is_constant}
     return {name for call in calls for name in call.steps} - constants
 
@@ -101,7 +101,7 @@ def _kinds_of(steps: Sequence[TowerStep], outside: set[str]) -> Kinds:
     uses = Counter(step.form for step in steps if step.begins)
     outside = outside | {step.name for step in steps if step.begins and uses[step.form] == 1}
     while True:
-        kinds = _numbered(steps, outside)
+        kinds = _number_steps(steps, outside)
         count = Counter(kinds.values())
         single = {
             step.name
@@ -116,7 +116,7 @@ def _kinds_of(steps: Sequence[TowerStep], outside: set[str]) -> Kinds:
         outside = outside | single
 
 
-def _numbered(steps: Sequence[TowerStep], outside: set[str]) -> Kinds:
+def _number_steps(steps: Sequence[TowerStep], outside: set[str]) -> Kinds:
     """The same where some steps are known to have no equal."""
     numbers: dict[Hashable, int] = {}
     kinds: Kinds = {}
@@ -148,7 +148,8 @@ def _call_to(last: str, steps: Sequence[TowerStep], kinds: Kinds) -> TowerCall:
             needed.update(step.reads)
     inside.reverse()
     names = tuple(step.name for step in inside)
-    entries = tuple(dict.fromkeys(x for step in inside for x in step.reads if x not in set(names)))
+    made = set(names)
+    entries = tuple(dict.fromkeys(x for step in inside for x in step.reads if x not in made))
     places = {name: place for place, name in enumerate((*entries, *names))}
     form = tuple((kinds[step.name], *(places[x] for x in step.reads)) for step in inside)
     return TowerCall(entries, names, form)
@@ -159,8 +160,8 @@ def _is_tower(calls: Tower, steps: Sequence[TowerStep], outputs: Collection[str]
     elsewhere, and none waits for another."""
     if len(calls) < 2 or any(call.form != calls[0].form for call in calls):
         return False
-    inside = made_by(calls, steps)
-    if len(inside) < sum(len(made_by((call,), steps)) for call in calls):
+    inside = values_of(calls, steps)
+    if len(inside) < sum(len(values_of((call,), steps)) for call in calls):
         return False
     hidden = inside - {call.steps[-1] for call in calls}
     if hidden.intersection(outputs):

@@ -15,8 +15,8 @@ from edgeinfer.graph.towers import (
     TowerStep,
     form_of,
     largest_tower,
-    made_by,
     steps_behind,
+    values_of,
 )
 from edgeinfer.ir.bases import Accumulates
 from edgeinfer.ir.builder import ProgramBuilder
@@ -37,10 +37,10 @@ def join_towers(program: Program) -> Program:
         if not tower:
             return program
         try:
-            joined = _joined(program, tower, steps)
+            joined = _join(program, tower, steps)
             verify(joined)
         except ProgramError:  # a table that is too short for what the body's input could be
-            beside |= made_by(tower, steps)
+            beside |= values_of(tower, steps)
         else:
             program = joined
 
@@ -61,16 +61,16 @@ def _step_of(op: Op, program: Program) -> TowerStep:
     )
 
 
-def _joined(program: Program, tower: Tower, steps: tuple[TowerStep, ...]) -> Program:
+def _join(program: Program, tower: Tower, steps: tuple[TowerStep, ...]) -> Program:
     """The Program with these calls as steps of one body; their results keep their names."""
-    inside = made_by(tower, steps)
+    inside = values_of(tower, steps)
     behind = steps_behind(steps, inside)
     before = [op for op in program.ops if op.name not in behind]
     after = [op for op in program.ops if op.name in behind and op.name not in inside]
-    return _widened(program.name, (*before, *_turns(program, tower), *after), program.outputs)
+    return _widen_types(program.name, (*before, *_turns(program, tower), *after), program.outputs)
 
 
-def _widened(name: str, ops: tuple[Op, ...], outputs: tuple[Output, ...]) -> Program:
+def _widen_types(name: str, ops: tuple[Op, ...], outputs: tuple[Output, ...]) -> Program:
     """These ops as a Program. A body knows the type of its inputs, and not what is proved of them
     outside, so some sums need more bits to be proved; no integer changes."""
     builder = ProgramBuilder(name)
@@ -102,7 +102,7 @@ def _turns(program: Program, tower: Tower) -> Iterator[Op]:
         renamed[entry] = f"{end.name}.entry{number}"
         ports.append(Input(renamed[entry], type_, shape))
     inside = (rewire_op(program[name], renamed) for name in first.steps)
-    body = _widened(program.name, (*ports, *inside), (Output("y", end.name),))
+    body = _widen_types(program.name, (*ports, *inside), (Output("y", end.name),))
     turns, shape, type_ = f"{end.name}.turns", program.shapes[end.name], body.yielded_type
     yield Scan(turns, type_, tuple(sequences), (), body, stacked=True)
     for turn, call in enumerate(tower):

@@ -37,15 +37,15 @@ def twins_of(graph: g.Graph) -> list[tuple[str, ...]]:
     """The tensors with the same place, of each place; what a tower reads counts as the tensor whose
     values it is."""
     steps = tuple(_step_of(node, graph) for node in graph.nodes)
-    found: list[tuple[str, ...]] = []
+    twins: list[tuple[str, ...]] = []
     beside: set[str] = set()
     while tower := largest_tower(steps, graph.outputs, beside):
         for places in zip(*(call.entries for call in tower), strict=True):
-            found.append(tuple(dict.fromkeys(source(graph, name) for name in places)))
+            twins.append(tuple(dict.fromkeys(source(graph, name) for name in places)))
         for places in zip(*(call.steps for call in tower), strict=True):
-            found.append(places)
+            twins.append(places)
             beside.update(places)
-    return found
+    return twins
 
 
 def _step_of(node: g.Node, graph: g.Graph) -> TowerStep:
