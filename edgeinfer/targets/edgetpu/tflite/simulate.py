@@ -35,6 +35,7 @@ class Kernels(StrEnum):
 
     DEFAULT = "AUTO"  # with XNNPACK, what an interpreter takes if nothing is asked of it
     REFERENCE = "BUILTIN_REF"
+    BUILTIN = "BUILTIN_WITHOUT_DEFAULT_DELEGATES"  # where XNNPACK cannot take the file
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,22 +65,19 @@ class Interpreter:
 
     def __init__(self, data: bytes, ports: TflitePorts, kernels: Kernels = Kernels.DEFAULT) -> None:
         module, name, version = _module()
-        kernels_name = XNNPACK if kernels is Kernels.DEFAULT else kernels.value
-        self.runtime = Runtime(name, version, kernels_name)
         self.ports = ports
         try:
-            with quiet_stderr():
-                self._interpreter = module.Interpreter(
-                    model_content=data,
-                    experimental_op_resolver_type=module.OpResolverType[kernels],
-                    num_threads=1,
-                )
-                self._interpreter.allocate_tensors()
+            self._interpreter = _prepare(module, data, kernels)
         except (ValueError, RuntimeError) as error:
-            raise ToolFailedError(
-                f"{self.runtime.name} cannot run the file: {_first_line(error)}.",
-                hint="Operators of a compiled file run on an Edge TPU only.",
-            ) from None
+            if kernels is not Kernels.DEFAULT or XNNPACK.lower() not in str(error).lower():
+                raise _refusal(name, error) from None
+            kernels = Kernels.BUILTIN
+            try:
+                self._interpreter = _prepare(module, data, kernels)
+            except (ValueError, RuntimeError) as other:
+                raise _refusal(name, other) from None
+        kernels_name = XNNPACK if kernels is Kernels.DEFAULT else kernels.value
+        self.runtime = Runtime(name, version, kernels_name)
         self._inputs = [d["index"] for d in self._interpreter.get_input_details()]
         self._outputs = [d["index"] for d in self._interpreter.get_output_details()]
         sides = ((ports.inputs, self._inputs), (ports.outputs, self._outputs))
@@ -106,6 +104,26 @@ class Interpreter:
                 stored_array[port.name][sample] = tensor.reshape(port.file_shape)
             report_progress(sample + 1, total)
         return {port.name: port.finish(stored_array[port.name]) for port in self.ports.outputs}
+
+
+def _prepare(module: Any, data: bytes, kernels: Kernels) -> Any:
+    """An interpreter with room for the file's tensors; an error of the runtime's own where there is
+    a kernel that does not take them."""
+    with quiet_stderr():
+        prepared = module.Interpreter(
+            model_content=data,
+            experimental_op_resolver_type=module.OpResolverType[kernels],
+            num_threads=1,
+        )
+        prepared.allocate_tensors()
+    return prepared
+
+
+def _refusal(name: str, error: Exception) -> ToolFailedError:
+    return ToolFailedError(
+        f"{name} cannot run the file: {_first_line(error)}.",
+        hint="Operators of a compiled file run on an Edge TPU only.",
+    )
 
 
 def _module() -> tuple[Any, str, str]:

@@ -61,6 +61,30 @@ def test_what_is_missing_is_one_line(tmp_path: Path) -> None:
     assert not (tmp_path / "out.npz").exists()
 
 
+def test_a_file_that_xnnpack_cannot_take_is_run_by_other_kernels(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """XNNPACK refuses some large networks; the runtime's own kernels run them, and are named."""
+    program, raw = lone_score()
+    result = convert.convert_program(program, raw)
+    data, ports = result.data, result.ports
+    stored = {"x": np.arange(-50, 50, dtype=np.int64)[:, None]}
+    expected = simulate.Interpreter(data, ports).run(stored)
+    module, name, version = simulate._module()
+
+    def refuse(**options: object) -> object:
+        if options["experimental_op_resolver_type"] == module.OpResolverType.AUTO:
+            raise RuntimeError("failed to create XNNPACK runtime")
+        return module.Interpreter(**options)
+
+    limited = types.SimpleNamespace(Interpreter=refuse, OpResolverType=module.OpResolverType)
+    monkeypatch.setattr(simulate, "_module", lambda: (limited, name, version))
+    interpreter = simulate.Interpreter(data, ports)
+    assert interpreter.runtime.kernels == "BUILTIN_WITHOUT_DEFAULT_DELEGATES"
+    for output, values in interpreter.run(stored).items():
+        assert np.abs(values - expected[output]).max() <= 1, output
+
+
 class FakeStick:
     """What libredgetpu does, with a chip that adds one to every byte and pads to eight."""
 
