@@ -52,6 +52,7 @@ ELSEWHERE = {
     "tests/e2e/test_sweep_cluster.py": "openssl is not here",
     "tests/unit/data/stream/test_stream_memory.py": "peak memory is read from /proc",
     "tests/unit/event/test_tagger.py": "kernel_obstacle()",  # the processor lacks an instruction
+    "tests/unit/readers/keras/test_tfmot.py": "no Python that has tensorflow-model-optimization",
     "tests/unit/serve/test_deployment_tools.py": "systemd is not here",
     "tests/unit/targets/edgetpu/test_device.py": "there is no C compiler",
     "tests/unit/targets/hls/test_hls_board.py": "tclsh is not installed",

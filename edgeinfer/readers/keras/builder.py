@@ -20,6 +20,8 @@ from edgeinfer.readers.keras.config import LayerConfig
 from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError
 from edgeinfer.readers.keras.fresh import FreshParameter
 from edgeinfer.readers.loaded import LoadedModel
+from edgeinfer.readers.onnx.multipliers import move_scales_up, on_grids
+from edgeinfer.readers.scales import carry_scales
 from quantization.fixed import Quantizer
 from quantization.recipe import Recipe, WeightFormat
 
@@ -49,6 +51,7 @@ class GraphBuilder:
     quantized: bool = False  # whether any layer is one of QKeras
     kept: dict[str, list[str]] = field(default_factory=dict)  # what layers leave for a next sample
     repeated: bool = False  # whether this is the body of a recurrence
+    scaled: bool = False  # whether a layer rounds to steps that are no power of two
 
     def fresh(self, name: str) -> str:
         """The name, or one like it that no layer and no tensor has."""
@@ -84,7 +87,10 @@ class GraphBuilder:
     def finish(self, name: str, outputs: Sequence[str]) -> LoadedModel:
         """The graph, the recipe that the file states, and the findings."""
         ends = (*outputs, *(tensor for tensors in self.kept.values() for tensor in tensors))
-        graph = Graph(name, _needed_nodes(self.nodes, ends), ends)
+        nodes = _needed_nodes(self.nodes, ends)
+        if self.scaled:
+            nodes = self._carry_scales(nodes, ends)
+        graph = Graph(name, nodes, ends)
         if not self.quantized:
             return LoadedModel(graph, Recipe(), tuple(self.findings))
         weights = dict(graph.weights())
@@ -100,6 +106,15 @@ class GraphBuilder:
         node_names = {node.name for node in graph.all_nodes()}
         tensors = {n: q for n, q in self.activations.items() if n in node_names}
         return LoadedModel(graph, Recipe.of(tensors, used), tuple(self.findings))
+
+    def _carry_scales(self, nodes: Sequence[Node], outputs: tuple[str, ...]) -> tuple[Node, ...]:
+        """The nodes with real scales brought together, each in a multiplier of its own."""
+        carried = carry_scales(list(nodes), outputs, self.activations)
+        carried = move_scales_up(carried, {*outputs, *self.activations})
+        carried, weights, findings = on_grids(carried, exact=False)
+        self.weights |= weights
+        self.findings += findings
+        return tuple(carried)
 
     def _format_of_float(self, key: str, values: Floats) -> WeightFormat:
         per_channel = key.endswith("_scale/scale")

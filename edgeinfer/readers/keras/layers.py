@@ -31,6 +31,9 @@ from edgeinfer.readers.keras.parameters import LOOKUP_DENSE
 from edgeinfer.readers.keras.recurrent import read_recurrent
 from edgeinfer.readers.keras.sparse_pixels import read_sparse_layer
 from edgeinfer.readers.keras.sparse_variables import PACKAGE as SPARSE
+from edgeinfer.readers.keras.tfmot_layers import read_quantize_layer, read_wrapper
+from edgeinfer.readers.keras.tfmot_variables import LAYER as QUANTIZE_LAYER
+from edgeinfer.readers.keras.tfmot_variables import WRAPPERS
 
 AUGMENTATIONS = frozenset(  # Keras 3 writes training=True for each; `predict` runs them without
     {
@@ -114,6 +117,7 @@ READERS: dict[str, Reader] = {
     ),
     "PReLU": activation_layers.prelu_layer,
     "Embedding": indexing.embedding_layer,
+    QUANTIZE_LAYER: read_quantize_layer,
     LOOKUP_DENSE: lookup_dense_layer,
     **_pools(PoolNodeKind.MAX, "MaxPooling", "MaxPool"),
     **_pools(PoolNodeKind.AVERAGE, "AveragePooling", "AvgPool"),
@@ -145,6 +149,8 @@ def read_layer(site: Site) -> tuple[str, ...]:
         return read_sparse_layer(site)
     if site.layer.kind in RECURRENT:
         return read_recurrent(site)
+    if site.layer.kind in WRAPPERS:
+        return (read_wrapper(site, read_layer),)
     reader = READERS.get(site.layer.kind)
     if reader is None:
         raise UnsupportedLayerError(_why_unknown(site.layer.kind))
@@ -168,12 +174,6 @@ def _why_unknown(kind: str) -> str:
         return f"it was made for one library; save the model with {plain.removeprefix('CuDNN')}"
     if plain.startswith("Conv") and plain.endswith("Transpose"):
         return "only Conv1DTranspose and Conv2DTranspose are read; use UpSampling2D and QConv2D"
-    if kind in {"QuantizeLayer", "QuantizeWrapper", "QuantizeWrapperV2"}:
-        return (
-            "TFMOT rounds by scales that are no powers of two, which no number format here can "
-            "state; give its int8 .tflite file, whose integers are read as they are, or the model "
-            "from before quantize_model"
-        )
     if "Attention" in plain:
         return "attention is not supported"
     return "this kind of layer is not known"

@@ -38,6 +38,7 @@ from edgeinfer.readers.keras.shaping import (
     repeat_for_steps,
 )
 from edgeinfer.readers.keras.stored import Weights
+from edgeinfer.readers.keras.tfmot_variables import LAYER, WRAPPERS
 from edgeinfer.readers.loaded import LoadedModel
 
 Tensors = tuple[str | None, ...]  # None: made by a layer that cannot be read
@@ -76,11 +77,12 @@ def _reserve(builder: GraphBuilder, model: ModelConfig) -> None:
         builder.quantized |= bool(
             re.match(r"hgq>|sparsepixels>Q|edgeinfer>|Q[A-Z]|FixedPointQuantizer$", inner.kind)
         )
+        builder.quantized |= layer.kind in WRAPPERS or layer.kind == LAYER
 
 
 def _unwrap_layer(layer: LayerConfig) -> LayerConfig:
     try:
-        if layer.kind == "PruneLowMagnitude":
+        if layer.kind in ("PruneLowMagnitude", *WRAPPERS):
             return unwrap_layer(layer)
         if layer.kind == "TimeDistributed":
             return layer_at_each_step(layer)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from edgeinfer.readers.keras import cells, hgq_variables, sparse_variables
+from edgeinfer.readers.keras import cells, hgq_variables, sparse_variables, tfmot_variables
 from edgeinfer.readers.keras.config import LayerConfig, class_name, parse_layer
 from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError
 
@@ -44,6 +44,8 @@ def parameters_of(layer: LayerConfig) -> Parameters:
         return _sparse_parameters(layer)
     if layer.kind in cells.RECURRENT:
         return _recurrent_parameters(layer)
+    if layer.kind == tfmot_variables.LAYER or layer.kind in tfmot_variables.WRAPPERS:
+        return _tfmot_parameters(layer)
     if layer.kind == LOOKUP_DENSE:
         return Parameters(("tables",))
     fields = Fields(config)
@@ -126,6 +128,26 @@ def _sparse_parameters(layer: LayerConfig) -> Parameters:
         return Parameters()
     owned = tuple(name for _, names in children for name in names)
     return Parameters(trained, (*tracked, *owned), children)
+
+
+def _tfmot_parameters(layer: LayerConfig) -> Parameters:
+    """The ranges of what is rounded, behind what the layer in a wrapper has.
+
+    The wrapper owns what the layer trains, too: in Keras 3's layout it comes first, and weights
+    that are rounded come once more, which the layer itself then lacks.
+    """
+    try:
+        ranges = tfmot_variables.range_variables(layer)
+        if layer.kind not in tfmot_variables.WRAPPERS:
+            return Parameters((), ranges)
+        rounded = tfmot_variables.parse_wrapper(layer).weights
+        inner = parameters_of(unwrap_layer(layer))
+    except UnsupportedLayerError:  # which is reported when the layer is read
+        return Parameters()
+    if rounded is not None:
+        return Parameters(inner.trained, (*inner.tracked, f"{rounded}, again", *ranges))
+    again = tuple(f"{name}, again" for name in inner.trained)
+    return Parameters(inner.trained, (*inner.tracked, *again, *ranges), (("layer", inner.names),))
 
 
 def _recurrent_parameters(layer: LayerConfig) -> Parameters:
