@@ -257,13 +257,16 @@ def pair(rng: Rng, type_: str, op: str) -> bytes:
     other = shape if rng.random() < 0.6 else (1, 1, shape[-1])
     a, b = tensor(rng, "a", (1, *shape), type_), tensor(rng, "b", (1, *other), type_)
     reach = a.scales[0] * b.scales[0] * 60 if op == "MUL" else max(a.scales[0], b.scales[0])
+    if op == "SQUARED_DIFFERENCE":
+        reach = 200 * max(a.scales[0], b.scales[0]) ** 2
     y = tensor(rng, "y", (1, *shape), type_, scales=(scale(rng, reach / 2, reach * 4),))
     names = ["a", "b"]
     if rng.random() < 0.3:
         names = ["a"]
         b = T("b", b.shape, type_, rng.integers(*RANGES[type_], b.shape), b.scales, b.zero_points)
     order = ("a", "b") if rng.random() < 0.7 else ("b", "a")
-    step = O(op, order, ("y",), 2, {0: ("i8", int(rng.choice(FUSED)))})
+    fused = {} if op == "SQUARED_DIFFERENCE" else {0: ("i8", int(rng.choice(FUSED)))}
+    step = O(op, order, ("y",), 2, fused)
     return tflite([a, b, y], [step], names, ["y"])
 
 
@@ -294,8 +297,8 @@ def single(rng: Rng, type_: str, op: str) -> bytes:
     return tflite([x, y], [O(op, ("x",), ("y",), version, options)], ["x"], ["y"])
 
 
-def reduce(rng: Rng, type_: str) -> bytes:
-    """MEAN over some axes, kept or not."""
+def reduce(rng: Rng, type_: str, op: str = "MEAN") -> bytes:
+    """MEAN, SUM, REDUCE_MAX or REDUCE_MIN over some axes, kept or not."""
     rank = int(rng.choice([4, 4, 3]))
     shape = (1, *(int(n) for n in rng.integers(1, 7, rank - 1)))
     x, keep = tensor(rng, "x", shape, type_), bool(rng.random() < 0.5)
@@ -303,11 +306,19 @@ def reduce(rng: Rng, type_: str) -> bytes:
     axes = [1, 2] if rank == 4 and rng.random() < 0.6 else [int(axis) for axis in some]
     out = tuple(1 if i in axes else n for i, n in enumerate(shape) if keep or i not in axes)
     y = alike(x, "y", out)
-    if rng.random() < 0.6:
+    if op in ("MEAN", "SUM") and rng.random() < 0.6:
         y = tensor(rng, "y", out, type_, scales=(x.scales[0] * float(rng.uniform(0.3, 2.0)),))
     inputs = T("axes", (len(axes),), "INT32", axes, (), ())
-    step = O("MEAN", ("x", "axes"), ("y",), 2, {0: ("bool", keep)})
+    step = O(op, ("x", "axes"), ("y",), 2, {0: ("bool", keep)})
     return tflite([x, inputs, y], [step], ["x"], ["y"])
+
+
+def inverse_root(rng: Rng) -> bytes:
+    """RSQRT of numbers that are not below zero, the only ones that it takes."""
+    x = tensor(rng, "x", (1, int(rng.integers(1, 60))), "INT8", zero_points=(-128,))
+    most = 1 / np.sqrt(x.scales[0])  # of one step
+    y = tensor(rng, "y", x.shape, "INT8", scales=(float(most * rng.uniform(0.001, 0.02)),))
+    return tflite([x, y], [O("RSQRT", ("x",), ("y",), 2, {})], ["x"], ["y"])
 
 
 Builder = Callable[[Rng, str], bytes]
@@ -322,7 +333,7 @@ OPERATORS: dict[str, Builder] = {
     "CONV_2D": conv,
     "DEPTHWISE_CONV_2D": depthwise,
     "TRANSPOSE_CONV": transposed,
-    "MEAN": reduce,
+    **{op: _of(reduce, op) for op in ("MEAN", "REDUCE_MAX", "REDUCE_MIN")},
     **{op: _of(pool, op) for op in ("AVERAGE_POOL_2D", "MAX_POOL_2D")},
     **{op: _of(pair, op) for op in ("ADD", "SUB", "MUL")},
     **{op: _of(single, op) for op in ("QUANTIZE", "RELU", "RELU6", "RELU_N1_TO_1")},
@@ -330,8 +341,11 @@ OPERATORS: dict[str, Builder] = {
     **PLACES,
     **{op: _of(single, op) for op in ("LOGISTIC", "TANH", "HARD_SWISH", "LEAKY_RELU")},
 }
+SUM: Builder = _of(reduce, "SUM")
 SIGNED: dict[str, Callable[[Rng], bytes]] = {  # which have kernels of integers for INT8 only
     "RESIZE_BILINEAR": bilinear,
     "BATCH_MATMUL": matmul,
+    "SQUARED_DIFFERENCE": partial(pair, type_="INT8", op="SQUARED_DIFFERENCE"),
+    "RSQRT": inverse_root,
     **{op: partial(single, type_="INT8", op=op) for op in ("ABS", "EXP", "GELU", "LOG")},
 }

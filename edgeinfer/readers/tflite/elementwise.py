@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -15,6 +16,7 @@ from edgeinfer.graph.nodes import ActivationNode, Function, MergeKind, MergeNode
 from edgeinfer.readers.tflite.multipliers import (
     FRAC,
     Multipliers,
+    inverse_root_of,
     multipliers_of,
     scale_of,
     steps_allowed,
@@ -26,6 +28,8 @@ from quantization.fixed import Ints, Quantizer, Rounding, fixed_of_range, shift_
 Singles = NDArray[np.float32]
 Entries = Callable[[Operator, Steps, TfliteTensor], Ints]
 SUM_BITS = 20  # by which steps move up before the kernels bring them to a common scale
+ROOT_BITS = 20  # by which one over a root moves up
+SQUARE_BITS = 7  # the same where the difference is squared
 
 
 def read_sum(d: StepDrawing, name: str, op: Operator, xs: Sequence[Steps]) -> list[Steps]:
@@ -35,7 +39,7 @@ def read_sum(d: StepDrawing, name: str, op: Operator, xs: Sequence[Steps]) -> li
     twice = 2.0 * max(float(a.scale), float(b.scale))
     sign = -1 if op.name == "SUB" else 1
     parts = [
-        _raise_steps(d, f"{name}_{side}", x, float(x.scale) / twice, factor)
+        _raise_steps(d, f"{name}_{side}", x, float(x.scale) / twice, factor, SUM_BITS)
         for side, x, factor in (("a", a, 1), ("b", b, sign))
     ]
     merge = MergeNode(f"{name}_sums", (parts[0].tensor, parts[1].tensor), MergeKind.ADD)
@@ -44,9 +48,30 @@ def read_sum(d: StepDrawing, name: str, op: Operator, xs: Sequence[Steps]) -> li
     return [rescale(d, name, sums, by, out, op.options.fused)]
 
 
-def _raise_steps(d: StepDrawing, name: str, x: Steps, scale: float, sign: int) -> Sums:
+def _raise_steps(d: StepDrawing, name: str, x: Steps, scale: float, sign: int, bits: int) -> Sums:
     by = multipliers_of([scale])
-    return multiply(d, name, whole(x), by, sign=sign, raised=SUM_BITS)
+    return multiply(d, name, whole(x), by, sign=sign, raised=bits)
+
+
+def read_squared_difference(
+    d: StepDrawing, name: str, op: Operator, xs: Sequence[Steps]
+) -> list[Steps]:
+    """SQUARED_DIFFERENCE: both on twice the larger scale, moved up; their difference squared; then
+    the output's scale."""
+    a, b = xs
+    out = op.outputs[0]
+    twice = 2.0 * max(float(a.scale), float(b.scale))
+    one, other = (
+        _raise_steps(d, f"{name}_{side}", x, float(x.scale) / twice, sign, SQUARE_BITS)
+        for side, x, sign in (("a", a, 1), ("b", b, -1))
+    )
+    merge = MergeNode(f"{name}_differences", (one.tensor, other.tensor), MergeKind.ADD)
+    tensor = d.add(merge)
+    reach = Sums(tensor, one.low + other.low, one.high + other.high).reach
+    squares = d.add(MergeNode(f"{name}_squares", (tensor, tensor), MergeKind.MULTIPLY))
+    sums = Sums(squares, np.asarray(0), np.asarray(reach**2))
+    by = multipliers_of([twice**2 / ((1 << 2 * SQUARE_BITS) * float(scale_of(out)))])
+    return [rescale(d, name, sums, by, out)]
 
 
 def read_product(d: StepDrawing, name: str, op: Operator, xs: Sequence[Steps]) -> list[Steps]:
@@ -165,6 +190,26 @@ def _absolute(op: Operator, x: Steps, out: TfliteTensor) -> Ints:
     return np.clip(_multiply_steps(np.abs(_steps(x)), by), *steps_allowed(out))
 
 
+def _inverse_root(op: Operator, x: Steps, out: TfliteTensor) -> Ints:
+    """One over the root, by five of Newton's steps; the kernel has none below zero, and the most
+    that can be stored at zero."""
+    del op
+    low, high = steps_allowed(out)
+    real = 1.0 / (math.sqrt(float(x.scale)) * float(scale_of(out)))
+    by = multipliers_of([real])
+    by = Multipliers(by.factors, by.shifts - ROOT_BITS)
+    entries = []
+    for value in _steps(x).tolist():
+        if value <= 0:
+            entries.append(high)
+            continue
+        root = inverse_root_of(value)
+        root = Multipliers(root.factors, root.shifts + ROOT_BITS)
+        raised = _multiply_steps(np.asarray([1], np.int64), root)
+        entries.append(int(_multiply_steps(raised, by)[0]))
+    return np.clip(np.asarray(entries, np.int64), low, high)
+
+
 def _leaky(op: Operator, x: Steps, out: TfliteTensor) -> Ints:
     """Two scales: one from zero on, one below."""
     steps = _steps(x)
@@ -227,4 +272,5 @@ TABLES: dict[str, Entries] = {
     "EXP": _table_of(np.exp),
     "GELU": _gelu,
     "LOG": _log,
+    "RSQRT": _inverse_root,
 }

@@ -23,6 +23,8 @@ from quantization.fixed import Ints
 MANTISSA = 24  # bits of a float32
 FRAC = 31  # fractional bits of a multiplier
 LARGEST_SHIFT = 30
+ROOT_FRAC = 28  # fractional bits of a root while it is computed
+HALF_ROOT = 1518500250  # half of the root of 2 with 31 fractional bits
 STORED = {"INT8": (-128, 127), "UINT8": (0, 255)}
 
 
@@ -53,6 +55,32 @@ def _quantize_multiplier(scale: float) -> tuple[int, int]:
     if shift > LARGEST_SHIFT:
         raise UnreadableOperatorError(f"its scales ask for a multiplication by {scale:g}")
     return factor, shift
+
+
+def inverse_root_of(value: int) -> Multipliers:
+    """One over the root of a whole number below 2^29, by five of Newton's steps from 1.
+
+    The number is brought to between a quarter and one by a power of four. What is computed has 28
+    fractional bits; products keep their upper half, to the nearest.
+    """
+    if value <= 1:
+        return Multipliers(np.asarray([(1 << FRAC) - 1]), np.zeros(1, np.int64))
+    pairs = (FRAC - value.bit_length()) // 2 - 1
+    shift, scaled = 11 - pairs, value << 2 * pairs
+    half = ((scaled >> 1) + 1) >> 1
+    x = 1 << ROOT_FRAC
+    for _ in range(5):
+        cube = _upper_half(_upper_half(x, x), x) << 6
+        x = (_upper_half(3 << (ROOT_FRAC - 1), x) - _upper_half(half, cube)) << 3
+    factor = _upper_half(x, HALF_ROOT)
+    return Multipliers(
+        np.asarray([factor << max(-shift, 0)]), np.asarray([-max(shift, 0)], np.int64)
+    )
+
+
+def _upper_half(a: int, b: int) -> int:
+    """The upper half of twice a product, to the nearest, halves up."""
+    return (a * b + (1 << (FRAC - 1))) >> FRAC
 
 
 def _round_half_away(value: float) -> int:

@@ -76,7 +76,44 @@ def divide(d: StepDrawing, name: str, x: Sums, counts: Ints, bounds: tuple[int, 
 
 def read_mean(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
     """MEAN: the sum of steps times a scale, of which one over the count is a part."""
-    out, axes = op.outputs[0], _axes(op, len(x.shape))
+    return _read_sum_over_axes(d, name, op, x, mean=True)
+
+
+def read_reduced_sum(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
+    """SUM: the sum of steps times a scale."""
+    return _read_sum_over_axes(d, name, op, x, mean=False)
+
+
+def _read_sum_over_axes(d: StepDrawing, name: str, op: Operator, x: Steps, *, mean: bool) -> Steps:
+    out = op.outputs[0]
+    tensor, count = _reduce(d, f"{name}_sums", op, x, PoolNodeKind.SUM)
+    sums = Sums(tensor, np.asarray(x.low * count), np.asarray(x.high * count))
+    by = multipliers_of([float(x.scale) / float(scale_of(out))])
+    rescaled = rescale(d, name, sums, _divide_multiplier(by, count) if mean else by, out)
+    tensor = d.reshape(f"{name}_shaped", rescaled.tensor, inner(out.shape))
+    return replace(rescaled, tensor=tensor)
+
+
+def read_reduced_extreme(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
+    """REDUCE_MAX and REDUCE_MIN: nothing is rounded. A minimum is the maximum of what is negated,
+    negated."""
+    out = op.outputs[0]
+    same_scale(x, out)
+    least = op.name == "REDUCE_MIN"
+    minus = np.asarray(-1, np.int64)
+    turned = d.affine(d.fresh(f"{name}_negated"), x.tensor, minus, 0) if least else x.tensor
+    tensor, _ = _reduce(d, f"{name}_largest", op, replace(x, tensor=turned), PoolNodeKind.MAX)
+    if least:
+        tensor = d.affine(d.fresh(f"{name}_least"), tensor, minus, 0)
+    tensor = d.reshape(f"{name}_shaped", tensor, inner(out.shape))
+    return replace(x, tensor=tensor, shape=out.shape)
+
+
+def _reduce(
+    d: StepDrawing, name: str, op: Operator, x: Steps, kind: PoolNodeKind
+) -> tuple[str, int]:
+    """Append a pool over stored axes; its tensor, and how many elements become one."""
+    axes = _axes(op, len(x.shape))
     kept = [axis for axis in range(len(x.shape)) if axis not in axes]
     count = math.prod(x.shape[axis] for axis in axes)
     if inner(x.shape) == x.shape or 0 in axes:
@@ -90,12 +127,7 @@ def read_mean(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
             rows = d.add(TransposeNode(d.fresh(f"{name}_turned"), rows, order))
         places = math.prod(x.shape[axis] for axis in kept)
         rows, window = d.reshape(f"{name}_rows", rows, (places, count, 1)), (1, count)
-    node = PoolNode(f"{name}_sums", rows, PoolNodeKind.SUM, window, window, ((0, 0), (0, 0)))
-    sums = Sums(d.add(node), np.asarray(x.low * count), np.asarray(x.high * count))
-    by = multipliers_of([float(x.scale) / float(scale_of(out))])
-    rescaled = rescale(d, name, sums, _divide_multiplier(by, count), out)
-    tensor = d.reshape(f"{name}_shaped", rescaled.tensor, inner(out.shape))
-    return replace(rescaled, tensor=tensor)
+    return d.add(PoolNode(name, rows, kind, window, window, ((0, 0), (0, 0)))), count
 
 
 def _divide_multiplier(by: Multipliers, count: int) -> Multipliers:
