@@ -132,7 +132,7 @@ def _carry(done: _Scales, node: Node) -> None:
         sums = replace(node, x=base, kind=PoolNodeKind.SUM)
         done.owe(sums, scale / math.prod(node.window), "")
     elif _is_homogeneous(node):
-        done.owe(rewire_node(node, {xs[0]: base}), scale, base)
+        done.owe(rewire_node(node, {xs[0]: base}), scale, base if _stays_whole(node) else "")
     elif _is_curve(node) and base in done.ranges and node.name not in done.activations:
         assert isinstance(node, ActivationNode)
         _look_up(done, node, base, scale)
@@ -189,6 +189,13 @@ def _is_homogeneous(node: Node) -> bool:
     return isinstance(node, MoveNode | PoolNode) or (
         isinstance(node, ActivationNode) and node.function in HOMOGENEOUS
     )
+
+
+def _stays_whole(node: Node) -> bool:
+    """Whether a node makes whole numbers of whole numbers, none beyond them but zero."""
+    if isinstance(node, PoolNode):
+        return node.kind is PoolNodeKind.MAX
+    return not isinstance(node, ActivationNode) or node.function is Function.RELU
 
 
 def _is_curve(node: Node) -> bool:
