@@ -270,7 +270,7 @@ def pair(rng: Rng, type_: str, op: str) -> bytes:
     return tflite([a, b, y], [step], names, ["y"])
 
 
-VERSIONS = {"RELU_N1_TO_1": 1, "HARD_SWISH": 1}
+VERSIONS = {"RELU_N1_TO_1": 1, "HARD_SWISH": 1, "NEG": 1}
 
 
 def single(rng: Rng, type_: str, op: str) -> bytes:
@@ -347,5 +347,6 @@ SIGNED: dict[str, Callable[[Rng], bytes]] = {  # which have kernels of integers 
     "BATCH_MATMUL": matmul,
     "SQUARED_DIFFERENCE": partial(pair, type_="INT8", op="SQUARED_DIFFERENCE"),
     "RSQRT": inverse_root,
+    "NEG": partial(single, type_="INT8", op="NEG"),
     **{op: partial(single, type_="INT8", op=op) for op in ("ABS", "EXP", "GELU", "LOG")},
 }

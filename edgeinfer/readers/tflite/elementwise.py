@@ -20,6 +20,7 @@ from edgeinfer.readers.tflite.multipliers import (
     multipliers_of,
     scale_of,
     steps_allowed,
+    zero_of,
 )
 from edgeinfer.readers.tflite.rescaling import Sums, limit, multiply, rescale, steps_of, whole
 from edgeinfer.readers.tflite.values import StepDrawing, Steps, UnreadableOperatorError
@@ -190,6 +191,13 @@ def _absolute(op: Operator, x: Steps, out: TfliteTensor) -> Ints:
     return np.clip(_multiply_steps(np.abs(_steps(x)), by), *steps_allowed(out))
 
 
+def _negative(op: Operator, x: Steps, out: TfliteTensor) -> Ints:
+    """What is stored, negated: the kernel heeds no zero points, and leaves the least as it is."""
+    del op
+    stored = -(_steps(x) + x.zero)
+    return np.where(stored > 127, -128, stored) - zero_of(out)
+
+
 def _inverse_root(op: Operator, x: Steps, out: TfliteTensor) -> Ints:
     """One over the root, by five of Newton's steps; the kernel has none below zero, and the most
     that can be stored at zero."""
@@ -273,4 +281,5 @@ TABLES: dict[str, Entries] = {
     "GELU": _gelu,
     "LOG": _log,
     "RSQRT": _inverse_root,
+    "NEG": _negative,
 }
