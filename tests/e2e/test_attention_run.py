@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edgeinfer.targets.hls.csim import build as csim_build
-from tests.support.command_line import shown
+from tests.support.command_line import design_figures, shown
 from tests.support.rtl_designs import needs_verilator
 
 SAMPLES = 60
@@ -75,3 +75,20 @@ def test_a_block_of_sixteen_particles_is_the_same_in_all_stages_and_fits(
     assert_all_stages_agree(result)
     shares = {m["name"]: m["value"] for m in result["metrics"] if m["target"] == "rtl"}
     assert all(shares[f"{kind}_share"] < 80 for kind in ("lut", "ff", "dsp", "bram18"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(4 * 3600)
+@needs_verilator
+def test_a_block_of_sixteen_particles_is_routed(
+    work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Minutes of Yosys and tens of minutes of nextpnr, which end in a figure for the clock."""
+    save_transformer(places=16, width=32, heads=4, blocks=1)
+    result = shown(
+        capsys,
+        *("compile", "net.keras", "--data", "data.npz", "--bits", "8", "-o", "RUN"),
+        *("--target", "rtl", "--device", "lfe5u-85f", "--synth", "--route"),
+    )
+    assert design_figures(result, "rtl", "synthesised")["lut"] < 83_640
+    assert design_figures(result, "rtl", "routed")["fmax_mhz"] > 20
