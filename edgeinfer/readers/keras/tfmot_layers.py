@@ -132,7 +132,7 @@ def _round_tensor(site: Site, x: str, quantizer: FakeQuantizer, stored: str, nam
     builder.scaled = True
     # Where no type ends as the steps do, they are counted from the least one while they saturate.
     moved = 0 if fitted is not None else int(steps.zero)
-    rounded = fitted or _saturated(fixed_of_range(0, (1 << quantizer.bits) - 1, 0))
+    rounded = fitted or _saturating_quantizer(fixed_of_range(0, (1 << quantizer.bits) - 1, 0))
     y = _add_affine(site, x, 1.0 / scale, float(moved), f"{name}_scaled")
     node = ActivationNode(builder.fresh(f"{name}_steps"), y, Function.LINEAR)
     y = add_quantized(site, node, rounded)
@@ -152,13 +152,13 @@ def _whole_type(low: int, high: int) -> Quantizer | None:
     """The type of whole numbers that saturates at these ends, if one does."""
     type_ = fixed_of_range(low, high, 0)
     if (type_.raw_min, type_.raw_max) == (low, high):
-        return _saturated(type_)
+        return _saturating_quantizer(type_)
     if low == -high == -type_.raw_max:
-        return replace(_saturated(type_), overflow=Overflow.SAT_SYM)
+        return replace(_saturating_quantizer(type_), overflow=Overflow.SAT_SYM)
     return None
 
 
-def _saturated(type_: Fixed) -> Quantizer:
+def _saturating_quantizer(type_: Fixed) -> Quantizer:
     return Quantizer(type_, Rounding.RND, Overflow.SAT)
 
 

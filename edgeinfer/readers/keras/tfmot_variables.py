@@ -100,7 +100,7 @@ def parse_quantizer(entry: Any) -> FakeQuantizer | None:
     """The quantizer of a QuantizeLayer; None for one that rounds nothing."""
     if entry is None:
         return None
-    kind, fields = _named(entry)
+    kind, fields = _class_and_options(entry)
     if kind == "NoQuantizer":
         return None
     if kind not in ("AllValuesQuantizer", "LastValueQuantizer", "MovingAverageQuantizer",
@@ -123,7 +123,7 @@ def parse_wrapper(layer: LayerConfig) -> RoundedParts:
 
 
 def _parse_parts(layer: LayerConfig, entry: Any) -> RoundedParts:
-    kind, fields = _named(entry)
+    kind, fields = _class_and_options(entry)
     match kind:
         case "OutputOnlyConfig":
             return replace(_parse_parts(layer, fields.get("quantize_config")), weights=None)
@@ -166,7 +166,7 @@ def activation_name(layer: LayerConfig) -> str:
     config = entry.get("config") if isinstance(entry, Mapping) else None
     value = config.get("activation") if isinstance(config, Mapping) else None
     while isinstance(value, Mapping):
-        kind, fields = _named(value)
+        kind, fields = _class_and_options(value)
         if kind == "NoOpActivation":
             return ""
         inner = fields.get("activation") if kind == "QuantizeAwareActivation" else kind
@@ -184,7 +184,7 @@ def range_variables(layer: LayerConfig) -> tuple[str, ...]:
     return (*ends, "optimizer_step")
 
 
-def _named(entry: Any) -> tuple[str, Fields]:
+def _class_and_options(entry: Any) -> tuple[str, Fields]:
     """A serialised object's class and options."""
     if not isinstance(entry, Mapping):
         raise UnsupportedLayerError(f"{entry!r} stands where TFMOT's settings would")
