@@ -6,6 +6,7 @@ TensorFlow's converter makes of a Keras model. What is read is held against the 
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from edgeinfer import api
 from edgeinfer.base.errors import EdgeInferError, UnsupportedModelError
 from edgeinfer.base.quiet import quiet_stderr
+from edgeinfer.base.tflite import model as tflite_file
 from edgeinfer.data.samples import Samples
 from edgeinfer.evaluate import judge
 from edgeinfer.ir.engine.engine import Engine
@@ -88,12 +90,8 @@ def _run_onnx(path: Path, x: NDArray[np.float32]) -> Floats:
         return np.asarray(session.run(None, {"x": x})[0], np.float64)
 
 
-def run_tflite_case(model: Any, x: NDArray[np.float32], folder: Path) -> str:
+def run_tflite_case(content: bytes, x: NDArray[np.float32], folder: Path) -> str:
     """Whether the int8 file of a Keras model is read, and computed as the reference kernels do."""
-    try:
-        content = _int8_file(model, x)
-    except Exception:  # the converter's own kinds are not public
-        return "TensorFlow's converter makes no int8 file of it"
     path = folder / "net.tflite"
     path.write_bytes(content)
     try:
@@ -115,9 +113,11 @@ def run_tflite_case(model: Any, x: NDArray[np.float32], folder: Path) -> str:
     return _judge(program, raw)
 
 
-def _int8_file(model: Any, x: NDArray[np.float32]) -> bytes:
-    """What TensorFlow's converter makes of a model, if integers alone will do."""
+def int8_file(model: Any, x: NDArray[np.float32]) -> bytes | str:
+    """What TensorFlow's converter makes of a model, if integers alone will do; or why it makes
+    nothing."""
     import tensorflow as tf
+    from tensorflow.lite.python.convert_phase import ConverterError
 
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -125,15 +125,24 @@ def _int8_file(model: Any, x: NDArray[np.float32]) -> bytes:
     converter.inference_input_type = tf.int8
     converter.representative_dataset = lambda: ([x[i : i + 1]] for i in range(len(x)))
     with quiet_stderr():
-        return bytes(converter.convert())
+        try:
+            return bytes(converter.convert())
+        except ConverterError as error:
+            missing = re.search(r"^TF Select ops: (.+)$", str(error), re.MULTILINE)
+            if missing is None:
+                raise
+    return f"TensorFlow's converter finds no operators of TensorFlow Lite for {missing[1]}"
 
 
 def _run_tflite(content: bytes, x: NDArray[np.float32]) -> tuple[Floats, Floats]:
-    """Real inputs as the file stores them, and what the reference kernels make of them."""
+    """Real inputs as the file stores them, and what the reference kernels make of them; the plain
+    ones where int8 is summed, of which LiteRT 2.3's reference kernel makes no sums."""
     from ai_edge_litert import interpreter as runtime
 
     with quiet_stderr():
         kernels = runtime.OpResolverType.BUILTIN_REF
+        if "SUM" in {op.name for op in tflite_file.parse(content, "a layer").operators}:
+            kernels = runtime.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
         network = runtime.Interpreter(
             model_content=content, experimental_op_resolver_type=kernels, num_threads=1
         )
