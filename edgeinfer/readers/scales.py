@@ -129,8 +129,8 @@ def _carry(done: _Scales, node: Node) -> None:
             factor = np.asarray([scale])
             done.nodes.append(AffineNode(node.name, layer, sums, factor, node.bias))
     elif isinstance(node, PoolNode) and node.kind is PoolNodeKind.AVERAGE and not _over_edge(node):
-        sums = replace(node, x=base, kind=PoolNodeKind.SUM)
-        done.owe(sums, scale / math.prod(node.window), "")
+        total = replace(node, x=base, kind=PoolNodeKind.SUM)
+        done.owe(total, scale / math.prod(node.window), "")
     elif _is_homogeneous(node):
         done.owe(rewire_node(node, {xs[0]: base}), scale, base if _stays_whole(node) else "")
     elif _is_curve(node) and base in done.ranges and node.name not in done.activations:
