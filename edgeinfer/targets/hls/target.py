@@ -117,13 +117,12 @@ class HlsTarget(Target[HlsSettings]):
 
     def check(self, program: Program, settings: HlsSettings) -> tuple[Offence, ...]:
         """Every op that has no exact equal in a project, found before anything is made."""
-        return check.without_layers(program) or check.offences(spell_sites(program), settings)
+        return check.offences(spell_sites(program), settings)
 
     def emit(self, program: Program, settings: HlsSettings) -> BuildPlan:
         """The project's files."""
         from edgeinfer.targets.hls.project.emit import emit_project
 
-        check.refuse_early(program)
         flat = spell_sites(program)
         plan = emit_project(flat, settings)
         if settings.board is None:
@@ -208,15 +207,12 @@ class HlsTarget(Target[HlsSettings]):
                 f"Nothing is known of the part {settings.part}, so nothing was estimated. "
                 f"edgeinfer devices lists the known ones.",
             )
-        return (
-            () if check.without_layers(program) else preflight(spell_sites(program), settings, part)
-        )
+        return preflight(spell_sites(program), settings, part)
 
     def estimate(self, program: Program, settings: HlsSettings) -> tuple[Metric, ...]:
         """Latency and resources on the settings' part, without any tool; nothing where the part is
         not known."""
         part = find(settings.part)
-        check.refuse_early(program)
         if part is None:
             return ()
         flat = spell_sites(program)

@@ -51,6 +51,7 @@ from edgeinfer.targets.hls.estimate.fabric import HlsTool, Store, fifo
 from edgeinfer.targets.hls.estimate.linear import conv_stage, dense_stage
 from edgeinfer.targets.hls.estimate.loop import loop_stage
 from edgeinfer.targets.hls.estimate.reuse import effective_strategy, reuse_of
+from edgeinfer.targets.hls.estimate.sites import first_stage
 from edgeinfer.targets.hls.estimate.stage import (
     HLS4ML_SUM_BITS,
     Arrangement,
@@ -190,13 +191,15 @@ class _Build:
             case Concat():
                 x = max((values[x] for x in op.xs), key=lambda value: value.positions)
                 return move_stage(a, op.name, "concat", x, out, reads, stores_all=False)
+            case Sites():
+                return first_stage(a, op, values[op.x], out, reads)
             case Scan():
                 inner = replace(a, io=IoType.PARALLEL)
                 body = design_of(body_of(op), self.settings, inner).stages
                 sequences, states = self._laid(op.xs), self._laid(op.starts)
                 steps = shapes[op.xs[0]][0]
                 return loop_stage(a, op.name, steps, body, sequences, states, out, reads)
-            case Input() | Constant() | Reshape() | Sites():
+            case Input() | Constant() | Reshape():
                 raise AssertionError(op)  # no stage, see `_visit`
             case Moves():
                 kind, ordered = type(op).__name__.lower(), isinstance(op, Pad | Upsample | Slice)

@@ -21,6 +21,7 @@ from edgeinfer.targets.hls.estimate.fabric import HlsTool, Store, constants, fab
 from edgeinfer.targets.hls.estimate.flow import DesignTiming, is_one_pipeline, timing
 from edgeinfer.targets.hls.estimate.loop import LOOP
 from edgeinfer.targets.hls.estimate.reuse import effective_strategy
+from edgeinfer.targets.hls.estimate.sites import SITES
 from edgeinfer.targets.hls.estimate.stage import Arrangement, GateCost, HardwareStage
 from edgeinfer.targets.hls.settings import HlsSettings, Strategy
 
@@ -242,6 +243,8 @@ def _difference(layers: Sequence[LayerEstimate], name: str) -> float:
 def family_of(design: Design, settings: HlsSettings) -> str:
     """Designs that share mechanisms, and so their errors."""
     kinds = {stage.kind for stage in design.stages}
+    if SITES in kinds:
+        return SITES
     if LOOP in kinds:
         return f"{LOOP}s"  # which none of the published designs has
     main = "conv" if "conv" in kinds else "dense" if "dense" in kinds else "pool"

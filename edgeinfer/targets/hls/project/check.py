@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from edgeinfer.base.errors import Offence, UnsupportedModelError
-from edgeinfer.ir.plain_sites import limited_sites
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.hls.project.place import lay_out
 from edgeinfer.targets.hls.project.spec import Plan
@@ -15,17 +14,6 @@ from edgeinfer.targets.hls.settings import HlsSettings
 def offences(program: Program, settings: HlsSettings) -> tuple[Offence, ...]:
     """Every op for which the project would have no equal."""
     return lay_out(program, settings).offences
-
-
-def without_layers(program: Program) -> tuple[Offence, ...]:
-    """What of a Program no layers can be written for, whatever their settings."""
-    return limited_sites(program, "a layer of hls4ml")
-
-
-def refuse_early(program: Program) -> None:
-    """An error for what no layers can be written for."""
-    if missing_layers := without_layers(program):
-        raise UnsupportedModelError(f"{program.name} as an HLS project", missing_layers)
 
 
 def refuse(program: Program, plan: Plan) -> None:

@@ -94,8 +94,10 @@ def graph(
     from hls4ml.model.graph import ModelGraph
 
     from edgeinfer.targets.hls.project.hls4ml_layer import register_layers
+    from edgeinfer.targets.hls.project.site_block import register_site_blocks
 
     register_layers(settings.backend)
+    register_site_blocks(settings.backend)
     bodies: dict[str, ModelGraph] = {}
     for layer in plan.layers:
         if layer.body is not None:

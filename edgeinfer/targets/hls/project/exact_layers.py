@@ -81,7 +81,7 @@ def place_clip(layout: ProjectLayout, op: ops.Clip) -> None:
     layout.exact(
         op, "clip", (layout.of_value[op.x],), shape, exactly(op.type),
         constants={"has_low": int(low is not None), "has_high": int(high is not None)},
-        stored=(_store_integers("limits", limits, op.type.frac, signed=signed),),
+        stored=(store_integers("limits", limits, op.type.frac, signed=signed),),
     )  # fmt: skip
 
 
@@ -95,7 +95,7 @@ def place_scale(layout: ProjectLayout, op: ops.Scale) -> None:
         constants={"n_factors": factors.size, "n_biases": biases.size},
         stored=(
             StoredIntegers("factors", factors, op.factor_type),
-            _store_integers("biases", biases, op.type.frac),
+            store_integers("biases", biases, op.type.frac),
         ),
     )  # fmt: skip
 
@@ -257,12 +257,12 @@ def place_concat(layout: ProjectLayout, op: ops.Concat) -> None:
             case str(), np.ndarray():
                 first_value = layout.exact(
                     op, "append", (first_value,), joined, result, constants=constants, part=last,
-                    stored=(_store_integers("constants", part, op.type.frac),),
+                    stored=(store_integers("constants", part, op.type.frac),),
                 )  # fmt: skip
             case np.ndarray(), str():
                 first_value = layout.exact(
                     op, "prepend", (part,), joined, result, constants=constants, part=last,
-                    stored=(_store_integers("constants", first_value, op.type.frac),),
+                    stored=(store_integers("constants", first_value, op.type.frac),),
                 )  # fmt: skip
             case _:
                 raise AssertionError("`_parts` has joined neighbouring constants")
@@ -326,7 +326,7 @@ def _place_any(layout: ProjectLayout, op: ops.Moves, out: Shape) -> None:
         op, "pick", (layout.of_value[op.x],), out, exactly(op.type),
         stored=(
             StoredIntegers("places", places + 1, highest),
-            _store_integers("pad", np.array([op.fill]), op.type.frac),
+            store_integers("pad", np.array([op.fill]), op.type.frac),
         ),
     )  # fmt: skip
 
@@ -336,7 +336,7 @@ def _place_gather(
 ) -> None:
     layout.exact(
         op, "gather", (layout.of_value[op.x],), out, exactly(op.type), constants=constants,
-        stored=(_store_integers("pad", np.array([op.fill]), op.type.frac),),
+        stored=(store_integers("pad", np.array([op.fill]), op.type.frac),),
     )  # fmt: skip
 
 
@@ -354,7 +354,7 @@ def spread(layout: ProjectLayout, op: Op, value: str, shape: Shape, side: str = 
     type_ = layout.program.type(value)
     return layout.exact(
         op, "gather", (layout.of_value[value],), shape, exactly(type_), constants=constants,
-        stored=(_store_integers("pad", np.array([0]), type_.frac),), part=f"_spread{side}",
+        stored=(store_integers("pad", np.array([0]), type_.frac),), part=f"_spread{side}",
     )  # fmt: skip
 
 
@@ -370,7 +370,7 @@ def place_rows(
     )  # fmt: skip
     return layout.exact(
         op, "gather", (layout.of_value[op.x],), shape_taken, exactly(type_), constants=constants,
-        stored=(_store_integers("pad", np.array([0]), type_.frac),), part="_rows",
+        stored=(store_integers("pad", np.array([0]), type_.frac),), part="_rows",
     )  # fmt: skip
 
 
@@ -433,7 +433,8 @@ def repeating(raw: Weights, shape: Shape) -> Weights:
     return pack_weights(np.broadcast_to(trimmed, shape).astype(np.int64).reshape(-1))
 
 
-def _store_integers(name: str, raw: Weights, frac: int, *, signed: bool = False) -> StoredIntegers:
+def store_integers(name: str, raw: Weights, frac: int, *, signed: bool = False) -> StoredIntegers:
+    """Integers in the narrowest type of that grid; one with a sign where that is asked for."""
     low = min(int(raw.min()), -1 if signed else 0)
     return StoredIntegers(name, raw, fixed_of_range(low, int(raw.max()), frac))
 

@@ -80,24 +80,29 @@ class ExactConfig(LayerConfigTemplate):  # type: ignore[misc]
 
     def format(self, node: Any) -> str:
         """The struct's text."""
-        sizes = {
-            "n_in": math.prod(node.get_input_variable(node.inputs[0]).shape),
-            "n_out": math.prod(node.get_output_variable().shape),
-        }
-        return fill_template(
-            f"{HEADERS}/exact_config.h.j2",
-            {
-                "index": node.index,
-                "constants": {
-                    Identifier(name): number
-                    for name, number in (sizes | node.get_attr("numbers")).items()
-                },
-                "types": {
-                    Identifier(f"{name}_t"): Operand(node.types[f"{name}_t"].name)
-                    for name in node.get_attr("types")
-                },
+        return fill_config(node)
+
+
+def fill_config(node: Any) -> str:
+    """The constants and types of a layer of ours as a struct."""
+    sizes = {
+        "n_in": math.prod(node.get_input_variable(node.inputs[0]).shape),
+        "n_out": math.prod(node.get_output_variable().shape),
+    }
+    return fill_template(
+        f"{HEADERS}/exact_config.h.j2",
+        {
+            "index": node.index,
+            "constants": {
+                Identifier(name): number
+                for name, number in (sizes | node.get_attr("numbers")).items()
             },
-        )
+            "types": {
+                Identifier(f"{name}_t"): Operand(node.types[f"{name}_t"].name)
+                for name in node.get_attr("types")
+            },
+        },
+    )
 
 
 class ExactCall(FunctionCallTemplate):  # type: ignore[misc]
@@ -109,7 +114,7 @@ class ExactCall(FunctionCallTemplate):  # type: ignore[misc]
     def format(self, node: Any) -> str:
         """The call's text."""
         arrays = node.model.config.get_config_value("Backend") == str(Backend.ONEAPI)
-        return _fill(f"{HEADERS}/exact_call.h.j2", node, arrays=arrays)
+        return fill_call(f"{HEADERS}/exact_call.h.j2", node, arrays=arrays)
 
 
 class ExactTask(TaskSequenceTemplate):  # type: ignore[misc]
@@ -120,7 +125,7 @@ class ExactTask(TaskSequenceTemplate):  # type: ignore[misc]
 
     def format(self, node: Any) -> str:
         """The task's declaration."""
-        return _fill(f"{HEADERS}/oneapi/exact_task.h.j2", node)
+        return fill_call(f"{HEADERS}/oneapi/exact_task.h.j2", node)
 
 
 class ExactStart(StreamFunctionCallTemplate):  # type: ignore[misc]
@@ -131,10 +136,10 @@ class ExactStart(StreamFunctionCallTemplate):  # type: ignore[misc]
 
     def format(self, node: Any) -> str:
         """The call's text."""
-        return _fill(f"{HEADERS}/oneapi/exact_start.h.j2", node)
+        return fill_call(f"{HEADERS}/oneapi/exact_start.h.j2", node)
 
 
-def _fill(template: str, node: Any, *, arrays: bool = False) -> str:
+def fill_call(template: str, node: Any, *, arrays: bool = False) -> str:
     """A template with a layer's names; `arrays` are objects in place of pointers."""
     function = node.get_attr("function")
     weights = [node.get_weights(array.name) for array in node.get_attr("stored")]

@@ -24,10 +24,10 @@ from edgeinfer.targets.hls.settings import Backend, HlsSettings, IoType
 from quantization.fixed import Fixed, Overflow, Quantizer
 from quantization.ranges import Interval
 
-KIND, LOOP = "Exact", "LoopedBody"  # our classes in hls4ml
+KIND, LOOP, SITE_BLOCK = "Exact", "LoopedBody", "SiteBlock"  # our classes in hls4ml
 
 
-FOR_LIBERO = ("InputLayer", "Dense", "Activation", KIND)  # all that hls4ml has there
+FOR_LIBERO = ("InputLayer", "Dense", "Activation", KIND, SITE_BLOCK)  # all that hls4ml has there
 AC_TYPES = (Backend.QUARTUS, Backend.CATAPULT, Backend.ONEAPI)
 
 
@@ -103,6 +103,11 @@ class ProjectLayout:
                 "a recurrence is a loop around layers, which are tasks of their own in oneAPI; "
                 "choose another backend, or the rtl target",
             )
+        if self.settings.backend is Backend.ONEAPI and kind == SITE_BLOCK:
+            self.refuse(
+                op,
+                "no task of oneAPI counts lit pixels; choose another backend, or the rtl target",
+            )
         formats = {name: self.carrier_type(type_) for name, type_ in (formats or {}).items()}
         name = self.named(op.name + part)
         shown_value = op.name if value is None and not part else value
@@ -137,8 +142,9 @@ class ProjectLayout:
         types: dict[str, Fixed] | None = None,
         part: str = "",
         value: str | None = None,
+        kind: str = KIND,
     ) -> str:
-        """Append a layer of ours; see `firmware/hls/nnet_exact.h`."""
+        """Append a layer of ours; see `firmware/hls/nnet_exact.h` and `nnet_sites.h`."""
         attributes = {
             "function": function,
             "numbers": constants or {},
@@ -146,7 +152,7 @@ class ProjectLayout:
             "types": types or {},
         }
         return self.add(
-            op, KIND, inputs, shape, result,
+            op, kind, inputs, shape, result,
             attributes=attributes, part=part, value=value,
         )  # fmt: skip
 

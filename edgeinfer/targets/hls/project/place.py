@@ -15,7 +15,7 @@ from edgeinfer.ir.bounds import bounds_of
 from edgeinfer.ir.ops import Op, inputs_of
 from edgeinfer.ir.passes import drop_dead, fold_constants
 from edgeinfer.ir.program import Program, body_of
-from edgeinfer.targets.hls.project import exact_layers, native_layers
+from edgeinfer.targets.hls.project import exact_layers, native_layers, site_layers
 from edgeinfer.targets.hls.project.layout import LOOP, ProjectLayout
 from edgeinfer.targets.hls.project.spec import (
     Plan,
@@ -94,7 +94,7 @@ def _place(layout: ProjectLayout, op: Op) -> None:
         case ops.Scan():
             _place_scan(layout, op)
         case ops.Sites():
-            raise AssertionError(op)  # `check` has written other ops for it, or refused it
+            site_layers.place_sites(layout, op)
         case ops.Moves():
             exact_layers.place_move(layout, op)
         case _:
