@@ -72,3 +72,11 @@ def scale_activity(metric: Metric, toggles: float) -> Metric:
         high=round(value * BAND[1], 4),
         note=f"arithmetic alone, without static power; {toggles:.0%} of bits change",
     )
+
+
+def energy_at_sites(everywhere: Metric, share: float) -> Metric:
+    """The energy of arithmetic at the most sites of a frame, which is so much of what the same
+    layers take at all pixels."""
+    ends = {end: getattr(everywhere, end) for end in ("value", "low", "high")}
+    note = f"{everywhere.note}; at the most sites"
+    return replace(everywhere, **{end: value * share for end, value in ends.items()}, note=note)

@@ -27,7 +27,7 @@ from edgeinfer.ir.interpret import fitting_inputs, interpret
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.boards.boards import SerialBoard, ZynqBoard, board, boards
 from edgeinfer.targets.energy import NAME as ENERGY
-from edgeinfer.targets.energy import energy_metric
+from edgeinfer.targets.energy import energy_at_sites, energy_metric
 from edgeinfer.targets.power import EVENT, EVENT_DYNAMIC, power_metrics
 from edgeinfer.targets.power import NAMES as POWER_NAMES
 from edgeinfer.targets.rtl import check
@@ -59,7 +59,6 @@ from edgeinfer.targets.rtl.sparse.figures import (
     SEEN,
     bounds_by_sites,
     check_dropped,
-    energy_at_sites,
     simulate_by_sites,
 )
 from edgeinfer.targets.rtl.tools import programs

@@ -56,14 +56,6 @@ def simulate_by_sites(
     return tuple(metrics)
 
 
-def energy_at_sites(everywhere: Metric, share: float) -> Metric:
-    """The energy of arithmetic at the most sites of a frame, which is so much of what the same
-    layers take at all pixels."""
-    ends = {end: getattr(everywhere, end) for end in ("value", "low", "high")}
-    note = f"{everywhere.note}; at the most sites"
-    return replace(everywhere, **{end: value * share for end, value in ends.items()}, note=note)
-
-
 def _metric(name: str, cycles: int, count: int, origin: StatedOrigin, note: str) -> Metric:
     layer = f"{count} sites"
     return Metric(name, cycles, "cycles", origin, target=TARGET, layer=layer, note=note)
