@@ -137,6 +137,18 @@ template <typename CONFIG_T, class mask_P, class list_P> void site_list(mask_P &
     }
 }
 
+// The k-th window that may see a pixel, and whether it does.
+template <typename CONFIG_T> bool site_seen(int row, int column, int k, int &h, int &w) {
+    #pragma HLS INLINE
+    row += CONFIG_T::pad_top;
+    column += CONFIG_T::pad_left;
+    h = row / CONFIG_T::stride_height - k / CONFIG_T::windows_across;
+    w = column / CONFIG_T::stride_width - k % CONFIG_T::windows_across;
+    return h >= 0 && h < CONFIG_T::out_height && w >= 0 && w < CONFIG_T::out_width &&
+           row - h * CONFIG_T::stride_height < CONFIG_T::window_height &&
+           column - w * CONFIG_T::stride_width < CONFIG_T::window_width;
+}
+
 // The places of the windows that see a site, in the order in which they are first seen.
 template <typename CONFIG_T, class fine_P, class list_P> void site_coarsen(fine_P &fine, list_P &list) {
     typedef typename site_port<list_P>::element place_T;
@@ -147,15 +159,10 @@ template <typename CONFIG_T, class fine_P, class list_P> void site_coarsen(fine_
         typename site_port<fine_P>::element place[2];
         site_read<2>(fine, i, place);
         if (place[0] != 0) {
-            int row = site_number(place[0]) - 1 + CONFIG_T::pad_top;
-            int column = site_number(place[1]) + CONFIG_T::pad_left;
             for (int k = 0; k < CONFIG_T::windows_down * CONFIG_T::windows_across; k++) {
                 #pragma HLS PIPELINE
-                int h = row / CONFIG_T::stride_height - k / CONFIG_T::windows_across;
-                int w = column / CONFIG_T::stride_width - k % CONFIG_T::windows_across;
-                bool sees = h >= 0 && h < CONFIG_T::out_height && w >= 0 && w < CONFIG_T::out_width &&
-                            row - h * CONFIG_T::stride_height < CONFIG_T::window_height &&
-                            column - w * CONFIG_T::stride_width < CONFIG_T::window_width;
+                int h, w;
+                bool sees = site_seen<CONFIG_T>(site_number(place[0]) - 1, site_number(place[1]), k, h, w);
                 if (sees && !seen[h][w]) {
                     seen[h][w] = true;
                     places[count][0] = site_place<place_T>(h + 1);
@@ -260,6 +267,7 @@ void site_window_at(const site_memory<CONFIG_T, x_T> &memory, int i, bool any, i
 // Windows around the sites themselves.
 template <typename CONFIG_T, class x_P, class list_P, class y_P> void site_window(x_P &x, list_P &list, y_P &y) {
     static site_memory<CONFIG_T, typename site_port<x_P>::element> memory;
+    #pragma HLS ARRAY_PARTITION variable=memory.words dim=2 complete
     memory.read(x, list);
     for (int i = 0; i < CONFIG_T::sites; i++) {
         bool any = i < memory.count;
@@ -272,6 +280,7 @@ template <typename CONFIG_T, class x_P, class list_P, class y_P> void site_windo
 template <typename CONFIG_T, class x_P, class list_P, class others_P, class y_P>
 void site_window(x_P &x, list_P &list, others_P &others, y_P &y) {
     static site_memory<CONFIG_T, typename site_port<x_P>::element> memory;
+    #pragma HLS ARRAY_PARTITION variable=memory.words dim=2 complete
     memory.read(x, list);
     for (int i = 0; i < CONFIG_T::out_sites; i++) {
         typename site_port<others_P>::element place[2];
@@ -281,45 +290,71 @@ void site_window(x_P &x, list_P &list, others_P &others, y_P &y) {
     memory.clear();
 }
 
-// The sum, or the largest, of the taps around each site of another list.
+// The sum, or the largest, of what each coarser site's window sees. Each value goes to the windows that
+// see it; the largest of a window that sees fewer values than it has taps is at least zero.
 template <typename CONFIG_T, class x_P, class list_P, class others_P, class y_P>
 void site_pool(x_P &x, list_P &list, others_P &others, y_P &y) {
-    typedef typename site_port<x_P>::element x_T;
-    typedef typename site_port<y_P>::element y_T;
-    static site_memory<CONFIG_T, x_T> memory;
-    memory.read(x, list);
+    static typename site_port<y_P>::element words[CONFIG_T::out_sites][CONFIG_T::channels];
+    #pragma HLS ARRAY_PARTITION variable=words dim=2 complete
+    static typename CONFIG_T::row_t rows[CONFIG_T::out_height][CONFIG_T::out_width];
+    static int places[CONFIG_T::out_sites][2];
+    static int counts[CONFIG_T::out_sites];
     for (int i = 0; i < CONFIG_T::out_sites; i++) {
+        #pragma HLS PIPELINE
         typename site_port<others_P>::element place[2];
         site_read<2>(others, i, place);
-        y_T word[CONFIG_T::channels];
-        #pragma HLS ARRAY_PARTITION variable=word complete
+        places[i][0] = site_number(place[0]) - 1;
+        places[i][1] = site_number(place[1]);
+        counts[i] = 0;
         for (int c = 0; c < CONFIG_T::channels; c++) {
             #pragma HLS UNROLL
-            word[c] = 0;
+            words[i][c] = 0;
         }
         if (place[0] != 0) {
-            int row = (site_number(place[0]) - 1) * CONFIG_T::stride_height - CONFIG_T::pad_top;
-            int column = site_number(place[1]) * CONFIG_T::stride_width - CONFIG_T::pad_left;
-            for (int k = 0; k < CONFIG_T::window_height * CONFIG_T::window_width; k++) {
+            rows[places[i][0]][places[i][1]] = i + 1;
+        }
+    }
+    for (int i = 0; i < CONFIG_T::sites; i++) {
+        typename site_port<x_P>::element word[CONFIG_T::channels];
+        #pragma HLS ARRAY_PARTITION variable=word complete
+        typename site_port<list_P>::element place[2];
+        site_read<CONFIG_T::channels>(x, i, word);
+        site_read<2>(list, i, place);
+        if (place[0] != 0) {
+            for (int k = 0; k < CONFIG_T::windows_down * CONFIG_T::windows_across; k++) {
                 #pragma HLS PIPELINE
-                int number = memory.row(row + k / CONFIG_T::window_width, column + k % CONFIG_T::window_width);
-                for (int c = 0; c < CONFIG_T::channels; c++) {
-                    #pragma HLS UNROLL
-                    x_T value = 0;
-                    if (number > 0) {
-                        value = memory.words[number - 1][c];
+                int h, w;
+                if (site_seen<CONFIG_T>(site_number(place[0]) - 1, site_number(place[1]), k, h, w)) {
+                    int row = exact_index(exact_raw(rows[h][w])) - 1;
+                    for (int c = 0; c < CONFIG_T::channels; c++) {
+                        #pragma HLS UNROLL
+                        if (CONFIG_T::adds) {
+                            words[row][c] += word[c];
+                        } else if (counts[row] == 0 || word[c] > words[row][c]) {
+                            words[row][c] = word[c];
+                        }
                     }
-                    if (CONFIG_T::adds) {
-                        word[c] += value;
-                    } else if (k == 0 || value > word[c]) {
-                        word[c] = value;
-                    }
+                    counts[row]++;
                 }
             }
         }
+    }
+    for (int i = 0; i < CONFIG_T::out_sites; i++) {
+        #pragma HLS PIPELINE
+        typename site_port<y_P>::element word[CONFIG_T::channels];
+        bool whole = CONFIG_T::adds || counts[i] == CONFIG_T::window_height * CONFIG_T::window_width;
+        for (int c = 0; c < CONFIG_T::channels; c++) {
+            #pragma HLS UNROLL
+            word[c] = words[i][c];
+            if (!whole && word[c] < 0) {
+                word[c] = 0;
+            }
+        }
+        if (places[i][0] >= 0) {
+            rows[places[i][0]][places[i][1]] = 0;
+        }
         site_write<CONFIG_T::channels>(y, i, word);
     }
-    memory.clear();
 }
 
 // The part of a coarser site's channels that each finer site is.
@@ -327,6 +362,7 @@ template <typename CONFIG_T, class x_P, class list_P, class others_P, class y_P,
 void site_fine(x_P &x, list_P &list, others_P &others, y_P &y, const fill_T *fill) {
     static const int size = CONFIG_T::channels / (CONFIG_T::factor_height * CONFIG_T::factor_width);
     static site_memory<CONFIG_T, typename site_port<x_P>::element> memory;
+    #pragma HLS ARRAY_PARTITION variable=memory.words dim=2 complete
     memory.read(x, list);
     for (int i = 0; i < CONFIG_T::out_sites; i++) {
         #pragma HLS PIPELINE
@@ -359,6 +395,7 @@ void site_look(x_P &x, list_P &list, y_P &y, const fill_T *fill) {
     typedef typename site_port<y_P>::element y_T;
     static const int taps = CONFIG_T::window_height * CONFIG_T::window_width;
     static x_T words[CONFIG_T::height * CONFIG_T::width][CONFIG_T::channels];
+    #pragma HLS ARRAY_PARTITION variable=words dim=2 complete
     for (int i = 0; i < CONFIG_T::height * CONFIG_T::width; i++) {
         #pragma HLS PIPELINE
         site_read<CONFIG_T::channels>(x, i, words[i]);
@@ -397,6 +434,7 @@ void site_look(x_P &x, list_P &list, y_P &y, const fill_T *fill) {
 // A value for every pixel again, zero beside the sites.
 template <typename CONFIG_T, class x_P, class list_P, class y_P> void site_spread(x_P &x, list_P &list, y_P &y) {
     static site_memory<CONFIG_T, typename site_port<x_P>::element> memory;
+    #pragma HLS ARRAY_PARTITION variable=memory.words dim=2 complete
     memory.read(x, list);
     for (int h = 0; h < CONFIG_T::height; h++) {
         for (int w = 0; w < CONFIG_T::width; w++) {

@@ -188,9 +188,14 @@ def _left_to_host(program: Program, settings: HlsSettings) -> list[str]:
 
 def _unknown_release(program: Program, settings: HlsSettings) -> list[str]:
     """Streams whose cycles go by the release of Vitis HLS, where none was stated."""
-    slides = settings.io is IoType.STREAM and any(
-        isinstance(op, Conv) and len(op.window) > 1 and math.prod(op.window) > 1
-        for op in program.ops
+    frames = settings.sparse == "frames"  # without which no line is buffered
+    slides = (
+        frames
+        and settings.io is IoType.STREAM
+        and any(
+            isinstance(op, Conv) and len(op.window) > 1 and math.prod(op.window) > 1
+            for op in program.ops
+        )
     )
     if not slides or settings.backend is not Backend.VITIS or settings.tool_version:
         return []

@@ -73,6 +73,11 @@ class HlsSettings(Settings):
     reuse_of: tuple[tuple[str, int], ...] = ()  # by the op's name, where `reuse` is not for it
     strategy_of: tuple[tuple[str, Strategy], ...] = ()
     sum_bits_of: tuple[tuple[str, int], ...] = ()  # of accumulators that a project states
+    sparse: Literal["frames", "tokens"] = option(
+        "frames",
+        "tokens: a sparse network's lit pixels alone stream through, so that cycles follow their "
+        "number; frames by default: every pixel does",
+    )
     latency_us: float | None = option(
         None, "fold layers: the smallest design that finishes in this time"
     )
@@ -113,6 +118,8 @@ class HlsSettings(Settings):
                 )
         if self.latency_us is not None and self.latency_us <= 0:
             raise UsageError(f"A latency of {self.latency_us:g} us cannot be reached.")
+        if self.sparse not in ("frames", "tokens"):
+            raise UsageError(f"sparse is frames or tokens, not {self.sparse!r}.")
         self._obey_board()
 
     def _obey_board(self) -> None:

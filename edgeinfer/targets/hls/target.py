@@ -20,7 +20,7 @@ from edgeinfer.ir.plain_sites import spell_sites
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.boards.boards import zynq_board
 from edgeinfer.targets.energy import NAME as ENERGY
-from edgeinfer.targets.energy import energy_metric
+from edgeinfer.targets.energy import energy_at_sites, energy_metric
 from edgeinfer.targets.hls.csim import build
 from edgeinfer.targets.hls.csim import simulate as csim
 from edgeinfer.targets.hls.estimate.describe import (
@@ -34,6 +34,7 @@ from edgeinfer.targets.hls.preflight import estimate_remarks, preflight
 from edgeinfer.targets.hls.project import check, manifest
 from edgeinfer.targets.hls.project.foreign import read_source
 from edgeinfer.targets.hls.settings import HlsSettings
+from edgeinfer.targets.hls.sparse.rewrite import tokens_of
 from edgeinfer.targets.hls.tools.bench import bench_of
 from edgeinfer.targets.hls.tools.measured import read_measurements
 from edgeinfer.targets.hls.tools.programs import MAKE, PROGRAMS
@@ -219,7 +220,7 @@ class HlsTarget(Target[HlsSettings]):
         metrics = estimate_metrics(flat, settings, part)
         return (
             *metrics,
-            *energies_of(metrics, energy_metric(flat, "hls"), settings.clock_ns, part),
+            *energies_of(metrics, _energy(flat, settings), settings.clock_ns, part),
         )
 
     def describe_estimate(
@@ -234,7 +235,7 @@ class HlsTarget(Target[HlsSettings]):
         if part is None:
             return None
         flat = spell_sites(program)
-        energy = energy_metric(flat, "hls", toggles)
+        energy = _energy(flat, settings, toggles)
         all_findings = (*findings, *estimate_remarks(flat, settings))
         return describe_design(flat, settings, part, all_findings, energy)
 
@@ -318,3 +319,11 @@ class HlsTarget(Target[HlsSettings]):
         from edgeinfer.targets.hls.csim.suspects import suspicion
 
         return suspicion(spell_sites(program), folder, settings, value, expected, actual)
+
+
+def _energy(program: Program, settings: HlsSettings, toggles: float | None = None) -> Metric:
+    """The energy of a project's arithmetic, in tokens at the most sites of a frame."""
+    energy = energy_metric(program, "hls", toggles)
+    if settings.sparse == "frames":
+        return energy
+    return energy_at_sites(energy, tokens_of(program).macs / program.macs)

@@ -51,7 +51,7 @@ from edgeinfer.targets.hls.estimate.fabric import HlsTool, Store, fifo
 from edgeinfer.targets.hls.estimate.linear import conv_stage, dense_stage
 from edgeinfer.targets.hls.estimate.loop import loop_stage
 from edgeinfer.targets.hls.estimate.reuse import effective_strategy, reuse_of
-from edgeinfer.targets.hls.estimate.sites import first_stage
+from edgeinfer.targets.hls.estimate.sites import first_stage, token_stage
 from edgeinfer.targets.hls.estimate.stage import (
     HLS4ML_SUM_BITS,
     Arrangement,
@@ -60,6 +60,8 @@ from edgeinfer.targets.hls.estimate.stage import (
     value_of,
 )
 from edgeinfer.targets.hls.settings import Arithmetic, HlsSettings, IoType
+from edgeinfer.targets.hls.sparse.ops import SiteStep
+from edgeinfer.targets.hls.sparse.rewrite import tokens_of
 
 HANDED_FF = 5  # of a value that a task of Vivado HLS hands on; Vitis HLS registers it
 
@@ -155,6 +157,9 @@ class _Build:
         a, reads = self.arrangement, self._reads(op)
         shapes, values = self.program.shapes, self.values
         kept = self._kept_bits(op)
+        step: object = op
+        if isinstance(step, SiteStep):
+            return token_stage(a, step, self._laid(inputs_of(step)), out, reads)
         match op:
             case Dense():
                 strategy = effective_strategy(op.name, self.settings)
@@ -195,7 +200,8 @@ class _Build:
                 return first_stage(a, op, values[op.x], out, reads)
             case Scan():
                 inner = replace(a, io=IoType.PARALLEL)
-                body = design_of(body_of(op), self.settings, inner).stages
+                frames = replace(self.settings, sparse="frames")
+                body = design_of(body_of(op), frames, inner).stages
                 sequences, states = self._laid(op.xs), self._laid(op.starts)
                 steps = shapes[op.xs[0]][0]
                 return loop_stage(a, op.name, steps, body, sequences, states, out, reads)
@@ -220,6 +226,8 @@ def design_of(
 
     only: stages of layers that are known already.
     """
+    if settings.sparse == "tokens":
+        program = tokens_of(program)
     build = _Build(program, settings, arrangement, only or {})
     build.walk()
     outputs = tuple(
@@ -239,6 +247,8 @@ def layer_stages(
 ) -> dict[str, tuple[HardwareStage, ...]]:
     """The stages of single layers under several settings each, as `design_of` takes them."""
     first = next(iter(variants.values()))[0]
+    if first.sparse == "tokens":
+        program = tokens_of(program)
     build = _Build(program, first, arrangement, {})
     stages_by_op: dict[str, tuple[HardwareStage, ...]] = {}
     for op in program.ops:

@@ -78,7 +78,7 @@ def _stream_timing(design: Design) -> DesignTiming:
         ended = max((last[name] for name in stage.reads), default=0)
         first[stage.name] = start + stage.fill_cycles
         last[stage.name] = max(ended + stage.drain_cycles, start + stage.busy_cycles)
-    busiest = max(stage.busy_cycles for stage in design.stages)
+    busiest = max(max(stage.busy_cycles, stage.turns) for stage in design.stages)
     placed = [*design.inputs, *(stage.out for stage in design.stages)]
     if design.arrangement.fabric.tool is HlsTool.VITIS or any(v.positions > 1 for v in placed):
         return DesignTiming(max(last.values()), busiest + 1)

@@ -6,13 +6,34 @@ these: what is estimated of a design with one has the widest band."""
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import assert_never
 
 from edgeinfer.ir.ops import Sites
-from edgeinfer.targets.hls.estimate.elementwise import passing_stage
-from edgeinfer.targets.hls.estimate.fabric import adder_luts, compare_luts
+from edgeinfer.targets.hls.estimate.elementwise import ROM_LUT_BITS, passing_stage
+from edgeinfer.targets.hls.estimate.fabric import (
+    MULTIPLEXER_LUT,
+    adder_luts,
+    compare_luts,
+    memory_brams,
+)
 from edgeinfer.targets.hls.estimate.stage import Arrangement, HardwareStage, Value
+from edgeinfer.targets.hls.sparse.ops import (
+    CoarserList,
+    FinerTokens,
+    FrameWindows,
+    ListCopy,
+    PlaceList,
+    SiteExtent,
+    SiteStep,
+    TokenFrame,
+    TokenPool,
+    TokenWindows,
+)
 
 SITES = "sites"  # the kind of these stages
+ENTERED = 3  # cycles to begin and to end an inner loop
+ADDRESS_LUTS = 60  # of counters, of a pixel's address and of the comparisons with the borders
 
 
 def first_stage(
@@ -25,3 +46,65 @@ def first_stage(
     each = x.channels * compare_luts(f, x.bits) + adder_luts(f, counted) + compare_luts(f, counted)
     cuts = 1 if a.streamed else math.ceil(x.positions * f.add_ns / f.usable_ns)
     return passing_stage(a, op.name, SITES, reads, x, out, lut=at_once * each, cuts=cuts)
+
+
+def token_stage(
+    a: Arrangement, op: SiteStep, xs: Sequence[Value], out: Value, reads: tuple[str, ...]
+) -> HardwareStage:
+    """A block that reads tokens or makes them. First it reads all that its windows may see, then it
+    makes a word at a time, then it clears its map: as many cycles as for a frame that has the most
+    sites."""
+    x, word_cycles = xs[0], 1
+    memory: SiteExtent | None = None
+    match op:
+        case ListCopy():
+            return passing_stage(a, op.name, SITES, reads, x, out)
+        case PlaceList():
+            loading, brams, lut = x.positions, 0.0, 0.0
+        case CoarserList():
+            loading = x.positions * (math.prod(op.taps.overlapping) + ENTERED)
+            brams, lut = _store(op.coarse.height * op.coarse.width, 1)
+        case FrameWindows():
+            loading, word_cycles = x.positions, op.taps.count + ENTERED
+            brams, lut = _store(x.positions, x.channels * x.bits)
+        case TokenPool():
+            memory = op.others_extent
+            loading = out.positions + x.positions * (math.prod(op.taps.overlapping) + ENTERED)
+            brams, lut = _store(out.positions, out.channels * out.bits)
+        case TokenWindows():
+            memory, loading, word_cycles = op.extent, x.positions, op.taps.count + ENTERED
+            brams, lut = _store(x.positions, x.channels * x.bits)
+        case FinerTokens() | TokenFrame():
+            memory, loading = op.extent, x.positions
+            brams, lut = _store(x.positions, x.channels * x.bits)
+        case _:
+            assert_never(op)
+    if memory is not None:
+        more = _store(memory.height * memory.width, memory.row_type.bits)
+        places = _store(memory.sites, 2 * memory.place_type.bits)
+        brams, lut = brams + more[0] + places[0], lut + more[1] + places[1]
+    making, clearing = out.positions * word_cycles, memory.sites if memory is not None else 0
+    lut += ADDRESS_LUTS + out.channels * out.bits  # each bit of a word is set in its turn
+    if not a.streamed:  # arrays in registers
+        lut += MULTIPLEXER_LUT * (sum(value.all_bits for value in xs) + out.all_bits)
+    turns = loading + making + clearing
+    if isinstance(op, FrameWindows):  # it reads its frame while the list is made
+        loading = 0
+    return HardwareStage(
+        op.name, SITES, reads, out,
+        lut=lut + a.ports_luts(*xs, out),
+        ff=out.channels * out.bits + a.output_ff(out),
+        bram18=brams,
+        busy_cycles=loading + making + clearing,
+        fill_cycles=loading + word_cycles,
+        drain_cycles=making,
+        turns=turns,
+        looped=True,
+    )  # fmt: skip
+
+
+def _store(depth: int, bits: int) -> tuple[float, float]:
+    """Block RAMs and LUTs of a memory; a small one stays in LUTs."""
+    if depth * bits <= ROM_LUT_BITS:
+        return 0.0, float(bits * math.ceil(depth / 64))
+    return float(memory_brams(depth, bits)), 0.0

@@ -66,7 +66,7 @@ class HardwareStage:
     fill_cycles: int = 1  # from the first input to the first output
     drain_cycles: int = 1  # from the last input to the last output
     reuse: int = 1
-    turns: int = 1  # cycles between two samples where layers share one pipeline
+    turns: int = 1  # cycles between two samples, where those that it is busy do not tell
     looped: bool = False  # takes several cycles a sample even where all elements are at hand
     after: GateCost | None = None
 

@@ -107,6 +107,7 @@ def graph(
                 body_layer.program, body_layer.plan, inner, folder, namespace, first, whole=False
             )
             bodies[layer.name], first = body, body.index
+    loops = bodies or (whole and settings.sparse == "tokens")
     options: dict[str, Any] = {
         "part": settings.part,
         "clock_period": settings.clock_ns,
@@ -132,10 +133,10 @@ def graph(
                 "ReuseFactor": 1,
                 "Strategy": "Latency",
                 # A pipeline around a loop would have the loop's body once for every step.
-                **({"PipelineStyle": "dataflow"} if bodies else {}),
+                **({"PipelineStyle": "dataflow"} if loops else {}),
             },
             "LayerName": {
-                layer.name: _layer_config(layer, program, settings) for layer in plan.layers
+                layer.name: _layer_config(layer, plan.program, settings) for layer in plan.layers
             },
         },
     }

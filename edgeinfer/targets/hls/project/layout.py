@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -37,7 +38,8 @@ class ProjectLayout:
 
     program: Program  # constants folded, nothing dead
     settings: HlsSettings
-    ranges: dict[str, Interval]
+    ranges: Mapping[str, Interval]
+    shown: Mapping[str, str | None] = field(default_factory=dict)  # where not by the op's name
     names: set[str] = field(default_factory=set)  # of layers, in this project or around it
     layers: list[ProjectLayer] = field(default_factory=list)
     of_value: dict[str, str] = field(default_factory=dict)  # the layer that holds a value
@@ -110,14 +112,15 @@ class ProjectLayout:
             )
         formats = {name: self.carrier_type(type_) for name, type_ in (formats or {}).items()}
         name = self.named(op.name + part)
-        shown_value = op.name if value is None and not part else value
+        held_value = op.name if value is None and not part else value
+        shown_value = held_value and self.shown.get(held_value, held_value)
         layer = ProjectLayer(
             name, kind, op.name, shown_value, inputs, shape, result,
             formats, attributes or {}, multiplies, body,
         )  # fmt: skip
         self.layers.append(layer)
-        if shown_value is not None:
-            self.of_value.setdefault(shown_value, name)
+        if held_value is not None:
+            self.of_value.setdefault(held_value, name)
         return name
 
     def _check_libero(self, op: Op, kind: str, result: Quantizer) -> None:

@@ -135,7 +135,7 @@ def describe(
         ),
         tuple(
             _port(output.name, output.value, variable, program)
-            for output, variable in zip(plan.outputs, model.get_output_variables(), strict=True)
+            for output, variable in zip(program.outputs, model.get_output_variables(), strict=True)
         ),
         tuple(entries),
         tuple(

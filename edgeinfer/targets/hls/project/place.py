@@ -11,9 +11,7 @@ from typing import assert_never
 import numpy as np
 
 from edgeinfer.ir import ops
-from edgeinfer.ir.bounds import bounds_of
 from edgeinfer.ir.ops import Op, inputs_of
-from edgeinfer.ir.passes import drop_dead, fold_constants
 from edgeinfer.ir.program import Program, body_of
 from edgeinfer.targets.hls.project import exact_layers, native_layers, site_layers
 from edgeinfer.targets.hls.project.layout import LOOP, ProjectLayout
@@ -25,6 +23,8 @@ from edgeinfer.targets.hls.project.spec import (
     exactly,
 )
 from edgeinfer.targets.hls.settings import HlsSettings, IoType
+from edgeinfer.targets.hls.sparse.ops import SiteStep
+from edgeinfer.targets.hls.sparse.rewrite import lay_program
 
 MOST_READERS = 7  # of one stream, in hls4ml
 
@@ -34,15 +34,19 @@ def lay_out(program: Program, settings: HlsSettings, names: set[str] | None = No
 
     names: those of layers around it, which gets its own as well.
     """
-    live = drop_dead(fold_constants(program))
-    layout = ProjectLayout(live, settings, bounds_of(live), set() if names is None else names)
+    laid = lay_program(program, settings.sparse)
+    live = laid.program
+    layout = ProjectLayout(
+        live, settings, laid.ranges, laid.shown, set() if names is None else names
+    )
+    layout.offences += laid.offences
     for output in live.outputs:
         if isinstance(live[output.value], ops.Constant):
             layout.refuse(live[output.value], f"the output {output.name} depends on no input")
     scalars = [op for op in live.ops if not live.shapes[op.name]]
     for op in scalars:
         layout.refuse(op, "a value without axes has no place in an array or a stream")
-    if scalars:
+    if layout.offences:
         return _finish_plan(layout, ())
     for op in live.ops:
         _place(layout, op)
@@ -54,13 +58,22 @@ def lay_out(program: Program, settings: HlsSettings, names: set[str] | None = No
 def _finish_plan(layout: ProjectLayout, outputs: tuple[ProjectOutput, ...]) -> Plan:
     inputs = tuple(layer.name for layer in layout.layers if layer.kind == native_layers.INPUT)
     return Plan(
-        tuple(layout.layers), inputs, outputs, tuple(layout.offences), tuple(layout.findings)
+        layout.program,
+        tuple(layout.layers),
+        inputs,
+        outputs,
+        tuple(layout.offences),
+        tuple(layout.findings),
     )
 
 
 def _place(layout: ProjectLayout, op: Op) -> None:
     missing = [x for x in inputs_of(op) if x not in layout.of_value and layout.constant(x) is None]
     if missing:  # what it reads has been refused
+        return
+    step: object = op
+    if isinstance(step, SiteStep):
+        site_layers.place_step(layout, step)
         return
     match op:
         case ops.Constant():
@@ -105,7 +118,9 @@ def _place_scan(layout: ProjectLayout, op: ops.Scan) -> None:
     """A loop around the body's layers, which are in arrays whatever the project is in. The states
     of the first step are layers, or lie beside the loop where they are not all zero."""
     body = body_of(op)
-    plan = lay_out(body, replace(layout.settings, io=IoType.PARALLEL), layout.names)
+    plan = lay_out(
+        body, replace(layout.settings, io=IoType.PARALLEL, sparse="frames"), layout.names
+    )
     layout.offences += [
         replace(offence, path=f"{op.name}/{offence.path}") for offence in plan.offences
     ]

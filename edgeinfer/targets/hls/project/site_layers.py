@@ -5,14 +5,28 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never, cast
 
 import numpy as np
 
 from edgeinfer.ir import ops
+from edgeinfer.ir.ops import Op
 from edgeinfer.targets.hls.project.exact_layers import store_integers
 from edgeinfer.targets.hls.project.layout import SITE_BLOCK
-from edgeinfer.targets.hls.project.spec import exactly
+from edgeinfer.targets.hls.project.spec import StoredIntegers, exactly
+from edgeinfer.targets.hls.sparse.ops import (
+    CoarserList,
+    FinerTokens,
+    FrameWindows,
+    ListCopy,
+    PlaceList,
+    SiteExtent,
+    SiteStep,
+    SiteTaps,
+    TokenFrame,
+    TokenPool,
+    TokenWindows,
+)
 
 if TYPE_CHECKING:
     from edgeinfer.targets.hls.project.layout import ProjectLayout
@@ -35,3 +49,86 @@ def place_sites(layout: ProjectLayout, op: ops.Sites) -> None:
         },
         stored=(limits,), kind=SITE_BLOCK,
     )  # fmt: skip
+
+
+def place_step(layout: ProjectLayout, op: SiteStep) -> None:
+    """What a project in tokens does beside the ops of a Program."""
+    match op:
+        case PlaceList():
+            _place(layout, op, "list", (op.x,), _extent(op.extent))
+        case CoarserList():
+            constants = {"sites": op.fine.sites} | _coarser(op.taps, op.coarse)
+            _place(layout, op, "coarsen", (op.x,), constants)
+        case TokenWindows():
+            constants = _extent(op.extent) | _taps(op.taps, op.others_extent)
+            _place(layout, op, "window", (op.x, op.places, *op.others), constants, op.extent)
+        case TokenPool():
+            constants = {"sites": op.extent.sites, "adds": int(op.adds)}
+            constants |= _coarser(op.taps, op.others_extent)
+            reads = (op.x, op.places, op.others)
+            _place(layout, op, "pool", reads, constants, op.others_extent)
+        case FinerTokens():
+            factors = {"factor_height": op.factors[0], "factor_width": op.factors[1]}
+            constants = _extent(op.extent) | factors | {"out_sites": op.others_extent.sites}
+            reads = (op.x, op.places, op.others)
+            _place(layout, op, "fine", reads, constants, op.extent, op.fill)
+        case FrameWindows():
+            image = {"height": op.image[0], "width": op.image[1]}
+            constants = image | _taps(op.taps, op.extent)
+            _place(layout, op, "look", (op.x, op.places), constants, fill=op.fill)
+        case TokenFrame():
+            _place(layout, op, "spread", (op.x, op.places), _extent(op.extent), op.extent)
+        case ListCopy():
+            x, shape = layout.of_value[op.x], layout.program.shapes[op.name]
+            layout.exact(cast("Op", op), "requant", (x,), shape, exactly(op.type))
+        case _:
+            assert_never(op)
+
+
+def _place(
+    layout: ProjectLayout,
+    op: SiteStep,
+    function: str,
+    reads: tuple[str, ...],
+    constants: dict[str, int],
+    memory: SiteExtent | None = None,
+    fill: int | None = None,
+) -> None:
+    """A block with the channels of what it reads, a memory's rows and what fills up its words."""
+    stored: tuple[StoredIntegers, ...] = ()
+    if fill is not None:
+        stored = (store_integers("fill", np.array([fill]), op.type.frac),)
+    layout.exact(
+        cast("Op", op),
+        function,
+        tuple(layout.of_value[x] for x in reads),
+        layout.program.shapes[op.name],
+        exactly(op.type),
+        constants=constants | {"channels": layout.program.shapes[reads[0]][-1]},
+        stored=stored,
+        types={} if memory is None else {"row": memory.row_type},
+        kind=SITE_BLOCK,
+    )
+
+
+def _extent(extent: SiteExtent) -> dict[str, int]:
+    return {"height": extent.height, "width": extent.width, "sites": extent.sites}
+
+
+def _taps(taps: SiteTaps, results: SiteExtent) -> dict[str, int]:
+    """The constants of a window, and how many of them there are."""
+    names = ("window", "stride", "step", "pad")
+    pairs = zip(names, (taps.window, taps.strides, taps.dilation, taps.first_pads), strict=True)
+    constants = {"out_sites": results.sites}
+    for name, (down, across) in pairs:
+        sides = ("top", "left") if name == "pad" else ("height", "width")
+        constants |= {f"{name}_{sides[0]}": down, f"{name}_{sides[1]}": across}
+    return constants
+
+
+def _coarser(taps: SiteTaps, coarse: SiteExtent) -> dict[str, int]:
+    """The same where each pixel looks for the windows that see it."""
+    down, across = taps.overlapping
+    overlapping = {"windows_down": down, "windows_across": across}
+    image = {"out_height": coarse.height, "out_width": coarse.width}
+    return image | overlapping | _taps(taps, coarse)

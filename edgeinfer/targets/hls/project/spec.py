@@ -33,7 +33,7 @@ OWN_NAMES = re.compile(
     r"input|output|result|model|main|std|weights|given|found|run|load|network|assert|errno|stdin|"
     r"stdout|stderr|linux|unix|i386|null|(ap|ac|nnet|hls|csim|ihc|cl|sycl)(_\w*)?|"
     r"layer\d+_\w*|\w*config\d+\w*|[abspw]\d+|\w*_t|\w*_top|(input|output)_data|"
-    r"(values|limits|factors|biases|slopes|entries|exps|inverses|constants|places|pad)\d+|"
+    r"(values|limits|factors|biases|slopes|entries|exps|inverses|constants|places|pad|fill)\d+|"
     r"task_sequence|softmax"
 )
 
@@ -77,6 +77,7 @@ class ProjectOutput:
 class Plan:
     """All layers in order; what cannot be expressed; what a user should know."""
 
+    program: Program  # whose ops the layers are
     layers: tuple[ProjectLayer, ...]
     inputs: tuple[str, ...]  # layers
     outputs: tuple[ProjectOutput, ...]
