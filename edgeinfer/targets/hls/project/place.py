@@ -46,7 +46,7 @@ def lay_out(program: Program, settings: HlsSettings, names: set[str] | None = No
     scalars = [op for op in live.ops if not live.shapes[op.name]]
     for op in scalars:
         layout.refuse(op, "a value without axes has no place in an array or a stream")
-    if layout.offences:
+    if scalars or laid.offences:
         return _finish_plan(layout, ())
     for op in live.ops:
         _place(layout, op)
