@@ -50,6 +50,7 @@ CALLED = {  # figures whose errors are those of another one
 }
 INTEL_MEMORY_KBIT = {"m20k": 20, "m10k": 10}
 ELSEWHERE = "no published design"  # the family of whatever was never compared
+UNSEEN = 2.0  # times that ends lie further off where blocks were never seen in any tool's report
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +262,8 @@ def band(family: str, name: str, value: float) -> tuple[float, float]:
     bands = constants()["bands"]
     of_family = bands.get(family) or bands.get(family.partition(",")[0]) or bands[ELSEWHERE]
     low, high = of_family.get(figure, bands[ELSEWHERE][figure])
+    if family == SITES:
+        low, high = low / UNSEEN, high * UNSEEN
     slack = constants()["slack"].get(figure, 0.0)
     ends = max(min(value * low, value - slack), 0.0), max(value * high, value + slack)
     return float(math.floor(ends[0])), float(math.ceil(ends[1]))

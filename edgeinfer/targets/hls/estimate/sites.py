@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
 """Blocks for sites as `nnet_sites.h` lays them out. No published design has been compared with
-these: what is estimated of a design with one has the widest band."""
+these, so that what is estimated of a design with one has a band of its own."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from edgeinfer.targets.hls.sparse.ops import (
     TokenWindows,
 )
 
-SITES = "sites"  # the kind of these stages
+FIRST, SITES = "first", "sites"  # the kinds of these stages
 ENTERED = 3  # cycles to begin and to end an inner loop
 ADDRESS_LUTS = 60  # of counters, of a pixel's address and of the comparisons with the borders
 
@@ -45,7 +45,8 @@ def first_stage(
     counted = min(op.most or x.positions, x.positions).bit_length()
     each = x.channels * compare_luts(f, x.bits) + adder_luts(f, counted) + compare_luts(f, counted)
     cuts = 1 if a.streamed else math.ceil(x.positions * f.add_ns / f.usable_ns)
-    return passing_stage(a, op.name, SITES, reads, x, out, lut=at_once * each, cuts=cuts)
+    kind = FIRST if a.streamed else SITES
+    return passing_stage(a, op.name, kind, reads, x, out, lut=at_once * each, cuts=cuts)
 
 
 def token_stage(

@@ -35,6 +35,7 @@ from edgeinfer.ir.ops import (
 )
 from edgeinfer.ir.passes import drop_dead, fold_constants, rewire_op
 from edgeinfer.ir.program import Program
+from edgeinfer.targets.hls.project.native_layers import ungroup_kernel
 from edgeinfer.targets.hls.sparse.ops import (
     ONE_PIXEL,
     CoarserList,
@@ -209,8 +210,6 @@ class _Rewriting:
             x = self.windows(name, op.x, sites, taps)
         weight = op.weight
         if op.groups > 1:
-            from edgeinfer.targets.hls.project.native_layers import ungroup_kernel
-
             weight = ungroup_kernel(weight, op.groups)
         matrix = pack_weights(weight.astype(np.int64).reshape(-1, weight.shape[-1]))
         self.ops.append(Dense(op.name, op.type, x, matrix, op.weight_type, op.bias))
