@@ -155,8 +155,10 @@ def _clocks_by_pll(limits: PllRange, on: SerialBoard) -> Iterator[BoardClock]:
             else:
                 outputs = [each for each in limits.outputs if lowest <= compared * each <= highest]
                 middle = (lowest + highest) / 2 / compared
-                nearest = sorted(outputs, key=lambda output, at=middle: (abs(output - at), output))
-                made = [(compared, output) for output in nearest[:1]]
+                made = [
+                    (compared, each) for _, each in sorted((abs(o - middle), o) for o in outputs)
+                ]
+                made = made[:1]
             for hz, output in made:
                 divider = round(hz / on.baud)
                 if (

@@ -40,7 +40,7 @@ CHECKED = (
     "small1", "small3", "dense16x8", "dense24x12", "network1-8", "network2-96", "network3-8",
     "network4-96",
 )  # fmt: skip
-FURTHER_OFF = {  # on the iCE40: Yosys leaves out parts of multipliers and queues that are flip-flops
+FURTHER_OFF = {  # there, Yosys leaves out parts of multipliers, and of queues of flip-flops
     ("small3", "ice40"), ("network1-8", "ice40")
 }  # fmt: skip
 PIPELINE = {"ei_binary", "ei_bound", "ei_branch", "ei_delay", "ei_issue", "ei_lookup", "ei_truth"}
