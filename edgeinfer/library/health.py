@@ -129,6 +129,7 @@ def check_extra(extra: Extra) -> list[Check]:
     that edgeinfer takes."""
     checks = [library(pair) for pair in wanted_libraries(extra.name)]
     lacking = [check.name for check in checks if check.found == "is not installed"]
+    lacking = lacking or list(extra.missing)  # of one that what is installed does not declare
     if lacking:
         text = f"for {extra.purpose}; without {', '.join(lacking)}"
         outcome = Check(f"[{extra.name}]", Severity.OPTIONAL, text, extra.command)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from edgeinfer.base.extras import EXTRAS
+from edgeinfer.base.extras import EXTRAS, Extra
 from edgeinfer.base.health import Check, Severity, check_tool
 from edgeinfer.base.tools import Tool
 from edgeinfer.library import health as doctor
@@ -62,6 +62,14 @@ def test_a_missing_extra_says_what_it_is_for(monkeypatch: pytest.MonkeyPatch) ->
     (check,) = doctor.check_extra(EXTRAS["board"])
     assert check.state is Severity.OPTIONAL and "for a board on a serial line" in check.found
     assert check.mend == "pip install 'edgeinfer[board]'"
+
+
+def test_an_extra_that_the_installed_package_does_not_declare_is_looked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(metadata, "requires", lambda _: [])  # as of an older installation
+    (check,) = doctor.check_extra(Extra("new", "something new", ("no_such_module",)))
+    assert check.state is Severity.OPTIONAL and "without no_such_module" in check.found
 
 
 def test_the_extra_fast_is_offered_where_the_processor_can_use_it() -> None:
