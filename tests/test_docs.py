@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import inspect
 import re
@@ -12,15 +13,24 @@ import shutil
 import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
+from cyclopts import App, MissingArgumentError
 
 import edgeinfer
 from edgeinfer.cli.app import build_app, main
+from tests.support.documents import (
+    PAGES,
+    commands,
+    inline_commands,
+    make_targets,
+    python_blocks,
+    shown_commands,
+)
 from tests.support.places import ROOT
-from tests.support.reader_files import write_reader_files
 
 LONG = (
     "CONTRIBUTING.md",
@@ -31,38 +41,7 @@ LONG = (
     "rtl.md",
     "hls.md",
 )
-# Pages with commands that are not run as they stand, and why. Where only files of the reader's own
-# are lacking, a slow test writes small ones.
-ONLY_SHOWN = {
-    "board.md": "a board, or Vivado",
-    "data.md": "files of the reader's own",
-    "edgetpu.md": "a summary of verbs",
-    "estimate.md": "a project of the reader's own; a benchmark",
-    "event-fpga.md": "minutes of synthesis",
-    "event.md": "thousands of files, a cluster",
-    "microcontrollers.md": "a model of the reader's own",
-    "quantization.md": "hours of training",
-    "rtl.md": "hours of routing",
-    "serving.md": "a server that runs until it is ended",
-    "sparse.md": "a network of the reader's own",
-    "studies.md": "a cluster",
-    "tutorial-fpga.md": "hours of routing; a board",
-    "vendor-tools.md": "the vendors' tools",
-}
 IMPORTS_ONLY = {"extending.md", "rtl.md", "unrolled.md"}
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
-
-
-def commands(page: Path) -> list[str]:
-    """The lines of a page's ``sh`` blocks."""
-    blocks = re.findall(r"^```sh\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
-    lines = [line.strip() for block in blocks for line in block.splitlines()]
-    return [line for line in lines if line and not line.startswith("#")]
-
-
-def python_blocks(page: Path) -> list[str]:
-    """The text of a page's ``python`` blocks."""
-    return re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -91,11 +70,10 @@ def test_commands_run(
 ) -> None:
     shutil.copytree(workplace, tmp_path / "work", symlinks=True)
     monkeypatch.chdir(tmp_path / "work")
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for command in commands(page):
         match shlex.split(command):
             case ["make", *wanted]:
-                assert set(wanted) <= targets, command
+                assert set(wanted) <= make_targets(), command
             case ["python", script, *_]:
                 assert script == "docs/examples/small_model.py" and Path(script).is_file(), command
             case ["edgeinfer", *tokens]:
@@ -104,50 +82,43 @@ def test_commands_run(
                 pytest.fail(f"{page.name}: this test cannot run {command!r}")
 
 
-def shown_commands(page: Path) -> list[str]:
-    """Commands in blocks of other kinds, indented or with a prompt: what only a reader can run."""
-    found, fence = [], ""
-    for line in page.read_text().splitlines():
-        if line.startswith("```"):
-            fence = "" if fence else line
-        elif fence != "```sh" and (fence or line.startswith(("    ", "$ "))):
-            found += re.findall(r"^ *(?:\$ )?((?:edgeinfer|python) .+)$", line)
-    return found
-
-
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if shown_commands(page)], ids=lambda p: p.name
 )
-def test_commands_that_are_only_shown_are_spelled_right(page: Path) -> None:
-    assert page.name in ONLY_SHOWN, "put them into a block of sh, which runs, or say why not"
+def test_commands_in_other_blocks_are_spelled_right(page: Path) -> None:
+    """tests/e2e/test_shown_commands.py runs them."""
     app = build_app()
     for command in shown_commands(page):
-        words, *_ = re.split(r" {2,}", command)  # what follows explains
-        match shlex.split(words, comments=True):
-            case ["edgeinfer", *tokens]:
-                app.parse_args(tokens, exit_on_error=False, print_error=False)
-            case ["python", "-m", module]:
-                assert importlib.util.find_spec(module), command
-            case _:
-                pytest.fail(f"{page.name}: nobody knows {command!r}")
+        _spelled_right(app, command)
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-@pytest.mark.parametrize("name", ["data.md", "microcontrollers.md"])
-def test_commands_run_on_files_like_the_readers(
-    name: str, workplace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shutil.copytree(workplace, tmp_path / "work", symlinks=True)
-    monkeypatch.chdir(tmp_path / "work")
-    write_reader_files(name)
-    for command in shown_commands(ROOT / "docs" / name):
-        tool, *tokens = shlex.split(command)
-        assert tool == "edgeinfer" and main(tokens) == 0, command
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if inline_commands(page) and page.name != "CHANGELOG.md"],
+    ids=lambda p: p.name,
+)
+def test_commands_in_sentences_are_spelled_right(page: Path) -> None:
+    """As far as they go: a sentence may leave out what a verb needs."""
+    app = build_app()
+    for command in inline_commands(page):
+        if " VERB" not in command:
+            with contextlib.suppress(MissingArgumentError):
+                _spelled_right(app, command)
 
 
-def test_every_reason_not_to_run_a_command_is_needed() -> None:
-    assert {*ONLY_SHOWN} == {page.name for page in PAGES if shown_commands(page)}
+def _spelled_right(app: App, command: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    match shlex.split(command, comments=True):
+        case ["edgeinfer", *tokens]:
+            app.parse_args(tokens, exit_on_error=False, print_error=False)
+        case ["python", "-m", module, *_]:
+            assert importlib.util.find_spec(module), command
+        case ["make", target] if target.islower():
+            assert target in make_targets(), command
+        case ["pip", "install", what] if "[" in what:
+            assert what.partition("[")[2].rstrip("]") in project["optional-dependencies"], command
+        case [tool, *_]:
+            assert tool not in ("edgeinfer", "tests"), command
 
 
 @pytest.mark.parametrize(
