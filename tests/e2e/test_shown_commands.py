@@ -79,7 +79,7 @@ STAND_INS = {
     "EDGEINFER_VIVADO": "vivado",
     "EDGEINFER_VITIS_HLS": "vitis_hls",
     "EDGEINFER_OPENFPGALOADER": "openFPGALoader",
-    # Those that pip has are tried in slow tests of their own; they take minutes.
+    # What pip has of these takes minutes; a slow test in test_board.py runs it for the ECP5.
     "EDGEINFER_YOSYS": "yosys",
     "EDGEINFER_NEXTPNR_ECP5": "nextpnr",
     "EDGEINFER_NEXTPNR_NEXUS": "nextpnr",
