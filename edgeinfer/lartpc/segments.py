@@ -8,6 +8,7 @@ diffused into a pixel without truth has the label of the largest deposit near it
 none near it is noise, and set to zero too, as a filter would.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,22 +51,31 @@ def generate_segments(seed: Seed, n: int, settings: SegmentSettings) -> Segments
     side = settings.side
     x = np.zeros((n, side, side, 1), np.float32)
     label = np.zeros((n, side, side, len(LABELS)), np.float32)
-    done = 0
+    for part in segment_batches(seed, n, settings):
+        x[part.event], label[part.event] = part.x, part.label
+    return Segments(x, label, np.arange(n))
+
+
+def segment_batches(seed: Seed, n: int, settings: SegmentSettings) -> Iterator[Segments]:
+    """The same planes, in parts."""
+    side, done = settings.side, 0
     for rng in batches(seed):
         if done >= n:
             break
         count = min(settings.events_per_batch, n - done)
         planes = simulate(rng, count, EventSettings(wires=side, pixels=side), done)
-        here = slice(done, done + count)
         kind = label_pixels(planes.pdg)
         kind[planes.deposit_gev == 0.0] = UNLABELLED
         kind = spread_labels(kind, planes.deposit_gev)
         lit = (planes.adc > settings.lit_adc) & (kind != UNLABELLED)
-        x[here, ..., 0] = np.where(lit, np.minimum(planes.adc, settings.most_adc), 0.0)
+        adc = np.where(lit, np.minimum(planes.adc, settings.most_adc), 0.0).astype(np.float32)
+        label = np.zeros((count, side, side, len(LABELS)), np.float32)
         event, row, column = np.nonzero(lit)
-        label[done + event, row, column, kind[event, row, column]] = 1.0
+        label[event, row, column, kind[event, row, column]] = 1.0
+        yield Segments(
+            adc[..., None] / np.float32(settings.scale_adc), label, np.arange(done, done + count)
+        )
         done += count
-    return Segments(x / np.float32(settings.scale_adc), label, np.arange(n))
 
 
 def label_pixels(packed: NDArray[np.int32]) -> NDArray[np.int8]:

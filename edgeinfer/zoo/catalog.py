@@ -14,7 +14,7 @@ from typing import Final
 from edgeinfer.base.metrics import Task
 from edgeinfer.zoo import builders, data, detector_builders, sparse_builders
 from edgeinfer.zoo.detector_measures import edge_error, mask_share, whole_figure
-from edgeinfer.zoo.entry import Head, Measure, TrainingSchedule, ZooEntry
+from edgeinfer.zoo.entry import Head, Measure, SiteForm, TrainingSchedule, ZooEntry
 from edgeinfer.zoo.measures import (
     bias,
     distance,
@@ -110,6 +110,12 @@ _ENTRIES = (
         measures=_SEGMENT_MEASURES,
         reference=None,
         by_pixel=True,
+        sites=SiteForm(
+            sparse_builders.sparse_ssnet_at_sites,
+            len(sparse_builders.WIDTHS),
+            sparse_builders.LIT,
+            partial(data.segment_frames, side=sparse_builders.SIDE),
+        ),
     ),
     ZooEntry(
         name="sparse-ssnet-small",
@@ -132,6 +138,12 @@ _ENTRIES = (
         measures=_SEGMENT_MEASURES,
         reference="sparse-ssnet-small.keras",
         by_pixel=True,
+        sites=SiteForm(
+            sparse_builders.sparse_ssnet_small_at_sites,
+            len(sparse_builders.SMALL_WIDTHS),
+            sparse_builders.LIT,
+            partial(data.segment_frames, side=sparse_builders.SMALL_SIDE),
+        ),
     ),
     ZooEntry(
         name="track-pid",

@@ -7,10 +7,12 @@ Each generator is imported when its data are asked for, so that naming a model c
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeinfer.zoo.entry import EventSamples
 
@@ -149,6 +151,16 @@ def segment_samples(seed: int, n: int, side: int) -> EventSamples:
 
     segments = generate_segments(seed, n, SegmentSettings(side))
     return EventSamples({"image": segments.x}, {"label": segments.label}, segments.event)
+
+
+def segment_frames(
+    seed: int, n: int, side: int
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """The same planes in parts, which need not fit into memory together."""
+    from edgeinfer.lartpc.segments import SegmentSettings, segment_batches
+
+    for part in segment_batches(seed, n, SegmentSettings(side)):
+        yield part.x, part.label
 
 
 def detector_images(seed: int, n: int) -> EventSamples:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -53,6 +53,13 @@ class EventSamples:
             {name: values[rows] for name, values in self.beside.items()},
         )
 
+    def mirror(self, marked: NDArray[np.bool_]) -> EventSamples:
+        """The same, the marked pictures mirrored along their second axis."""
+        inputs = {name: values.copy() for name, values in self.inputs.items()}
+        for values in inputs.values():
+            values[marked] = values[marked][:, :, ::-1]
+        return replace(self, inputs=inputs)
+
 
 @dataclass(frozen=True, slots=True)
 class Head:
@@ -88,6 +95,17 @@ class TrainingSchedule:
     patience: int  # epochs without a better validation loss before training ends
     test_samples: int = 10_000  # on which the committed figures rest
     flips: bool = False  # pictures are mirrored along their second axis, half of the time
+    cosine: bool = False  # the learning rate falls to zero along a cosine, and is not halved
+
+
+@dataclass(frozen=True, slots=True)
+class SiteForm:
+    """How a network learns at the lit pixels of its image alone."""
+
+    build: Callable[[], keras.Model]  # the same weights in the same order
+    levels: int
+    threshold: float  # what is above it is lit
+    frames: Callable[[int, int], Iterable[tuple[NDArray[np.float32], NDArray[np.float32]]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +124,7 @@ class ZooEntry:
     measures: tuple[Measure, ...]
     reference: str | None
     by_pixel: bool = False  # a label for each lit pixel, zero in every class elsewhere
+    sites: SiteForm | None = None  # where it learns at sites
     features: tuple[str, ...] = ()  # outputs that another network reads; they have no truth
     trunk: str | None = None  # the model whose features this one reads
 

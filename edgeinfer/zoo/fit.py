@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 CHECKPOINT_SECONDS = 60.0
 _VALIDATION_BATCH = 1024
+_VALIDATION_PLANES = 64  # of networks that learn at sites, whose planes are large
 
 Stop = Literal["epochs", "patience", "minutes", "interrupted"]
 
@@ -87,10 +89,7 @@ class Fit:
 
     def _epoch(self, late: Callable[[], bool], interrupted: Callable[[], bool]) -> Stop | None:
         schedule, position, epoch = self.entry.schedule, self.position, len(self.losses)
-        rate = (
-            schedule.learning_rate
-            * 0.5 ** best_epoch_and_halvings(self.losses, schedule.patience)[1]
-        )
+        rate = _rate(schedule, self.losses, self.plan.epochs)
         self.model.optimizer.learning_rate.assign(rate)
         _seed_dropout(self.model, self.plan.seed, epoch, position.step)
         rng = np.random.default_rng([self.plan.seed, epoch])
@@ -145,12 +144,20 @@ class Fit:
     def validation_loss(self, model: keras.Model) -> float:
         """Mean loss over the events that do not teach."""
         total, rows = 0.0, self.data.validating
-        for start in range(0, rows.size, _VALIDATION_BATCH):
-            batch, weights = self.data.batch(rows[start : start + _VALIDATION_BATCH])
+        count = _VALIDATION_BATCH if self.entry.sites is None else _VALIDATION_PLANES
+        for start in range(0, rows.size, count):
+            batch, weights = self.data.batch(rows[start : start + count])
             model.reset_metrics()
             results = model.test_on_batch(*feed_keras(batch, weights), return_dict=True)
             total += float(results["loss"]) * len(batch)
         return total / rows.size
+
+
+def _rate(schedule: TrainingSchedule, losses: Sequence[float], epochs: int) -> float:
+    """The learning rate of the epoch that follows so many losses."""
+    if schedule.cosine:
+        return schedule.learning_rate * 0.5 * (1.0 + math.cos(math.pi * len(losses) / epochs))
+    return schedule.learning_rate * 0.5 ** best_epoch_and_halvings(losses, schedule.patience)[1]
 
 
 def _seed_dropout(model: keras.Model, seed: int, epoch: int, step: int) -> None:
@@ -163,18 +170,23 @@ def _seed_dropout(model: keras.Model, seed: int, epoch: int, step: int) -> None:
 
 def compile_keras(entry: ZooEntry) -> keras.Model:
     """A fresh model with its optimizer and losses."""
-    model = without_features(entry, entry.build())
+    build = entry.build if entry.sites is None else entry.sites.build
+    model = without_features(entry, build())
     model.compile(
         optimizer=_optimizer(entry.schedule),
         loss={head.name: _loss(head.loss) for head in entry.heads},
         loss_weights={head.name: head.weight for head in entry.heads},
+        # Each batch has its own number of sites, and would be compiled anew.
+        jit_compile="auto" if entry.sites is None else False,
     )
     model.optimizer.build(model.trainable_variables)  # so that it can be saved before any step
     return model
 
 
-def register_losses(entry: ZooEntry) -> None:
-    """Let Keras find the losses of a saved model."""
+def register_saved(entry: ZooEntry) -> None:
+    """Let Keras find the losses and the layers of a saved training."""
+    if entry.sites is not None:
+        pass
     for head in entry.heads:
         _loss(head.loss)
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from edgeinfer.base.errors import UsageError
 from edgeinfer.lartpc.split import split_by_event
 from edgeinfer.zoo.checkpoint import TrainingPlan
 from edgeinfer.zoo.entry import Arrays, EventSamples, Head, ZooEntry, stage_seed
+from edgeinfer.zoo.site_samples import SiteSamples
 
 VALIDATION_SHARE = 0.15
 
@@ -22,7 +24,7 @@ VALIDATION_SHARE = 0.15
 class Teaching:
     """Samples, which of them teach and which validate, and what each weighs."""
 
-    samples: EventSamples
+    samples: EventSamples | SiteSamples
     teaching: NDArray[np.intp]
     validating: NDArray[np.intp]
     weights: Arrays | None  # None: all the same
@@ -31,7 +33,7 @@ class Teaching:
     def of(entry: ZooEntry, plan: TrainingPlan, own: EventSamples | None = None) -> Teaching:
         """Simulate what the plan asks for, or take the user's own samples, and set events aside for
         validation."""
-        samples = own or entry.data(stage_seed(plan.seed, "train"), plan.samples)
+        samples = _samples(entry, plan, own)
         shares = (1 - VALIDATION_SHARE, VALIDATION_SHARE)
         teaching, validating = split_by_event(samples.event, shares, plan.seed)
         if not teaching.size or not validating.size:
@@ -51,15 +53,27 @@ class Teaching:
 
     def batch(
         self, rows: NDArray[np.intp], mirrored: NDArray[np.bool_] | None = None
-    ) -> tuple[EventSamples, Arrays | None]:
+    ) -> tuple[EventSamples | SiteSamples, Arrays | None]:
         """Some samples; pictures that are marked come mirrored along their second axis."""
         part = self.samples.take(rows)
         if mirrored is not None:
-            for values in part.inputs.values():
-                values[mirrored] = values[mirrored][:, :, ::-1]
+            part = part.mirror(mirrored)
         if self.weights is None:
             return part, None
         return part, {name: values[rows] for name, values in self.weights.items()}
+
+
+def _samples(
+    entry: ZooEntry, plan: TrainingPlan, own: EventSamples | None
+) -> EventSamples | SiteSamples:
+    seed = stage_seed(plan.seed, "train")
+    if entry.sites is None:
+        return own or entry.data(seed, plan.samples)
+    form = entry.sites
+    if own is None:
+        return SiteSamples.of(form.frames(seed, plan.samples), form.levels, form.threshold)
+    frames = [(own.inputs["image"], own.targets["label"])]
+    return SiteSamples.of(frames, form.levels, form.threshold)
 
 
 def class_weights(head: Head, targets: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -72,7 +86,7 @@ def class_weights(head: Head, targets: NDArray[np.float32]) -> NDArray[np.float3
     return (classes @ worth).astype(np.float32)
 
 
-def feed_keras(batch: EventSamples, weights: Arrays | None) -> tuple[Any, Any, Any]:
+def feed_keras(batch: EventSamples | SiteSamples, weights: Arrays | None) -> tuple[Any, Any, Any]:
     """Inputs, targets and weights as Keras wants them: by name where there are several."""
     return (
         _by_name(batch.inputs),
@@ -81,5 +95,5 @@ def feed_keras(batch: EventSamples, weights: Arrays | None) -> tuple[Any, Any, A
     )
 
 
-def _by_name(arrays: Arrays) -> Any:
+def _by_name(arrays: Mapping[str, NDArray[Any]]) -> Any:
     return next(iter(arrays.values())) if len(arrays) == 1 else dict(arrays)

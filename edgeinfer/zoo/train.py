@@ -29,7 +29,7 @@ from edgeinfer.zoo.fit import (
     TrainingWatcher,
     best_epoch_and_halvings,
     compile_keras,
-    register_losses,
+    register_saved,
     without_features,
 )
 from edgeinfer.zoo.own_data import read_own_data
@@ -96,7 +96,7 @@ def train(
                 "The training to resume reads the features of other weights.",
                 hint="Give the same --trunk as before, or train without --resume.",
             )
-        register_losses(entry)
+        register_saved(entry)
         position, best = saved.position, saved.best
         model = keras.saving.load_model(saved.model)
     else:

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A network that learns at lit pixels is the network that is written, and says the same there."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from edgeinfer.zoo import ENTRIES
+from edgeinfer.zoo.entry import EventSamples
+from edgeinfer.zoo.site_samples import SiteSamples
+from edgeinfer.zoo.train import TrainingInterruption, train
+from tests.unit.zoo.test_train import Interrupting, weights
+
+SMALL = ENTRIES["sparse-ssnet-small"]
+
+
+def planes(shares: list[float], seed: int = 3) -> EventSamples:
+    """Planes of which such a share of the pixels is lit, at random."""
+    rng = np.random.default_rng(seed)
+    image = rng.uniform(0.2, 4.0, (len(shares), 64, 64, 1)).astype(np.float32)
+    image *= rng.random(image.shape) < np.array(shares)[:, None, None, None]
+    label = np.eye(5, dtype=np.float32)[rng.integers(0, 5, image.shape[:3])] * (image > 0)
+    return EventSamples({"image": image}, {"label": label}, np.arange(len(shares)))
+
+
+def at_sites(samples: EventSamples) -> SiteSamples:
+    frames = [(samples.inputs["image"], samples.targets["label"])]
+    return SiteSamples.of(frames, SMALL.sites.levels, SMALL.sites.threshold)
+
+
+@pytest.mark.parametrize(
+    "name", ["sparse-ssnet-small", pytest.param("sparse-ssnet", marks=pytest.mark.slow)]
+)
+def test_both_forms_have_the_same_weights_in_the_same_order(name):
+    entry = ENTRIES[name]
+    for frame, site in zip(entry.build().weights, entry.sites.build().weights, strict=True):
+        assert frame.path == site.path
+        assert frame.shape == site.shape
+
+
+def test_both_forms_give_the_same_at_every_lit_pixel():
+    frames, sites = SMALL.build(), SMALL.sites.build()
+    rng = np.random.default_rng(5)
+    drawn = [rng.normal(0, 0.2, weight.shape) for weight in sites.get_weights()]
+    frames.set_weights(drawn)
+    sites.set_weights(drawn)
+    samples = planes([0.0, 0.001, 0.03, 0.2, 1.0])
+    mirrored = np.array([False, True, False, True, False])
+    pictures, lists = samples.mirror(mirrored), at_sites(samples)
+    lists = lists.mirror(mirrored[lists.event])
+    expected = np.asarray(frames(pictures.inputs["image"]))
+    place = (lists.event[lists.plane], lists.row, lists.column)
+    np.testing.assert_allclose(np.asarray(sites(lists.inputs)), expected[place], atol=2e-5)
+    np.testing.assert_array_equal(pictures.targets["label"], samples.targets["label"])
+
+
+def test_a_plane_taken_twice_is_there_twice():
+    samples = planes([0.01, 0.0, 0.05])
+    taken = at_sites(samples).take(np.array([1, 0, 1]))  # there is nothing in the second plane
+    expected = at_sites(samples.take(np.array([2, 0, 2])))
+    for field in ("start", "row", "column", "value", "label", "plane"):
+        np.testing.assert_array_equal(getattr(taken, field), getattr(expected, field))
+
+
+def test_simulated_planes_are_those_of_the_data_in_parts():
+    form = SMALL.sites
+    parts = SiteSamples.of(form.frames(4, 40), form.levels, form.threshold)
+    whole = at_sites(SMALL.data(4, 40))
+    for field in ("start", "row", "column", "value", "label"):
+        np.testing.assert_array_equal(getattr(parts, field), getattr(whole, field))
+
+
+def test_a_training_at_sites_resumes_where_it_was(tmp_path):
+    schedule = dataclasses.replace(SMALL.schedule, samples=24, epochs=2, batch=4, flips=True)
+    entry = dataclasses.replace(SMALL, schedule=schedule)
+    whole = train(entry, tmp_path / "whole.keras", seed=7)
+    broken = tmp_path / "broken.keras"
+    with pytest.raises(TrainingInterruption):
+        train(entry, broken, seed=7, watcher=Interrupting(7))
+    resumed = train(entry, broken, resume=True)
+    assert [r.validation_loss for r in whole.records] == [
+        r.validation_loss for r in resumed.records
+    ]
+    for a, b in zip(weights(whole.model), weights(broken), strict=True):
+        np.testing.assert_array_equal(a, b)
