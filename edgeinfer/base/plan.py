@@ -65,7 +65,7 @@ def write_files(contents: Mapping[Path, bytes]) -> None:
         for path, content in contents.items():
             with writing(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                _refuse_folder(path)
+                _refuse_other(path)
                 temporary = _sibling(path)
                 staged.append((temporary, path))
                 _write_through(temporary, content)
@@ -85,7 +85,7 @@ def stage_file(path: Path) -> Iterator[Path]:
     try:
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            _refuse_folder(path)
+            _refuse_other(path)
             yield temporary
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
@@ -154,9 +154,15 @@ def unwritable(path: Path, error: OSError) -> ToolFailedError:
             return ToolFailedError(f"{path}: cannot be written: {error}.")
 
 
-def _refuse_folder(path: Path) -> None:
+def _refuse_other(path: Path) -> None:
+    """Only a file is replaced: who may write everywhere would lose /dev/null."""
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, "Is a directory", str(path))
+    if path.exists() and not path.is_file():
+        raise ToolFailedError(
+            f"{path}: this is a device or a pipe, which a file would replace.",
+            hint="Name a file.",
+        )
 
 
 def _sibling(path: Path) -> Path:

@@ -101,6 +101,14 @@ def test_a_folder_in_the_way_is_named(tmp_path: Path) -> None:
         pass
 
 
+def test_a_pipe_is_not_replaced_by_a_file(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(ToolFailedError, match="is a device or a pipe"):
+        plan.write_file(pipe, "{}")
+    assert pipe.is_fifo()
+
+
 @pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS, errno.EPERM])
 def test_a_place_that_may_not_be_written_is_named(tmp_path: Path, code: int) -> None:
     error = plan.unwritable(tmp_path / "x", OSError(code, os.strerror(code)))
