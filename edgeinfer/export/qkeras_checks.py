@@ -37,6 +37,7 @@ from edgeinfer.graph.nodes import (
     ReshapeNode,
     ScanNode,
     Shape,
+    SitesNode,
     SliceNode,
     SoftmaxNode,
     TransposeNode,
@@ -131,6 +132,8 @@ def layer_obstacle(node: Node, graph: Graph, quantizer: Quantizer | None) -> str
             return None
         case MoveNode():
             return "Keras has no layer that moves elements so"
+        case SitesNode() if node.most is None and graph.shapes[node.x][-1] == 1:
+            return None
         case IndexingNode():
             return "Keras has no layer that finds elements by computed numbers"
         case MergeNode():

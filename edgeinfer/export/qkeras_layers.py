@@ -37,6 +37,7 @@ from edgeinfer.graph.nodes import (
     PReluNode,
     ReshapeNode,
     ScanNode,
+    SitesNode,
     SliceNode,
     SoftmaxNode,
     TransposeNode,
@@ -153,6 +154,8 @@ class Layers:
             case ConcatNode():
                 axis = node.axis + 1 if node.axis >= 0 else node.axis
                 return kl.Concatenate(axis=axis, name=name)([self._x(x) for x in node.xs])
+            case SitesNode():
+                return self._sites(node, name)
             case InputNode() | ConstantNode() | MoveNode() | ScanNode() | IndexingNode():
                 raise AssertionError(node)  # made elsewhere, or refused before
             case _:
@@ -268,6 +271,13 @@ class Layers:
         strides = node.strides[0] if rank == 1 else node.strides
         pool = kinds[node.kind, rank]
         return pool(window, strides, padding="same" if padded else "valid", name=name)(x)
+
+    def _sites(self, node: SitesNode, name: str) -> Any:
+        """A network in the network: Keras names operations itself, and may take a node's name."""
+        x = keras.Input(self.graph.shapes[node.x])
+        lit = keras.ops.cast(keras.ops.greater(x, node.threshold), "float32")
+        inner = keras.Model(x, lit, name=self._fresh(f"{node.name}_lit"))
+        return kl.Activation("linear", name=name)(inner(self._x(node.x)))
 
     def _crop(self, node: SliceNode, name: str) -> Any:
         sizes = self.graph.shapes[node.x][:-1]

@@ -14,6 +14,9 @@ from edgeinfer.base.errors import InputError, ModelError, RecipeError, ToolFaile
 from edgeinfer.export.qkeras import build, write
 from edgeinfer.export.qkeras_formats import bits, is_quantized_relu, obstacle, prepare_weights, relu
 from edgeinfer.graph import nodes as g
+from edgeinfer.ir.interpret import interpret
+from edgeinfer.ir.lower import lower
+from edgeinfer.readers import load
 from quantization.fixed import FormatError, Quantizer, dequantize, quantize
 from quantization.recipe import Recipe, WeightFormat
 
@@ -149,3 +152,25 @@ def test_a_file_is_there_whole_or_as_it_was(
     assert [entry.name for entry in tmp_path.iterdir()] == ["net.keras"]
     with pytest.raises(InputError, match=r"\.keras"):
         write(graph, recipe, tmp_path / "net.h5")
+
+
+def test_a_mask_of_lit_pixels_is_written_and_read_back(tmp_path: Path) -> None:
+    kernel = RNG.normal(0, 0.5, (3, 3, 1, 2))
+    nodes = (
+        g.InputNode("image", (6, 5, 1)),
+        g.SitesNode("greater_1", "image", 0.25),  # as Keras itself names an operation
+        g.ConvNode("c", "c", "image", kernel, None, (1, 1), ((1, 1), (1, 1)), (1, 1)),
+        g.MergeNode("lit", ("c", "greater_1"), g.MergeKind.MULTIPLY),
+    )
+    weights = {"c/kernel": WeightFormat.of(q("fixed<6,1>"))}
+    recipe = Recipe.of({"image": q("fixed<6,2>"), "lit": q("fixed<7,3>")}, weights)
+    graph = g.Graph("net", nodes, ("lit",))
+    write(graph, recipe, tmp_path / "m.keras")
+    back = load(tmp_path / "m.keras")
+    image = RNG.integers(-20, 20, (50, 6, 5, 1))
+    written, read = lower(graph, recipe).program, lower(back.graph, back.recipe).program
+    expected = interpret(written, {"image": image})[written.outputs[0].value]
+    np.testing.assert_array_equal(
+        interpret(read, {"image": image})[read.outputs[0].value], expected
+    )
+    assert np.any(expected) and not np.all(expected)
