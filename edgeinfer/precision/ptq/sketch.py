@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from edgeinfer.base.errors import InputError
 from edgeinfer.graph import nodes as g
 from edgeinfer.ir.engine.float_engine import FloatEngine
+from edgeinfer.precision.ptq.rows import SPARSE
 from quantization.calibrate import finite
 from quantization.fixed import FormatError
 
@@ -71,8 +72,17 @@ class TensorSketch:
         self._ends_apart = True
         step = -(-self.total // MOST_KEPT)  # above 1 where there are more samples than that
         for row in range(-self.rows % step, len(flat), step):
-            places = self._drawn.integers(0, flat.shape[1], max(each, 1))
-            self._parts.append(flat[row, places])
+            self._parts.append(self._some_of(flat[row], max(each, 1)))
+
+    def _some_of(self, values: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+        """Values drawn from all; of a nearly empty image from those that are not zero, for zero is
+        on every grid."""
+        lit = np.flatnonzero(values)
+        if 0 < lit.size < SPARSE * values.size:
+            values = values[lit]
+            if lit.size <= count:
+                return values
+        return values[self._drawn.integers(0, values.size, count)]
 
     @property
     def low(self) -> float:
