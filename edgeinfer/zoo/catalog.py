@@ -74,7 +74,7 @@ _ENTRIES = (
         data=partial(data.tagger_samples, scaling="tenth"),
         heads=_TAGGER_HEADS,
         schedule=TrainingSchedule(
-            "sgd", 0.01, batch=256, epochs=12, samples=60_000, patience=6, flips=True
+            "sgd", 0.01, batch=256, epochs=12, samples=60_000, patience=6, flips=(2,)
         ),
         measures=_TAGGER_MEASURES,
         reference=None,
@@ -89,7 +89,7 @@ _ENTRIES = (
         data=data.tagger_samples,
         heads=_TAGGER_HEADS,
         schedule=TrainingSchedule(
-            "adam", 1e-3, batch=256, epochs=20, samples=80_000, patience=6, flips=True
+            "adam", 1e-3, batch=256, epochs=20, samples=80_000, patience=6, flips=(2,)
         ),
         measures=_TAGGER_MEASURES,
         reference="hit-tagger-pooled.keras",
@@ -105,7 +105,15 @@ _ENTRIES = (
         data=partial(data.segment_samples, side=sparse_builders.SIDE),
         heads=_SEGMENT_HEADS,
         schedule=TrainingSchedule(
-            "adam", 1e-3, batch=2, epochs=20, samples=200, patience=6, test_samples=40
+            "adam",
+            2e-3,
+            batch=4,
+            epochs=12,
+            samples=6_000,
+            patience=12,
+            test_samples=100,
+            flips=(2, 1),
+            cosine=True,
         ),
         measures=_SEGMENT_MEASURES,
         reference=None,
@@ -128,12 +136,14 @@ _ENTRIES = (
         heads=_SEGMENT_HEADS,
         schedule=TrainingSchedule(
             "adam",
-            1e-3,
-            batch=4,
+            2e-3,
+            batch=16,
             epochs=16,
-            samples=3_000,
-            patience=6,
+            samples=30_000,
+            patience=16,
             test_samples=400,
+            flips=(2,),
+            cosine=True,
         ),
         measures=_SEGMENT_MEASURES,
         reference="sparse-ssnet-small.keras",

@@ -53,11 +53,11 @@ class EventSamples:
             {name: values[rows] for name, values in self.beside.items()},
         )
 
-    def mirror(self, marked: NDArray[np.bool_]) -> EventSamples:
-        """The same, the marked pictures mirrored along their second axis."""
+    def mirror(self, axis: int, marked: NDArray[np.bool_]) -> EventSamples:
+        """The same, the marked pictures mirrored along an axis."""
         inputs = {name: values.copy() for name, values in self.inputs.items()}
         for values in inputs.values():
-            values[marked] = values[marked][:, :, ::-1]
+            values[marked] = np.flip(values[marked], axis)
         return replace(self, inputs=inputs)
 
 
@@ -94,7 +94,7 @@ class TrainingSchedule:
     samples: int
     patience: int  # epochs without a better validation loss before training ends
     test_samples: int = 10_000  # on which the committed figures rest
-    flips: bool = False  # pictures are mirrored along their second axis, half of the time
+    flips: tuple[int, ...] = ()  # axes along which pictures are mirrored, each half of the time
     cosine: bool = False  # the learning rate falls to zero along a cosine, and is not halved
 
 

@@ -94,7 +94,7 @@ class Fit:
         _seed_dropout(self.model, self.plan.seed, epoch, position.step)
         rng = np.random.default_rng([self.plan.seed, epoch])
         order = rng.permutation(self.data.teaching)
-        flips = rng.random(order.size) < 0.5 if schedule.flips else None
+        flips = {axis: rng.random(order.size) < 0.5 for axis in schedule.flips}
         steps = -(-order.size // schedule.batch)
         resumed_seconds, began = position.seconds, time.monotonic()
         saved_at = began
@@ -104,7 +104,8 @@ class Fit:
             if late():
                 return "minutes"
             here = slice(position.step * schedule.batch, (position.step + 1) * schedule.batch)
-            batch, weights = self.data.batch(order[here], None if flips is None else flips[here])
+            mirrored = {axis: marked[here] for axis, marked in flips.items()}
+            batch, weights = self.data.batch(order[here], mirrored)
             self.model.reset_metrics()
             loss = float(
                 self.model.train_on_batch(*feed_keras(batch, weights), return_dict=True)["loss"]

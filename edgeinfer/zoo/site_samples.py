@@ -68,12 +68,15 @@ class SiteSamples:
         sites = np.repeat(self.start[rows] - start[:-1], counts) + np.arange(start[-1])
         return self._at(sites, start, self.event[rows])
 
-    def mirror(self, marked: NDArray[np.bool_]) -> SiteSamples:
-        """The same, the marked planes mirrored along their second axis."""
+    def mirror(self, axis: int, marked: NDArray[np.bool_]) -> SiteSamples:
+        """The same, the marked planes mirrored along an axis."""
         plane = self.plane
-        column = np.where(marked[plane], self.side - 1 - self.column, self.column)
-        order = np.lexsort((column, self.row, plane))
-        turned = replace(self, column=column.astype(np.int16))
+        row, column = (
+            np.where(marked[plane] & (axis == mirrored), self.side - 1 - places, places)
+            for mirrored, places in ((1, self.row), (2, self.column))
+        )
+        order = np.lexsort((column, row, plane))
+        turned = replace(self, row=row.astype(np.int16), column=column.astype(np.int16))
         return turned._at(order, self.start, self.event)
 
     @property

@@ -21,12 +21,13 @@ WIDTHS, SMALL_WIDTHS = (8, 16, 32, 48, 64), (8, 16, 24)
 BLOCKS, SMALL_BLOCKS = 2, 0
 CLASSES = 5
 LIT_NEIGHBOURS = 2.0  # one pixel in so many of a window on a track is lit
+MOST = 8.0  # where activations of the deep network end: sums of residuals grow without an end
 LIT = 1.0 / 8  # half of what the faintest lit pixel has
 
 
 def sparse_ssnet() -> keras.Model:
     """A U-ResNet of 5 levels and 50 convolutions, after MicroBooNE's SparseSSNet."""
-    return _unet("sparse_ssnet", _Frames(SIDE, WIDTHS), BLOCKS)
+    return _unet("sparse_ssnet", _Frames(SIDE, WIDTHS, MOST), BLOCKS)
 
 
 def sparse_ssnet_small() -> keras.Model:
@@ -36,7 +37,7 @@ def sparse_ssnet_small() -> keras.Model:
 
 def sparse_ssnet_at_sites() -> keras.Model:
     """The same network as it learns."""
-    return _unet("sparse_ssnet_at_sites", _Sites(WIDTHS), BLOCKS)
+    return _unet("sparse_ssnet_at_sites", _Sites(WIDTHS, MOST), BLOCKS)
 
 
 def sparse_ssnet_small_at_sites() -> keras.Model:
@@ -48,6 +49,7 @@ class _Form(Protocol):
     """The layers that differ by form. Each takes and gives values at the sites of a level."""
 
     widths: tuple[int, ...]
+    most: float | None  # where activations end
 
     def image(self) -> tuple[Any, Any]:
         """The network's inputs, and the value that comes in."""
@@ -83,7 +85,7 @@ def _unet(name: str, form: _Form, blocks: int) -> keras.Model:
         if level:
             skips.append(x)
             x = form.down(x, level, f"down{level}")
-            x = layers.ReLU(name=f"down{level}_relu")(x)
+            x = layers.ReLU(form.most, name=f"down{level}_relu")(x)
         x = _level(form, x, level, f"level{level}", blocks)
     for level in reversed(range(len(skips))):
         x = form.up(x, level, f"up{level}")
@@ -104,7 +106,7 @@ def _level(form: _Form, x: Any, level: int, name: str, blocks: int) -> Any:
         inner = _conv(form, x, level, f"{name}_{block}a")
         # From zero, so that a deep network begins as a shallow one.
         inner = form.window(inner, level, f"{name}_{block}b", "zeros")
-        x = layers.ReLU(name=f"{name}_{block}_relu")(
+        x = layers.ReLU(form.most, name=f"{name}_{block}_relu")(
             layers.Add(name=f"{name}_{block}_sum")([x, inner])
         )
     return x
@@ -115,14 +117,14 @@ def _conv(form: _Form, x: Any, level: int, name: str) -> Any:
 
     # Twice what a dense network begins with: most neighbours of a lit pixel are not lit.
     wide = initializers.VarianceScaling(2.0 * LIT_NEIGHBOURS)
-    return layers.ReLU(name=f"{name}_relu")(form.window(x, level, name, wide))
+    return layers.ReLU(form.most, name=f"{name}_relu")(form.window(x, level, name, wide))
 
 
 class _Frames:
     """Dense layers, each followed by the mask of its level."""
 
-    def __init__(self, side: int, widths: tuple[int, ...]) -> None:
-        self.side, self.widths = side, widths
+    def __init__(self, side: int, widths: tuple[int, ...], most: float | None = None) -> None:
+        self.side, self.widths, self.most = side, widths, most
         self.lit: list[Any] = []
 
     def image(self) -> tuple[Any, Any]:
@@ -172,8 +174,8 @@ class _Frames:
 class _Sites:
     """The same layers over lists of sites, whose tables come as inputs."""
 
-    def __init__(self, widths: tuple[int, ...]) -> None:
-        self.widths = widths
+    def __init__(self, widths: tuple[int, ...], most: float | None = None) -> None:
+        self.widths, self.most = widths, most
         self.tables: dict[str, Any] = {}
 
     def image(self) -> tuple[Any, Any]:

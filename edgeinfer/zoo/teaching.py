@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from edgeinfer.zoo.entry import Arrays, EventSamples, Head, ZooEntry, stage_seed
 from edgeinfer.zoo.site_samples import SiteSamples
 
 VALIDATION_SHARE = 0.15
+UNCHANGED: Mapping[int, NDArray[np.bool_]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +54,12 @@ class Teaching:
         return Teaching(samples, teaching, validating, weights)
 
     def batch(
-        self, rows: NDArray[np.intp], mirrored: NDArray[np.bool_] | None = None
+        self, rows: NDArray[np.intp], mirrored: Mapping[int, NDArray[np.bool_]] = UNCHANGED
     ) -> tuple[EventSamples | SiteSamples, Arrays | None]:
-        """Some samples; pictures that are marked come mirrored along their second axis."""
+        """Some samples; by axis, which pictures come mirrored along it."""
         part = self.samples.take(rows)
-        if mirrored is not None:
-            part = part.mirror(mirrored)
+        for axis, marked in mirrored.items():
+            part = part.mirror(axis, marked)
         if self.weights is None:
             return part, None
         return part, {name: values[rows] for name, values in self.weights.items()}

@@ -50,7 +50,7 @@ def tiny() -> ZooEntry:
         data=_data,
         heads=(Head("side", ("even", "bright above"), "categorical_crossentropy", balanced=True),),
         schedule=TrainingSchedule(
-            "adam", 0.01, batch=32, epochs=3, samples=400, patience=4, flips=True
+            "adam", 0.01, batch=32, epochs=3, samples=400, patience=4, flips=(2,)
         ),
         measures=(
             Measure("auc", "", head_auc("side")),

@@ -49,9 +49,11 @@ def test_both_forms_give_the_same_at_every_lit_pixel():
     frames.set_weights(drawn)
     sites.set_weights(drawn)
     samples = planes([0.0, 0.001, 0.03, 0.2, 1.0])
-    mirrored = np.array([False, True, False, True, False])
-    pictures, lists = samples.mirror(mirrored), at_sites(samples)
-    lists = lists.mirror(mirrored[lists.event])
+    pictures, lists = samples, at_sites(samples)
+    marks_by_axis = {2: [False, True, False, True, False], 1: [True, False, False, True, True]}
+    for axis, marks in marks_by_axis.items():
+        mirrored = np.array(marks)
+        pictures, lists = pictures.mirror(axis, mirrored), lists.mirror(axis, mirrored[lists.event])
     expected = np.asarray(frames(pictures.inputs["image"]))
     place = (lists.event[lists.plane], lists.row, lists.column)
     np.testing.assert_allclose(np.asarray(sites(lists.inputs)), expected[place], atol=2e-5)
@@ -75,7 +77,7 @@ def test_simulated_planes_are_those_of_the_data_in_parts():
 
 
 def test_a_training_at_sites_resumes_where_it_was(tmp_path):
-    schedule = dataclasses.replace(SMALL.schedule, samples=24, epochs=2, batch=4, flips=True)
+    schedule = dataclasses.replace(SMALL.schedule, samples=24, epochs=2, batch=4, flips=(2, 1))
     entry = dataclasses.replace(SMALL, schedule=schedule)
     whole = train(entry, tmp_path / "whole.keras", seed=7)
     broken = tmp_path / "broken.keras"

@@ -173,7 +173,7 @@ def test_places_without_a_truth_and_features_for_others_are_no_hindrance(tiny, t
     )
     pointer = dataclasses.replace(
         tiny, build=_build_pointer, data=_pointed, heads=heads, features=("features",),
-        schedule=dataclasses.replace(tiny.schedule, flips=False, epochs=2),
+        schedule=dataclasses.replace(tiny.schedule, flips=(), epochs=2),
     )  # fmt: skip
     path = tmp_path / "pointer.keras"
     with pytest.raises(TrainingInterruption):
