@@ -93,9 +93,11 @@ def run_files(case: LayerCase, row: LayerRow) -> LayerRow:
         nodes = ONNX_CASES.get(case.name)
         onnx = NONE if nodes is None else run_onnx_case(nodes, folder)
         content = _convert_apart(case) if case.group == RECURRENT else _convert(case)
-        int8 = content
-        if isinstance(content, bytes):
-            int8 = run_tflite_case(content, _samples(case), folder)
+        int8 = (
+            run_tflite_case(content, _samples(case), folder)
+            if isinstance(content, bytes)
+            else content
+        )
     return replace(row, onnx=case.onnx, stages={**row.stages, "onnx": onnx, "int8": int8})
 
 

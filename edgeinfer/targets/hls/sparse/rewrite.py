@@ -53,7 +53,7 @@ from edgeinfer.targets.hls.sparse.ops import (
 from quantization.fixed import Overflow, Rounding
 from quantization.ranges import Interval
 
-MOST_SITES = 2048  # of a frame: beyond them frames are the better form
+MOST_SITES = 4096  # of a frame: lists are so long
 IMAGE_AXES = 2  # at most, beside the channels
 LIST_READERS = 6  # of one stream: hls4ml has one more, which the next copy takes
 
