@@ -148,7 +148,7 @@ def _clocks_by_pll(limits: PllRange, on: SerialBoard) -> Iterator[BoardClock]:
         if not _is_within(on.crystal_hz / reference, limits.compared_mhz):
             continue
         for feedback in limits.feedbacks:
-            compared = Fraction(on.crystal_hz * feedback, reference)
+            compared = on.crystal_hz * feedback / reference
             if limits.compares_oscillator:
                 made = [(compared / output, output) for output in limits.outputs]
                 made = made if lowest <= compared <= highest else []
@@ -166,7 +166,9 @@ def _clocks_by_pll(limits: PllRange, on: SerialBoard) -> Iterator[BoardClock]:
                     and divider >= LEAST_DIVIDER
                     and abs(hz / (divider * on.baud) - 1) <= MOST_DRIFT
                 ):
-                    yield BoardClock(hz, reference, feedback, output, divider)
+                    divided = output if limits.compares_oscillator else 1
+                    exact = Fraction(on.crystal_hz * feedback, reference * divided)
+                    yield BoardClock(exact, reference, feedback, output, divider)
 
 
 def _parts_of(inside: OscillatorRange, on: SerialBoard) -> tuple[BoardClock, ...]:
@@ -180,5 +182,5 @@ def _parts_of(inside: OscillatorRange, on: SerialBoard) -> tuple[BoardClock, ...
     return tuple(clock for clock in clocks if clock.hz * (1 - inside.drift) >= least_hz)
 
 
-def _is_within(hz: float | Fraction, ends_mhz: tuple[float, float]) -> bool:
+def _is_within(hz: float, ends_mhz: tuple[float, float]) -> bool:
     return ends_mhz[0] * MHZ <= hz <= ends_mhz[1] * MHZ
