@@ -103,14 +103,14 @@ class PacketWriter:
     """Packets of frames by the board's own driver, and what the engine makes of them."""
 
     def __init__(self, program: Program, answer: dict[str, Any], driver: Any) -> None:
-        self.program, self.told, self.driver = program, answer, driver
+        self.program, self.answer, self.driver = program, answer, driver
         self.engine = Engine(program, threads=1)
 
     def good(self, seed: int, batch: int) -> dict[str, Any]:
         """Frames as they ought to come."""
         raw = random_inputs(self.program, seed, batch)
-        sent = [[self.driver.pack(raw[told["name"]], told).tobytes().hex()]
-                for told in self.told["inputs"]]  # fmt: skip
+        sent = [[self.driver.pack(raw[port["name"]], port).tobytes().hex()]
+                for port in self.answer["inputs"]]  # fmt: skip
         return {"batch": batch, "sent": sent, "expected": self.expected([raw])}
 
     def wrong(self, seed: int, trial: int) -> dict[str, Any]:
@@ -118,9 +118,9 @@ class PacketWriter:
         which makes two short packets of one."""
         rng = np.random.default_rng(seed)
         batch = int(rng.integers(1, MOST_FRAMES + 1))
-        way, at = ("short", "long", "cut")[trial % 3], int(rng.integers(len(self.told["inputs"])))
+        way, at = ("short", "long", "cut")[trial % 3], int(rng.integers(len(self.answer["inputs"])))
         first, second = (random_inputs(self.program, seed + k, batch) for k in (100, 200))
-        answer = self.told["inputs"][at]
+        answer = self.answer["inputs"][at]
         whole = self.driver.pack(first[answer["name"]], answer)
         word = answer["word_bytes"]
         words = len(whole) // word
@@ -139,7 +139,7 @@ class PacketWriter:
             [piece.tobytes().hex() for piece in pieces]
             if name == answer["name"]
             else [self.driver.pack(raw[name], port).tobytes().hex() for raw in taken]
-            for name, port in ((port["name"], port) for port in self.told["inputs"])
+            for name, port in ((port["name"], port) for port in self.answer["inputs"])
         ]
         return {
             "title": f"{way}, {answer['name']}, {batch} frames, cut at {cut // word} of {words}",
@@ -164,8 +164,8 @@ class PacketWriter:
         """For each output, the packets that come out."""
         results = [self.engine.run(raw) for raw in packets]
         return [
-            [self.driver.pack(values[told["name"]], told).tobytes().hex() for values in results]
-            for told in self.told["outputs"]
+            [self.driver.pack(values[port["name"]], port).tobytes().hex() for values in results]
+            for port in self.answer["outputs"]
         ]
 
 

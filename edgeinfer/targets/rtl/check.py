@@ -106,9 +106,10 @@ def _too_large(program: Program, settings: RtlSettings) -> list[Offence]:
     is_limited = settings.budget.memory_bits is not None
     whose = "budget is" if is_limited else f"block memories of {part_of(settings).name} hold"
     largest = max(layers, key=lambda layer: layer.weight_bits)
+    part = str(largest_part(program, most)).removesuffix(".")  # the list of offences has its own
     reason = (
         f"its {largest.inputs * largest.outputs:,} weights of {largest.weight_type.bits} bits take "
         f"{largest.weight_bits / 1e6:.1f} Mbit; all weights take {total / 1e6:.1f} Mbit, and the "
-        f"{whose} {most / 1e6:.1f} Mbit, {most / total:.1%} of that. {largest_part(program, most)}"
+        f"{whose} {most / 1e6:.1f} Mbit, {most / total:.1%} of that. {part}"
     )
     return [Offence(largest.op, "Weights", reason)]
