@@ -50,6 +50,18 @@ class JudgedOutputs:
         """The same without the inputs, which no figure of merit needs."""
         return JudgedOutputs(self.outputs, replace(self.samples, inputs={}))
 
+    def by_lit_pixel(self) -> JudgedOutputs:
+        """Each pixel that has a label as a sample of its event; the others are not judged."""
+        lit = np.all([target.any(axis=-1) for target in self.samples.targets.values()], axis=0)
+        return JudgedOutputs(
+            {name: values[lit] for name, values in self.outputs.items()},
+            EventSamples(
+                {},
+                {name: values[lit] for name, values in self.samples.targets.items()},
+                self.samples.event[np.nonzero(lit)[0]],
+            ),
+        )
+
 
 def values_of(entry: ZooEntry, judged_outputs: JudgedOutputs) -> dict[str, float]:
     """Every figure of merit that the samples can tell."""
@@ -63,6 +75,8 @@ def intervals_of(
 ) -> dict[str, BootstrapInterval]:
     """Figures averaged over runs (one for each seed), events resampled within each run."""
     rng = np.random.default_rng(seed)
+    if entry.by_pixel:  # or every draw would copy whole planes
+        runs = [run.by_lit_pixel() for run in runs]
     plain = [_Resampler(run) for run in runs]
     whole = _mean([values_of(entry, run) for run in runs])
     drawn = [

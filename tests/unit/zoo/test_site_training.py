@@ -11,6 +11,7 @@ import pytest
 
 from edgeinfer.zoo import ENTRIES
 from edgeinfer.zoo.entry import EventSamples
+from edgeinfer.zoo.evaluate import JudgedOutputs, values_of
 from edgeinfer.zoo.site_samples import SiteSamples
 from edgeinfer.zoo.train import TrainingInterruption, train
 from tests.unit.zoo.test_train import Interrupting, weights
@@ -89,3 +90,14 @@ def test_a_training_at_sites_resumes_where_it_was(tmp_path):
     ]
     for a, b in zip(weights(whole.model), weights(broken), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_lit_pixels_judge_as_whole_planes_do():
+    samples = planes([0.02, 0.0, 0.1])
+    drawn = np.random.default_rng(8).random((3, 64, 64, 5))
+    whole = JudgedOutputs({"label": drawn}, samples)
+    pixels = whole.by_lit_pixel()
+    assert values_of(SMALL, pixels) == pytest.approx(values_of(SMALL, whole))
+    assert np.bincount(pixels.samples.event, minlength=3).tolist() == [
+        int(np.count_nonzero(image)) for image in samples.inputs["image"]
+    ]
