@@ -366,9 +366,12 @@ class Graph:
 
     @property
     def parameters(self) -> int:
-        """Number of weights, shared ones counted once; a tensor of zeros is none."""
+        """Number of weights, shared ones counted once; a constant of zeros, or of one number such
+        as the end of a clip, is none."""
         return sum(
-            value.size for key, value in self.weights() if value.any() or not key.endswith("/value")
+            value.size
+            for key, value in self.weights()
+            if not key.endswith("/value") or (value.size > 1 and value.any())
         )
 
     def all_nodes(self) -> Iterator[Node]:
