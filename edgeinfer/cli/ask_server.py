@@ -111,6 +111,9 @@ def bench_serve(
     model: Model = None,
     model_version: Version = "",
     datatype: Datatype = "FP32",
+    shared_memory: Annotated[
+        bool, Parameter(negative="", help="the input lies in shared memory of this machine")
+    ] = False,
     client: LoadBy = "own",
     tls_ca: Ca = None,
     tls_cert: Cert = None,
@@ -127,6 +130,7 @@ def bench_serve(
     with _connect(url, identity, client) as connected:
         from edgeinfer.serve import ask, load
         from edgeinfer.serve.connect import ClientLibrary
+        from edgeinfer.serve.shared import NO_PARTS
 
         remote = ask.find_model(connected, model, model_version)
         inputs = ask.draw_inputs(remote, samples)
@@ -134,14 +138,17 @@ def bench_serve(
             inputs = {k: values[:samples] for k, values in ask.read_inputs(remote, data).items()}
         tensors = [remote.tensor(name, values, datatype) for name, values in inputs.items()]
         sent = len(tensors[0].values)
-        prepared = connected.prepare(remote.name, remote.version, tensors)
         warmup = min(1.0, seconds)
         settings = [load.LoadSettings(n, seconds, warmup, ClientLibrary(client)) for n in counts]
-        rows = [load.load_server(url, identity, prepared, sent, each) for each in settings]
+        sharing = connected.sharing(tensors) if shared_memory else contextlib.nullcontext(NO_PARTS)
+        with sharing as shared:
+            prepared = connected.prepare(remote.name, remote.version, tensors, shared)
+            rows = [load.load_server(url, identity, prepared, sent, each) for each in settings]
     document = {
         "url": url,
         "model": remote.name,
         "datatype": datatype,
+        "shared_memory": shared_memory,
         "results": [row.as_dict() for row in rows],
     }
     lines = [f"{'clients':>7} {'samples/s':>11} {'p50 ms':>9} {'p90 ms':>9} {'p95 ms':>9} "

@@ -67,6 +67,10 @@ def serve(
     control: Annotated[
         bool, Parameter(negative="", help="let clients load and unload the models")
     ] = False,
+    shared_memory: Annotated[
+        bool,
+        Parameter(negative="", help="let clients of this machine and user name shared memory"),
+    ] = False,
     drain_s: Annotated[
         float, Parameter(help="how long accepted requests may take after SIGTERM")
     ] = 30.0,
@@ -117,8 +121,14 @@ def serve(
             runs, names, backend, outputs == "raw", batching, control, int(queue_mb * 1e6)
         ),
         bind, port_grpc, port_http, port_metrics, certificates, int(message_mb * 1e6),
-        int(receive_mb * 1e6), drain_s,
+        int(receive_mb * 1e6), drain_s, shared_memory,
     )  # fmt: skip
+    if settings.is_exposed and shared_memory:
+        raise UsageError(
+            f"--shared-memory lets whoever reaches {bind} read and write this user's shared "
+            "memory.",
+            hint="Listen at 127.0.0.1, or admit only clients that --tls-client-ca knows.",
+        )
     if settings.is_exposed:
         tell(
             f"warning: whoever reaches {bind} can use this server and see what it answers. "

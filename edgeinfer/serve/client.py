@@ -10,7 +10,7 @@ import json
 import ssl
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -21,11 +21,13 @@ from google.protobuf.message import DecodeError
 
 from edgeinfer.base.errors import ToolFailedError
 from edgeinfer.data.open import existing
-from edgeinfer.serve.messages import SERVICE, message_class
+from edgeinfer.serve.messages import SERVICE, message_class, parameter_messages
+from edgeinfer.serve.shared import NO_PARTS, RegionPart, place_parameters, shared_object
 from edgeinfer.serve.tensors import DATATYPES, WireTensor, bytes_of
 
 SECONDS = 300.0  # in which an answer has to come
 CONNECT_SECONDS = 10.0
+ALIGNMENT_BYTES = 64  # of a tensor in a region
 LARGEST_ANSWER_BYTES = 1 << 30
 ENDS = {"Metadata": "", "Config": "/config", "Statistics": "/stats"}  # of a model's path
 HEADER_LENGTH = "Inference-Header-Content-Length"
@@ -56,8 +58,40 @@ class Client(ABC):
         """The fields of an answer: a model's Metadata, Config or Statistics, or the Index."""
 
     @abstractmethod
-    def prepare(self, name: str, version: str, inputs: Sequence[WireTensor]) -> Any:
-        """A request for an inference, ready to be sent any number of times."""
+    def prepare(
+        self,
+        name: str,
+        version: str,
+        inputs: Sequence[WireTensor],
+        shared: Mapping[str, RegionPart] = NO_PARTS,
+    ) -> Any:
+        """A request for an inference, ready to be sent any number of times. `shared`: inputs that
+        lie in shared memory and are not sent."""
+
+    @abstractmethod
+    def register(self, region: str, key: str, byte_size: int) -> None:
+        """Tell the server of a shared-memory object of this machine."""
+
+    @abstractmethod
+    def unregister(self, region: str) -> None:
+        """The server may forget it."""
+
+    @contextlib.contextmanager
+    def sharing(self, inputs: Sequence[WireTensor]) -> Iterator[dict[str, RegionPart]]:
+        """Inputs in one region of shared memory that the server knows within the block."""
+        parts, contents, end = {}, [], 0
+        with contextlib.ExitStack() as stack:
+            for tensor in inputs:
+                contents.append(bytes_of(tensor))
+                contents[-1] += bytes(-len(contents[-1]) % ALIGNMENT_BYTES)
+                size = tensor.values.size * DATATYPES[tensor.datatype].itemsize
+                parts[tensor.name] = RegionPart("", size, end)
+                end += len(contents[-1])
+            key = stack.enter_context(shared_object(b"".join(contents)))
+            region = key.strip("/")
+            self.register(region, key, end)
+            stack.callback(self.unregister, region)
+            yield {name: replace(part, region=region) for name, part in parts.items()}
 
     @abstractmethod
     def send(self, prepared: Any) -> Any:
@@ -120,18 +154,44 @@ class GrpcClient(Client):
         )
         return document
 
-    def prepare(self, name: str, version: str, inputs: Sequence[WireTensor]) -> bytes:
+    def prepare(
+        self,
+        name: str,
+        version: str,
+        inputs: Sequence[WireTensor],
+        shared: Mapping[str, RegionPart] = NO_PARTS,
+    ) -> bytes:
         """The request's bytes."""
         request = message_class("ModelInferRequest")(
             model_name=name,
             model_version=version,
             inputs=[
-                {"name": t.name, "datatype": t.datatype, "shape": t.values.shape} for t in inputs
+                {
+                    "name": t.name,
+                    "datatype": t.datatype,
+                    "shape": t.values.shape,
+                    "parameters": parameter_messages(place_parameters(t.name, shared)),
+                }
+                for t in inputs
             ],
-            raw_input_contents=[bytes_of(tensor) for tensor in inputs],
+            raw_input_contents=[bytes_of(t) for t in inputs if t.name not in shared],
         )
         content: bytes = request.SerializeToString()
         return content
+
+    def register(self, region: str, key: str, byte_size: int) -> None:
+        """Tell the server of an object."""
+        self._manage_memory("Register", name=region, key=key, byte_size=byte_size)
+
+    def unregister(self, region: str) -> None:
+        """The server may forget it."""
+        self._manage_memory("Unregister", name=region)
+
+    def _manage_memory(self, verb: str, **fields: Any) -> None:
+        procedure = f"SystemSharedMemory{verb}"
+        request = message_class(f"{procedure}Request")(**fields)
+        call = self._channel.unary_unary(f"/{SERVICE}/{procedure}")
+        self._call(call, request.SerializeToString())
 
     def send(self, prepared: bytes) -> bytes:
         """The answer's bytes."""
@@ -193,9 +253,15 @@ class HttpClient(Client):
         document: dict[str, Any] = json.loads(content)
         return {"config": document} if what == "Config" else document
 
-    def prepare(self, name: str, version: str, inputs: Sequence[WireTensor]) -> _HttpRequest:
+    def prepare(
+        self,
+        name: str,
+        version: str,
+        inputs: Sequence[WireTensor],
+        shared: Mapping[str, RegionPart] = NO_PARTS,
+    ) -> _HttpRequest:
         """The request's path, headers and body."""
-        contents = [bytes_of(tensor) for tensor in inputs]
+        contents = [b"" if tensor.name in shared else bytes_of(tensor) for tensor in inputs]
         head = {
             "parameters": {"binary_data_output": True},
             "inputs": [
@@ -203,7 +269,8 @@ class HttpClient(Client):
                     "name": tensor.name,
                     "datatype": tensor.datatype,
                     "shape": tensor.values.shape,
-                    "parameters": {"binary_data_size": len(content)},
+                    "parameters": place_parameters(tensor.name, shared)
+                    or {"binary_data_size": len(content)},
                 }
                 for tensor, content in zip(inputs, contents, strict=True)
             ],
@@ -212,6 +279,19 @@ class HttpClient(Client):
         headers = {HEADER_LENGTH: str(len(start)), "Content-Type": "application/octet-stream"}
         body = b"".join([start, *contents])
         return _HttpRequest(_model_path(name, version) + "/infer", headers, body)
+
+    def register(self, region: str, key: str, byte_size: int) -> None:
+        """Tell the server of an object."""
+        fields = {"key": key, "offset": 0, "byte_size": byte_size}
+        self._manage_memory(region, "register", json.dumps(fields).encode())
+
+    def unregister(self, region: str) -> None:
+        """The server may forget it."""
+        self._manage_memory(region, "unregister", b"{}")
+
+    def _manage_memory(self, region: str, verb: str, body: bytes) -> None:
+        path = f"/v2/systemsharedmemory/region/{quote(region, safe='')}/{verb}"
+        self._exchange(_HttpRequest(path, {}, body))
 
     def send(self, prepared: _HttpRequest) -> tuple[int, bytes]:
         """How many bytes of the answer are JSON, and all its bytes."""

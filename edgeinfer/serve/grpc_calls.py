@@ -13,9 +13,10 @@ from google.protobuf.message import DecodeError
 
 from edgeinfer.base.version import __version__
 from edgeinfer.serve.faults import invalid, refusal_of
-from edgeinfer.serve.messages import message_class
+from edgeinfer.serve.messages import message_class, parameter_messages
 from edgeinfer.serve.repository import InferAnswer, InferCall, Repository, statistics_of
 from edgeinfer.serve.served import described_server
+from edgeinfer.serve.shared import RegionPart, SharedRegions, find_part, place_parameters
 from edgeinfer.serve.tensors import WireTensor, bytes_of, tensor_of_bytes, tensor_of_numbers
 from edgeinfer.serve.wire import cut_request
 
@@ -27,7 +28,6 @@ CONTENTS = {  # where a tensor's numbers are if they are not bytes
     "UINT8": "uint_contents",
     "UINT16": "uint_contents",
 }
-SHARED_MEMORY = "shared_memory_region"
 FINAL_ASKED = "triton_enable_empty_final_response"
 Answer = Callable[[Any], Awaitable[Mapping[str, Any]]]  # a request to its response's fields
 
@@ -45,38 +45,43 @@ def message_of_fields(name: str, fields: Mapping[str, Any]) -> Any:
     return json_format.ParseDict(fields, message_class(name)())
 
 
-def call_of_bytes(content: bytes) -> tuple[InferCall, bool]:
+def call_of_bytes(content: bytes, regions: SharedRegions) -> tuple[InferCall, bool]:
     """What a request for an inference asks, and whether its answer is to say that it is the last.
     Nothing but the tensors keeps the bytes alive."""
     rest, raw = cut_request(content)
     request = parse_message("ModelInferRequest", rest)
-    call = call_of_message(request, request.raw_input_contents if raw is None else raw)
+    call = call_of_message(request, request.raw_input_contents if raw is None else raw, regions)
     return call, request.parameters[FINAL_ASKED].bool_param
 
 
-def call_of_message(request: Any, raw: Sequence[bytes | memoryview]) -> InferCall:
-    """What a request asks, of whose inputs these are the bytes."""
-    if raw and len(raw) != len(request.inputs):
+def call_of_message(
+    request: Any, raw: Sequence[bytes | memoryview], regions: SharedRegions
+) -> InferCall:
+    """What a request asks, of whose inputs these are the bytes; others may be in shared memory."""
+    shared = regions.read([_part_of(tensor) for tensor in request.inputs])
+    if raw and len(raw) != shared.count(None):
         raise invalid(
-            f"The request has {len(request.inputs)} inputs, and bytes for {len(raw)} of them."
+            f"The request has {shared.count(None)} inputs to be sent, and bytes for {len(raw)}."
         )
+    sent = iter(raw)
     tensors: list[WireTensor] = []
-    for index, tensor in enumerate(request.inputs):
-        if SHARED_MEMORY in tensor.parameters:
-            raise refusal_of("Shared memory", hint="Send the tensor's bytes.")
+    for tensor, content in zip(request.inputs, shared, strict=True):
         shape = list(tensor.shape)
-        if raw:
+        if raw or content is not None:
             if tensor.HasField("contents"):
                 raise invalid(f"The input {tensor.name!r} is there as bytes and as numbers.")
-            tensors.append(tensor_of_bytes(tensor.name, tensor.datatype, shape, raw[index]))
+            own = next(sent) if content is None else content
+            tensors.append(tensor_of_bytes(tensor.name, tensor.datatype, shape, own))
         else:
             field = CONTENTS.get(tensor.datatype, "fp32_contents")
             dtype = np.float32 if field == "fp32_contents" else np.int64
             numbers = np.fromiter(getattr(tensor.contents, field), dtype)
             tensors.append(tensor_of_numbers(tensor.name, tensor.datatype, shape, numbers))
+    places: dict[str, RegionPart] = {}
     for output in request.outputs:
-        if SHARED_MEMORY in output.parameters:
-            raise refusal_of("Shared memory", hint="Take the tensor's bytes.")
+        if (part := _part_of(output)) is not None:
+            regions.check(part)
+            places[output.name] = part
         if output.parameters["classification"].int64_param:
             raise refusal_of("Classification of outputs", hint="Sort the output yourself.")
     return InferCall(
@@ -85,7 +90,19 @@ def call_of_message(request: Any, raw: Sequence[bytes | memoryview]) -> InferCal
         request.id,
         tuple(tensors),
         tuple(output.name for output in request.outputs),
+        places,
     )
+
+
+def _part_of(tensor: Any) -> RegionPart | None:
+    """Where in shared memory a tensor lies, if it does."""
+    if not tensor.parameters:
+        return None
+    values = {
+        name: getattr(value, value.WhichOneof("parameter_choice") or "string_param")
+        for name, value in tensor.parameters.items()
+    }
+    return find_part(tensor.name, values)
 
 
 def message_of_answer(answer: InferAnswer) -> Any:
@@ -95,15 +112,24 @@ def message_of_answer(answer: InferAnswer) -> Any:
         model_version=str(answer.version),
         id=answer.id,
         outputs=[
-            {"name": t.name, "datatype": t.datatype, "shape": t.values.shape}
+            {
+                "name": t.name,
+                "datatype": t.datatype,
+                "shape": t.values.shape,
+                "parameters": parameter_messages(place_parameters(t.name, answer.shared)),
+            }
             for t in answer.outputs
         ],
-        raw_output_contents=[bytes_of(tensor) for tensor in answer.outputs],
+        raw_output_contents=[
+            b"" if tensor.name in answer.shared else bytes_of(tensor) for tensor in answer.outputs
+        ],
     )
 
 
 def plain_answers(repository: Repository, is_ready: Callable[[], bool]) -> dict[str, Answer]:
     """What is answered to each request that is no inference, by the name of the procedure."""
+
+    regions = repository.regions
 
     async def server_live(request: Any) -> Mapping[str, Any]:
         return {"live": True}
@@ -115,7 +141,7 @@ def plain_answers(repository: Repository, is_ready: Callable[[], bool]) -> dict[
         return {"ready": repository.is_loaded(request.name, request.version)}
 
     async def server_metadata(request: Any) -> Mapping[str, Any]:
-        return described_server(__version__)
+        return described_server(__version__, shares_memory=regions.is_allowed)
 
     async def model_metadata(request: Any) -> Mapping[str, Any]:
         model = repository.find(request.name, request.version).model
@@ -141,6 +167,17 @@ def plain_answers(repository: Repository, is_ready: Callable[[], bool]) -> dict[
         await repository.unload(request.model_name)
         return {}
 
+    async def region_status(request: Any) -> Mapping[str, Any]:
+        return {"regions": {each["name"]: each for each in regions.list_regions(request.name)}}
+
+    async def region_register(request: Any) -> Mapping[str, Any]:
+        regions.register(request.name, request.key, request.offset, request.byte_size)
+        return {}
+
+    async def region_unregister(request: Any) -> Mapping[str, Any]:
+        regions.unregister(request.name)
+        return {}
+
     return {
         "ServerLive": server_live,
         "ServerReady": server_ready,
@@ -152,6 +189,9 @@ def plain_answers(repository: Repository, is_ready: Callable[[], bool]) -> dict[
         "RepositoryIndex": repository_index,
         "RepositoryModelLoad": model_load,
         "RepositoryModelUnload": model_unload,
+        "SystemSharedMemoryStatus": region_status,
+        "SystemSharedMemoryRegister": region_register,
+        "SystemSharedMemoryUnregister": region_unregister,
     }
 
 

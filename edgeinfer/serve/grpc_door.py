@@ -33,13 +33,10 @@ SILENT_SECONDS = 0.2  # after which a stream that sends nothing is taken to be s
 LIKELY_BYTES = 1 << 16  # of a stream's next request, at least; else twice the one before
 FINAL = "triton_final_response"
 NOTHING_SHARED = (  # no region is registered, and clients that tidy up first may go on
-    "SystemSharedMemoryStatus",
-    "SystemSharedMemoryUnregister",
     "CudaSharedMemoryStatus",
     "CudaSharedMemoryUnregister",
 )
 REFUSED = {
-    "SystemSharedMemoryRegister": "Shared memory",
     "CudaSharedMemoryRegister": "Shared memory of a GPU",
     "TraceSetting": "Tracing",
     "LogSettings": "A change of log settings",
@@ -91,7 +88,7 @@ class GrpcDoor:
 
     async def _try_infer(self, context: grpc.aio.ServicerContext) -> bytes | CallRefusal:
         try:
-            call, _ = call_of_bytes(await self._receive(context))
+            call, _ = call_of_bytes(await self._receive(context), self._repository.regions)
             return _bytes_of(message_of_answer(await self._repository.infer(call)))
         except Exception as error:
             return refusal_for(error)
@@ -165,7 +162,7 @@ class GrpcDoor:
     async def _one_of_stream(self, content: bytes) -> Any:
         stream_response = message_class("ModelStreamInferResponse")
         try:
-            call, is_final_asked = call_of_bytes(content)
+            call, is_final_asked = call_of_bytes(content, self._repository.regions)
             response = message_of_answer(await self._repository.infer(call))
         except Exception as error:
             return stream_response(error_message=message_of(error))

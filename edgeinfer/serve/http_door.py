@@ -27,7 +27,7 @@ from edgeinfer.serve.faults import (
     refusal_of,
 )
 from edgeinfer.serve.grpc_calls import refuse_parameters
-from edgeinfer.serve.http_tensors import body_of_answer, call_of_body
+from edgeinfer.serve.http_tensors import body_of_answer, call_of_body, region_of_body
 from edgeinfer.serve.repository import Repository, statistics_of
 from edgeinfer.serve.served import described_server
 from edgeinfer.serve.tallies import metrics_text
@@ -149,7 +149,7 @@ class ProtocolHandler(RequestHandler):
         repository = self.state.repository
         match parts:
             case ["v2"]:
-                return described_server(__version__)
+                return described_server(__version__, shares_memory=repository.regions.is_allowed)
             case ["v2", "health", "live"]:
                 return b""
             case ["v2", "health", "ready"]:
@@ -174,7 +174,11 @@ class ProtocolHandler(RequestHandler):
                         return batcher.model.config()
                     case _:
                         raise self._nothing_here()
-            case ["v2", "systemsharedmemory" | "cudasharedmemory", *_, "status"]:
+            case ["v2", "systemsharedmemory", "status"]:
+                return repository.regions.list_regions()
+            case ["v2", "systemsharedmemory", "region", name, "status"]:
+                return repository.regions.list_regions(name)
+            case ["v2", "cudasharedmemory", *_, "status"]:
                 return []
             case _:
                 raise self._nothing_here()
@@ -198,10 +202,20 @@ class ProtocolHandler(RequestHandler):
             case ["v2", "repository", "models", name, "unload"]:
                 await repository.unload(name)
                 return b""
-            case ["v2", "systemsharedmemory" | "cudasharedmemory", *_, "unregister"]:
+            case ["v2", "systemsharedmemory", "unregister"]:
+                repository.regions.unregister()
+                return b""
+            case ["v2", "systemsharedmemory", "region", name, "unregister"]:
+                repository.regions.unregister(name)
+                return b""
+            case ["v2", "systemsharedmemory", "region", name, "register"]:
+                repository.regions.require_permission()
+                repository.regions.register(name, *region_of_body(self._body()))
+                return b""
+            case ["v2", "cudasharedmemory", *_, "unregister"]:
                 return b""  # nothing is registered
-            case ["v2", "systemsharedmemory" | "cudasharedmemory", *_, "register"]:
-                raise refusal_of("Shared memory", hint="Send the tensors' bytes.")
+            case ["v2", "cudasharedmemory", *_, "register"]:
+                raise refusal_of("Shared memory of a GPU", hint="Send the tensors' bytes.")
             case _:
                 raise self._nothing_here()
 
@@ -221,7 +235,8 @@ class ProtocolHandler(RequestHandler):
         length = self.request.headers.get(HEADER_LENGTH)
         if length is not None and not (length.isascii() and length.isdecimal()):
             raise invalid(f"{HEADER_LENGTH} is {length[:40]!r}, which is no number of bytes.")
-        call, wants_bytes = call_of_body(name, version, body, None if not length else int(length))
+        json_bytes, regions = int(length) if length else None, self.state.repository.regions
+        call, wants_bytes = call_of_body(name, version, body, json_bytes, regions)
         self._leave_admission()  # from here on, the queue counts it
         answer = await self.state.repository.infer(call)
         head, tail = body_of_answer(answer, wants_bytes)

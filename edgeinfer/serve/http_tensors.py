@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edgeinfer.serve.faults import invalid, refusal_of
 from edgeinfer.serve.repository import InferAnswer, InferCall
+from edgeinfer.serve.shared import SharedRegions, find_part, place_parameters
 from edgeinfer.serve.tensors import WireTensor, bytes_of, tensor_of_bytes, tensor_of_numbers
 
+Body = TypeVar("Body", bound=BaseModel)
 Wanted = Callable[[str], bool]  # whether an output, by its name, is to come as bytes
 
 
@@ -50,20 +52,42 @@ class HttpInfer(BaseModel):
     outputs: list[HttpOutput] = []
 
 
+class HttpRegion(BaseModel):
+    """A region of shared memory that is to be registered."""
+
+    model_config = ConfigDict(strict=True)
+
+    key: str
+    offset: int = 0
+    byte_size: int
+
+
+def region_of_body(body: bytes) -> tuple[str, int, int]:
+    """Key, offset and size of a region."""
+    region = _parse(HttpRegion, body)
+    return region.key, region.offset, region.byte_size
+
+
 def call_of_body(
-    model: str, version: str, body: bytes, json_bytes: int | None
+    model: str, version: str, body: bytes, json_bytes: int | None, regions: SharedRegions
 ) -> tuple[InferCall, Wanted]:
     """What a body asks, and which outputs it wants as bytes. `json_bytes`: how many of its bytes
     are JSON; None: all."""
     end = len(body) if json_bytes is None else json_bytes
     if end > len(body):
         raise invalid(f"The body has {len(body)} bytes, fewer than the {end} of its JSON.")
-    request = _parse(body[:end])
+    request = _parse(HttpInfer, body[:end])
     rest = memoryview(body)[end:]
     tensors: list[WireTensor] = []
-    for tensor in request.inputs:
+    shared = regions.read([find_part(t.name, t.parameters) for t in request.inputs])
+    for tensor, content in zip(request.inputs, shared, strict=True):
         _refuse_unsupported(tensor.parameters)
         size = tensor.parameters.get("binary_data_size")
+        if content is not None:
+            if size is not None or tensor.data is not None:
+                raise invalid(f"The input {tensor.name!r} is in shared memory and sent, too.")
+            tensors.append(tensor_of_bytes(tensor.name, tensor.datatype, tensor.shape, content))
+            continue
         if size is None:
             if tensor.data is None:
                 raise invalid(f"The input {tensor.name!r} has no data.")
@@ -84,16 +108,20 @@ def call_of_body(
     binary_by_output = {
         o.name: o.parameters.get("binary_data", as_bytes) is True for o in request.outputs
     }
+    places = {}
     for output in request.outputs:
         _refuse_unsupported(output.parameters)
+        if (part := find_part(output.name, output.parameters)) is not None:
+            regions.check(part)
+            places[output.name] = part
     names = tuple(output.name for output in request.outputs)
-    call = InferCall(model, version, request.id, tuple(tensors), names)
+    call = InferCall(model, version, request.id, tuple(tensors), names, places)
     return call, lambda name: binary_by_output.get(name, as_bytes)
 
 
-def _parse(content: bytes) -> HttpInfer:
+def _parse(kind: type[Body], content: bytes) -> Body:
     try:
-        return HttpInfer.model_validate(json.loads(content))
+        return kind.model_validate(json.loads(content))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the body"
@@ -103,8 +131,6 @@ def _parse(content: bytes) -> HttpInfer:
 
 
 def _refuse_unsupported(parameters: dict[str, Any]) -> None:
-    if "shared_memory_region" in parameters:
-        raise refusal_of("Shared memory", hint="Send the tensor's bytes.")
     if parameters.get("classification"):
         raise refusal_of("Classification of outputs", hint="Sort the output yourself.")
 
@@ -118,7 +144,9 @@ def body_of_answer(answer: InferAnswer, wants_bytes: Wanted) -> tuple[bytes, byt
             "datatype": tensor.datatype,
             "shape": list(tensor.values.shape),
         }
-        if wants_bytes(tensor.name):
+        if tensor.name in answer.shared:
+            facts["parameters"] = place_parameters(tensor.name, answer.shared)
+        elif wants_bytes(tensor.name):
             tail.append(bytes_of(tensor))
             facts["parameters"] = {"binary_data_size": len(tail[-1])}
         else:

@@ -11,6 +11,7 @@ messages live in a pool of their own, so that a client's library may be loaded b
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -79,6 +80,7 @@ TENSOR: Fields = {
     4: PARAMETERS,
     5: ("contents", message("InferTensorContents")),
 }
+REGION: Fields = {**NAMED, 2: ("key", TEXT), 3: ("offset", UINT64), 4: ("byte_size", UINT64)}
 DURATION = message("StatisticDuration")
 
 MESSAGES: dict[str, Fields] = {
@@ -228,6 +230,15 @@ MESSAGES: dict[str, Fields] = {
     "RepositoryModelLoadResponse": {},
     "RepositoryModelUnloadRequest": MODEL_TO_CHANGE,
     "RepositoryModelUnloadResponse": {},
+    "SystemSharedMemoryStatusRequest": NAMED,
+    "SystemSharedMemoryStatusResponse": {
+        1: ("regions", table(message("SystemSharedMemoryStatusResponse.RegionStatus")))
+    },
+    "SystemSharedMemoryStatusResponse.RegionStatus": REGION,
+    "SystemSharedMemoryRegisterRequest": REGION,
+    "SystemSharedMemoryRegisterResponse": {},
+    "SystemSharedMemoryUnregisterRequest": NAMED,
+    "SystemSharedMemoryUnregisterResponse": {},
 }
 ENUMERATIONS = {
     "DataType": {
@@ -285,3 +296,12 @@ def _add_field(holder: Any, path: str, number: int, name: str, field: MessageFie
 def message_class(name: str) -> Any:
     """A message's class."""
     return _classes()[name]
+
+
+def parameter_messages(values: Mapping[str, str | int]) -> dict[str, Any]:
+    """Parameters of a request or a tensor as they are written in a message."""
+    parameter = message_class("InferParameter")
+    return {
+        name: parameter(**{"string_param" if isinstance(value, str) else "int64_param": value})
+        for name, value in values.items()
+    }

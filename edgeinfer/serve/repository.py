@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ from edgeinfer.serve.batching import Batcher, QueueBudget
 from edgeinfer.serve.faults import RequestError, RequestFault, fault_of, invalid
 from edgeinfer.serve.names import ModelNames, NamesPart, names_of, read_names, refuse_unread
 from edgeinfer.serve.served import BatchSettings, ServedModel, serve_program
+from edgeinfer.serve.shared import RegionPart, SharedRegions
 from edgeinfer.serve.tallies import FailureReason, ModelTally
-from edgeinfer.serve.tensors import WireTensor
+from edgeinfer.serve.tensors import WireTensor, bytes_of
 
 READY, UNAVAILABLE = "READY", "UNAVAILABLE"
 
@@ -63,6 +64,7 @@ class InferCall:
     id: str
     inputs: tuple[WireTensor, ...]
     outputs: tuple[str, ...]  # none: all of them
+    shared: Mapping[str, RegionPart]  # outputs that go into shared memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +75,15 @@ class InferAnswer:
     version: int
     id: str
     outputs: tuple[WireTensor, ...]
+    shared: Mapping[str, RegionPart]  # outputs that lie in shared memory, and where
 
 
 class Repository:
     """All models of a server by name and version. Runs whose Programs have one name are versions of
     one model, numbered in the order in which they were given."""
 
-    def __init__(self, settings: RepositorySettings) -> None:
-        self.settings = settings
+    def __init__(self, settings: RepositorySettings, regions: SharedRegions) -> None:
+        self.settings, self.regions = settings, regions
         self.budget = QueueBudget(settings.queue_bytes)
         self._names: Mapping[str, NamesPart] = read_names(settings.names)
         self._versions: dict[str, list[ModelVersion]] = {}
@@ -170,11 +173,24 @@ class Repository:
         inputs, output_names = model.fit_inputs(call.inputs), model.choose_outputs(call.outputs)
         try:
             outputs = await batcher.infer(inputs, output_names)
+            shared = self._share(outputs, call.shared)
         except BaseException as error:
             batcher.tally.note_failure(_reason_of(error), time.monotonic_ns() - begin_ns)
             raise
         batcher.tally.success.add(time.monotonic_ns() - begin_ns)
-        return InferAnswer(model.name, model.version, call.id, outputs)
+        return InferAnswer(model.name, model.version, call.id, outputs, shared)
+
+    def _share(
+        self, outputs: Sequence[WireTensor], parts: Mapping[str, RegionPart]
+    ) -> Mapping[str, RegionPart]:
+        """Write outputs into shared memory; how much each took of its part."""
+        shared = {}
+        for tensor in outputs:
+            if (part := parts.get(tensor.name)) is not None:
+                content = bytes_of(tensor)
+                self.regions.write(part, content)
+                shared[tensor.name] = replace(part, byte_size=len(content))
+        return shared
 
     async def load(self, name: str) -> None:
         """Read every run of a model again; meanwhile it is not there."""

@@ -26,6 +26,7 @@ EXTENSIONS = (
     "parameters",
     "statistics",
 )
+SHARED_MEMORY = "system_shared_memory"  # an extension, too, where it is allowed
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +219,7 @@ def _meaning(type_: str, host: HostFunction, raw: bool) -> str:
     return f"raw {type_}{after and f' before{after[1:]}'}" if raw else f"{type_}{after}"
 
 
-def described_server(version: str) -> Mapping[str, Any]:
+def described_server(version: str, *, shares_memory: bool) -> Mapping[str, Any]:
     """The answer to a request for the server's metadata."""
-    return {"name": SERVER_NAME, "version": version, "extensions": list(EXTENSIONS)}
+    extensions = [*EXTENSIONS, *([SHARED_MEMORY] if shares_memory else [])]
+    return {"name": SERVER_NAME, "version": version, "extensions": extensions}

@@ -25,6 +25,7 @@ from edgeinfer.serve.admission import Admission
 from edgeinfer.serve.grpc_door import GrpcDoor, grpc_server
 from edgeinfer.serve.http_door import HttpState, metrics_application, protocol_application
 from edgeinfer.serve.repository import Repository, RepositorySettings
+from edgeinfer.serve.shared import SharedRegions
 
 SILENT_SECONDS = 60.0  # after which a connection that sends no request is closed
 BODY_SECONDS = 120.0  # in which a request's body has to arrive
@@ -56,6 +57,7 @@ class ServerSettings:
     message_bytes: int = 64_000_000
     receive_bytes: int = 512_000_000
     drain_seconds: float = 30.0
+    shared_memory: bool = False  # whether clients may name memory of this machine
 
     @property
     def is_exposed(self) -> bool:
@@ -101,7 +103,8 @@ async def serve(settings: ServerSettings, announce: Callable[[OpenServer], None]
 async def open_server(settings: ServerSettings) -> AsyncIterator[OpenServer]:
     """A server for as long as the block lasts; then it answers what it has accepted."""
     tls = None if settings.certificates is None else _server_context(settings.certificates)
-    repository = Repository(settings.repository)
+    regions = SharedRegions(settings.message_bytes if settings.shared_memory else None)
+    repository = Repository(settings.repository, regions)
     try:
         await repository.open()
         state: HttpState
@@ -125,6 +128,7 @@ async def open_server(settings: ServerSettings) -> AsyncIterator[OpenServer]:
             await _drain(doors, state, settings.drain_seconds)
     finally:
         await repository.close()
+        regions.unregister()
 
 
 async def _drain(doors: _Doors, state: HttpState, seconds: float) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from edgeinfer.base.errors import ToolFailedError, ToolMissingError
 from edgeinfer.serve.client import SECONDS, Client, Identity
+from edgeinfer.serve.shared import NO_PARTS, RegionPart
 from edgeinfer.serve.tensors import DATATYPES, WireTensor
 
 NAME = "tritonclient"
@@ -74,7 +75,13 @@ class TritonClient(Client):
             answer: dict[str, Any] = getattr(self._client, QUESTIONS[what])(name, version, **more)
         return {"config": answer} if what == "Config" and not self._is_grpc else answer
 
-    def prepare(self, name: str, version: str, inputs: Sequence[WireTensor]) -> Any:
+    def prepare(
+        self,
+        name: str,
+        version: str,
+        inputs: Sequence[WireTensor],
+        shared: Mapping[str, RegionPart] = NO_PARTS,
+    ) -> Any:
         """The arguments of a call."""
         arguments = []
         with self._asking():
@@ -82,8 +89,22 @@ class TritonClient(Client):
                 arguments.append(
                     self._module.InferInput(tensor.name, list(tensor.values.shape), tensor.datatype)
                 )
-                arguments[-1].set_data_from_numpy(tensor.values)
+                part = shared.get(tensor.name)
+                if part is None:
+                    arguments[-1].set_data_from_numpy(tensor.values)
+                else:
+                    arguments[-1].set_shared_memory(part.region, part.byte_size, part.offset)
         return name, arguments, version
+
+    def register(self, region: str, key: str, byte_size: int) -> None:
+        """Tell the server of an object."""
+        with self._asking():
+            self._client.register_system_shared_memory(region, key, byte_size)
+
+    def unregister(self, region: str) -> None:
+        """The server may forget it."""
+        with self._asking():
+            self._client.unregister_system_shared_memory(region)
 
     def send(self, prepared: Any) -> Any:
         """Send a request; what the package makes of the answer."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -65,10 +66,12 @@ def test_tritonclient_gets_the_interpreters_integers(
     raw = quantize(values, INPUT_QUANTIZER)
     np.savez(tmp_path / "arrays.npz", values=values, raw=raw, **arrays)
     settings = ServerSettings(RepositorySettings((run,), tmp_path / "names.toml"))
-    with running(settings) as server:
+    with running(settings) as server, running(replace(settings, shared_memory=True)) as sharing:
         task = {
             "grpc_port": server.grpc_port,
             "http_port": server.http_port,
+            "sharing_grpc_port": sharing.grpc_port,
+            "sharing_http_port": sharing.http_port,
             "model": "cnn_emtrkmichel_1",
             "input": "main_input",
             "outputs": list(OUTPUTS.values()),

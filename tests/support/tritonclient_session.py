@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import queue
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ import tritonclient.grpc.aio as by_grpc_aio
 import tritonclient.http as by_http
 import tritonclient.http.aio as by_http_aio
 from tritonclient.grpc import model_config_pb2, service_pb2
-from tritonclient.utils import InferenceServerException
+from tritonclient.utils import InferenceServerException, shared_memory
 
 TASK = json.loads(Path(sys.argv[1]).read_text())
 GRPC, HTTP = f"127.0.0.1:{TASK['grpc_port']}", f"127.0.0.1:{TASK['http_port']}"
@@ -154,6 +155,49 @@ async def check_asyncio() -> None:
     await http.close()
 
 
+def check_shared_memory() -> None:
+    """The input is read from memory, and the outputs are written there."""
+    for module, protocol in ((by_grpc, "grpc"), (by_http, "http")):
+        client = module.InferenceServerClient(f"127.0.0.1:{TASK[f'sharing_{protocol}_port']}")
+        size = VALUES.nbytes + sum(wanted.nbytes for wanted in WANTED.values())
+        key = f"/edgeinfer-test-{os.getpid()}"
+        memory = shared_memory.create_shared_memory_region("all", key, size, create_only=True)
+        try:
+            shared_memory.set_shared_memory_region(memory, [VALUES])
+            client.register_system_shared_memory("all", key, size)
+            status = client.get_system_shared_memory_status()
+            listed = status if isinstance(status, list) else list(status.regions.values())
+            assert len(listed) == 1
+            tensor = module.InferInput(INPUT, list(VALUES.shape), "FP32")
+            tensor.set_shared_memory("all", VALUES.nbytes)
+            check(client.infer(MODEL, [tensor]))
+            end, places, asked = VALUES.nbytes, {}, []
+            for name, wanted in WANTED.items():
+                places[name] = end
+                asked.append(module.InferRequestedOutput(name))
+                asked[-1].set_shared_memory("all", wanted.nbytes, end)
+                end += wanted.nbytes
+            client.infer(MODEL, [tensor], outputs=asked)
+            for name, wanted in WANTED.items():
+                actual = shared_memory.get_contents_as_numpy(
+                    memory, wanted.dtype, wanted.shape, places[name]
+                )
+                assert (actual == wanted).all(), name
+                del actual  # or the memory could not be closed
+            tensor.set_shared_memory("all", VALUES.nbytes, 8 + size)
+            try:
+                client.infer(MODEL, [tensor])
+            except InferenceServerException as error:
+                assert "lies beyond" in error.message()
+            else:
+                raise AssertionError("what lies beyond the region was read")
+            client.unregister_system_shared_memory("all")
+            status = client.get_system_shared_memory_status()
+            assert not (status if isinstance(status, list) else status.regions)
+        finally:
+            shared_memory.destroy_shared_memory_region(memory)
+
+
 def check_messages() -> None:
     """Every field that the server knows is the same field in the client's own messages."""
     for name, fields in TASK["messages"].items():
@@ -173,5 +217,6 @@ check_questions()
 check_larsoft()
 check_waiting()
 check_stream()
+check_shared_memory()
 asyncio.run(check_asyncio())
 sys.stdout.write("all is well\n")
