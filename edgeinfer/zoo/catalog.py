@@ -111,7 +111,7 @@ _ENTRIES = (
             epochs=12,
             samples=6_000,
             patience=12,
-            test_samples=100,
+            test_samples=200,
             flips=(2, 1),
             cosine=True,
         ),
