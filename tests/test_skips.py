@@ -48,6 +48,7 @@ ELSEWHERE = {
     "tests/e2e/test_images.py": "buildah is not here",
     "tests/e2e/test_light_core.py": "the libraries cannot be had here",
     "tests/e2e/test_serve_memory.py": "needs Linux's /proc",
+    "tests/e2e/test_serve_shared.py": "this system keeps no shared memory",
     "tests/e2e/test_serve_tls.py": "openssl is not here",
     "tests/e2e/test_shown_commands.py": "} is not here",  # openssl or Tcl
     "tests/e2e/test_sweep_cluster.py": "openssl is not here",

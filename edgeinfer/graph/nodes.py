@@ -366,13 +366,11 @@ class Graph:
 
     @property
     def parameters(self) -> int:
-        """Number of weights, shared ones counted once; a constant of zeros, or of one number such
-        as the end of a clip, is none."""
-        return sum(
-            value.size
-            for key, value in self.weights()
-            if not key.endswith("/value") or (value.size > 1 and value.any())
-        )
+        """Number of weights, shared ones counted once; zeros, or the end of a clip, are none."""
+        values = [
+            v for k, v in self.weights() if not k.endswith("/value") or (v.size > 1 and v.any())
+        ]
+        return sum(value.size for value in values)
 
     def all_nodes(self) -> Iterator[Node]:
         """Every node, and after a recurrence those of its body."""

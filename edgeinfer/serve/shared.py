@@ -161,18 +161,18 @@ class SharedRegions:
             is_there = os.fstat(region.descriptor).st_size >= start + len(content)
             is_there = is_there and (os.pwrite(region.descriptor, content, start) == len(content))
         except OSError as error:
-            raise _broken(region, error) from None
+            raise _say_unusable(region, error) from None
         if not is_there:
-            raise _shortened(region)
+            raise _say_shorter(region)
 
     def _read(self, part: RegionPart) -> bytes:
         region = self._find(part.region)
         try:
             content = os.pread(region.descriptor, part.byte_size, region.offset + part.offset)
         except OSError as error:
-            raise _broken(region, error) from None
+            raise _say_unusable(region, error) from None
         if len(content) != part.byte_size:
-            raise _shortened(region)
+            raise _say_shorter(region)
         return content
 
     def _find(self, name: str) -> SharedRegion:
@@ -234,11 +234,11 @@ def _open_object(key: str) -> int:
     return descriptor
 
 
-def _shortened(region: SharedRegion) -> RequestError:
+def _say_shorter(region: SharedRegion) -> RequestError:
     return invalid(f"The object of the shared memory region {region.name!r} has become shorter.")
 
 
-def _broken(region: SharedRegion, error: OSError) -> RequestError:
+def _say_unusable(region: SharedRegion, error: OSError) -> RequestError:
     return invalid(
         f"The shared memory region {region.name!r} cannot be used: {error.strerror or error}."
     )

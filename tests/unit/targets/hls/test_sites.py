@@ -121,7 +121,9 @@ def test_cycles_and_products_follow_the_limit() -> None:
 
 
 def test_what_has_no_place_in_tokens_is_refused_by_name() -> None:
-    with pytest.raises(UnsupportedModelError, match=r"lists hold up to 4,096. Give the model a limit"):
+    with pytest.raises(
+        UnsupportedModelError, match=r"lists hold up to 4,096. Give the model a limit"
+    ):
         HlsTarget().emit(sparse_unet(1, size=80, levels=1, convs=1), TOKENS)
     program = sparse_unet(1, size=4, levels=1, convs=1)
     oneapi = HlsTarget().check(program, replace(TOKENS, backend=Backend.ONEAPI))
