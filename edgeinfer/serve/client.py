@@ -26,7 +26,6 @@ from edgeinfer.serve.shared import NO_PARTS, RegionPart, place_parameters, share
 from edgeinfer.serve.tensors import DATATYPES, WireTensor, bytes_of
 
 SECONDS = 300.0  # in which an answer has to come
-CONNECT_SECONDS = 10.0
 ALIGNMENT_BYTES = 64  # of a tensor in a region
 LARGEST_ANSWER_BYTES = 1 << 30
 ENDS = {"Metadata": "", "Config": "/config", "Statistics": "/stats"}  # of a model's path
