@@ -6,9 +6,14 @@
 // PE at a time; the sums of all outputs are kept. So a vector takes SF x NF cycles, inputs are never
 // stored, and the outputs leave, PE at a time, in the last NF of these cycles.
 //
-// WEIGHTS: SF x NF words in the order of use, outputs innermost; in a word, lane by lane of PE, its
-// SIMD weights, the first lowest. BIASES: NF words of PE. Sums are kept modulo 2^ACC_BITS, which is
-// exact wherever the result is proved to fit.
+// Channels may be in groups, each of which has inputs and outputs of its own: GROUPS of them are computed at
+// once, and ROUNDS times as many there are (a depthwise convolution has as many as channels). A beat holds
+// SIMD inputs for each of its groups: CHANNELS of the first group, of the second, and so on, and then these
+// groups' next CHANNELS, as a window's taps come. So a vector takes ROUNDS x SF x NF cycles.
+//
+// WEIGHTS: ROUNDS x SF x NF words in the order of use, outputs innermost; in a word, lane by lane of PE,
+// group by group, its SIMD weights, the first lowest. BIASES: ROUNDS x NF words of PE. Sums are kept modulo
+// 2^ACC_BITS, which is exact wherever the result is proved to fit.
 module ei_mac #(
     parameter X_BITS   = 8,
     parameter X_SIGNED = 0,
@@ -18,6 +23,9 @@ module ei_mac #(
     parameter SHIFT    = 0,
     parameter SIMD     = 1,
     parameter PE       = 1,
+    parameter GROUPS   = 1,
+    parameter CHANNELS = 1,
+    parameter ROUNDS   = 1,
     parameter SF       = 1,
     parameter NF       = 1,
     parameter LEVELS   = 0,   // of the adder tree: 2^LEVELS >= SIMD
@@ -25,16 +33,17 @@ module ei_mac #(
     parameter BIASES   = "",
     parameter DEPTH    = 4
 ) (
-    input  wire                   clk,
-    input  wire                   rst,
-    input  wire                   s_valid,
-    output wire                   s_ready,
-    input  wire [SIMD*X_BITS-1:0] s_data,
-    output wire                   m_valid,
-    input  wire                   m_ready,
-    output wire [PE*ACC_BITS-1:0] m_data
+    input  wire                          clk,
+    input  wire                          rst,
+    input  wire                          s_valid,
+    output wire                          s_ready,
+    input  wire [GROUPS*SIMD*X_BITS-1:0] s_data,
+    output wire                          m_valid,
+    input  wire                          m_ready,
+    output wire [       PE*ACC_BITS-1:0] m_data
 );
-    localparam WORDS = SF * NF;
+    localparam WORDS = ROUNDS * SF * NF;
+    localparam STARTS = ROUNDS * NF;
     localparam WORD = PE * SIMD * W_BITS;
     localparam P_BITS = X_BITS + W_BITS + (X_SIGNED || W_SIGNED ? 0 : 1);  // signed
     localparam DIGITS = (W_BITS + (W_SIGNED ? 0 : 1) + 1) / 2;  // of a constant weight
@@ -48,7 +57,7 @@ module ei_mac #(
     localparam [AW-1:0] LAST_A = WORDS[AW-1:0] - 1'b1;
 
     reg [WORD-1:0] weights[0:WORDS-1];
-    reg [PE*ACC_BITS-1:0] biases[0:NF-1];
+    reg [PE*ACC_BITS-1:0] biases[0:STARTS-1];
     initial $readmemh(WEIGHTS, weights);
     initial $readmemh(BIASES, biases);
 
@@ -86,7 +95,7 @@ module ei_mac #(
 
     // Three registers from the memory to the products (or two, and one within constant products), one for the
     // products, one for each level of the tree.
-    reg [SIMD*X_BITS-1:0] x1, x2;
+    reg [GROUPS*SIMD*X_BITS-1:0] x1, x2;
     reg [WORD-1:0] w1, w2;
     reg [STAGES-1:0] alive;
 
@@ -111,7 +120,8 @@ module ei_mac #(
     reg [PE*ACC_BITS-1:0] sums[0:NF-1];
     wire arrive = alive[STAGES-1];
     wire [FW-1:0] next_f_acc = closing ? {FW{1'b0}} : f_acc + 1'b1;
-    wire [PE*ACC_BITS-1:0] base = opening ? biases[n_acc] : sums[n_acc];
+    wire [PE*ACC_BITS-1:0] bias;
+    wire [PE*ACC_BITS-1:0] base = opening ? bias : sums[n_acc];
     wire [PE*ACC_BITS-1:0] total;
 
     always @(posedge clk) begin
@@ -139,10 +149,30 @@ module ei_mac #(
         result <= total;
     end
 
+    generate
+        if (ROUNDS > 1) begin : g_rounds  // a bias is read a cycle ahead, as there are as many as channels
+            localparam BW = $clog2(STARTS);
+            localparam [BW-1:0] LAST_B = STARTS[BW-1:0] - 1'b1;
+            reg [BW-1:0] b_acc;
+            reg [PE*ACC_BITS-1:0] ahead;
+            wire [BW-1:0] following_b = b_acc == LAST_B ? {BW{1'b0}} : b_acc + 1'b1;
+            wire [BW-1:0] next_b = arrive && opening ? following_b : b_acc;
+            assign bias = ahead;
+            always @(posedge clk) ahead <= biases[next_b];
+            always @(posedge clk)
+                if (rst) b_acc <= 0;
+                else b_acc <= next_b;
+        end else begin : g_round
+            assign bias = biases[n_acc];
+        end
+    endgenerate
+
     genvar p, s;
     generate
         for (p = 0; p < PE; p = p + 1) begin : g_pe
+            localparam GROUP = p * GROUPS / PE;
             wire [SIMD*P_BITS-1:0] products;
+            wire [SIMD*X_BITS-1:0] x3;  // of its group
             // Each lane has inputs of its own, so that they can lie beside its multipliers: what all lanes
             // read from one register is a long way from most. Kept, or synthesis would merge them again.
             wire [SIMD*X_BITS-1:0] inputs;
@@ -150,15 +180,17 @@ module ei_mac #(
             if (WORDS > 1) begin : g_own
                 reg [SIMD*X_BITS-1:0] own;
                 reg [SIMD*W_BITS-1:0] near;  // a memory is slow: what takes its output lies beside it
-                (* keep *) always @(posedge clk) own <= x2;
+                (* keep *) always @(posedge clk) own <= x3;
                 always @(posedge clk) near <= w2[p*SIMD*W_BITS+:SIMD*W_BITS];
                 assign inputs  = own;
                 assign factors = near;
             end else begin : g_common
-                assign inputs  = x2;
+                assign inputs  = x3;
                 assign factors = w2[p*SIMD*W_BITS+:SIMD*W_BITS];
             end
             for (s = 0; s < SIMD; s = s + 1) begin : g_product
+                localparam PLACE = ((s / CHANNELS) * GROUPS + GROUP) * CHANNELS + s % CHANNELS;
+                assign x3[s*X_BITS+:X_BITS] = x2[PLACE*X_BITS+:X_BITS];
                 wire [X_BITS-1:0] x = inputs[s*X_BITS+:X_BITS];
                 wire [W_BITS-1:0] w = factors[s*W_BITS+:W_BITS];
                 wire sign_x = X_SIGNED != 0 && x[X_BITS-1];

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The edgeinfer authors
 
-// A window that slides over an image: a beat of the input is one pixel with all its channels, in
-// rows; for every position of the window its taps leave in chunks of CHUNK elements, tap by tap,
-// channels innermost. FILL lies around the image. One dimension is an image of one row.
+// A window that slides over an image: a beat of the input is CHANNELS of a pixel, and ROUNDS beats are
+// one, in rows. For every position of the window and every round, the taps of these channels leave in
+// chunks of CHUNK elements, tap by tap, channels innermost. FILL lies around the image. One dimension is
+// an image of one row. Channels that meet all come in one round; those of a convolution in groups do not.
 //
-// The rows above the newest pixel are kept in a memory as wide as the padded image; the columns left
-// of it are kept in registers.
+// The rows above the newest pixel are kept in a memory as wide as the padded image. The columns left of it
+// are kept in registers; of several rounds in a memory, so that only one round's window is chosen from.
 module ei_window #(
     parameter BITS       = 8,
     parameter CHANNELS   = 1,
+    parameter ROUNDS     = 1,
     parameter HEIGHT     = 4,
     parameter WIDTH      = 4,
     parameter KERNEL_H   = 3,
@@ -35,14 +37,17 @@ module ei_window #(
     input  wire                     m_ready,
     output wire [   CHUNK*BITS-1:0] m_data
 );
-    localparam PIXEL = CHANNELS * BITS;
+    localparam BEAT = CHANNELS * BITS;
     localparam ROWS = HEIGHT + PAD_TOP + PAD_BOTTOM;
     localparam COLUMNS = WIDTH + PAD_LEFT + PAD_RIGHT;
+    localparam PLACES = COLUMNS * ROUNDS;
     localparam REACH_H = (KERNEL_H - 1) * DILATE_H + 1;
     localparam REACH_W = (KERNEL_W - 1) * DILATE_W + 1;
     localparam CHUNKS = KERNEL_H * KERNEL_W * CHANNELS / CHUNK;
+    localparam NW = ROUNDS > 1 ? $clog2(ROUNDS) : 1;
     localparam RW = ROWS > 1 ? $clog2(ROWS) : 1;
     localparam CW = COLUMNS > 1 ? $clog2(COLUMNS) : 1;
+    localparam PW = PLACES > 1 ? $clog2(PLACES) : 1;
     localparam QW = CHUNKS > 1 ? $clog2(CHUNKS) : 1;
     localparam MOST_H = REACH_H > STRIDE_H ? REACH_H : STRIDE_H;
     localparam MOST_W = REACH_W > STRIDE_W ? REACH_W : STRIDE_W;
@@ -50,6 +55,7 @@ module ei_window #(
     localparam VW = $clog2(MOST_W + 1);
     localparam END_ROW = PAD_TOP + HEIGHT;
     localparam END_COLUMN = PAD_LEFT + WIDTH;
+    localparam [NW-1:0] LAST_ROUND = ROUNDS[NW-1:0] - 1'b1;
     localparam [RW-1:0] LAST_ROW = ROWS[RW-1:0] - 1'b1;
     localparam [CW-1:0] LAST_COLUMN = COLUMNS[CW-1:0] - 1'b1;
     localparam [QW-1:0] LAST_CHUNK = CHUNKS[QW-1:0] - 1'b1;
@@ -58,8 +64,9 @@ module ei_window #(
     localparam [VW-1:0] WAIT_W = REACH_W[VW-1:0] - 1'b1;
     localparam [VW-1:0] AGAIN_W = STRIDE_W[VW-1:0] - 1'b1;
 
-    // Where we are: the pixel to come, the chunk to leave, and how many rows and columns are still
-    // to come before the window lies at a position that counts.
+    // Where we are: the beat to come, the chunk to leave, and how many rows and columns are still to come
+    // before the window lies at a position that counts.
+    wire [NW-1:0] round;
     reg [RW-1:0] row;
     reg [CW-1:0] column;
     reg [QW-1:0] chunk;
@@ -75,7 +82,8 @@ module ei_window #(
     wire emit = row_counts && column_counts;
     wire can = !emit || credit;
     wire step = can && (!read || s_valid);
-    wire leave = step && (!emit || chunk == LAST_CHUNK);
+    wire leave = step && (!emit || chunk == LAST_CHUNK);  // the beat
+    wire pass = leave && round == LAST_ROUND;  // the pixel
     wire [RW:0] next_row = row + 1'b1;
     wire [CW:0] next_column = column + 1'b1;
 
@@ -94,7 +102,7 @@ module ei_window #(
             column_counts <= REACH_W == 1;
         end else begin
             if (step && emit) chunk <= chunk == LAST_CHUNK ? {QW{1'b0}} : chunk + 1'b1;
-            if (leave) begin
+            if (pass) begin
                 if (column == LAST_COLUMN) begin
                     column        <= 0;
                     columns_to_go <= WAIT_W;
@@ -123,47 +131,82 @@ module ei_window #(
         end
     end
 
-    // A step's pixel (and its place) is kept for the cycle in which the window moves.
+    generate
+        if (ROUNDS > 1) begin : g_rounds
+            reg [NW-1:0] count;
+            assign round = count;
+            always @(posedge clk)
+                if (rst) count <= 0;
+                else if (leave) count <= count == LAST_ROUND ? {NW{1'b0}} : count + 1'b1;
+        end else begin : g_round
+            assign round = 1'b0;
+        end
+    endgenerate
+
+    // A step's beat (and its place) is kept for the cycle in which the window moves.
     reg shift;
-    reg [PIXEL-1:0] pixel;
+    reg [BEAT-1:0] beat;
 
     always @(posedge clk) begin
         if (rst) shift <= 1'b0;
         else shift <= step && fresh;
     end
 
-    always @(posedge clk) pixel <= read ? s_data : {CHANNELS{FILL}};
+    always @(posedge clk) beat <= read ? s_data : {CHANNELS{FILL}};
 
-    wire [REACH_H*PIXEL-1:0] above;  // the new column, the newest row lowest
+    wire [REACH_H*BEAT-1:0] above;  // the new column, the newest row lowest
 
     generate
         if (REACH_H > 1) begin : g_rows
-            reg [CW-1:0] place;
-            reg [(REACH_H-1)*PIXEL-1:0] lines[0:COLUMNS-1];
-            wire [(REACH_H-1)*PIXEL-1:0] old = lines[place];
-            assign above = {old, pixel};
-            always @(posedge clk) place <= column;
-            always @(posedge clk) if (shift) lines[place] <= above[(REACH_H-1)*PIXEL-1:0];
+            wire [PW-1:0] place;  // of the beat in the memory
+            reg [PW-1:0] place_1;
+            reg [(REACH_H-1)*BEAT-1:0] lines[0:PLACES-1];
+            wire [(REACH_H-1)*BEAT-1:0] old = lines[place_1];
+            assign above = {old, beat};
+            always @(posedge clk) place_1 <= place;
+            always @(posedge clk) if (shift) lines[place_1] <= above[(REACH_H-1)*BEAT-1:0];
+            if (ROUNDS > 1) begin : g_place
+                reg [PW-1:0] count;
+                assign place = count;
+                always @(posedge clk)
+                    if (rst) count <= 0;
+                    else if (leave) count <= pass && column == LAST_COLUMN ? {PW{1'b0}} : count + 1'b1;
+            end else begin : g_column
+                assign place = column;
+            end
         end else begin : g_row
-            assign above = pixel;
+            assign above = beat;
         end
     endgenerate
 
-    wire [KERNEL_H*KERNEL_W*PIXEL-1:0] taps;
+    // A column is KERNEL_H taps of the round's channels, the topmost lowest; the oldest column lowest.
+    localparam COLUMN = KERNEL_H * BEAT;
+    wire [COLUMN-1:0] newest;
+    wire [REACH_W*COLUMN-1:0] moved;  // the columns of the window that lies at the new position
+    reg [REACH_W*COLUMN-1:0] columns;
+    wire [KERNEL_H*KERNEL_W*BEAT-1:0] taps;
+
+    always @(posedge clk) if (shift) columns <= moved;
 
     genvar i, j;
     generate
         for (i = 0; i < KERNEL_H; i = i + 1) begin : g_tap_row
-            wire [PIXEL-1:0] newest = above[(KERNEL_H-1-i)*DILATE_H*PIXEL+:PIXEL];
-            reg [REACH_W*PIXEL-1:0] columns;  // the oldest lowest
-            if (REACH_W > 1) begin : g_shift
-                always @(posedge clk) if (shift) columns <= {newest, columns[REACH_W*PIXEL-1:PIXEL]};
-            end else begin : g_hold
-                always @(posedge clk) if (shift) columns <= newest;
-            end
+            assign newest[i*BEAT+:BEAT] = above[(KERNEL_H-1-i)*DILATE_H*BEAT+:BEAT];
             for (j = 0; j < KERNEL_W; j = j + 1) begin : g_tap
-                assign taps[(i*KERNEL_W+j)*PIXEL+:PIXEL] = columns[j*DILATE_W*PIXEL+:PIXEL];
+                assign taps[(i*KERNEL_W+j)*BEAT+:BEAT] = columns[j*DILATE_W*COLUMN+i*BEAT+:BEAT];
             end
+        end
+        if (REACH_W == 1) begin : g_hold
+            assign moved = newest;
+        end else if (ROUNDS == 1) begin : g_shift
+            assign moved = {newest, columns[REACH_W*COLUMN-1:COLUMN]};
+        end else begin : g_left
+            reg [NW-1:0] round_1;
+            reg [(REACH_W-1)*COLUMN-1:0] left[0:ROUNDS-1];
+            wire [(REACH_W-1)*COLUMN-1:0] old = left[round_1];
+            assign moved = {newest, old};
+            always @(posedge clk) round_1 <= round;
+            always @(posedge clk) if (shift) left[round_1] <= moved[REACH_W*COLUMN-1:COLUMN];
         end
     endgenerate
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The edgeinfer authors
 
-// ei_group_window and ei_group_mac behind it, against convolutions in groups written out: a depthwise one with
+// ei_window and ei_mac behind it in several rounds, against convolutions in groups written out: a depthwise one with
 // nothing at once; one of two outputs a channel, two channels and three taps at once, with strides; one in
 // three groups of two channels and two outputs, half of a group's outputs at once, dilated.
 module group_tb;
@@ -94,14 +94,14 @@ module group_case #(
 
     tb_source #(.WIDTH(LANES * XB), .BEATS(FRAMES * H * W * ROUNDS), .SEED(H + 7 * W)) source (
         .clk(clk), .rst(rst), .valid(s_valid), .ready(s_ready), .data(s_data));
-    ei_group_window #(
-        .BITS(XB), .LANES(LANES), .ROUNDS(ROUNDS), .HEIGHT(H), .WIDTH(W), .KERNEL_H(KH), .KERNEL_W(KW),
+    ei_window #(
+        .BITS(XB), .CHANNELS(LANES), .ROUNDS(ROUNDS), .HEIGHT(H), .WIDTH(W), .KERNEL_H(KH), .KERNEL_W(KW),
         .STRIDE_H(SH), .STRIDE_W(SW), .DILATE_H(DH), .DILATE_W(DW), .PAD_TOP(PT), .PAD_BOTTOM(PB),
         .PAD_LEFT(PL), .PAD_RIGHT(PR), .CHUNK(AT_ONCE * SIMD), .DEPTH(5)
     ) window (
         .clk(clk), .rst(rst), .s_valid(s_valid), .s_ready(s_ready), .s_data(s_data),
         .m_valid(w_valid), .m_ready(w_ready), .m_data(w_data));
-    ei_group_mac #(
+    ei_mac #(
         .X_BITS(XB), .X_SIGNED(XS), .W_BITS(WB), .W_SIGNED(WS), .ACC_BITS(ACC), .SHIFT(SHIFT), .SIMD(SIMD),
         .PE(PE), .GROUPS(AT_ONCE), .CHANNELS(C), .ROUNDS(ROUNDS), .SF(SF), .NF(NF), .LEVELS(LEVELS),
         .WEIGHTS(WEIGHTS), .BIASES(BIASES), .DEPTH(6 + LEVELS)

@@ -14,6 +14,7 @@ import numpy as np
 
 from edgeinfer.ir.ops import PairKind
 from edgeinfer.targets.rtl.design.codes import OVERFLOWS, PAIRS, ROUNDINGS
+from edgeinfer.targets.rtl.design.layers import ALL_MEET, Grouping
 from edgeinfer.targets.rtl.design.memory import hex_words
 from edgeinfer.targets.rtl.design.netlist import (
     BANKS,
@@ -100,38 +101,32 @@ def widen(x: Stream, y: Stream, op: str) -> Block:
 
 
 def window(x: Stream, y: Stream, op: str, shape: Sliding, fill: int) -> Block:
-    """A window that slides; `y` carries it in chunks of its lanes."""
-    chunks = shape.taps // y.lanes
-    pattern = window_steps(shape, chunks)
+    """A window that slides; `y` carries it in chunks of its lanes. Where `x` brings a pixel in
+    several beats, the taps of each beat's channels come by themselves."""
+    rounds = shape.channels // x.lanes
+    chunks = shape.taps // rounds // y.lanes
+    pattern = window_steps(shape, chunks, rounds)
     actor = Actor((x.name,), (y.name,), pattern, 1, WINDOW_LATENCY)
     parameters: dict[str, Parameter] = {
         "BITS": x.type.bits,
-        "CHANNELS": shape.channels,
-        **window_parameters(shape),
-        "FILL": SizedNumber(x.type.bits, fill),
-        "CHUNK": y.lanes,
-    }
-    return Block("ei_window", f"{y.name}_window", op, parameters, (x.name,), (y.name,), (actor,))
-
-
-def window_parameters(shape: Sliding) -> dict[str, Parameter]:
-    """The geometry of a window, as the blocks for it have it."""
-    (top, bottom), (left, right) = shape.pads
-    height, width = shape.image
-    return {
-        "HEIGHT": height,
-        "WIDTH": width,
+        "CHANNELS": x.lanes,
+        "ROUNDS": rounds,
+        "HEIGHT": shape.image[0],
+        "WIDTH": shape.image[1],
         "KERNEL_H": shape.kernel[0],
         "KERNEL_W": shape.kernel[1],
         "STRIDE_H": shape.strides[0],
         "STRIDE_W": shape.strides[1],
         "DILATE_H": shape.dilation[0],
         "DILATE_W": shape.dilation[1],
-        "PAD_TOP": top,
-        "PAD_BOTTOM": bottom,
-        "PAD_LEFT": left,
-        "PAD_RIGHT": right,
+        "PAD_TOP": shape.pads[0][0],
+        "PAD_BOTTOM": shape.pads[0][1],
+        "PAD_LEFT": shape.pads[1][0],
+        "PAD_RIGHT": shape.pads[1][1],
+        "FILL": SizedNumber(x.type.bits, fill),
+        "CHUNK": y.lanes,
     }
+    return Block("ei_window", f"{y.name}_window", op, parameters, (x.name,), (y.name,), (actor,))
 
 
 def mac(
@@ -142,21 +137,27 @@ def mac(
     weight_type: Fixed,
     bias: Ints,
     shift: int,
+    grouping: Grouping = ALL_MEET,
 ) -> Block:
-    """Folded multiply-accumulate: `x` brings SIMD inputs a beat, `y` takes PE outputs."""
-    inputs, outputs = weight.shape
-    simd, pe = x.lanes, y.lanes
-    sf, nf = inputs // simd, outputs // pe
+    """Folded multiply-accumulate: `x` brings SIMD inputs a beat for each group at once, `y` takes
+    PE outputs of all of these. `weight` is (inputs of an output, outputs of all groups)."""
+    at_once, rounds = grouping.at_once, grouping.rounds
+    simd, pe = x.lanes // at_once, y.lanes // at_once  # of a group
+    sf, nf = weight.shape[0] // simd, weight.shape[1] // at_once // rounds // pe
     levels = levels_of(simd)
-    words = weight.reshape(sf, simd, nf, pe).transpose(0, 2, 3, 1).reshape(sf * nf, pe * simd)
+    words = weight.reshape(sf, simd, rounds, at_once, nf, pe).transpose(2, 0, 4, 3, 5, 1)
+    starts = bias.reshape(rounds, at_once, nf, pe).transpose(0, 2, 1, 3)
     files = {
-        f"{op}_weights.mem": hex_words(words, weight_type.bits),
-        f"{op}_biases.mem": hex_words(bias.reshape(nf, pe), y.type.bits),
+        f"{op}_weights.mem": hex_words(words.reshape(rounds * sf * nf, -1), weight_type.bits),
+        f"{op}_biases.mem": hex_words(starts.reshape(rounds * nf, -1), y.type.bits),
     }
     parameters: dict[str, Parameter] = {
         **multiplying_parameters(x.type, y.type, weight_type, shift),
         "SIMD": simd,
-        "PE": pe,
+        "PE": y.lanes,
+        "GROUPS": at_once,
+        "CHANNELS": grouping.channels,
+        "ROUNDS": rounds,
         "SF": sf,
         "NF": nf,
         "LEVELS": levels,

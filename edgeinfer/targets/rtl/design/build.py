@@ -39,8 +39,7 @@ from edgeinfer.ir.ops import (
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.design import blocks
 from edgeinfer.targets.rtl.design.folding import Folding
-from edgeinfer.targets.rtl.design.groups import group_mac, group_window
-from edgeinfer.targets.rtl.design.layers import layer_of, matrix_of, pointwise
+from edgeinfer.targets.rtl.design.layers import ALL_MEET, layer_of, matrix_of, pointwise
 from edgeinfer.targets.rtl.design.netlist import (
     Block,
     Netlist,
@@ -223,8 +222,8 @@ class Build:
         x = self.read(op.x)
         layer = layer_of(op, self.program)
         assert layer is not None
-        # Weights that never change are sums of shifted inputs, in which zeros take nothing.
-        grouped = layer.groups > 1 and not layer.is_whole(fold)
+        grouping = layer.grouping(fold)
+        grouped = grouping != ALL_MEET
         lanes = layer.lanes(fold)
         if isinstance(op, Conv) and not pointwise(op):
             shape = Sliding(
@@ -234,29 +233,28 @@ class Build:
                 op.dilation,
                 op.pads,
             )
-            if grouped:
-                x = self.with_lanes(x, layer.channels * layer.groups_at_once(fold), op.name)
-                y = self.stream(f"{op.name}_window", x.type, lanes, layer.beats(fold) * lanes)
-                self.place(group_window(x, y, op.name, shape))
-                x = y
-            else:
-                x = self.windows(x, op.name, shape, layer.vectors, lanes, fill=0)
+            own = grouping.at_once * grouping.channels if grouped else shape.channels
+            x = self.windows(x, op.name, shape, own, layer.vectors, lanes, fill=0)
         else:
             x = self.with_lanes(x, lanes, op.name)
         y = self.stream(op.name, op.type, fold.pe, size)
         shift = op.shift(x.type.frac)
         bias = op.bias.astype(np.int64)
-        if grouped:
-            rows = op.weight.astype(np.int64).reshape(layer.inputs, layer.outputs)
-            self.place(group_mac(x, y, layer, fold, rows, op.weight_type, bias, shift))
-        else:
-            self.place(blocks.mac(x, y, y.name, matrix_of(op), op.weight_type, bias, shift))
+        weight = op.weight.reshape(layer.inputs, -1).astype(np.int64) if grouped else matrix_of(op)
+        self.place(blocks.mac(x, y, y.name, weight, op.weight_type, bias, shift, grouping))
         return y
 
     def windows(
-        self, x: Stream, op: str, shape: Sliding, vectors: int, chunk: int, fill: int
+        self,
+        x: Stream,
+        op: str,
+        shape: Sliding,
+        channels: int,
+        vectors: int,
+        chunk: int,
+        fill: int,
     ) -> Stream:
-        pixels = self.with_lanes(x, shape.channels, op)
+        pixels = self.with_lanes(x, channels, op)
         y = self.stream(f"{op}_window", x.type, chunk, vectors * shape.taps)
         self.place(blocks.window(pixels, y, op, shape, fill))
         return y
@@ -277,7 +275,7 @@ class Build:
         shape = Sliding(image, op.window, op.strides, ones, op.pads)
         fill = 0 if add else x.type.raw_min  # which no maximum can see
         positions = math.prod(out[:-1])
-        x = self.windows(x, op.name, shape, positions, shape.taps, fill)
+        x = self.windows(x, op.name, shape, shape.channels, positions, shape.taps, fill)
         y = self.stream(op.name, op.type, image[-1], size)
         self.place(blocks.reduce(x, y, y.name, add))
         return y

@@ -18,6 +18,18 @@ from quantization.fixed import Fixed, Ints
 
 
 @dataclass(frozen=True, slots=True)
+class Grouping:
+    """How a matrix's channels fall apart: groups computed at once, how often, a tap's channels."""
+
+    at_once: int = 1
+    rounds: int = 1
+    channels: int = 1
+
+
+ALL_MEET = Grouping()
+
+
+@dataclass(frozen=True, slots=True)
 class MatrixLayer:
     """A matrix that meets `vectors` vectors of each frame. `sliding`: they are windows.
 
@@ -49,6 +61,14 @@ class MatrixLayer:
     def groups_at_once(self, fold: Fold) -> int:
         """Groups of which outputs are computed in one cycle."""
         return max(fold.pe * self.groups // self.outputs, 1)
+
+    def grouping(self, fold: Fold) -> Grouping:
+        """How its groups are computed. Where all is computed at once, nothing is: weights that
+        never change are sums of shifted inputs, in which the zeros between groups take nothing."""
+        if self.groups == 1 or self.is_whole(fold):
+            return ALL_MEET
+        at_once = self.groups_at_once(fold)
+        return Grouping(at_once, self.groups // at_once, self.channels)
 
     def fits(self, fold: Fold) -> bool:
         """Whether the folding divides the layer evenly: a part of one group's outputs or all of

@@ -105,7 +105,6 @@ def _modules(netlist: Netlist) -> set[str]:
     """Modules that a design needs, those inside others included."""
     inside = {
         "ei_mac": {"ei_tree"},
-        "ei_group_mac": {"ei_tree"},
         "ei_reduce": {"ei_tree"},
         "ei_requant": {"ei_round", "ei_limit"},
         "ei_clip": {"ei_bound"},

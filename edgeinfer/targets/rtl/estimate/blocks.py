@@ -28,14 +28,12 @@ from edgeinfer.targets.rtl.estimate.work import (
     tree,
 )
 
-MACS = ("ei_mac", "ei_group_mac")
 HOLDING = (
-    *MACS,
+    "ei_mac",
     "ei_requant",
     "ei_affine",
     "ei_pair",
     "ei_window",
-    "ei_group_window",
 )  # they begin with a register
 BITS_BELOW = {2: 1}  # the point, by a rounding that does not look at all of them
 FEW = 8  # chunks of a window, of which one is chosen at little cost
@@ -51,13 +49,13 @@ def parts_of(block: Block, netlist: Netlist) -> BlockParts:
         if not isinstance(value, str)
     }
     numbers |= {f"{name}_COLUMNS": count for name, count in _columns(block)}
-    if block.module in MACS:
+    if block.module == "ei_mac":
         biases = block.files[str(block.parameters["BIASES"])]
         numbers["BIASED"] = _count_biased(biases, numbers["PE"], numbers["ACC_BITS"])
     own = MODULES.get(block.module, _other(block))(numbers)
     if block.contents:
         own = BlockParts({Work(kind): amount for kind, amount in block.contents.items()})
-    elif block.module == "ei_mac" and numbers["SF"] * numbers["NF"] == 1:
+    elif block.module == "ei_mac" and numbers["ROUNDS"] * numbers["SF"] * numbers["NF"] == 1:
         own = _constant_mac(block, numbers)
     queues = [
         queue(netlist.streams[name].width, netlist.depths[name], _is_held(name, netlist))
@@ -142,37 +140,8 @@ def _widen(sizes: BlockSizes) -> BlockParts:
 
 
 def _window(sizes: BlockSizes) -> BlockParts:
-    pixel = sizes["CHANNELS"] * sizes["BITS"]
-    rows = sizes["HEIGHT"] + sizes["PAD_TOP"] + sizes["PAD_BOTTOM"]
-    columns = sizes["WIDTH"] + sizes["PAD_LEFT"] + sizes["PAD_RIGHT"]
-    reach_h = (sizes["KERNEL_H"] - 1) * sizes["DILATE_H"] + 1
-    reach_w = (sizes["KERNEL_W"] - 1) * sizes["DILATE_W"] + 1
-    taps = sizes["KERNEL_H"] * sizes["KERNEL_W"] * pixel
-    chunk = sizes["CHUNK"] * sizes["BITS"]
-    chunks = taps // chunk
-    most_h, most_w = max(reach_h, sizes["STRIDE_H"]), max(reach_w, sizes["STRIDE_W"])
-    parts = [
-        counter(rows), counter(columns), counter(chunks),
-        BlockParts({Work.COUNT: bits_for(most_h + 1) + bits_for(most_w + 1)}),
-        registers(bits_for(most_h + 1) + bits_for(most_w + 1) + 5 + 3),
-        registers(pixel + sizes["KERNEL_H"] * reach_w * pixel + chunk),
-    ]  # fmt: skip
-    padded = rows * columns > sizes["HEIGHT"] * sizes["WIDTH"]
-    if padded:
-        parts.append(BlockParts({Work.SELECT: pixel}))
-    if chunks > 1:
-        parts.append(registers(2 * bits_for(chunks)))
-        parts.append(BlockParts({Work.PICK if chunks <= FEW else Work.PICK_MANY: taps}))
-    if reach_h > 1:
-        parts.append(registers(bits_for(columns)))
-        lines = Memory(columns, (reach_h - 1) * pixel, registered=True)
-        parts.append(BlockParts(memories=(lines,)))
-    return join_parts(parts)
-
-
-def _group_window(sizes: BlockSizes) -> BlockParts:
-    """What is kept of a round lies in memories, and its taps in registers."""
-    beat, rounds = sizes["LANES"] * sizes["BITS"], sizes["ROUNDS"]
+    """What is kept of a round lies in memories, where there are several."""
+    beat, rounds = sizes["CHANNELS"] * sizes["BITS"], sizes["ROUNDS"]
     rows = sizes["HEIGHT"] + sizes["PAD_TOP"] + sizes["PAD_BOTTOM"]
     columns = sizes["WIDTH"] + sizes["PAD_LEFT"] + sizes["PAD_RIGHT"]
     reach_h = (sizes["KERNEL_H"] - 1) * sizes["DILATE_H"] + 1
@@ -180,15 +149,16 @@ def _group_window(sizes: BlockSizes) -> BlockParts:
     taps = sizes["KERNEL_H"] * sizes["KERNEL_W"] * beat
     chunk = sizes["CHUNK"] * sizes["BITS"]
     chunks = taps // chunk
-    to_go = bits_for(max(reach_h, sizes["STRIDE_H"]) + 1) + bits_for(
-        max(reach_w, sizes["STRIDE_W"]) + 1
-    )
+    most_h, most_w = max(reach_h, sizes["STRIDE_H"]), max(reach_w, sizes["STRIDE_W"])
+    kept = sizes["KERNEL_H"] * (reach_w if rounds == 1 else sizes["KERNEL_W"]) * beat
     parts = [
-        counter(rounds), counter(rows), counter(columns), counter(columns * rounds),
-        counter(chunks), BlockParts({Work.COUNT: to_go}), registers(to_go + 5 + 3),
-        registers(beat + taps + chunk),
+        counter(rows), counter(columns), counter(chunks),
+        BlockParts({Work.COUNT: bits_for(most_h + 1) + bits_for(most_w + 1)}),
+        registers(bits_for(most_h + 1) + bits_for(most_w + 1) + 5 + 3),
+        registers(beat + kept + chunk),
     ]  # fmt: skip
-    if rows * columns > sizes["HEIGHT"] * sizes["WIDTH"]:
+    padded = rows * columns > sizes["HEIGHT"] * sizes["WIDTH"]
+    if padded:
         parts.append(BlockParts({Work.SELECT: beat}))
     if chunks > 1:
         parts.append(registers(2 * bits_for(chunks)))
@@ -197,10 +167,12 @@ def _group_window(sizes: BlockSizes) -> BlockParts:
         parts.append(registers(bits_for(columns * rounds)))
         lines = Memory(columns * rounds, (reach_h - 1) * beat, registered=True)
         parts.append(BlockParts(memories=(lines,)))
-    if reach_w > 1:
-        parts.append(registers(bits_for(rounds)))
-        left = Memory(rounds, (reach_w - 1) * sizes["KERNEL_H"] * beat, registered=True)
-        parts.append(BlockParts(memories=(left,)))
+    if rounds > 1:
+        parts += (counter(rounds), counter(columns * rounds))
+        if reach_w > 1:
+            parts.append(registers(bits_for(rounds)))
+            left = Memory(rounds, (reach_w - 1) * sizes["KERNEL_H"] * beat, registered=True)
+            parts.append(BlockParts(memories=(left,)))
     return join_parts(parts)
 
 
@@ -209,10 +181,10 @@ def _mac_frame(
 ) -> BlockParts:
     """All of a multiply-accumulate but its multipliers and what feeds them."""
     pe, sf, nf, acc = (sizes[name] for name in ("PE", "SF", "NF", "ACC_BITS"))
-    rounds = sizes.get("ROUNDS", 0)  # none: all outputs meet each input
+    rounds = sizes["ROUNDS"]
     wide = pe * acc
     control = join_parts((
-        counter(nf), counter(sf), counter(sf * nf * (rounds or 1)), counter(nf), counter(sf),
+        counter(nf), counter(sf), counter(sf * nf * rounds), counter(nf), counter(sf),
         registers(4 + sizes["LEVELS"] + 1 + 4 + 2 * (sf == 1) + (nf > 1)),
     ))  # fmt: skip
     work = addition(acc, pe)
@@ -222,7 +194,7 @@ def _mac_frame(
         memories += (Memory(nf, wide, registered=True),)
     else:
         work[Work.REGISTER] += wide
-    if rounds:
+    if rounds > 1:
         starts = Memory(rounds * nf, wide, rom=True, stages=1, columns=biases)
         control = join_parts((control, counter(rounds * nf)))
         memories += (starts,)
@@ -245,7 +217,7 @@ def _mac(sizes: BlockSizes) -> BlockParts:
     sums = min(_product_bits(sizes) + levels, acc)
     trees = join_parts([tree(simd, sum_bits, sums, levels, largest=False)] * pe)
     weights = Memory(
-        sizes["SF"] * sizes["NF"] * sizes.get("ROUNDS", 1), pe * simd * w, rom=True, stages=3,
+        sizes["SF"] * sizes["NF"] * sizes["ROUNDS"], pe * simd * w, rom=True, stages=3,
         taken=2, columns=sizes.get("WEIGHTS_COLUMNS"),
     )  # fmt: skip
     products = pe * simd * sum_bits
@@ -266,7 +238,7 @@ def _mac(sizes: BlockSizes) -> BlockParts:
         added=added,
         held=register_bits,
     )
-    plain = registers((2 * sizes.get("GROUPS", 1) + pe) * simd * x)  # the last for each lane
+    plain = registers((2 * sizes["GROUPS"] + pe) * simd * x)  # the last for each lane
     return join_parts((frame, plain, BlockParts(multipliers=(multipliers,))))
 
 
@@ -424,9 +396,7 @@ MODULES: Mapping[str, Callable[[BlockSizes], BlockParts]] = {
     "ei_narrow": _narrow,
     "ei_widen": _widen,
     "ei_window": _window,
-    "ei_group_window": _group_window,
     "ei_mac": _mac,
-    "ei_group_mac": _mac,
     "ei_requant": _requant,
     "ei_clip": _clip,
     "ei_affine": _affine,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from edgeinfer.base.devices import Device
 from edgeinfer.base.metrics import DesignState, Metric, Origin
 from edgeinfer.targets.rtl.design.netlist import Netlist
-from edgeinfer.targets.rtl.estimate.blocks import MACS, parts_of
+from edgeinfer.targets.rtl.estimate.blocks import parts_of
 from edgeinfer.targets.rtl.estimate.fabric import (
     FabricCosts,
     amounts,
@@ -39,7 +39,7 @@ def multipliers(netlist: Netlist) -> int:
     """Multipliers whose weights change; the others are sums of shifted inputs."""
     count = 0
     for block in netlist.blocks:
-        if block.module in MACS:
+        if block.module == "ei_mac":
             sizes = {k: v for k, v in block.parameters.items() if isinstance(v, int)}
             if sizes["SF"] * sizes["NF"] * sizes.get("ROUNDS", 1) > 1:
                 count += sizes["PE"] * sizes["SIMD"]

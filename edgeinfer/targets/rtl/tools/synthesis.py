@@ -27,7 +27,7 @@ from edgeinfer.targets.rtl.tools.programs import YOSYS, find_tool
 
 SCRIPT = "synth/yosys.ys.j2"
 NETLIST = "netlist.json"
-MULTIPLYING = ("ei_mac", "ei_group_mac", "ei_plane_dense")
+MULTIPLYING = ("ei_mac", "ei_plane_dense")
 
 Progress = Callable[[str, float, str], None]  # the step, seconds it has taken, the last line
 
