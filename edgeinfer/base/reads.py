@@ -12,7 +12,6 @@ import functools
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -113,9 +112,3 @@ def _version(distribution: str) -> str:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
         return "absent"
-
-
-def modules_of(code: tuple[str, ...]) -> Iterator[Path]:
-    """Every source file that is covered."""
-    for name in code:
-        yield from files_of_code(name)

@@ -19,7 +19,6 @@ from edgeinfer.cli.terminal import answer, tell
 if TYPE_CHECKING:
     from edgeinfer.serve.server import OpenServer, ServerSettings
 
-Flag = Parameter(negative="")
 LARGEST_PORT = 65535
 LARGEST_INT32 = 2**31 - 1  # of a model's configuration
 MOST_INSTANCES = 256

@@ -16,8 +16,6 @@ ARGON_Z: Final = 18  # [std]
 ARGON_A: Final = 39.948  # [std]
 MEAN_EXCITATION_MEV: Final = 188e-6  # [std]
 RADIATION_LENGTH_CM: Final = 14.0  # [std]
-CRITICAL_ENERGY_MEV: Final = 32.8  # [std] for electrons
-MOLIERE_RADIUS_CM: Final = 9.0  # [std]
 BETHE_K_MEV_CM2: Final = 0.307075  # [std] 4 pi N_A r_e^2 m_e c^2, per mole
 
 STERNHEIMER_A: Final = 0.1956  # [std] this and the four below: density effect of liquid argon

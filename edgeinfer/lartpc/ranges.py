@@ -40,11 +40,6 @@ def kinetic_mev(species: Species, residual_range_cm: ArrayLike) -> Floats:
     return np.interp(np.asarray(residual_range_cm, float), reach, energy)
 
 
-def dedx_at_residual_range(species: Species, residual_range_cm: ArrayLike) -> Floats:
-    """Mean dE/dx in MeV/cm at a distance from the stop."""
-    return mean_dedx(kinetic_mev(species, residual_range_cm), species.mass_mev)
-
-
 def energies_before_stop(
     species: Species, left_cm: ArrayLike, pitch_cm: ArrayLike, points: int
 ) -> Floats:

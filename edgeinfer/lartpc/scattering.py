@@ -16,12 +16,6 @@ def momentum_beta_mev(kinetic_mev: ArrayLike, mass_mev: ArrayLike) -> Floats:
     return kinetic * (kinetic + 2 * mass) / (kinetic + mass)
 
 
-def highland_rad(length_cm: ArrayLike, kinetic_mev: ArrayLike, mass_mev: ArrayLike) -> Floats:
-    """Width of the projected scattering angle behind a slab, by Highland's formula."""
-    depth = np.asarray(length_cm, float) / c.RADIATION_LENGTH_CM
-    return step_rad(length_cm, kinetic_mev, mass_mev) * (1 + 0.038 * np.log(depth))
-
-
 def step_rad(length_cm: ArrayLike, kinetic_mev: ArrayLike, mass_mev: ArrayLike) -> Floats:
     """Width of the projected angle over one step of a longer walk.
 

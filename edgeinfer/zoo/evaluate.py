@@ -29,10 +29,6 @@ class BootstrapInterval:
     low: float
     high: float
 
-    def overlaps(self, other: BootstrapInterval) -> bool:
-        """Whether two figures agree within their intervals."""
-        return self.low <= other.high and other.low <= self.high
-
 
 @dataclass(frozen=True, slots=True)
 class JudgedOutputs:

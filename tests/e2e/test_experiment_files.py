@@ -15,14 +15,11 @@ from numpy.typing import NDArray
 
 from edgeinfer.cli.app import main
 from edgeinfer.data.formats.cvn import CLASSES as FLAVOURS
-from edgeinfer.data.formats.cvn import EventInfo, PixelMap, write_pixel_map
+from edgeinfer.data.formats.cvn import EventInfo, PixelMap
 from edgeinfer.data.formats.guard import refuse
 from edgeinfer.data.formats.lariat_h5 import SHAPE as LARIAT
-from edgeinfer.data.formats.lariat_h5 import write_lariat
-from edgeinfer.data.formats.lcd_h5 import write_lcd
-from edgeinfer.data.formats.patches_npy import write_patch_table, write_plain_patches
-from edgeinfer.data.formats.plane_patches import Plane, PlaneKey, pack_pdg
-from edgeinfer.data.formats.protodune_root import PlaneDump, write_planes
+from edgeinfer.data.formats.plane_patches import Plane, PlaneKey
+from edgeinfer.data.formats.protodune_root import PlaneDump
 from edgeinfer.data.formats.scalings import (
     PatchScaling,
     scale_calorimeter,
@@ -30,11 +27,21 @@ from edgeinfer.data.formats.scalings import (
     scale_lariat,
     scale_patches,
 )
-from edgeinfer.data.formats.track_pid_text import Track, write_track
+from edgeinfer.data.formats.track_pid_text import Track
 from edgeinfer.data.stream.thin import thinned_rows
 from edgeinfer.readers import load
 from edgeinfer.report.result import Result, from_json
 from tests.support import small_models as small
+from tests.support.experiment_files import (
+    pack_pdg,
+    write_lariat,
+    write_lcd,
+    write_patch_table,
+    write_pixel_map,
+    write_plain_patches,
+    write_planes,
+    write_track,
+)
 
 Reals = NDArray[np.float64]
 

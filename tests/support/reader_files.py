@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from edgeinfer.cli.app import main
-from edgeinfer.data.formats.patches_npy import write_patch_table
 from tests.support import small_models as small
 from tests.support import tflite_builder as tflite
+from tests.support.experiment_files import write_patch_table
 from tests.support.jets import jet_table, write_arff
 from tests.support.places import ROOT
 from tests.support.serving import small_program, write_run

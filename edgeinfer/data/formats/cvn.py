@@ -126,21 +126,6 @@ def read_info(path: str | Path) -> EventInfo:
     )
 
 
-def write_pixel_map(path: str | Path, event: PixelMap) -> None:
-    """Write `NAME.gz` and the `NAME.info` beside it."""
-    if event.views.shape != SHAPE or event.views.dtype != np.uint8:
-        raise ValueError(
-            f"views are {event.views.dtype} {event.views.shape}, uint8 {SHAPE} is expected"
-        )
-    info = event.info
-    numbers = [info.interaction, info.neutrino_energy_gev, info.lepton_energy_gev, *info.others]
-    numbers += [info.neutrino_pdg, info.protons, info.charged_pions]
-    numbers += [info.neutral_pions, info.neutrons, *info.more]
-    Path(path).write_bytes(zlib.compress(event.views.tobytes()))
-    text = "".join(f"{number}\n" for number in numbers)
-    Path(path).with_suffix(".info").write_text(text, encoding="ascii")
-
-
 @dataclass(frozen=True, slots=True)
 class PixelMaps:
     """Events of a folder of `.gz` files; a shard is two events."""

@@ -38,13 +38,3 @@ class FileSet:
                 yield read(Path(self.folder, name))
             except DataFileError as error:
                 complain(error)
-
-
-def find_files(folder: str | Path, pattern: str) -> FileSet:
-    """The files of a folder that match a pattern, sorted; none at all is an error."""
-    if not Path(folder).is_dir():
-        raise DataFileError(folder, "", "no such folder")
-    names = tuple(sorted(path.name for path in Path(folder).glob(pattern)))
-    if not names:
-        raise DataFileError(folder, pattern, "no file of the folder matches")
-    return FileSet(str(folder), names)

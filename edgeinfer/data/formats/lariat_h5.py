@@ -6,9 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-import h5py
 import numpy as np
 
 from edgeinfer.data.formats.guard import Complain
@@ -45,11 +43,3 @@ class LariatFiles:
         for columns in read_h5_shard(shard, _DUE, complain):
             energy = columns["Energy"].reshape(-1, 1).astype(np.float32)
             yield {"images": scale_lariat(columns["images"]), "energy_gev": energy}
-
-
-def write_lariat(path: str | Path, images: np.ndarray, energy_gev: np.ndarray) -> None:
-    """Write unscaled images and energies, an event a chunk, with gzip."""
-    with h5py.File(path, "w") as file:
-        options = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
-        file.create_dataset("images", data=images, chunks=(1, *SHAPE), **options)
-        file.create_dataset("Energy", data=energy_gev)

@@ -10,9 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-import h5py
 import numpy as np
 
 from edgeinfer.data.formats.guard import Complain
@@ -68,14 +66,3 @@ def target_length_of(path: str) -> int:
     with open_h5(path) as file:
         dataset = checked_dataset(file, RowsDue("target", None))
         return max(1, math.prod(dataset.shape[1:]))
-
-
-def write_lcd(path: str | Path, ecal: np.ndarray, hcal: np.ndarray, target: np.ndarray) -> None:
-    """Write unscaled showers, about a megabyte a chunk, with gzip."""
-    rows = max(1, min(len(ecal), 16))
-    options = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
-    with h5py.File(path, "w") as file:
-        for key, values in (("ECAL", ecal), ("HCAL", hcal)):
-            chunks = (rows, *values.shape[1:])
-            file.create_dataset(key, data=values, chunks=chunks, **options)
-        file.create_dataset("target", data=target)

@@ -284,15 +284,3 @@ class PatchTableWriter:
             return
         self._file.close()
         self._part.unlink(missing_ok=True)
-
-
-def write_patch_table(path: str | Path, columns: Columns) -> None:
-    """Write one block of unscaled patches as a structured table."""
-    with PatchTableWriter(path, columns["patch"].shape[1:3]) as writer:
-        writer.write(columns)
-
-
-def write_plain_patches(x_path: str | Path, y_path: str | Path, columns: Columns) -> None:
-    """Write unscaled patches as a plain `x.npy` with its `y.npy`."""
-    np.save(x_path, columns["patch"])
-    np.save(y_path, join_labels(columns["labels"], columns["michel"]))

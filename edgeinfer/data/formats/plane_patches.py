@@ -63,12 +63,6 @@ class PixelTruth:
     michel: np.ndarray
 
 
-def pack_pdg(code: np.ndarray, flags: np.ndarray, vertex: np.ndarray) -> np.ndarray:
-    """|particle code|, flags and vertex bits to the int32 pdg word."""
-    word = (np.abs(code).astype(np.int64) & CODE_MASK) | (flags.astype(np.int64) & 0xF) << 12
-    return (word | (vertex.astype(np.int64) & 0xFFFF) << 16).astype(np.uint32).view(np.int32)
-
-
 def unpack_pdg(word: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The int32 pdg word to (|particle code|, flags, vertex bits)."""
     bits = np.asarray(word, dtype=np.int32).view(np.uint32)

@@ -5,13 +5,13 @@
 The directory `datadump` holds for each plane `raw_event_E_run_R_subrun_S_tpc_T_view_V` followed by
 `_raw` (TH2F, deconvolved ADC), `_deposit` (TH2F, GeV) and `_pdg` (TH2I, see `plane_patches`).
 The x axis is the wire, the y axis the downsampled tick; an axis that begins above zero is a plane
-cropped around its event. Reading and writing go through uproot.
+cropped around its event. Reading goes through uproot.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,30 +59,6 @@ def read_plane(path: str | Path, key: PlaneKey) -> Plane:
     """Read one plane of a dump."""
     with _Dump(path) as dump:
         return dump.plane(key)
-
-
-def write_planes(path: str | Path, planes: Iterable[Plane]) -> None:
-    """Write planes as a dump of the experiment's layout."""
-    import uproot
-
-    with uproot.recreate(path) as file:
-        for plane in planes:
-            for part in PARTS:
-                name = f"{DIRECTORY}/{stem_of(plane.key)}_{part}"
-                file[name] = _histogram(part, getattr(plane, part), plane)
-
-
-def _histogram(part: str, values: np.ndarray, plane: Plane) -> Any:
-    from uproot.writing.identify import to_TAxis, to_TH2x
-
-    wires, drifts = values.shape
-    bins = np.zeros((drifts + 2, wires + 2), dtype=np.int32 if part == "pdg" else np.float32)
-    bins[1:-1, 1:-1] = values.T
-    x = to_TAxis("xaxis", "", wires, plane.first_wire, plane.first_wire + wires)
-    y = to_TAxis("yaxis", "", drifts, plane.first_drift, plane.first_drift + drifts)
-    total = float(values.sum(dtype=np.float64))
-    title = {"raw": "ADC", "deposit": "Deposit", "pdg": "PDG"}[part]
-    return to_TH2x("", title, bins.ravel(), values.size, total, 0, 0, 0, 0, 0, 0, None, x, y)
 
 
 class _Dump:

@@ -116,14 +116,6 @@ def _track(values: list[float], path: str | Path) -> Track:
     )
 
 
-def write_track(path: str | Path, track: Track) -> None:
-    """Write one track file."""
-    numbers = [*track.dedx_mev_cm, SEPARATOR, *track.scalars]
-    numbers += [track.pdg, track.hits, track.momentum_gev, track.purity, *track.scores]
-    lines = [n if isinstance(n, str) else str(n) for n in numbers]
-    Path(path).write_text("\n".join(lines) + "\n", encoding="ascii")
-
-
 @dataclass(frozen=True, slots=True)
 class TrackFiles:
     """Tracks of a list of files, a shard being some tens of files."""

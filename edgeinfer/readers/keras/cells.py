@@ -22,7 +22,6 @@ FOLDERS = {  # of cells in a file, by class
     "QLSTMCell": "qlstm_cell",
     "QGRUCell": "qgru_cell",
 }
-MADE_BY = {"QBidirectional": ("QSimpleRNN", "QLSTM", "QGRU")}
 PARAMETERS = ("kernel", "recurrent_kernel", "bias")
 
 

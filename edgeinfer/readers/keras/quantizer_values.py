@@ -49,11 +49,6 @@ class CodedWeights:
         """The weights, exactly."""
         return self.codes * self.step * self.scale
 
-    @property
-    def shifts_only(self) -> bool:
-        """Whether every scale is a power of two."""
-        return bool((np.frexp(self.scale)[0] == 0.5).all())
-
 
 def code_weights(spec: Spec, weights: F32) -> CodedWeights:
     """A weight tensor's codes under a quantizer."""

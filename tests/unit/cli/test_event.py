@@ -12,8 +12,8 @@ import pytest
 
 from edgeinfer.cli.app import main
 from edgeinfer.data.formats.plane_patches import Plane, PlaneKey
-from edgeinfer.data.formats.protodune_root import write_planes
 from tests.support.command_line import shown
+from tests.support.experiment_files import write_planes
 from tests.support.small_taggers import compile_tagger
 
 

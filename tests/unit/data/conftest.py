@@ -12,10 +12,10 @@ import pytest
 
 from edgeinfer.data.formats.cvn import SHAPE as CVN_SHAPE
 from edgeinfer.data.formats.cvn import EventInfo, PixelMap
-from edgeinfer.data.formats.patches_npy import write_patch_table
-from edgeinfer.data.formats.plane_patches import MICHEL_FLAG, Plane, PlaneKey, pack_pdg
+from edgeinfer.data.formats.plane_patches import MICHEL_FLAG, Plane, PlaneKey
 from edgeinfer.data.formats.shards import Columns
 from edgeinfer.data.formats.track_pid_text import Track
+from tests.support.experiment_files import pack_pdg, write_patch_table
 
 
 def make_patches(

@@ -15,15 +15,18 @@ import pytest
 
 from edgeinfer.base.errors import InputError, ToolMissingError
 from edgeinfer.data import samples
-from edgeinfer.data.formats.cvn import write_pixel_map
 from edgeinfer.data.formats.guard import refuse
 from edgeinfer.data.formats.lariat_h5 import SHAPE as LARIAT
-from edgeinfer.data.formats.lariat_h5 import write_lariat
-from edgeinfer.data.formats.lcd_h5 import write_lcd
-from edgeinfer.data.formats.patches_npy import write_patch_table, write_plain_patches
-from edgeinfer.data.formats.protodune_root import write_planes
-from edgeinfer.data.formats.track_pid_text import write_track
 from edgeinfer.data.open import DataFormat, open_data, split_place
+from tests.support.experiment_files import (
+    write_lariat,
+    write_lcd,
+    write_patch_table,
+    write_pixel_map,
+    write_plain_patches,
+    write_planes,
+    write_track,
+)
 
 
 @pytest.fixture

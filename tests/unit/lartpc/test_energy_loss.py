@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from edgeinfer.lartpc import constants as c
 from edgeinfer.lartpc import energy_loss as loss
 from edgeinfer.lartpc.ranges import (
-    dedx_at_residual_range,
     energies_before_stop,
     kinetic_mev,
     range_cm,
@@ -30,7 +29,7 @@ DRAWS = 400_000
     ids=lambda value: getattr(value, "name", ""),
 )
 def test_dedx_at_1_5_and_26_cm_from_the_stop(species: c.Species, expected: tuple) -> None:
-    result = dedx_at_residual_range(species, [1.0, 5.0, 26.0])
+    result = loss.mean_dedx(kinetic_mev(species, [1.0, 5.0, 26.0]), species.mass_mev)
     assert result == pytest.approx(expected, rel=0.02)
 
 
@@ -60,7 +59,7 @@ def test_a_profile_falls_to_the_energy_that_is_left(
     assert energy.shape == (101,)
     assert energy[0] == pytest.approx(float(kinetic_mev(species, left + 100 * pitch)))
     assert energy[-1] == pytest.approx(float(kinetic_mev(species, left)))
-    middle = dedx_at_residual_range(species, left + 50.5 * pitch) * pitch
+    middle = loss.mean_dedx(kinetic_mev(species, left + 50.5 * pitch), species.mass_mev) * pitch
     assert energy[49] - energy[50] == pytest.approx(float(middle), rel=0.01)
 
 

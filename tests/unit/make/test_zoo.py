@@ -46,7 +46,9 @@ def test_a_fresh_evaluation_finds_the_committed_figures(name):
     samples = entry.data(stage_seed(FRESH_SEED, "fresh"), FEW.get(name, 2500))
     result = intervals_of(entry, [judge_network(entry, load_reference(name), samples)], seed=0)
     for metric, committed in record.metrics.items():
-        assert result[metric].overlaps(committed), (metric, result[metric], committed)
+        found = result[metric]
+        overlap = found.low <= committed.high and committed.low <= found.high
+        assert overlap, (metric, found, committed)
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -16,18 +16,19 @@ import numpy as np
 import pytest
 from numpy.lib import format as npy_format
 
-from edgeinfer.data.formats.cvn import PixelMaps, write_pixel_map
-from edgeinfer.data.formats.file_sets import find_files
+from edgeinfer.data.formats.cvn import PixelMaps
 from edgeinfer.data.formats.guard import DataFileError, SkipLog, refuse
 from edgeinfer.data.formats.lcd_h5 import LcdFiles
-from edgeinfer.data.formats.patches_npy import (
-    PatchTable,
-    PlainPatches,
-    write_patch_table,
-    write_plain_patches,
-)
+from edgeinfer.data.formats.patches_npy import PatchTable, PlainPatches
 from edgeinfer.data.formats.shards import ShardSource
-from edgeinfer.data.formats.track_pid_text import TrackFiles, write_track
+from edgeinfer.data.formats.track_pid_text import TrackFiles
+from tests.support.experiment_files import (
+    find_files,
+    write_patch_table,
+    write_pixel_map,
+    write_plain_patches,
+    write_track,
+)
 
 
 def read_all(source: ShardSource, complain: Callable[[DataFileError], None] = refuse) -> int:

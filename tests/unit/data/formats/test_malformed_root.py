@@ -16,14 +16,9 @@ import pytest
 
 from edgeinfer.data.formats.guard import DataFileError, SkipLog, refuse
 from edgeinfer.data.formats.plane_patches import Plane
-from edgeinfer.data.formats.protodune_root import (
-    PARTS,
-    PlaneDump,
-    _histogram,
-    stem_of,
-    write_planes,
-)
+from edgeinfer.data.formats.protodune_root import PARTS, PlaneDump, stem_of
 from edgeinfer.data.formats.root_blocks import check_blocks
+from tests.support.experiment_files import histogram_of, write_planes
 
 
 def write_parts(
@@ -35,7 +30,7 @@ def write_parts(
     with uproot.recreate(path) as file:
         for part in PARTS:
             name = f"datadump/{stem_of(subject.key)}_{part}"
-            changed = change(part, name, _histogram(part, getattr(subject, part), subject))
+            changed = change(part, name, histogram_of(part, getattr(subject, part), subject))
             if changed is not None:
                 file[changed[0]] = changed[1]
 
@@ -81,7 +76,7 @@ def test_a_histogram_of_another_class(tmp_path: Path, plane) -> None:
     subject = plane()
 
     def swap(part: str, name: str, histogram: object) -> tuple[str, object]:
-        return name, _histogram("pdg", subject.pdg, subject) if part == "raw" else histogram
+        return name, histogram_of("pdg", subject.pdg, subject) if part == "raw" else histogram
 
     write_parts(tmp_path / "d.root", subject, swap)
     with pytest.raises(DataFileError, match="_raw': is a TH2I, a TH2F is expected"):
@@ -92,7 +87,7 @@ def test_a_deposit_of_another_size(tmp_path: Path, plane) -> None:
     subject = plane()
 
     def shrink(part: str, name: str, histogram: object) -> tuple[str, object]:
-        small = _histogram(part, subject.deposit[:-1], subject)
+        small = histogram_of(part, subject.deposit[:-1], subject)
         return name, small if part == "deposit" else histogram
 
     write_parts(tmp_path / "d.root", subject, shrink)

@@ -9,7 +9,8 @@ import tracemalloc
 from pathlib import Path
 
 from edgeinfer.data.formats.guard import refuse
-from edgeinfer.data.formats.protodune_root import list_planes, read_plane, write_planes
+from edgeinfer.data.formats.protodune_root import list_planes, read_plane
+from tests.support.experiment_files import write_planes
 
 
 def test_planes_do_not_wait_for_the_garbage_collector(tmp_path: Path, plane) -> None:

@@ -14,13 +14,13 @@ from edgeinfer.data.formats.plane_patches import (
     cut_patches,
     label_pixels,
     none_candidates,
-    pack_pdg,
     patch_blocks,
     patch_centres,
     unpack_pdg,
     window_counts,
 )
 from edgeinfer.data.formats.scalings import PatchScaling
+from tests.support.experiment_files import pack_pdg
 
 
 @given(st.integers(-0xFFF, 0xFFF), st.integers(0, 15), st.integers(0, 0xFFFF))

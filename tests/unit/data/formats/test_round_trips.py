@@ -11,22 +11,25 @@ import h5py
 import numpy as np
 import pytest
 
-from edgeinfer.data.formats.cvn import PixelMaps, read_pixel_map, write_pixel_map
-from edgeinfer.data.formats.file_sets import find_files
+from edgeinfer.data.formats.cvn import PixelMaps, read_pixel_map
 from edgeinfer.data.formats.guard import refuse
-from edgeinfer.data.formats.lariat_h5 import LariatFiles, write_lariat
-from edgeinfer.data.formats.lcd_h5 import LcdFiles, write_lcd
-from edgeinfer.data.formats.patches_npy import (
-    PatchTable,
-    PatchTableWriter,
-    PlainPatches,
-    write_patch_table,
-    write_plain_patches,
-)
-from edgeinfer.data.formats.protodune_root import PlaneDump, list_planes, read_plane, write_planes
+from edgeinfer.data.formats.lariat_h5 import LariatFiles
+from edgeinfer.data.formats.lcd_h5 import LcdFiles
+from edgeinfer.data.formats.patches_npy import PatchTable, PatchTableWriter, PlainPatches
+from edgeinfer.data.formats.protodune_root import PlaneDump, list_planes, read_plane
 from edgeinfer.data.formats.scalings import PatchScaling, scale_dedx, scale_lariat
 from edgeinfer.data.formats.shards import Columns, ShardSource
-from edgeinfer.data.formats.track_pid_text import TrackFiles, read_track, write_track
+from edgeinfer.data.formats.track_pid_text import TrackFiles, read_track
+from tests.support.experiment_files import (
+    find_files,
+    write_lariat,
+    write_lcd,
+    write_patch_table,
+    write_pixel_map,
+    write_plain_patches,
+    write_planes,
+    write_track,
+)
 
 
 def read_all(source: ShardSource) -> Columns:

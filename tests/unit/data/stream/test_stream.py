@@ -14,12 +14,13 @@ import pytest
 
 from edgeinfer.base.errors import EdgeInferError, ToolFailedError, UsageError
 from edgeinfer.data.formats.guard import DataFileError, refuse
-from edgeinfer.data.formats.patches_npy import PatchTable, PlainPatches, write_plain_patches
-from edgeinfer.data.formats.protodune_root import PlaneDump, write_planes
+from edgeinfer.data.formats.patches_npy import PatchTable, PlainPatches
+from edgeinfer.data.formats.protodune_root import PlaneDump
 from edgeinfer.data.formats.scalings import PatchScaling
 from edgeinfer.data.stream.batches import BatchStream, StreamSettings, read_task
 from edgeinfer.data.stream.premix import premix_tables
 from edgeinfer.data.stream.split import EventSplit, event_position
+from tests.support.experiment_files import write_plain_patches, write_planes
 
 SHAPE = (32, 32)
 

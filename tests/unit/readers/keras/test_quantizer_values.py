@@ -177,4 +177,4 @@ def test_kernels_without_alpha_get_one_as_in_qkeras_layers() -> None:
     truth = keras.ops.convert_to_numpy(layer.kernel_quantizer_internal(layer.kernel))
     result = code_weights(quantizer("quantized_bits(4,0)", of_kernel=True), weights)
     np.testing.assert_allclose(result.values, truth, atol=1e-7)
-    assert result.shifts_only
+    assert (np.frexp(result.scale)[0] == 0.5).all()  # powers of two
