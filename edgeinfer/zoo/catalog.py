@@ -74,7 +74,14 @@ _ENTRIES = (
         data=partial(data.tagger_samples, scaling="tenth"),
         heads=_TAGGER_HEADS,
         schedule=TrainingSchedule(
-            "sgd", 0.01, batch=256, epochs=12, samples=60_000, patience=6, flips=(2,)
+            "sgd",
+            0.03,
+            batch=256,
+            epochs=12,
+            samples=60_000,
+            patience=6,
+            flips=(2,),
+            cosine=True,
         ),
         measures=_TAGGER_MEASURES,
         reference=None,
