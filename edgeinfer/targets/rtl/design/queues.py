@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from edgeinfer.targets.rtl.design.cycles import settle
 from edgeinfer.targets.rtl.design.netlist import Netlist
 from edgeinfer.targets.rtl.design.schedule import Schedule
-from edgeinfer.targets.rtl.design.timing import Times
+from edgeinfer.targets.rtl.design.timing import Times, simulate_pair
 
 SLACK = 1  # places beyond what a branch was seen to hold
 MOST_BITS = 1 << 16  # of a queue that only evens out bursts
@@ -99,12 +100,17 @@ def _spare(
 ) -> Netlist:
     """The longer queues without those that do not help, tried in the order of `names`.
 
-    Several are taken away at once where that goes well, and one at a time where it does not; all of
-    them at once would be the slower design again. A longer queue never makes a design slower, so
-    the result is that of one at a time. Where the design's `times` show that no shorter queue would
-    ever be full, nothing is counted again.
+    Several are taken away at once where that goes well, and one at a time where it does not. A
+    longer queue never makes a design slower, so the result is that of one at a time. Where the
+    design's `times` show that no shorter queue would ever be full, or the two blocks at its ends
+    are too slow with a shorter one even alone, the design is not counted again.
     """
-    first, together = 0, max(len(names) // 2, 1)
+    names = [
+        name
+        for name in names
+        if not _is_too_short(netlist, name, netlist.depths[name], interval_reached)
+    ]
+    first, together = 0, len(names)
     while first < len(names):
         together = min(together, len(names) - first)
         plain = {name: netlist.depths[name] for name in names[first : first + together]}
@@ -122,6 +128,13 @@ def _spare(
         else:
             first += 1
     return even_netlist
+
+
+def _is_too_short(netlist: Netlist, stream: str, depth: int, interval: int) -> bool:
+    """Whether a queue keeps the blocks at its ends from an interval, whatever the others do."""
+    ends = simulate_pair(netlist, stream, depth, PACED_FRAMES)
+    gaps = [b - a for a, b in pairwise(ends)]
+    return gaps[-1] == gaps[-2] > interval
 
 
 def slowest(netlist: Netlist) -> int:

@@ -11,7 +11,7 @@ left out; with them a design only gets later, never different.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -55,25 +55,24 @@ class _Run:
     outs: tuple[_Edge, ...]
     steps: int
     done: int = 0
-    at: int = 0  # place in the pattern
+    at: int = 0  # place in the pattern, of one that is no line
     free_at: int = LONG_AGO
     blocking: _Edge | None = None  # where it waits, if that is one stream
     is_line: bool = field(init=False)  # it reads one stream at most and writes one at most
-    plain: list[tuple[int, int, bool, bool, int]] = field(init=False)
+    line: Iterator[bool] = field(init=False)
     wide: list[_WideStep] = field(init=False)
 
     def __post_init__(self) -> None:
         self.is_line = len(self.ins) <= 1 and len(self.outs) <= 1
-        self.plain = _plain(self.actor.pattern)
+        self.line = self._go_line()
         self.wide = [] if self.is_line else _wide(self.actor.pattern, self.ins, self.outs)
 
     def advance(self) -> bool:
-        """Go on as far as the times of others are known; whether that was any way."""
-        before = self.done
+        """Go on as far as the times of others are known; whether that changed any stream."""
         if self.is_line:
-            self._advance_line()
-        else:
-            self._advance_any()
+            return next(self.line, False)
+        before = self.done
+        self._advance_any()
         return self.done > before
 
     def _advance_any(self) -> None:
@@ -108,46 +107,47 @@ class _Run:
             done += 1
         self.at, self.free_at, self.done = at, free_at, done
 
-    def _advance_line(self) -> None:
-        """The same with at most one of each, as most blocks have, and several times as fast."""
-        pattern, length = self.plain, len(self.plain)
-        latency, release = self.actor.latency, self.actor.release - 1
+    def _go_line(self) -> Iterator[bool]:
+        """The same with at most one of each, as most blocks have, and several times as fast. It
+        stops wherever it has to wait, and says whether it has changed a stream since."""
+        pattern, latency, release = self.actor.pattern, self.actor.latency, self.actor.release - 1
         source = self.ins[0] if self.ins else _Edge(None)
         sink = self.outs[0] if self.outs else _Edge(None)
-        there, freed, taken_places, let_go = source.there, source.freed, sink.there, sink.freed
-        taken_beats, given_count, depth = len(freed), len(taken_places), sink.depth
-        there_count, places = len(there), len(let_go)
-        at, free_at, done = self.at, self.free_at, self.done
-        while done < self.steps:
-            reads, frees, reserves, yields, cycles = pattern[at]
-            if reads:
-                if taken_beats >= there_count:
-                    self.blocking = source
-                    break
-                arrived = there[taken_beats]
-                if arrived > free_at:
-                    free_at = arrived
-            if reserves and depth is not None and given_count >= depth:
-                if given_count - depth >= places:
-                    self.blocking = sink
-                    break
-                place = let_go[given_count - depth] + 1
-                if place > free_at:
-                    free_at = place
-            if yields:
-                taken_places.append(free_at + latency)
-                given_count += 1
-            free_at += cycles
-            if frees:
-                freed.append(free_at + release)
-                taken_beats += 1
-            at = at + 1 if at + 1 < length else 0
-            done += 1
-        self.at, self.free_at, self.done = at, free_at, done
-
-
-def _plain(pattern: tuple[BlockStep, ...]) -> list[tuple[int, int, bool, bool, int]]:
-    return [(s.reads, s.frees, s.reserves, s.yields, s.cycles) for s in pattern]
+        there, freed, given, let_go = source.there, source.freed, sink.there, sink.freed
+        depth = NEVER if sink.depth is None else sink.depth
+        read_count = given_count = before = there_count = places = 0
+        free_at = self.free_at
+        for _ in range(self.steps // len(pattern)):
+            for step in pattern:
+                if step.reads:
+                    while read_count >= there_count:
+                        there_count = len(there)
+                        if read_count >= there_count:
+                            self.blocking, self.free_at = source, free_at
+                            yield read_count + given_count > before
+                            before = read_count + given_count
+                    arrived = there[read_count]
+                    if arrived > free_at:
+                        free_at = arrived
+                if step.reserves and given_count >= depth:
+                    while given_count - depth >= places:
+                        places = len(let_go)
+                        if given_count - depth >= places:
+                            self.blocking, self.free_at = sink, free_at
+                            yield read_count + given_count > before
+                            before = read_count + given_count
+                    place = let_go[given_count - depth] + 1
+                    if place > free_at:
+                        free_at = place
+                if step.yields:
+                    given.append(free_at + latency)
+                    given_count += 1
+                free_at += step.cycles
+                if step.frees:
+                    freed.append(free_at + release)
+                    read_count += 1
+        self.free_at, self.done = free_at, self.steps
+        yield read_count + given_count > before
 
 
 def _wide(
@@ -249,6 +249,24 @@ def idle_design(netlist: Netlist) -> IdleDesign:
         pass
     beats = {port.name: len(edges[f"{port.stream}{SENT}"].freed) for port in netlist.outputs}
     return IdleDesign(beats, max(run.free_at for run in runs) - LONG_AGO)
+
+
+def simulate_pair(netlist: Netlist, stream: str, depth: int, frames: int) -> list[int]:
+    """When the reader of a stream has done each of so many frames, if its writer and itself wait
+    for nothing but each other: no later than in the whole design."""
+    pair = [actor for actor in netlist.actors if stream in (*actor.inputs, *actor.outputs)]
+    edges: dict[str, _Edge] = {}
+    for actor in pair:
+        for bit, name in enumerate(actor.inputs):
+            freed = sum(step.frees >> bit & 1 for step in actor.pattern) * actor.repeats
+            edges[name] = _Edge(None, there=[LONG_AGO] * (freed * frames))
+        edges |= {name: _Edge(None) for name in actor.outputs if name != stream}
+    edges[stream] = _Edge(depth)
+    runs = [_start_actor(actor, edges, frames) for actor in pair]
+    _finish(runs, netlist.name)
+    freed_times = edges[stream].freed
+    beats = len(freed_times) // frames
+    return freed_times[beats - 1 :: beats]
 
 
 def _prepare_runs(
