@@ -20,6 +20,7 @@ from scipy.optimize import lsq_linear
 
 from edgeinfer.base import assets
 from edgeinfer.targets.rtl.estimate.blocks import parts_of
+from edgeinfer.targets.rtl.estimate.dead import dead_streams
 from edgeinfer.targets.rtl.estimate.fabric import (
     COSTS,
     FabricCosts,
@@ -89,10 +90,11 @@ def measure_fabric(fabric: str) -> list[Seen]:
         netlist = netlist_of(design)
         if entry["digest"] != digest_of(source_of(netlist)):
             continue
+        dead = dead_streams(netlist)
         for block in netlist.blocks:
             name = f"u_{block.name}"
             result = counts["blocks"].get(name, dict.fromkeys(counts["total"], 0.0))
-            made = parts_of(block, netlist)
+            made = parts_of(block, netlist, dead)
             merged = bool(block.contents)
             blocks.append(
                 Seen(design.name, design.group, name, made, counts["dsp"], result, merged)

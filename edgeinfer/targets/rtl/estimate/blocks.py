@@ -12,6 +12,7 @@ import numpy as np
 
 from edgeinfer.targets.rtl.design.netlist import Block, Netlist, SizedNumber
 from edgeinfer.targets.rtl.estimate.constant import constant_products
+from edgeinfer.targets.rtl.estimate.dead import without_data
 from edgeinfer.targets.rtl.estimate.sites import SITE_MODULES
 from edgeinfer.targets.rtl.estimate.work import (
     BlockParts,
@@ -41,24 +42,32 @@ KEPT = 256  # memories whose columns are known
 MOST_DIGITS = 1 << 16  # of a memory's text: what is larger goes to block memories, whole
 
 
-def parts_of(block: Block, netlist: Netlist) -> BlockParts:
-    """An instance, with its queues."""
+def parts_of(block: Block, netlist: Netlist, dead: frozenset[str]) -> BlockParts:
+    """An instance, with its queues; `dead` streams have no data."""
     numbers = {
         name: value.value if isinstance(value, SizedNumber) else value
         for name, value in block.parameters.items()
         if not isinstance(value, str)
     }
     numbers |= {f"{name}_COLUMNS": count for name, count in _columns(block)}
-    if block.module == "ei_mac":
+    if block.module == "ei_mac" or (block.module == "ei_affine" and not numbers["PRELU"]):
         biases = block.files[str(block.parameters["BIASES"])]
-        numbers["BIASED"] = _count_biased(biases, numbers["PE"], numbers["ACC_BITS"])
-    own = MODULES.get(block.module, _other(block))(numbers)
+        lanes, bits = ("PE", "ACC_BITS") if block.module == "ei_mac" else ("LANES", "OUT_BITS")
+        numbers["BIASED"] = _count_biased(biases, numbers[lanes], numbers[bits])
+    if block.module == "ei_mac":
+        numbers["WEIGHT_ROWS"] = _count_set(block.files[str(block.parameters["WEIGHTS"])])
+    sizes = without_data(block, numbers, dead)
+    own = MODULES.get(block.module, _other(block))(sizes)
     if block.contents:
         own = BlockParts({Work(kind): amount for kind, amount in block.contents.items()})
     elif block.module == "ei_mac" and numbers["ROUNDS"] * numbers["SF"] * numbers["NF"] == 1:
         own = _constant_mac(block, numbers)
     queues = [
-        queue(netlist.streams[name].width, netlist.depths[name], _is_held(name, netlist))
+        queue(
+            0 if name in dead else netlist.streams[name].width,
+            netlist.depths[name],
+            _is_held(name, netlist),
+        )
         for name in block.outputs
     ]
     if block.module == "ei_egress":
@@ -90,6 +99,12 @@ def _count_biased(biases: bytes, lanes: int, bits: int) -> int:
     """Lanes of which some bias is not zero."""
     every = functools.reduce(or_, (int(word, 16) for word in biases.split()))
     return sum(bool(every >> (bits * lane) & ((1 << bits) - 1)) for lane in range(lanes))
+
+
+@functools.lru_cache(maxsize=KEPT)
+def _count_set(text: bytes) -> int:
+    """Bits that are set in some of a memory's words."""
+    return functools.reduce(or_, (int(word, 16) for word in text.split())).bit_count()
 
 
 @functools.lru_cache(maxsize=KEPT)
@@ -233,6 +248,7 @@ def _mac(sizes: BlockSizes) -> BlockParts:
         x,
         w,
         sum_bits,
+        rows=sizes.get("WEIGHT_ROWS"),
         kept=pe * simd * x,
         after=products,
         added=added,
@@ -243,7 +259,7 @@ def _mac(sizes: BlockSizes) -> BlockParts:
 
 
 def _constant_mac(block: Block, sizes: BlockSizes) -> BlockParts:
-    product = _product_bits(sizes)
+    product = min(_product_bits(sizes), sizes["ACC_BITS"] - sizes["SHIFT"])
     sums = min(product + sizes["LEVELS"], sizes["ACC_BITS"])
     return _mac_frame(sizes, constant_products(block, product, sums), 0, ())
 
@@ -281,7 +297,7 @@ def _affine(sizes: BlockSizes) -> BlockParts:
     lanes, words, out = sizes["LANES"], sizes["WORDS"], sizes["OUT_BITS"]
     kept = min(sizes["X_BITS"] + sizes["F_BITS"], out)
     register_bits = 2.0 * lanes * sizes["X_BITS"] + lanes * (kept + out) + 4
-    added = 0 if sizes["PRELU"] or sizes["SHIFT"] else lanes * out
+    added = 0 if sizes["PRELU"] or sizes["SHIFT"] else sizes["BIASED"] * out
     factors = Memory(
         words, lanes * sizes["F_BITS"], rom=True, stages=2, taken=1,
         columns=sizes.get("FACTORS_COLUMNS"),
@@ -296,7 +312,7 @@ def _affine(sizes: BlockSizes) -> BlockParts:
     if sizes["PRELU"]:
         work = {Work.REGISTER: register_bits + lanes * (out + 1), Work.SELECT: float(lanes * out)}
         return join_parts((counter(words), BlockParts(work, (factors,), multipliers)))
-    work = {Work.REGISTER: register_bits} | addition(out, lanes)
+    work = {Work.REGISTER: register_bits} | addition(out, sizes["BIASED"])
     return join_parts((counter(words), BlockParts(work, (factors, biases), multipliers)))
 
 

@@ -14,6 +14,7 @@ from edgeinfer.base.devices import Device
 from edgeinfer.base.metrics import DesignState, Metric, Origin
 from edgeinfer.targets.rtl.design.netlist import Netlist
 from edgeinfer.targets.rtl.estimate.blocks import parts_of
+from edgeinfer.targets.rtl.estimate.dead import dead_streams
 from edgeinfer.targets.rtl.estimate.fabric import (
     FabricCosts,
     amounts,
@@ -50,9 +51,10 @@ def estimate_netlist(netlist: Netlist, part: Device) -> RtlEstimate:
     """Estimate a design on a part whose family has costs."""
     fabric = fabric_of(part.fabric)
     dsp = multipliers(netlist) <= (part.offers("dsp") or 0)
+    dead = dead_streams(netlist)
     by_block = {
         f"u_{block.name}": amounts(
-            parts_of(block, netlist),
+            parts_of(block, netlist, dead),
             pipeline_costs(fabric) if block.contents else fabric,
             dsp=dsp,
         )

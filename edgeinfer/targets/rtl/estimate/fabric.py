@@ -226,6 +226,20 @@ def _pieces(multiplier: Multiplier, fabric: FabricCosts, *, dsp: bool) -> int:
     return pieces
 
 
+def _joining_bits(a: int, b: int, ports: tuple[int, int]) -> int:
+    """Bits of the additions that join the pieces of a product: the lower ones of each sum are those
+    of the piece below."""
+    a, b = max(a, b), min(a, b)
+    port, piece = (ports[0], ports[1]) if a > ports[0] else (ports[1], ports[1])
+    cut, other = (a, b) if a > ports[0] else (b, a)
+    if cut <= port:
+        return 0
+    count = math.ceil(cut / piece)
+    added = sum(cut + other - place * piece for place in range(1, count))
+    lengths = [piece] * (count - 1) + [cut - piece * (count - 1)]
+    return added + sum(_joining_bits(length, other, ports) for length in lengths)
+
+
 def _decide_multiplier(
     multiplier: Multiplier, fabric: FabricCosts, add: Add, takes: dict[str, float], *, dsp: bool
 ) -> None:
@@ -238,12 +252,14 @@ def _decide_multiplier(
         product_bits = sum(
             min(b, multiplier.out - place) for place in range(min(a, multiplier.out))
         )
+        if multiplier.rows is not None and multiplier.count:
+            product_bits *= multiplier.rows / (multiplier.count * b)
         add(Work.PRODUCT, multiplier.count * product_bits)
         return
     half = 0.5 if max(a, b) <= fabric.half_bits else 1.0
     takes["dsp"] += multiplier.count * half * pieces
     if not _is_whole(multiplier, fabric, dsp=dsp):
-        add(Work.ADD, multiplier.count * (pieces - 1) * (a + b))
+        add(Work.ADD, multiplier.count * _joining_bits(a, b, fabric.ports))
         return
     if fabric.takes_before:
         add(Work.REGISTER, -float(multiplier.before))

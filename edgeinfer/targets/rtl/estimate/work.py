@@ -81,6 +81,7 @@ class Multiplier:
     after: int = 0
     added: int = 0
     held: int = 0
+    rows: int | None = None  # bits of all `b` that are ever set, where they are known
 
 
 @dataclass(frozen=True, slots=True)
