@@ -17,6 +17,7 @@ from edgeinfer.targets.rtl.design.timing import Times, simulate_pair
 SLACK = 1  # places beyond what a branch was seen to hold
 MOST_BITS = 1 << 16  # of a queue that only evens out bursts
 PACED_FRAMES = 3
+MOST_PAIR_STEPS = 1 << 14  # of two blocks in a frame, which are counted step by step
 SITE_MAKERS = ("ei_sites", "ei_site_coarsen")
 
 
@@ -105,12 +106,8 @@ def _spare(
     design's `times` show that no shorter queue would ever be full, or the two blocks at its ends
     are too slow with a shorter one even alone, the design is not counted again.
     """
-    names = [
-        name
-        for name in names
-        if not _is_too_short(netlist, name, netlist.depths[name], interval_reached)
-    ]
     first, together = 0, len(names)
+    tried: set[str] = set()  # alone
     while first < len(names):
         together = min(together, len(names) - first)
         plain = {name: netlist.depths[name] for name in names[first : first + together]}
@@ -124,6 +121,10 @@ def _spare(
             times = spared_times
             even_netlist, first, together = spared, first + together, 2 * together
         elif together > 1:
+            new = [name for name in plain if name not in tried]
+            tried.update(new)
+            needed = {n for n in new if _is_too_short(netlist, n, plain[n], interval_reached)}
+            names = [name for name in names if name not in needed]
             together //= 2
         else:
             first += 1
@@ -131,8 +132,12 @@ def _spare(
 
 
 def _is_too_short(netlist: Netlist, stream: str, depth: int, interval: int) -> bool:
-    """Whether a queue keeps the blocks at its ends from an interval, whatever the others do."""
-    ends = simulate_pair(netlist, stream, depth, PACED_FRAMES)
+    """Whether a queue keeps the blocks at its ends from an interval, whatever the others do; not
+    asked where that would take long."""
+    pair = [actor for actor in netlist.actors if stream in (*actor.inputs, *actor.outputs)]
+    if sum(len(actor.pattern) * actor.repeats for actor in pair) > MOST_PAIR_STEPS:
+        return False
+    ends = simulate_pair(pair, stream, depth, PACED_FRAMES)
     gaps = [b - a for a, b in pairwise(ends)]
     return gaps[-1] == gaps[-2] > interval
 

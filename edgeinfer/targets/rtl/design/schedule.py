@@ -21,7 +21,7 @@ from edgeinfer.targets.rtl.design.netlist import OFFERED, Actor, Netlist
 from edgeinfer.targets.rtl.design.timing import INNER, LONG_AGO, Times, simulate_frames
 from quantization.fixed import Ints
 
-MOST_TURNS = 6  # three times as many take as long as going step by step
+MOST_TURNS = 12  # twice as many take as long as going step by step
 FEW_STEPS = 500  # of a block; with fewer, going step by step is quicker
 TOO_EARLY = 2 * LONG_AGO
 

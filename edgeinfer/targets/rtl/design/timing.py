@@ -251,10 +251,9 @@ def idle_design(netlist: Netlist) -> IdleDesign:
     return IdleDesign(beats, max(run.free_at for run in runs) - LONG_AGO)
 
 
-def simulate_pair(netlist: Netlist, stream: str, depth: int, frames: int) -> list[int]:
+def simulate_pair(pair: Sequence[Actor], stream: str, depth: int, frames: int) -> list[int]:
     """When the reader of a stream has done each of so many frames, if its writer and itself wait
     for nothing but each other: no later than in the whole design."""
-    pair = [actor for actor in netlist.actors if stream in (*actor.inputs, *actor.outputs)]
     edges: dict[str, _Edge] = {}
     for actor in pair:
         for bit, name in enumerate(actor.inputs):
@@ -263,7 +262,7 @@ def simulate_pair(netlist: Netlist, stream: str, depth: int, frames: int) -> lis
         edges |= {name: _Edge(None) for name in actor.outputs if name != stream}
     edges[stream] = _Edge(depth)
     runs = [_start_actor(actor, edges, frames) for actor in pair]
-    _finish(runs, netlist.name)
+    _finish(runs, stream)
     freed_times = edges[stream].freed
     beats = len(freed_times) // frames
     return freed_times[beats - 1 :: beats]

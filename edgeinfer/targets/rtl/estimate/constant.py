@@ -42,7 +42,7 @@ def constant_products(block: Block, product_bits: int, sum_bits: int) -> BlockPa
     parts: dict[tuple[int, int], BlockParts] = {}  # by lane and what its input is multiplied by
     products: dict[tuple[int, int], BlockParts] = {}
     trees = []
-    for row in weights:
+    for row in dict.fromkeys(map(tuple, weights)):  # equal sums are made once
         leaves = []
         for lane, weight in enumerate(row):
             plus, minus = digits_of(weight, digits)
@@ -53,7 +53,7 @@ def constant_products(block: Block, product_bits: int, sum_bits: int) -> BlockPa
             span = _product(plus, minus, input_bits, signed, product_bits)
             leaves.append(span)
             if span is not None:
-                joins = span.top - span.low if minus else 0
+                joins = span.top - min(map(_zeros, minus)) if minus else 0
                 lane_parts = BlockParts({Work.REGISTER: span.differ, Work.DIGIT: joins})
                 alike = weight if minus else weight >> _zeros(weight)
                 products.setdefault((lane, alike), lane_parts)
@@ -104,12 +104,17 @@ def _sum(digits: Sequence[int], bits: int, signed: bool, most: int) -> Span:
 
 
 def _part(digits: Sequence[int], bits: int, signed: bool, most: int) -> BlockParts:
-    span = _sum(digits, bits, signed, most)
-    count, bits = len(digits) - 1, span.top - span.low
-    return BlockParts({
-        Work.REGISTER: span.differ, Work.DIGIT: count * bits,
-        Work.LOOK_AHEAD: count * carry_joints(bits),
-    })  # fmt: skip
+    """Yosys adds more than two at once in rows of full adders, column by column, until two are
+    left; those meet in one addition, above the bits that only one of them has."""
+    span, places = _sum(digits, bits, signed, most), sorted(map(_zeros, digits))
+    work: dict[Work, float] = {Work.REGISTER: span.differ}
+    if len(places) > 1:
+        last = span.top - places[1]
+        held = (sum(place <= at < place + bits for place in places) for at in range(most))
+        work[Work.DIGIT] = last
+        work[Work.LOOK_AHEAD] = carry_joints(last)
+        work[Work.FULL_ADD] = sum(max(count - 2, 0) for count in held)
+    return BlockParts(work)
 
 
 def _product(

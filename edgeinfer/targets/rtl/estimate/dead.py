@@ -14,8 +14,8 @@ from edgeinfer.targets.rtl.design.netlist import Block, Netlist
 
 # Blocks whose results are constant where their inputs are: they keep nothing from beat to beat.
 PLAIN = frozenset({
-    "ei_clip", "ei_fork", "ei_narrow", "ei_pair", "ei_queue", "ei_reduce", "ei_repeat", "ei_requant",
-    "ei_table", "ei_widen",
+    "ei_clip", "ei_fork", "ei_narrow", "ei_pair", "ei_queue", "ei_reduce", "ei_repeat",
+    "ei_requant", "ei_table", "ei_widen",
 })  # fmt: skip
 SINGLE = {"ei_table": "TABLE", "ei_constant": "VALUES"}  # the memory that the result comes from
 STEERING = ("ei_keep", "ei_first", "ei_site")  # data decide which beats there are

@@ -41,6 +41,7 @@ class FabricCosts:
     rom_cost: float  # of a bit in logic
     ram_cost: float
     fetch_words: int  # that one LUT can look up
+    fetch_joined: int  # of those, as many as the fabric's own multiplexers join
     half_bits: int  # up to this, a multiplier is half a DSP block; 0: there are no halves
     least_bits: int  # of a product, for a DSP block
     ports: tuple[int, int]  # the widest numbers that one DSP block multiplies
@@ -170,7 +171,7 @@ def _decide_memory(
         if not memory.joined or words << memory.joined > fabric.fetch_words:
             pieces = math.ceil(words / fabric.fetch_words)
             add(Work.FETCH, memory.distinct * pieces)
-            add(Work.JOIN, memory.distinct * (pieces - 1))
+            add(Work.JOIN, memory.distinct * (math.ceil(pieces / fabric.fetch_joined) - 1))
     else:
         add(Work.REGISTER, words * bits)
         add(Work.CHOOSE, words * bits)
@@ -252,9 +253,10 @@ def _decide_multiplier(
         product_bits = sum(
             min(b, multiplier.out - place) for place in range(min(a, multiplier.out))
         )
+        share = 1.0
         if multiplier.rows is not None and multiplier.count:
-            product_bits *= multiplier.rows / (multiplier.count * b)
-        add(Work.PRODUCT, multiplier.count * product_bits)
+            share = multiplier.rows / (multiplier.count * b)
+        add(Work.PRODUCT, multiplier.count * product_bits * share)
         return
     half = 0.5 if max(a, b) <= fabric.half_bits else 1.0
     takes["dsp"] += multiplier.count * half * pieces

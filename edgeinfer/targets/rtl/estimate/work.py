@@ -35,6 +35,7 @@ class Work(StrEnum):
     COMPARE = "compare"
     PRODUCT = "product"  # bit by bit, of multipliers made of LUTs
     DIGIT = "digit"  # additions that a constant weight takes
+    FULL_ADD = "full_add"  # of three bits into two, where more than two numbers are added
     FETCH = "fetch"  # of a memory that is read through LUTs: a bit of as many words as one holds
     JOIN = "join"  # what chooses between two of those
     TRUTH = "truth"  # of a function of as many bits as a LUT reads

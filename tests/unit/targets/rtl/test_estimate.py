@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,12 +20,19 @@ from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.design.build import build_netlist
 from edgeinfer.targets.rtl.design.folding import keeping_up
 from edgeinfer.targets.rtl.design.memory import hex_words
-from edgeinfer.targets.rtl.design.netlist import Block
+from edgeinfer.targets.rtl.design.netlist import Block, Netlist
 from edgeinfer.targets.rtl.design.queues import with_queues
 from edgeinfer.targets.rtl.estimate.blocks import MODULES, distinct_columns
 from edgeinfer.targets.rtl.estimate.constant import constant_products, digits_of
+from edgeinfer.targets.rtl.estimate.dead import dead_streams
 from edgeinfer.targets.rtl.estimate.estimate import estimate_netlist, resource_metrics
-from edgeinfer.targets.rtl.estimate.fabric import amounts, blocks, fabric_of, known_fabrics
+from edgeinfer.targets.rtl.estimate.fabric import (
+    amounts,
+    blocks,
+    fabric_of,
+    known_fabrics,
+    work_of,
+)
 from edgeinfer.targets.rtl.estimate.work import BlockParts, Memory, Multiplier, Work
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.target import RtlTarget
@@ -266,3 +274,58 @@ def test_a_small_part_has_fewer_multipliers_to_share_out() -> None:
     for part, most in (("lfe5u-85f", 128), ("lfe5u-25f", 28), ("gw2a-18c", 48)):
         metrics = TARGET.estimate(program, RtlSettings(part=part))
         assert sum(m.value for m in metrics if m.name == "multipliers") <= most
+
+
+def test_streams_that_nobody_needs_or_that_never_change_have_no_data() -> None:
+    """What a rounding leaves nothing of, and what a table of one entry makes something of."""
+    lost: dict[str, int | str] = {"IN_SIGNED": 0, "IN_BITS": 4, "SHIFT": 4, "ROUNDING": 1}
+    table: dict[str, int | str] = {"TABLE": "t.mem"}
+
+    def made(requant: dict[str, int | str], entries: bytes) -> frozenset[str]:
+        blocks = (
+            Block("ei_ingress", "in", "x", {}, (), ("x",), ()),
+            Block("ei_requant", "low", "y", requant, ("x",), ("y",), ()),
+            Block("ei_table", "f", "f", table, ("y",), ("f",), (), {"t.mem": entries}),
+            Block("ei_egress", "out", "f", {}, ("f",), (), ()),
+        )
+        return dead_streams(Netlist("n", {}, blocks, (), (), {}, {}))
+
+    assert made({**lost, "SHIFT": 3}, b"1\n2\n") == set()
+    assert made({**lost, "ROUNDING": 2}, b"1\n2\n") == set()  # a half goes up
+    assert made({**lost, "IN_SIGNED": 1}, b"1\n2\n") == set()  # the sign is left
+    assert made(lost, b"1\n2\n") == {"x", "y", "f"}
+    assert made({**lost, "SHIFT": 3}, b"1\n1\n") == {"x", "y", "f"}
+
+
+def test_pieces_of_a_wide_product_are_added_where_they_overlap() -> None:
+    """29 by 29 bits on ports of 18: the two halves of each part above its lowest 18 bits, and
+    the two parts above theirs."""
+    wide = BlockParts(multipliers=(Multiplier(1, 29, 29, 58),))
+    work, takes = work_of(wide, fabric_of("ecp5"), dsp=True)
+    assert takes["dsp"] == 4 and work[Work.ADD] == (18 + 29 - 18) + (11 + 29 - 18) + (58 - 18)
+
+
+def test_multipliers_of_luts_have_no_rows_for_bits_that_are_never_set() -> None:
+    whole, half = (
+        work_of(
+            BlockParts(multipliers=(Multiplier(2, 6, 4, 10, rows=rows),)),
+            fabric_of("ecp5"),
+            dsp=False,
+        )[0][Work.PRODUCT]
+        for rows in (8, 4)
+    )
+    assert half == whole / 2
+
+
+def test_more_than_two_shifted_inputs_meet_in_full_adders() -> None:
+    """Three of four bits, without a sign: at 0, 2 and 4 no column has three bits."""
+    for weight, full in ((0b010101, 0), (0b010100, 0)):
+        parameters: dict[str, int | str] = {
+            "X_BITS": 4, "X_SIGNED": 0, "W_BITS": 7, "W_SIGNED": 1, "SIMD": 1, "PE": 1, "LEVELS": 0,
+            "WEIGHTS": "w.mem",
+        }  # fmt: skip
+        block = Block("ei_mac", "mac", "y", parameters, (), (), (), {"w.mem": b"%x\n" % weight})
+        assert constant_products(block, 11, 11).work.get(Work.FULL_ADD, 0) == full
+        wider = replace(block, parameters={**parameters, "X_BITS": 6})
+        columns = 2 if weight & 1 else 0  # at 4 and 5, where all three are
+        assert constant_products(wider, 13, 13).work.get(Work.FULL_ADD, 0) == columns

@@ -9,11 +9,10 @@ from dataclasses import replace
 from edgeinfer.targets.rtl.choose import design_netlist
 from edgeinfer.targets.rtl.design.blocks import mac_steps
 from edgeinfer.targets.rtl.design.cycles import count_cycles
-from edgeinfer.targets.rtl.design.netlist import Actor, Block, BlockStep, Netlist, Stream
+from edgeinfer.targets.rtl.design.netlist import Actor, BlockStep
 from edgeinfer.targets.rtl.design.queues import slowest
 from edgeinfer.targets.rtl.design.timing import LONG_AGO, most_at_once, simulate_pair
 from edgeinfer.targets.rtl.settings import Fold, RtlSettings
-from quantization.fixed import Fixed
 from tests.support.rtl_programs import dense_program, forked_program
 
 
@@ -57,14 +56,11 @@ def test_queues_even_out_bursts_where_that_helps() -> None:
 
 def test_a_pair_of_blocks_is_counted_as_if_the_others_never_waited() -> None:
     """The second takes beats at half the first one's pace, and has room for one of them."""
-    x, y, z = (Stream(name, Fixed(True, 8, 8), 1, 2) for name in "xyz")
     quick = BlockStep(reads=1, frees=1, reserves=True, yields=True, cycles=10)
-    blocks = tuple(
-        Block("ei_queue", a.name, a.name, {}, (a.name,), (b.name,), (actor,))
-        for a, b, step in ((x, y, quick), (y, z, replace(quick, cycles=20)))
-        for actor in [Actor((a.name,), (b.name,), (step,), 2, 1)]
-    )
-    netlist = Netlist("two", {}, blocks, (), (), {}, {})
+    pair = [
+        Actor(("x",), ("y",), (quick,), 2, 1),
+        Actor(("y",), ("z",), (replace(quick, cycles=20),), 2, 1),
+    ]
     # A beat every 21 cycles: 20 for the last, and one until the place of that is free again.
-    assert simulate_pair(netlist, "y", 1, 3) == [LONG_AGO + n for n in (41, 83, 125)]
-    assert simulate_pair(netlist, "y", 2, 3) == [LONG_AGO + n for n in (40, 80, 120)]
+    assert simulate_pair(pair, "y", 1, 3) == [LONG_AGO + n for n in (41, 83, 125)]
+    assert simulate_pair(pair, "y", 2, 3) == [LONG_AGO + n for n in (40, 80, 120)]
