@@ -33,11 +33,11 @@ from quantization.fixed import Ints, apply_overflow, shift_right
 
 
 def computed(
-    program: Program, raw: Mapping[str, Ints], levels: int = 2, search: AdderSearch = NO_SEARCH
+    program: Program, raw: Mapping[str, Ints], search: AdderSearch = NO_SEARCH
 ) -> dict[str, Ints]:
     """All values of a Program, by way of its circuit."""
     uses = count_readers(program)
-    result = unroll(program, uses, levels, search)
+    result = unroll(program, uses, search)
     ports = [raw[op.name] for op in program.inputs if uses[op.name]]
     batch = len(next(iter(raw.values())))
     numbers = _evaluated(

@@ -103,7 +103,14 @@ class RtlSettings(Settings):
         "default",
     )
     stages: int | None = option(
-        None, "an unrolled network in so many stages or fewer; by default two adders are one stage"
+        None,
+        "an unrolled network in so many stages or fewer, for the fastest clock that they allow; by "
+        "default two adders are one stage",
+    )
+    registers: Literal["adders", "clock"] = option(
+        "adders",
+        "clock: an unrolled network in as few stages as let the part reach --clock-mhz, by the "
+        "delays of its logic; adders, the default: a stage after two adders, or as --stages says",
     )
     adder_tries: int = option(
         1,
@@ -178,6 +185,8 @@ class RtlSettings(Settings):
             raise UsageError("An unrolled network needs a level of logic, and something to unroll.")
         if self.stages is not None and self.stages < 1:
             raise UsageError(f"A network in {self.stages} stages cannot be made.")
+        if self.registers not in ("adders", "clock"):
+            raise UsageError(f"registers is adders or clock, not {self.registers!r}.")
         if self.adder_tries < 1:
             raise UsageError(f"Additions cannot be shared in {self.adder_tries} ways.")
         if self.adder_goal != "bits" and self.adder_tries == 1:
@@ -186,10 +195,14 @@ class RtlSettings(Settings):
                 hint="Add --adder-tries 10.",
             )
         if self.unroll != "full" and (
-            self.interface == "bare" or self.stages is not None or self.adder_tries > 1
+            self.interface == "bare"
+            or self.stages is not None
+            or self.registers == "clock"
+            or self.adder_tries > 1
         ):
             raise UsageError(
-                "A bare interface, stages and tries for adders are those of an unrolled network.",
+                "A bare interface, stages, registers for a clock and tries for adders are those of "
+                "an unrolled network.",
                 hint="Add --unroll full.",
             )
         if self.sparse not in ("frames", "tokens"):

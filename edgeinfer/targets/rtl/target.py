@@ -35,7 +35,7 @@ from edgeinfer.targets.rtl.board.shell_files import shell_files, shelled_design
 from edgeinfer.targets.rtl.board.zynq import wrap_netlist, zynq_files
 from edgeinfer.targets.rtl.choose import design_cycles, design_netlist, made_program
 from edgeinfer.targets.rtl.design.cycles import interface_cycles
-from edgeinfer.targets.rtl.design.metrics import cycle_metrics, weight_metrics
+from edgeinfer.targets.rtl.design.metrics import cycle_metrics, unrolled_metrics, weight_metrics
 from edgeinfer.targets.rtl.design.netlist import Netlist
 from edgeinfer.targets.rtl.design.parts import part_of
 from edgeinfer.targets.rtl.design.prepare import prepare_program
@@ -100,6 +100,8 @@ FIGURES = (
     EVENT_DYNAMIC,
     ENERGY,
     *POWER_NAMES,
+    "register_bits",
+    "stages",
     "fmax_mhz",
     "hit_cycles_most",
     "hits_per_second",
@@ -308,6 +310,7 @@ class RtlTarget(Target[RtlSettings]):
         return (
             *cycle_metrics(folded, netlist, cycles, settings.clock_mhz, note),
             *by_sites,
+            *(unrolled_metrics(folding.unrolled, part.fabric) if folding.unrolled else ()),
             *weight_metrics(as_made, folding),
             *resource_metrics(core_of(netlist), part),
             energy,

@@ -20,11 +20,16 @@ WIDEST_INPUT_BITS = 1024  # of an AXI4-Stream
 
 
 @dataclass(frozen=True, slots=True)
-class AdderCount:
-    """Additions of an unrolled network, and the full adders they take."""
+class UnrolledFigures:
+    """What an unrolled network consists of: additions, and the full adders they take; stages, and
+    the bits registered between them. `period_ps` is what its slowest stage takes by the
+    family's delays, where these are known."""
 
     additions: int
-    bits: int
+    adder_bits: int
+    stages: int
+    register_bits: int
+    period_ps: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +39,7 @@ class Folding:
 
     folds: Mapping[str, Fold]
     lanes: Mapping[str, int]
-    unrolled: AdderCount | None = None
+    unrolled: UnrolledFigures | None = None
 
     def simd_after(self, value: str, program: Program) -> int:
         """Inputs that the first layer which reads a value takes at once; 1 if none does."""

@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
-from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.base.metrics import DesignState, Metric, Origin
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.design.cycles import DesignCycles
-from edgeinfer.targets.rtl.design.folding import Folding
+from edgeinfer.targets.rtl.design.folding import Folding, UnrolledFigures
 from edgeinfer.targets.rtl.design.layers import layers_of
 from edgeinfer.targets.rtl.design.netlist import Netlist
+from edgeinfer.targets.rtl.estimate.delays import delays_of
 
 TARGET = "rtl"
 
@@ -40,14 +41,34 @@ def cycle_metrics(
     return (*named, *by_value)
 
 
+def unrolled_metrics(figures: UnrolledFigures, fabric: str) -> tuple[Metric, ...]:
+    """Additions in the place of multipliers; stages, the bits between them, and the clock that the
+    family's delays let the slowest of them reach."""
+    counted = [
+        Metric(name, value, unit, Origin.PROVED, target=TARGET)
+        for name, value, unit in (
+            ("additions", figures.additions, ""),
+            ("adder_bits", figures.adder_bits, "bit"),
+            ("stages", figures.stages, ""),
+            ("register_bits", figures.register_bits, "bit"),
+        )
+    ]
+    delays = delays_of(fabric)
+    if figures.period_ps is None or delays is None:
+        return tuple(counted)
+    fmax_mhz = 1e6 / figures.period_ps
+    low, high = (fmax_mhz / factor for factor in reversed(delays.band))
+    clock = Metric(
+        "fmax_mhz", fmax_mhz, "MHz", Origin.ESTIMATED, min(low, fmax_mhz), max(high, fmax_mhz),
+        target=TARGET, note=f"speed grade {delays.speed}; {delays.source}",
+        state=DesignState.ROUTING,
+    )  # fmt: skip
+    return (*counted, clock)
+
+
 def weight_metrics(program: Program, folding: Folding) -> tuple[Metric, ...]:
-    """Multipliers and the bits of weights, by layer; additions, where these take their place."""
+    """Multipliers and the bits of weights, by layer."""
     metrics = []
-    if folding.unrolled is not None:
-        metrics += [
-            Metric("additions", folding.unrolled.additions, "", Origin.PROVED, target=TARGET),
-            Metric("adder_bits", folding.unrolled.bits, "bit", Origin.PROVED, target=TARGET),
-        ]
     for layer in layers_of(program):
         fold = folding.folds[layer.op]
         multipliers = 0 if folding.unrolled else fold.pe * fold.simd

@@ -17,7 +17,9 @@ from edgeinfer.ir.ops import Input, Pool, PoolKind
 from edgeinfer.ir.program import Output, Program
 from edgeinfer.targets.rtl.design.netlist import BarePort, BareTop, Stream
 from edgeinfer.targets.rtl.design.recurrence import count_readers
+from edgeinfer.targets.rtl.unrolled.delays import in_levels
 from edgeinfer.targets.rtl.unrolled.pipeline import Bundle, Pipeline
+from edgeinfer.targets.rtl.unrolled.registers import stage_circuit
 from edgeinfer.targets.rtl.unrolled.unroll import unroll
 from quantization.fixed import Fixed, Ints, fixed_of_range
 
@@ -92,14 +94,15 @@ def _program_of(stage: PlaceStage, type_: Fixed, channels: int, name: str) -> Pr
 
 
 def _pipeline(program: Program, result: Fixed) -> Pipeline:
-    network = unroll(program, count_readers(program), LEVELS)
+    network = unroll(program, count_readers(program))
     (source,) = program.inputs
     wires = tuple(network.values[program.outputs[0].value].flat)
     size = math.prod(source.shape)
     input_stream = Stream("s0", source.type, size, 1)
-    output = Bundle("m0", wires, result, max(wire.stage for wire in wires))
+    staging = stage_circuit(network.circuit, wires, in_levels(network.circuit), LEVELS)
+    output = Bundle("m0", wires, result, staging.last)
     module = identifier(program.name)
-    pipeline = Pipeline(module, network.circuit, (input_stream,), (output,), {}, {})
+    pipeline = Pipeline(module, network.circuit, staging, (input_stream,), (output,), {}, {})
     ports = (
         BarePort("s0_data", input_stream.width, is_input=True),
         BarePort("m0_data", result.bits * len(wires), is_input=False),

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""A pipeline as data: cells without memory, the wires between them, and the stage each belongs to.
+"""A circuit as data: cells without memory, and the wires between them.
 
-A wire carries one integer of a proved range. Every cell is put into the earliest stage in which
-its operands are there and not more than `levels` units of logic lie between two registers.
+A wire carries one integer of a proved range. A circuit knows no clock: `registers.py` says into how
+many stages it is cut, and where.
 """
 
 from __future__ import annotations
@@ -22,12 +22,11 @@ from quantization.ranges import Interval, requantize_range
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """An integer somewhere in a pipeline: its range, its stage, and the logic before it there."""
+    """An integer somewhere in a circuit: its range, and the levels of logic before it."""
 
     number: int
     low: int
     high: int
-    stage: int
     depth: int
 
     @property
@@ -184,9 +183,9 @@ def operands(cell: Cell) -> tuple[Wire, ...]:
 class Circuit:
     """Cells in the making. Equal cells are made once."""
 
-    levels: int  # of logic between two registers
     wires: list[Wire] = field(default_factory=list)
     cells: list[Cell] = field(default_factory=list)
+    levels: list[int] = field(default_factory=list)  # of logic that each cell is
     placed: dict[Cell, Wire] = field(default_factory=dict)
 
     def place(self, cell: Cell, low: int, high: int, cost: int) -> Wire:
@@ -196,23 +195,13 @@ class Circuit:
         placed_wire = self.placed.get(cell)
         if placed_wire is not None:
             return placed_wire
-        stage, depth = self.when(operands(cell), cost)
-        if isinstance(cell, InputCell):
-            depth = 1  # it comes out of a queue's memory
-        wire = Wire(len(self.wires), low, high, stage, depth)
+        before = max((x.depth for x in operands(cell) if not x.constant), default=0)
+        wire = Wire(len(self.wires), low, high, before + cost)
         self.wires.append(wire)
         self.cells.append(cell)
+        self.levels.append(cost)
         self.placed[cell] = wire
         return wire
-
-    def when(self, read: Sequence[Wire], cost: int) -> tuple[int, int]:
-        """The earliest stage for a cell, and the logic in that stage with it."""
-        moving = [x for x in read if not x.constant]
-        stage = max((x.stage for x in moving), default=0)
-        before = max((x.depth for x in moving if x.stage == stage), default=0)
-        if before and before + cost > self.levels and cost:
-            return stage + 1, cost
-        return stage, before + cost
 
     def source(self, port: int, element: int, type_: Fixed) -> Wire:
         """An element of an input, anywhere in its type."""

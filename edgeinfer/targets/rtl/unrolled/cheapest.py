@@ -105,7 +105,7 @@ def _cheapest_of(
 
 def adder_bits(graph: AdderGraph, inputs: int, type_: Fixed) -> int:
     """Bits in which the adders of a graph have two operands, shared terms and columns."""
-    circuit = Circuit(levels=1)
+    circuit = Circuit()
     xs = [circuit.source(0, number, type_) for number in range(inputs)]
     AdderBuilder(circuit, xs).product(graph, 0, [0] * len(graph.columns))
     return sum(

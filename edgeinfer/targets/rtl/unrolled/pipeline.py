@@ -13,7 +13,7 @@ import numpy as np
 from edgeinfer.base.names import CodeText, CommentText, Identifier
 from edgeinfer.ir.ops import PairKind
 from edgeinfer.targets.rtl.design.codes import OVERFLOWS, PAIRS, ROUNDINGS
-from edgeinfer.targets.rtl.design.folding import AdderCount
+from edgeinfer.targets.rtl.design.folding import UnrolledFigures
 from edgeinfer.targets.rtl.design.memory import hex_words
 from edgeinfer.targets.rtl.design.netlist import (
     Actor,
@@ -44,6 +44,7 @@ from edgeinfer.targets.rtl.unrolled.cells import (
     operands,
     work_of,
 )
+from edgeinfer.targets.rtl.unrolled.registers import Staging
 from quantization.fixed import Fixed
 
 TEMPLATE = "pipeline.v.j2"
@@ -65,6 +66,7 @@ class Pipeline:
 
     module: str
     circuit: Circuit
+    staging: Staging
     inputs: tuple[Stream, ...]
     outputs: tuple[Bundle, ...]
     probes: Mapping[str, Bundle]  # by the names of their streams
@@ -75,7 +77,7 @@ class Pipeline:
     @property
     def latency(self) -> int:
         """Cycles from a step to its numbers' being there to be kept."""
-        return max(bundle.stage for bundle in self.outputs)
+        return self.staging.last
 
     def text(self, watched: Collection[str] = ()) -> bytes:
         """The module, with ports for the probes that are watched."""
@@ -85,16 +87,13 @@ class Pipeline:
             {"prefix": Identifier(f"s{number}"), "width": stream.width}
             for number, stream in enumerate(self.inputs)
         ]
-        # What no output needs in the end may be there later than all outputs.
-        followed = max([self.latency, *(probe.stage for probe in probes)])
         template_values = {
             "name": Identifier(self.module),
             "module": Identifier(self.module),
             "bare": None if self.bare is None else Identifier(self.bare.module),
             "alone": self.alone,
             "latency": self.latency,
-            "followed": followed,
-            "issued": followed if self.bare is None else 0,
+            "issued": self.latency if self.bare is None else 0,
             "inputs": inputs,
             "cells": list(self._cells(written)),
             "outputs": [written.bundle(bundle, self.latency) for bundle in self.outputs],
@@ -104,7 +103,7 @@ class Pipeline:
 
     def _needed(self, probes: Collection[Bundle] = ()) -> _ModuleText:
         """The cells that outputs and probes need; all outputs leave in the same stage."""
-        written = _ModuleText(self.circuit)
+        written = _ModuleText(self.circuit, self.staging.stages)
         for bundle in self.outputs:
             written.want_all(bundle.wires, self.latency)
         for bundle in probes:
@@ -115,15 +114,19 @@ class Pipeline:
         """Bits of work by kind, without the queues around it."""
         return self._needed().contents()
 
-    def adders(self) -> AdderCount:
-        """Additions and subtractions, and the bits in which each has two operands."""
+    def figures(self, period_ps: int | None) -> UnrolledFigures:
+        """Additions and subtractions, the bits in which each has two operands; stages, registers.
+        `period_ps`: what the slowest stage takes."""
         written = self._needed()
         additions = [
             cell
             for cell in written.used()
             if isinstance(cell, Join) and cell.kind in (PairKind.ADD, PairKind.SUB)
         ]
-        return AdderCount(len(additions), written.contents()["add"])
+        contents = written.contents()
+        return UnrolledFigures(
+            len(additions), contents["add"], self.latency + 1, contents["register"], period_ps
+        )
 
     def modules(self) -> frozenset[str]:
         """Modules of the library in it, also those that only probes need."""
@@ -182,9 +185,11 @@ class Pipeline:
 
 @dataclass(slots=True)
 class _ModuleText:
-    """The cells that something needs, and the stages in which each wire is read."""
+    """The cells that something needs, the stage in which each wire is made and those in which it
+    is read."""
 
     circuit: Circuit
+    made: Sequence[int]  # by wire
     stages: dict[int, set[int]] = field(default_factory=dict)  # by wire
 
     def want_all(self, wires: Sequence[Wire], stage: int) -> None:
@@ -198,20 +203,20 @@ class _ModuleText:
             self.stages.setdefault(wire.number, set()).add(stage)
             if fresh:
                 cell = self.circuit.cells[wire.number]
-                waiting += [(x, wire.stage) for x in operands(cell)]
+                waiting += [(x, self.made[wire.number]) for x in operands(cell)]
 
     def cells(self, source_bits: Sequence[int]) -> Iterator[tuple[int, dict[str, Any]]]:
         """Each cell, followed by its registers."""
         for number in sorted(self.stages):
             wire, cell = self.circuit.wires[number], self.circuit.cells[number]
-            yield number, _describe_cell(wire, cell, source_bits)
-            before = wire.stage
-            for stage in sorted(self.stages[number] - {wire.stage}):
+            yield number, self.describe(wire, cell, source_bits)
+            before = self.made[number]
+            for stage in sorted(self.stages[number] - {self.made[number]}):
                 yield (
                     number,
                     {
                         "kind": "cell",
-                        "name": _net(wire, stage),
+                        "name": self.net(wire, stage),
                         "bits": wire.bits,
                         "module": Identifier("ei_delay"),
                         "parameters": [
@@ -220,7 +225,7 @@ class _ModuleText:
                         ],
                         "pins": [
                             (Identifier("clk"), Identifier("clk")),
-                            (Identifier("x"), _net(wire, before)),
+                            (Identifier("x"), self.net(wire, before)),
                         ],
                     },
                 )
@@ -237,7 +242,7 @@ class _ModuleText:
         )
         for number, stages in self.stages.items():
             wire, cell = self.circuit.wires[number], self.circuit.cells[number]
-            counts["register"] += wire.bits * (max(stages) - wire.stage)
+            counts["register"] += wire.bits * (max(stages) - self.made[number])
             for kind, bits in work_of(cell, wire):
                 counts[kind] += bits
         return counts
@@ -253,7 +258,7 @@ class _ModuleText:
             {
                 "top": width * (place + 1) - 1,
                 "bottom": width * place,
-                "net": _net(wire, stage),
+                "net": self.net(wire, stage),
                 "missing": 0 if wire.constant else width - wire.bits,
                 "sign": wire.bits - 1 if wire.signed else None,
             }
@@ -270,12 +275,45 @@ class _ModuleText:
             "parts": parts,
         }
 
+    def net(self, wire: Wire, stage: int) -> CodeText:
+        """What a wire is called in a stage, or its number if it is always the same."""
+        if wire.constant:
+            return literal(SizedNumber(wire.bits, wire.low))
+        own = f"n{wire.number}"
+        return Identifier(own if stage == self.made[wire.number] else f"{own}_{stage}")
 
-def _net(wire: Wire, stage: int) -> CodeText:
-    if wire.constant:
-        return literal(SizedNumber(wire.bits, wire.low))
-    own = f"n{wire.number}"
-    return Identifier(own if stage == wire.stage else f"{own}_{stage}")
+    def describe(self, wire: Wire, cell: Cell, source_bits: Sequence[int]) -> dict[str, Any]:
+        """A cell as the template wants it."""
+        stage = self.made[wire.number]
+        description: dict[str, Any] = {"name": self.net(wire, stage), "bits": wire.bits}
+        match cell:
+            case InputCell():
+                bits = source_bits[cell.port]
+                return description | {
+                    "kind": "source",
+                    "net": Identifier(f"s{cell.port}_data"),
+                    "top": bits * (cell.element + 1) - 1,
+                    "bottom": bits * cell.element,
+                }
+            case ShiftCell():
+                return description | {
+                    "kind": "raised", "net": self.net(cell.x, stage), "shift": cell.shift,
+                }  # fmt: skip
+            case Literal():
+                raise AssertionError("a number needs no cell")
+            case _:  # the template knows every cell by its pins
+                return description | {
+                    "kind": "cell",
+                    "module": Identifier(_module(cell) or ""),
+                    "parameters": [
+                        (Identifier(key), literal(value))
+                        for key, value in _parameters(cell, wire).items()
+                    ],
+                    "pins": [
+                        (Identifier(pin), self.net(x, stage))
+                        for pin, x in zip(_pins(cell), operands(cell), strict=True)
+                    ],
+                }
 
 
 def _module(cell: Cell) -> str | None:
@@ -298,39 +336,6 @@ def _module(cell: Cell) -> str | None:
             return "ei_branch"
         case _:
             assert_never(cell)
-
-
-def _describe_cell(wire: Wire, cell: Cell, source_bits: Sequence[int]) -> dict[str, Any]:
-    """A cell as the template wants it."""
-    description: dict[str, Any] = {"name": _net(wire, wire.stage), "bits": wire.bits}
-    match cell:
-        case InputCell():
-            bits = source_bits[cell.port]
-            return description | {
-                "kind": "source",
-                "net": Identifier(f"s{cell.port}_data"),
-                "top": bits * (cell.element + 1) - 1,
-                "bottom": bits * cell.element,
-            }
-        case ShiftCell():
-            return description | {
-                "kind": "raised", "net": _net(cell.x, wire.stage), "shift": cell.shift,
-            }  # fmt: skip
-        case Literal():
-            raise AssertionError("a number needs no cell")
-        case _:  # the template knows every cell by its pins
-            return description | {
-                "kind": "cell",
-                "module": Identifier(_module(cell) or ""),
-                "parameters": [
-                    (Identifier(key), literal(value))
-                    for key, value in _parameters(cell, wire).items()
-                ],
-                "pins": [
-                    (Identifier(pin), _net(x, wire.stage))
-                    for pin, x in zip(_pins(cell), operands(cell), strict=True)
-                ],
-            }
 
 
 def _pins(cell: Cell) -> tuple[str, ...]:

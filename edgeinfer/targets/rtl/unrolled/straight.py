@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import replace
 
 from edgeinfer.base.errors import UsageError
@@ -28,12 +27,12 @@ from edgeinfer.targets.rtl.design.netlist import (
 from edgeinfer.targets.rtl.design.recurrence import count_readers
 from edgeinfer.targets.rtl.settings import Fold, RtlSettings
 from edgeinfer.targets.rtl.unrolled.cheapest import AdderSearch
+from edgeinfer.targets.rtl.unrolled.pace import place_registers, reckon_period_ps
 from edgeinfer.targets.rtl.unrolled.pipeline import Bundle, Pipeline
 from edgeinfer.targets.rtl.unrolled.shift_add import digit_count
-from edgeinfer.targets.rtl.unrolled.unroll import UnrolledNetwork, unroll
+from edgeinfer.targets.rtl.unrolled.unroll import unroll
 
 NAME = "pipeline"
-MOST_LEVELS = 1 << 12  # adders one after the other in a network that is unrolled
 
 
 def is_unrolled(program: Program, settings: RtlSettings) -> bool:
@@ -85,7 +84,10 @@ def build_straight(program: Program, settings: RtlSettings) -> tuple[Folding, Ne
     folding = _folding(program, settings)
     uses = count_readers(program)
     build = Build(program, folding, uses)
-    network = _in_stages(program, uses, settings)
+    network = unroll(program, uses, AdderSearch(settings.adder_tries, settings.adder_goal))
+    leaving = [w for output in program.outputs for w in network.values[output.value].flat]
+    staging = place_registers(network.circuit, leaving, settings)
+    made = staging.stages
     whole: list[Stream] = []
     for op in program.inputs:
         if not uses[op.name]:
@@ -99,7 +101,7 @@ def build_straight(program: Program, settings: RtlSettings) -> tuple[Folding, Ne
     bundles, sinks = [], []
     for number, output in enumerate(program.outputs):
         wires, type_ = tuple(network.values[output.value].flat), program[output.value].type
-        bundles.append(Bundle(f"m{number}", wires, type_, max(w.stage for w in wires)))
+        bundles.append(Bundle(f"m{number}", wires, type_, staging.last))
         sinks.append(build.stream(f"{output.name}_made", type_, len(wires), len(wires)))
     name = build.name(NAME)
     probes: dict[str, Probe] = {}
@@ -110,7 +112,7 @@ def build_straight(program: Program, settings: RtlSettings) -> tuple[Folding, Ne
             continue
         wires = tuple(places.flat)
         stream = Stream(build.name(value), inner.type, len(wires), 1)
-        stage = max(w.stage for w in wires)
+        stage = max(made[w.number] for w in wires)
         build.values[value] = stream.name
         probes[stream.name] = Probe(stream, name, stage)
         watched[stream.name] = Bundle(stream.name, wires, inner.type, stage)
@@ -119,7 +121,9 @@ def build_straight(program: Program, settings: RtlSettings) -> tuple[Folding, Ne
         for first, value in network.begins.items()
     }
     module = f"{identifier(program.name)}_{NAME}"
-    pipeline = Pipeline(module, network.circuit, tuple(whole), tuple(bundles), watched, remarks)
+    pipeline = Pipeline(
+        module, network.circuit, staging, tuple(whole), tuple(bundles), watched, remarks
+    )
     if settings.interface == "bare":
         pipeline = replace(pipeline, bare=_bare_top(pipeline, program, name))
     build.place(pipeline.block(name, program.outputs[0].value, sinks))
@@ -127,7 +131,8 @@ def build_straight(program: Program, settings: RtlSettings) -> tuple[Folding, Ne
     for output, stream in zip(program.outputs, sinks, strict=True):
         build.place(blocks.egress(stream, output.value, build.name(f"{output.name}_out")))
         outputs.append(NetlistPort(output.name, stream.name))
-    folding = replace(folding, unrolled=pipeline.adders())
+    period_ps = reckon_period_ps(network.circuit, leaving, staging, settings)
+    folding = replace(folding, unrolled=pipeline.figures(period_ps))
     netlist = build.netlist(tuple(outputs))
     return folding, replace(netlist, probes=probes, bare=pipeline.bare)
 
@@ -140,29 +145,6 @@ def _bare_top(pipeline: Pipeline, program: Program, block: str) -> BareTop:
     ports += [BarePort(name, bits, False) for name, bits in [*output_ports, ("done", 1)]]
     module = f"{identifier(program.name)}_bare"
     return BareTop(module, block, pipeline.latency, tuple(ports))
-
-
-def _in_stages(program: Program, uses: Mapping[str, int], settings: RtlSettings) -> UnrolledNetwork:
-    """The network with registers after so many adders as the settings say; or with as many as do
-    not make more stages than are asked for, spread over the whole path."""
-    search = AdderSearch(settings.adder_tries, settings.adder_goal)
-    if settings.stages is None:
-        return unroll(program, uses, settings.unroll_levels, search)
-    whole = unroll(program, uses, MOST_LEVELS, search)
-    low, high = 1, max([1, *(wire.depth for wire in whole.circuit.wires)])
-    while low < high:
-        middle = (low + high) // 2
-        network = unroll(program, uses, middle, search)
-        if _stages_of(network, program) <= settings.stages:
-            high = middle
-        else:
-            low = middle + 1
-    return unroll(program, uses, low, search)
-
-
-def _stages_of(network: UnrolledNetwork, program: Program) -> int:
-    stages: list[int] = [w.stage for o in program.outputs for w in network.values[o.value].flat]
-    return 1 + max(stages)
 
 
 def _shape_text(shape: Shape) -> str:

@@ -125,7 +125,6 @@ class AdderBuilder:
         return low, high
 
     @staticmethod
-    def _ready(summand: Summand, number: int) -> tuple[int, int, int, int, Summand]:
+    def _ready(summand: Summand, number: int) -> tuple[int, int, int, Summand]:
         wire = summand.wire
-        stage, depth = (0, 0) if wire.constant else (wire.stage, wire.depth)
-        return stage, depth, summand.shift, number, summand
+        return 0 if wire.constant else wire.depth, summand.shift, number, summand

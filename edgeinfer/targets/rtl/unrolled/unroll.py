@@ -58,10 +58,10 @@ class UnrolledNetwork:
 
 
 def unroll(
-    program: Program, used: Mapping[str, int], levels: int, search: AdderSearch = NO_SEARCH
+    program: Program, used: Mapping[str, int], search: AdderSearch = NO_SEARCH
 ) -> UnrolledNetwork:
     """All values that lead somewhere."""
-    work = _Unroll(program, Circuit(levels), search)
+    work = _Unroll(program, Circuit(), search)
     begins: dict[int, str] = {}
     for op in program.ops:
         if used[op.name]:
@@ -191,11 +191,11 @@ class _Unroll:
 
     def tree(self, kind: PairKind, wires: list[Wire]) -> Wire:
         """Many numbers as one: what is ready first is joined first."""
-        waiting = sorted(wires, key=lambda w: (w.stage, w.depth), reverse=True)
+        waiting = sorted(wires, key=lambda w: w.depth, reverse=True)
         while len(waiting) > 1:
             a, b = waiting.pop(), waiting.pop()
             waiting.append(self.circuit.join(kind, a, b))
-            waiting.sort(key=lambda w: (w.stage, w.depth), reverse=True)
+            waiting.sort(key=lambda w: w.depth, reverse=True)
         return waiting[0]
 
     # The others

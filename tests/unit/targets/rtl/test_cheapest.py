@@ -94,7 +94,7 @@ def test_a_network_with_fewer_adders_computes_the_same() -> None:
     program = small_network(1)
     raw = random_inputs(program, 1, 20)
     expected = interpret(program, raw)
-    for name, result in computed(program, raw, 2, ALL).items():
+    for name, result in computed(program, raw, ALL).items():
         np.testing.assert_array_equal(result, expected[name], err_msg=name)
 
 
