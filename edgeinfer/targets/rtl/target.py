@@ -69,6 +69,7 @@ from edgeinfer.targets.rtl.tools.simulate import Conditions, SimulationTrace, ru
 from edgeinfer.targets.rtl.tools.verilator import COMPILER, PACKAGE, VERILATOR, simulator
 from edgeinfer.targets.rtl.tools.vivado import vivado_files
 from edgeinfer.targets.rtl.towers import with_towers
+from edgeinfer.targets.rtl.unrolled.pace import slow_findings
 from edgeinfer.targets.target import (
     Act,
     BoardReply,
@@ -167,6 +168,13 @@ class RtlTarget(Target[RtlSettings]):
         except ProgramError as error:  # a softmax's parts may need more bits than it does
             return (Offence(program.name, "Softmax", error.message),)
         return check.offences(folded, settings)
+
+    def advise(self, program: Program, settings: RtlSettings) -> tuple[str, ...]:
+        """Whether an unrolled network is likely to miss the clock that is asked for."""
+        if settings.event is not None or self.check(program, settings):
+            return ()
+        folding, _ = design_netlist(self._checked(program, settings), settings)
+        return () if folding.unrolled is None else slow_findings(folding.unrolled, settings)
 
     def emit(self, program: Program, settings: RtlSettings) -> BuildPlan:
         """The design's files."""

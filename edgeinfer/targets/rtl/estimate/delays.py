@@ -34,7 +34,7 @@ class FabricDelays:
     carry_in: int  # from an operand into the carry chain
     carry: int  # a bit further
     carry_out: int  # from the chain into the sum
-    look_ahead: int  # levels of LUTs a doubling of an adder without a carry chain; 0: it has one
+    look_ahead: float  # levels of LUTs a doubling of an adder without a carry chain; 0: it has one
     band: tuple[float, float]  # periods, over what was reckoned
 
     @property
@@ -50,7 +50,7 @@ class FabricDelays:
     def carries(self, bits: int) -> int:
         """From one end of an adder to the other."""
         if self.look_ahead:
-            return self.look_ahead * self.level * max(bits - 1, 0).bit_length()
+            return round(self.look_ahead * self.level * max(bits - 1, 0).bit_length())
         return self.carry * bits
 
     def reduction(self, bits: int) -> int:
@@ -84,5 +84,5 @@ def delays_of(fabric: str) -> FabricDelays | None:
     figures = {name: int(figure["ps"]) for name, figure in entry["figures"].items()}
     return FabricDelays(
         entry["speed"], entry["source"], entry["lut_inputs"], **figures,
-        look_ahead=entry.get("look_ahead", 0), band=(float(low), float(high)),
+        look_ahead=float(entry.get("look_ahead", 0)), band=(float(low), float(high)),
     )  # fmt: skip

@@ -136,11 +136,9 @@ def _joined(cell: Join, wire: Wire, fabric: FabricDelays) -> CellDelay:
     step = fabric.step
     match cell.kind:
         case PairKind.ADD | PairKind.SUB:
-            return CellDelay(step, step + fabric.carries(wire.bits), NEVER, step)
+            return _summed(0, wire, fabric)
         case PairKind.MAX | PairKind.MIN:  # the sign of a difference chooses
-            chosen = step + fabric.level
-            carried = chosen + fabric.carries(wire.bits)
-            return CellDelay(carried, carried, chosen, chosen)
+            return _whole(step + fabric.carries(wire.bits) + fabric.level)
         case PairKind.MUL:  # rows of digits, added in pairs
             rows = min(cell.a.bits, cell.b.bits)
             adders = (rows - 1).bit_length()
@@ -153,15 +151,21 @@ def _rounded(cell: RoundCell, wire: Wire, fabric: FabricDelays) -> CellDelay:
     """The bits that go say whether a one is added to those that stay."""
     if cell.rounding is Rounding.TRN:
         return WIRES
-    step, carried = fabric.step, fabric.step + fabric.carries(wire.bits)
     if cell.rounding is Rounding.RND:
-        return CellDelay(step, carried, NEVER, step)
+        return _summed(0, wire, fabric)
     said = fabric.reduction(cell.shift + 1)
-    by_sign = cell.rounding in BY_SIGN
-    return CellDelay(
-        said + step, said + carried, said + step if by_sign else NEVER,
-        said + carried if by_sign else step,
-    )  # fmt: skip
+    if cell.rounding in BY_SIGN:
+        return _whole(said + fabric.step + fabric.carries(wire.bits))
+    return _summed(said, wire, fabric)
+
+
+def _summed(before: int, wire: Wire, fabric: FabricDelays) -> CellDelay:
+    """An addition, with something before its lowest bit. What looks its carries ahead needs as long
+    from each bit."""
+    step, whole = fabric.step, before + fabric.step + fabric.carries(wire.bits)
+    if fabric.look_ahead:
+        return _whole(whole)
+    return CellDelay(before + step, whole, NEVER, step)
 
 
 def _whole(time: int) -> CellDelay:

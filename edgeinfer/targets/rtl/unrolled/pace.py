@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edgeinfer.base.errors import UsageError
+from edgeinfer.targets.rtl.design.folding import UnrolledFigures
 from edgeinfer.targets.rtl.design.parts import part_of
 from edgeinfer.targets.rtl.estimate.delays import FabricDelays, delays_of, known_delays
 from edgeinfer.targets.rtl.settings import RtlSettings
@@ -44,6 +45,22 @@ def reckon_period_ps(
     if fabric is None:
         return None
     return slowest_stage(circuit, outputs, _delays(circuit, fabric, settings), staging)
+
+
+def slow_findings(figures: UnrolledFigures, settings: RtlSettings) -> tuple[str, ...]:
+    """That even the fast end of the band misses the clock that is asked for."""
+    fabric = delays_of(part_of(settings).fabric)
+    if figures.period_ps is None or fabric is None:
+        return ()
+    slow, fast = (PS_A_US / (figures.period_ps * factor) for factor in reversed(fabric.band))
+    if fast >= settings.clock_mhz:
+        return ()
+    stages = "one stage" if figures.stages == 1 else f"{figures.stages} stages"
+    return (
+        f"In {stages} the network reaches {slow:.0f} to {fast:.0f} MHz on "
+        f"{settings.part} by the delays of its logic, and {settings.clock_mhz:g} MHz are asked "
+        "for: give --registers clock, more --stages, or a slower --clock-mhz.",
+    )
 
 
 def _delays(circuit: Circuit, fabric: FabricDelays, settings: RtlSettings) -> LogicDelays:

@@ -191,6 +191,15 @@ def test_a_clock_that_no_registers_reach_is_refused_with_the_one_they_do() -> No
         RtlSettings(registers="clock")
 
 
+def test_a_clock_that_the_stages_miss_is_said_before_any_tool_runs() -> None:
+    program, target = dense_program(8, 3), RtlTarget()
+    (finding,) = target.advise(program, replace(BARE, stages=1, clock_mhz=400.0))
+    assert "In 1 stages" not in finding
+    assert "400 MHz are asked for: give --registers clock" in finding
+    assert not target.advise(program, replace(BARE, stages=1, clock_mhz=20.0))
+    assert not target.advise(program, replace(BARE, clock_mhz=50.0, registers="clock"))
+
+
 def test_a_family_without_delays_counts_adders() -> None:
     asked = replace(BARE, part="10ax115", stages=3)
     figures = {m.name: m.value for m in RtlTarget().estimate(dense_program(8, 3), asked)}

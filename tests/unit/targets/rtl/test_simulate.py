@@ -8,6 +8,7 @@ import math
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,6 +54,7 @@ GRID = (
 )  # fmt: skip
 RANDOM_SEEDS = {"first": range(60), "second": range(1000, 1060)}
 IN_A_BATCH = 50
+PARTS = ("lfe5u-85f", "lifcl-40", "gw2a-18c", "xcvu9p")
 
 
 @pytest.mark.slow
@@ -179,9 +181,13 @@ def test_many_unrolled_programs_agree_bit_for_bit(tmp_path: Path, first: int) ->
     result = unrolled_designs(range(first, first + 200), 40)
     program = merged([part for _, part in result])
     raw = merged_inputs([random_inputs(part, seed, 6) for seed, part in result])
-    for levels in (1, 3):
-        settings = replace(UNROLLED, unroll_levels=levels)
-        design = make_design(program, settings, tmp_path / str(levels))
+    part = PARTS[first // 200 % len(PARTS)]
+    wishes: tuple[dict[str, Any], ...] = (
+        {"unroll_levels": 1}, {"stages": 1}, {"stages": 4}, {"stages": 9, "interface": "bare"},
+        {"registers": "clock", "part": part, "clock_mhz": 60.0},
+    )  # fmt: skip
+    for number, wish in enumerate(wishes):
+        design = make_design(program, replace(UNROLLED, **wish), tmp_path / str(number))
         assert_cycles(design, assert_agrees(design, raw, reset_after=9))
 
 
@@ -216,6 +222,7 @@ def test_a_second_simulator_runs_an_unrolled_testbench(tmp_path: Path) -> None:
 
 def test_an_unrolled_frame_may_come_in_parts(tmp_path: Path) -> None:
     program = dense_program(12, 6)
-    design = make_design(program, replace(UNROLLED, lanes=(("x", 3),)), tmp_path)
+    settings = replace(UNROLLED, lanes=(("x", 3),), registers="clock", clock_mhz=70.0)
+    design = make_design(program, settings, tmp_path)
     assert_cycles(design, assert_agrees(design, random_inputs(program, 3, 6), reset_after=9))
     assert design.cycles.interval == 4
