@@ -109,9 +109,9 @@ def delays_of_cell(cell: Cell, wire: Wire, fabric: FabricDelays) -> tuple[CellDe
         case ShiftCell():
             return (WIRES,)
         case Join():
-            return (_joined(cell, wire, fabric),) * 2
+            return (_join_delay(cell, wire, fabric),) * 2
         case RoundCell():
-            return (_rounded(cell, wire, fabric),)
+            return (_round_delay(cell, wire, fabric),)
         case LimitCell():
             if cell.overflow is Overflow.WRAP:
                 return (WIRES,)
@@ -132,11 +132,11 @@ def delays_of_cell(cell: Cell, wire: Wire, fabric: FabricDelays) -> tuple[CellDe
             assert_never(cell)
 
 
-def _joined(cell: Join, wire: Wire, fabric: FabricDelays) -> CellDelay:
+def _join_delay(cell: Join, wire: Wire, fabric: FabricDelays) -> CellDelay:
     step = fabric.step
     match cell.kind:
         case PairKind.ADD | PairKind.SUB:
-            return _summed(0, wire, fabric)
+            return _sum_delay(0, wire, fabric)
         case PairKind.MAX | PairKind.MIN:  # the sign of a difference chooses
             return _whole(step + fabric.carries(wire.bits) + fabric.level)
         case PairKind.MUL:  # rows of digits, added in pairs
@@ -147,19 +147,19 @@ def _joined(cell: Join, wire: Wire, fabric: FabricDelays) -> CellDelay:
             assert_never(cell.kind)
 
 
-def _rounded(cell: RoundCell, wire: Wire, fabric: FabricDelays) -> CellDelay:
+def _round_delay(cell: RoundCell, wire: Wire, fabric: FabricDelays) -> CellDelay:
     """The bits that go say whether a one is added to those that stay."""
     if cell.rounding is Rounding.TRN:
         return WIRES
     if cell.rounding is Rounding.RND:
-        return _summed(0, wire, fabric)
+        return _sum_delay(0, wire, fabric)
     said = fabric.reduction(cell.shift + 1)
     if cell.rounding in BY_SIGN:
         return _whole(said + fabric.step + fabric.carries(wire.bits))
-    return _summed(said, wire, fabric)
+    return _sum_delay(said, wire, fabric)
 
 
-def _summed(before: int, wire: Wire, fabric: FabricDelays) -> CellDelay:
+def _sum_delay(before: int, wire: Wire, fabric: FabricDelays) -> CellDelay:
     """An addition, with something before its lowest bit. What looks its carries ahead needs as long
     from each bit."""
     step, whole = fabric.step, before + fabric.step + fabric.carries(wire.bits)
