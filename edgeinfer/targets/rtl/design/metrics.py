@@ -60,8 +60,8 @@ def unrolled_metrics(figures: UnrolledFigures, fabric: str) -> tuple[Metric, ...
     low, high = (fmax_mhz / factor for factor in reversed(delays.band))
     clock = Metric(
         "fmax_mhz", fmax_mhz, "MHz", Origin.ESTIMATED, min(low, fmax_mhz), max(high, fmax_mhz),
-        target=TARGET, note=f"speed grade {delays.speed}; {delays.source}",
-        state=DesignState.ROUTING,
+        target=TARGET, state=DesignState.ROUTING,
+        note=f"of stages without queues; speed grade {delays.speed}; {delays.source}",
     )  # fmt: skip
     return (*counted, clock)
 
