@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeinfer.base import plan
-from edgeinfer.base.errors import ProgramError, UsageError
+from edgeinfer.base.errors import UsageError
 from edgeinfer.evaluate import judge
 from edgeinfer.export.hgq import write_model
 from edgeinfer.graph.fold import fold_batch_norms
 from edgeinfer.graph.nodes import Graph
-from edgeinfer.ir.costs import costs_of
 from edgeinfer.ir.host import host_functions
 from edgeinfer.ir.lower import LoweredModel, lower
-from edgeinfer.ir.program import Program
+from edgeinfer.ir.target_costs import BYTES_COST
 from edgeinfer.precision.learned.formats import network_of
 from edgeinfer.precision.learned.front import (
     Bounds,
@@ -41,7 +40,7 @@ from edgeinfer.precision.search.report import ScoredPoint, draw_front
 from edgeinfer.readers import load
 from edgeinfer.run.data import SampleSplit, deal_samples
 from edgeinfer.run.folder import Progress, watch_step
-from edgeinfer.targets.registry import choose_unrolled
+from edgeinfer.run.learned_costs import FrontCosts, front_costs
 from edgeinfer.zoo.entry import ZooEntry
 from quantization.recipe import Recipe
 
@@ -49,8 +48,9 @@ if TYPE_CHECKING:
     from edgeinfer.precision.learned.train import LearnedLesson
 
 VERSION = 1
-ESTIMATED = ("lut", "ff", "additions", "latency_cycles")
+PLACED = 1024  # samples from which a network gets plain formats, to count the cycles of its design
 CHOSEN = "chosen.keras"
+COUNTED = ("ebops", BYTES_COST)  # from a Program's integers; other costs are estimates
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +67,19 @@ class LearnedOrder:
     validation: Path | None = None
     batch_axis: int | None = 0
     lookup: LookupSettings | None = None  # of a network of tables instead
+    device: str | None = None  # whose hardware counts
 
     def __post_init__(self) -> None:
         if self.folder.suffix in (".toml", ".keras") or self.folder.is_file():
             raise UsageError(
                 f"{self.folder}: learned widths make a front of networks, which fills a folder.",
                 hint="Name a folder with -o; chosen.keras in it is the network to use.",
+            )
+        if self.lookup is not None and self.settings.cost != LearnedSettings().cost:
+            raise UsageError(
+                f"Networks of tables are made of adders, so --cost {self.settings.cost} is "
+                f"nothing for them.",
+                hint="Leave out --cost, or train with --method learned.",
             )
 
 
@@ -82,12 +89,10 @@ def learn_widths(order: LearnedOrder, progress: Progress) -> dict[str, Any]:
         loaded = load(order.model, batch_axis=order.batch_axis)
         refuse_untrainable(loaded.graph)
         graph = fold_batch_norms(loaded.graph)
-        hosts = host_functions(graph)
-        ends = {name: hosts[name][0] if name in hosts else name for name in graph.outputs}
         if order.lookup is None:
-            learned: LearnedPlan | LookupPlan = plan_learning(graph, ends)
+            learned: LearnedPlan | LookupPlan = plan_widths(graph)
         else:
-            learned = plan_tables(graph, ends)
+            learned = plan_tables(graph, _ends(graph))
     with watch_step(progress, "data"):
         samples = deal_samples(
             loaded,
@@ -99,11 +104,12 @@ def learn_widths(order: LearnedOrder, progress: Progress) -> dict[str, Any]:
             seed=order.training.seed,
         )
     objective = objective_on(loaded.graph, samples.choose)
+    costs = front_costs(order.settings.cost, order.device, loaded, samples.teach.part(0, PLACED))
     # Said before the training, which takes minutes.
-    refuse_unknown_bounds(order.bounds, (objective.name, *ESTIMATED, "ebops"))
+    refuse_unknown_bounds(order.bounds, (objective.name, *costs.names))
     with watch_step(progress, "train"):
-        points = _train(order, learned, loaded.graph, samples, objective, progress)
-    cost = "lut" if "lut" in points[0].costs else "ebops"
+        points = _train(order, learned, costs, samples, objective, progress)
+    cost = costs.ranked if costs.ranked in points[0].costs else "ebops"
     front = best_points(points, cost)
     document: dict[str, Any] = {
         "version": VERSION,
@@ -122,7 +128,7 @@ def learn_widths(order: LearnedOrder, progress: Progress) -> dict[str, Any]:
     with watch_step(progress, "evaluate"):
         source = order.folder / "models" / f"{chosen.name}.keras"
         plan.write_file(order.folder / CHOSEN, source.read_bytes())
-        judgement = _judge(loaded.graph, _read(source), samples)
+        judgement = _judge(loaded.graph, lower_file(source), samples)
     document |= {
         "chosen": chosen.name,
         "judged": judgement,
@@ -130,6 +136,7 @@ def learn_widths(order: LearnedOrder, progress: Progress) -> dict[str, Any]:
             *samples.findings,
             *samples.teach.findings,
             *loaded.findings,
+            *costs.findings,
             f"Points are scored on {len(samples.choose)} samples that teach nothing; the chosen "
             f"one is judged on {len(samples.judge)} others.",
         ],
@@ -139,10 +146,21 @@ def learn_widths(order: LearnedOrder, progress: Progress) -> dict[str, Any]:
     return document
 
 
+def plan_widths(graph: Graph) -> LearnedPlan:
+    """What learns its width in a network whose batch norms are folded."""
+    return plan_learning(graph, _ends(graph))
+
+
+def _ends(graph: Graph) -> dict[str, str]:
+    """By output: the tensor that is computed, before what the host applies."""
+    hosts = host_functions(graph)
+    return {name: hosts[name][0] if name in hosts else name for name in graph.outputs}
+
+
 def _train(
     order: LearnedOrder,
     learned: LearnedPlan | LookupPlan,
-    teacher: Graph,
+    costs: FrontCosts,
     samples: SampleSplit,
     objective: SearchObjective,
     progress: Progress,
@@ -150,18 +168,19 @@ def _train(
     """Every network of the run, written, read back, and scored as integers."""
     from edgeinfer.precision.learned.train import LearnedLesson
 
+    teacher = objective.graph
     answers = judge.float_outputs(teacher, samples.teach)
     lesson_aims = aims(teacher, samples.teach, answers, order.training.distillation)
-    lesson = LearnedLesson(samples.teach, lesson_aims, order.training, order.settings)
+    lesson = LearnedLesson(samples.teach, lesson_aims, order.training, order.settings, costs.prices)
     points: list[FrontPoint] = []
     for number, file in enumerate(_networks(order, learned, lesson, progress), start=1):
         name = f"{number:02}"
         path = order.folder / "models" / f"{name}.keras"
         plan.write_file(path, file.content)
-        lowered = _read(path)
+        lowered = lower_file(path)
         score = objective.of_program(lowered.program, lowered.recipe)
-        costs = _estimate(lowered.program) or {"ebops": float(costs_of(lowered.program).ebops)}
-        points.append(FrontPoint(name, score, costs, file.cost_weight, file.seconds))
+        figures = costs.figures(lowered.program)
+        points.append(FrontPoint(name, score, figures, file.cost_weight, file.seconds))
     return points
 
 
@@ -185,20 +204,10 @@ def _networks(
         yield TrainedFile(content, state.weight, state.seconds)
 
 
-def _read(path: Path) -> LoweredModel:
+def lower_file(path: Path) -> LoweredModel:
     """The network as anyone reads it from its file."""
     loaded = load(path)
     return lower(loaded.graph, loaded.recipe)
-
-
-def _estimate(program: Program) -> dict[str, float]:
-    """What the unrolled design is expected to need; nothing where the network is too large."""
-    chosen = choose_unrolled()
-    try:
-        metrics = chosen.target.estimate(program, chosen.settings)
-    except ProgramError:
-        return {}
-    return {m.name: m.value for m in metrics if m.layer is None and m.name in ESTIMATED}
 
 
 def _judge(graph: Graph, lowered: LoweredModel, samples: SampleSplit) -> Mapping[str, float]:
@@ -218,7 +227,7 @@ def _write_front(
 
     drawn = draw_front(
         f"{document['model']}: {score} against {cost}",
-        (cost if cost == "ebops" else f"{cost}, estimated", score),
+        (cost if cost in COUNTED else f"{cost}, estimated", score),
         document["float_score"],
         [scored(point) for point in points],
         [scored(point) for point in front],

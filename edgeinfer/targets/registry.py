@@ -11,11 +11,12 @@ from __future__ import annotations
 import functools
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from importlib import metadata
 from typing import Any
 
 from edgeinfer.base.devices import Device
+from edgeinfer.base.devices import device as device_named
 from edgeinfer.base.errors import InputError, UsageError, did_you_mean
 from edgeinfer.targets.options import Option, Settings, options_of
 from edgeinfer.targets.target import Target
@@ -81,7 +82,10 @@ TARGETS = {
         "edgeinfer.targets.tflitemicro.settings:TfliteMicroSettings",
     ),
 }
-UNROLLED = {"unroll": "full", "interface": "bare", "part": "xcvu9p"}
+UNROLLED_TARGET, UNROLLED_PART = "rtl", "xcvu9p"
+UNROLLED = {"unroll": "full", "interface": "bare"}
+FOLDED = {"unroll": "never"}
+ROUNDED_DOWN = 0.5  # of a cycle
 DEFAULT = next(iter(TARGETS))  # where neither a target nor a device says which
 
 
@@ -118,9 +122,32 @@ def choose(name: str, settings: Mapping[str, Any]) -> ChosenTarget:
     return ChosenTarget(name, entry.make(), entry.settings_type(**settings))
 
 
-def choose_unrolled() -> ChosenTarget:
-    """The target that makes an adder of each digit of a weight, for a part of UltraScale+."""
-    return choose("rtl", UNROLLED)
+def choose_unrolled(device: str | None = None) -> ChosenTarget:
+    """The target that makes an adder of each digit of a weight, for a device, or else a part of
+    UltraScale+."""
+    name = UNROLLED_PART if device is None else device
+    return choose_for(UNROLLED_TARGET, {name: _device_with_logic(name)}, UNROLLED)
+
+
+def choose_folded(device: str | None, interval_cycles: int | None = None) -> ChosenTarget:
+    """The same target with multipliers that weights take in turns, as many as the part allows or
+    as a frame in so many cycles needs."""
+    on = {} if device is None else {device: _device_with_logic(device)}
+    chosen = choose_for(UNROLLED_TARGET, on, FOLDED)
+    if interval_cycles is None:
+        return chosen
+    hertz = chosen.settings.clock_mhz * 1e6
+    paced = replace(chosen.settings, throughput=hertz / (interval_cycles + ROUNDED_DOWN))
+    return replace(chosen, settings=paced)
+
+
+def _device_with_logic(name: str) -> Device:
+    device = device_named(name)
+    if entry_of(UNROLLED_TARGET).on_device(device, name) is None:
+        raise UsageError(
+            f"{device.name} has no logic to make a design of.", hint="See edgeinfer devices."
+        )
+    return device
 
 
 def choose_for(

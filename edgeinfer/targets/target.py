@@ -28,6 +28,7 @@ from edgeinfer.base.reads import Reads
 from edgeinfer.graph.nodes import Graph
 from edgeinfer.ir.agreement import Agreement
 from edgeinfer.ir.program import HostFunction, Program
+from edgeinfer.ir.target_costs import MultiplierPrices
 from edgeinfer.targets.lessons import RunLesson
 from edgeinfer.targets.options import Settings
 from quantization.fixed import Ints
@@ -206,6 +207,11 @@ class Target(ABC, Generic[SettingsOf]):
     @abstractmethod
     def estimate(self, program: Program, settings: SettingsOf) -> tuple[Metric, ...]:
         """Latency and resources without any tool, each with its error band; in under a second."""
+
+    def multiplier_prices(self, program: Program, settings: SettingsOf) -> MultiplierPrices | None:
+        """What multipliers cost by the widths of their numbers, for training that chooses these;
+        None: a design has none that weights take in turns."""
+        return None
 
     def describe_estimate(
         self,

@@ -20,21 +20,27 @@ from edgeinfer.precision.learned.network import LearnedPlan, LearnedPoint, Linea
 from edgeinfer.precision.learned.remove import without_dead
 from quantization.fixed import Ints, Overflow
 
-SMALLEST = 2.0**-60
+FEWEST = 60
+SMALLEST = 2.0**-FEWEST
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LearnedState:
     """A network as it is at a point: variables as arrays, and ranges as all samples that teach show
-    them; `weight` is that of the cost in the loss."""
+    them; `weight` is that of the cost in the loss.
+
+    by_element: whether a tensor's elements have formats of their own, or those that are alive one.
+    """
 
     kernels: dict[str, NDArray[np.float32]]
     biases: dict[str, NDArray[np.float32]]
     kernel_bits: dict[str, NDArray[np.int64]]
     bias_bits: dict[str, NDArray[np.int64]]
     bits: dict[str, NDArray[np.int64]]
+    alive: dict[str, NDArray[np.bool_]]  # elements that have bits
     low: dict[str, NDArray[np.float32]]
     high: dict[str, NDArray[np.float32]]
+    by_element: bool
     weight: float
     seconds: float
 
@@ -79,7 +85,10 @@ def _add_roundings(
         for ends in (state.low, state.high)
     )
     step = np.ldexp(1.0, -frac)
-    reach = _bits(np.maximum(-low, high + step))
+    gone = ~state.alive[point.node]
+    reach = np.where(gone, -frac, _bits(np.maximum(-low, high + step)))
+    if not state.by_element:
+        reach = _widest(reach, frac)
     if isinstance(plan.graph.node(point.node), g.InputNode):
         own = ElementRounding(True, reach, frac)
         live = own.bits > 0
@@ -95,10 +104,18 @@ def _add_roundings(
         signed = bool((low < 0).any())
         roundings[point.node] = (ElementRounding(signed, reach, frac),)
         return
-    dead = high <= 0
-    roundings[point.node] = (ElementRounding(True, np.where(dead, -frac, reach), frac),)
+    dead = gone | (high <= 0)
     above = np.where(dead, -frac, _bits(high + step))
+    if not state.by_element:
+        above = _widest(above, frac)
+    roundings[point.node] = (ElementRounding(True, np.where(dead, -frac, reach), frac),)
     roundings[point.relu] = (ElementRounding(False, above, frac),)
+
+
+def _widest(reach: Ints, frac: Ints) -> Ints:
+    """The most bits before the point, for all elements that have bits."""
+    live = reach + frac > 0
+    return np.where(live, np.max(reach, where=live, initial=-FEWEST), reach)
 
 
 def _bits(reach: NDArray[np.float64]) -> Ints:

@@ -8,6 +8,7 @@ before the point that they were seen to need.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,20 +19,25 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from edgeinfer.graph import nodes as g
-from edgeinfer.precision.learned.network import LearnedPlan, Linear
-from edgeinfer.precision.learned.tensors import cut, digits, integer_bits, nearest, power, whole
+from edgeinfer.ir.target_costs import MultiplierPrices
+from edgeinfer.precision.learned.costs import GROWN, LOWEST, Hull, LearnedLayer, cost_function
+from edgeinfer.precision.learned.network import LearnedPlan, LearnedPoint, Linear
+from edgeinfer.precision.learned.settings import CostKind
+from edgeinfer.precision.learned.tensors import cut, integer_bits, nearest, power, whole
 
 FIRST_BITS = 3.0  # behind the point, of weights and tensors that begin to learn
 ROUNDED_BITS = 8.0  # behind the point, of an output's bias, which cost nothing
-GROWN = 1.0  # bits by which an adder is wider than what it reads
+BYTE_BITS = 8.0  # of a weight and of a tensor, where each is a byte
+ROOM = 1.0 + 2.0**-7  # for a byte to be rounded up
 
 
 @dataclass(slots=True)
 class ForwardPass:
-    """What one pass yields: tensors, what adders they cost, and the ends of their ranges."""
+    """What one pass yields: tensors, what they cost, and the ends of their ranges."""
 
     tensors: dict[str, Any] = field(default_factory=dict)
     bits: dict[str, Any] = field(default_factory=dict)  # of each element, with a slope
+    hulls: dict[str, Hull] = field(default_factory=dict)  # of all elements
     cost: Any = 0.0
     ranges: dict[str, tuple[Any, Any]] = field(default_factory=dict)  # by point
 
@@ -39,8 +45,16 @@ class ForwardPass:
 class LearnedModel:
     """The variables of a network, and its passes."""
 
-    def __init__(self, plan: LearnedPlan, rng: np.random.Generator) -> None:
-        self.plan = plan
+    def __init__(
+        self,
+        plan: LearnedPlan,
+        rng: np.random.Generator,
+        kind: CostKind = "adders",
+        prices: MultiplierPrices | None = None,
+    ) -> None:
+        self.plan, self.kind = plan, kind
+        self.layer_cost = cost_function(kind, prices)
+        self.settled = tf.Variable(False, trainable=False)  # see `tensor_bits`
         self.kernels: dict[str, Any] = {}
         self.biases: dict[str, Any] = {}
         self.kernel_bits: dict[str, Any] = {}
@@ -51,9 +65,13 @@ class LearnedModel:
             kernel = draw_kernel(node, rng)
             self.kernels[node.name] = tf.Variable(kernel)
             self.biases[node.name] = tf.Variable(np.zeros(kernel.shape[-1], np.float32))
-            self.kernel_bits[node.name] = tf.Variable(np.full(kernel.shape, FIRST_BITS, np.float32))
+            if kind != "bytes":  # in which every weight has as many bits as there are
+                shape = kernel.shape if kind == "adders" else (1,) * kernel.ndim
+                first = np.full(shape, FIRST_BITS, np.float32)
+                self.kernel_bits[node.name] = tf.Variable(first)
         for name, point in plan.points.items():
-            self.bits[name] = tf.Variable(np.full(point.shape, FIRST_BITS - 1, np.float32))
+            behind = BYTE_BITS if kind == "bytes" else FIRST_BITS - 1
+            self.bits[name] = tf.Variable(np.full(point.shape, behind, np.float32))
             zeros = np.zeros(point.shape, np.float32)
             self.low[name] = tf.Variable(zeros, trainable=False)
             self.high[name] = tf.Variable(zeros, trainable=False)
@@ -92,25 +110,91 @@ class LearnedModel:
         for reduce in (tf.reduce_min, tf.reduce_max):
             ends.append(tf.reshape(reduce(x, along), point.shape))
         forward.ranges[name] = (ends[0], ends[1])
-        low = tf.zeros_like(self.low[name]) if point.relu else self.low[name]
-        integer = integer_bits(low, self.high[name])
-        own = integer + whole(self.bits[name])
+        integer, signed = self._range_bits(point)
+        frac = self.tensor_bits(name)
+        own = integer + whole(frac)
         live = tf.stop_gradient(tf.cast(own > 0.0, x.dtype))
-        signed = tf.cast(low < 0.0, x.dtype)
         shape = self.plan.graph.shapes[name]
-        forward.tensors[name] = cut(x, self.bits[name], floor=point.floor) * live
+        forward.tensors[name] = cut(x, frac, floor=point.floor) * live
         forward.bits[name] = tf.broadcast_to((tf.nn.relu(own) + signed) * live, shape)
-        if not isinstance(self.plan.graph.node(name), g.InputNode):
+        forward.hulls[name] = self._hull(point, frac)
+        if self.kind == "adders" and not isinstance(self.plan.graph.node(name), g.InputNode):
             forward.cost += tf.reduce_sum(forward.bits[name])
+
+    def _range_bits(self, point: LearnedPoint, room: Any = 1.0) -> tuple[Any, Any]:
+        """Bits before the point of each element as it was seen, and whether it needs a sign."""
+        low, high = (tf.identity(ends[point.node]) for ends in (self.low, self.high))
+        low = tf.zeros_like(low) if point.relu else low
+        return integer_bits(room * low, room * high), tf.cast(low < 0.0, low.dtype)
+
+    def _hull(self, point: LearnedPoint, frac: Any) -> Hull:
+        """The format that holds all elements that are alive, as they are rounded."""
+        integer, signed = self._range_bits(point)
+        behind = whole(frac)
+        live, scale = integer + behind > 0.0, power(tf.stop_gradient(behind))
+        half = 0.0 if point.floor else 0.5
+        low, high = (
+            tf.floor(ends[point.node] * scale + half) / scale for ends in (self.low, self.high)
+        )
+        low = tf.zeros_like(low) if point.relu else low
+        before = integer_bits(low, high + 1.0 / scale)
+        return Hull(
+            tf.reduce_max(tf.where(live, behind, LOWEST)),
+            tf.reduce_max(tf.where(live, before, LOWEST)),
+            tf.reduce_max(tf.where(live, signed, 0.0)),
+        )
+
+    def tensor_bits(self, name: str) -> Any:
+        """Bits behind the point of each element. Where hardware has one format for a tensor, all
+        that are alive have as many as the finest of them, once widths are settled."""
+        own, point = tf.identity(self.bits[name]), self.plan.points[name]
+        if self.kind == "adders":
+            return own
+        if self.kind == "bytes":
+            most = BYTE_BITS - tf.reduce_max(sum(self._range_bits(point, ROOM)))
+            own = own - tf.stop_gradient(tf.nn.relu(own - most))
+        live = self._range_bits(point)[0] + nearest(own) > 0.0
+        finest = tf.reduce_max(tf.where(live, own, LOWEST))
+        return tf.where(tf.logical_and(self.settled, live), finest, own)
+
+    def alive(self, name: str) -> Any:
+        """Elements that have bits."""
+        integer, _ = self._range_bits(self.plan.points[name])
+        return integer + nearest(self.tensor_bits(name)) > 0.0
+
+    def limit_widths(self) -> None:
+        """Take back what tensors have learned beyond a byte, where each is one."""
+        if self.kind == "bytes":
+            for name, bits in self.bits.items():
+                bits.assign(tf.where(self.settled, bits, self.tensor_bits(name)))
+
+    def weight_bits(self, name: str) -> Any:
+        """Bits behind the point of each weight, in a shape that broadcasts against the kernel."""
+        if self.kind != "bytes":
+            return tf.identity(self.kernel_bits[name])
+        kernel = self.kernels[name]
+        most = tf.reduce_max(tf.abs(kernel), list(range(len(kernel.shape) - 1)), keepdims=True)
+        return tf.stop_gradient(BYTE_BITS - 1.0 - integer_bits(-most, most))
+
+    def _output_bits(self, node: Linear) -> Any:
+        """Bits of each channel that a layer makes."""
+        if node.name not in self.plan.points:
+            return tf.ones(node.kernel.shape[-1])
+        integer, _ = self._range_bits(self.plan.points[node.name])
+        own = tf.nn.relu(integer + whole(self.tensor_bits(node.name)))
+        return tf.reduce_max(tf.reshape(own, (-1, own.shape[-1])), 0)
 
     def _compute(self, node: g.Node, forward: ForwardPass) -> None:
         xs = [forward.tensors[x] for x in g.inputs_of(node)]
         bits = [forward.bits[x] for x in g.inputs_of(node)]
+        hulls = [forward.hulls[x] for x in g.inputs_of(node)]
+        hull = functools.reduce(Hull.joined, hulls)
         match node:
             case g.DenseNode() | g.ConvNode():
-                y, own = self._linear(node, xs[0], bits[0], forward), None
+                forward.cost += self._cost_of(node, bits[0], hull)
+                y, own = self._linear(node, xs[0]), None
             case g.ActivationNode(function=g.Function.RELU):
-                y, own = tf.nn.relu(xs[0]), bits[0]
+                y, own, hull = tf.nn.relu(xs[0]), bits[0], hull.without_sign()
             case g.ActivationNode(function=g.Function.LINEAR):
                 y, own = xs[0], bits[0]
             case g.PoolNode():
@@ -132,31 +216,32 @@ class LearnedModel:
                 y, own = xs[0], bits[0]
                 for other, others in zip(xs[1:], bits[1:], strict=True):
                     y, own = y + sign * other, tf.maximum(own, others) + GROWN
-                forward.cost += tf.reduce_sum(own)
+                hull = functools.reduce(Hull.grown, hulls)
+                if self.kind == "adders":
+                    forward.cost += tf.reduce_sum(own)
             case _:  # the plan refuses every other node
                 raise AssertionError(node)
         forward.tensors[node.name] = y
         if own is not None:
             forward.bits[node.name] = own
+            forward.hulls[node.name] = hull
 
-    def _linear(self, node: Linear, x: Any, bits: Any, forward: ForwardPass) -> Any:
-        kernel = cut(self.kernels[node.name], self.kernel_bits[node.name], weights=True)
+    def _cost_of(self, node: Linear, bits: Any, hull: Hull) -> Any:
+        positions = math.prod(self.plan.graph.shapes[node.name][:-1])
+        kernel, frac = self.kernels[node.name], self.weight_bits(node.name)
+        layer = LearnedLayer(node, positions, kernel, frac, bits, hull, self._output_bits(node))
+        return self.layer_cost(layer)
+
+    def _linear(self, node: Linear, x: Any) -> Any:
+        kernel = cut(
+            self.kernels[node.name], self.weight_bits(node.name), weights=self.kind == "adders"
+        )
         bias = self.biases[node.name]
         scale = power(self.bias_bits(node.name))
         bias = bias + tf.stop_gradient(nearest(bias * scale) / scale - bias)
-        counts = digits(self.kernels[node.name], self.kernel_bits[node.name])
-        live = tf.stop_gradient(tf.cast(bits > 0.0, bits.dtype))
-        each = (bits + GROWN) * live
         if isinstance(node, g.DenseNode):
-            rows = tf.reduce_sum(tf.reshape(each, (-1, each.shape[-1])), 0)
-            forward.cost += tf.reduce_sum(counts * rows[:, None])
             return tf.tensordot(x, kernel, 1) + bias
         rank = len(node.strides)
-        widest = tf.reduce_max(tf.reshape(each, (-1, each.shape[-1])), 0)
-        channel = np.arange(kernel.shape[-1]) // (kernel.shape[-1] // node.groups)
-        places = channel[None, :] * kernel.shape[-2] + np.arange(kernel.shape[-2])[:, None]
-        positions = math.prod(self.plan.graph.shapes[node.name][:-1])
-        forward.cost += positions * tf.reduce_sum(counts * tf.gather(widest, places))
         padded = tf.pad(x, [(0, 0), *node.pads, (0, 0)])
         if rank == 1:
             padded, kernel = padded[:, None], kernel[None]
@@ -170,7 +255,7 @@ class LearnedModel:
         """Bits behind the point of a layer's biases: one more than its outputs have, for the half
         that is added before they are cut off."""
         if name in self.bits:
-            return tf.reshape(nearest(self.bits[name]), (-1,)) + 1.0
+            return tf.reshape(nearest(self.tensor_bits(name)), (-1,)) + 1.0
         return tf.constant(ROUNDED_BITS)
 
 

@@ -5,9 +5,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from edgeinfer.base.errors import UsageError
 from edgeinfer.precision.qat.settings import Pace
+
+CostKind = Literal["adders", "folded", "bytes"]  # what hardware pays for
 
 MOST_POINTS = 100
 LEARNED_PACE = Pace(40, 1024, 3e-3)  # the epochs are those of one point
@@ -15,7 +18,8 @@ LEARNED_PACE = Pace(40, 1024, 3e-3)  # the epochs are those of one point
 
 @dataclass(frozen=True, slots=True)
 class LearnedSettings:
-    """How many networks a run makes, and how dear an adder is for the first and the last of them.
+    """How many networks a run makes, what makes a network dear, and how much so for the first and
+    the last of them.
 
     The cost is in units of that of the network as it begins; from point to point its weight in the
     loss grows by the same factor.
@@ -27,6 +31,9 @@ class LearnedSettings:
     """what the cost of the network as it begins adds to the loss, at the first point"""
     cost_high: float = 1.0
     """the same at the last point"""
+    cost: CostKind = "adders"
+    """of --method learned: adders of digits, for unrolled designs; folded: multipliers by classes
+    of widths on --device, and memory; bytes: of weights, for int8 chips such as the Edge TPU"""
 
     def __post_init__(self) -> None:
         if not 1 <= self.points <= MOST_POINTS:

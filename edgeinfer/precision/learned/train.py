@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""The training loop: adders become dearer from point to point, and each point is a network.
+"""The training loop: hardware becomes dearer from point to point, and each point is a network.
 
 At each point the widths learn first, while the learning rate falls; then they stay as they are, and
 the weights alone settle into them.
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from edgeinfer.base.errors import InputError
 from edgeinfer.data.samples import Samples
+from edgeinfer.ir.target_costs import MultiplierPrices
 from edgeinfer.precision.learned.formats import LearnedState
 from edgeinfer.precision.learned.model import LearnedModel
 from edgeinfer.precision.learned.network import LearnedPlan
@@ -47,6 +48,7 @@ class LearnedLesson:
     aims: tuple[Aim, ...]
     training: QatSettings
     settings: LearnedSettings
+    prices: MultiplierPrices | None = None  # of folded designs
 
 
 def learn(
@@ -68,7 +70,7 @@ class _Run:
         training = lesson.training
         self.plan, self.lesson, self.watch = plan, lesson, watch
         self.rng = np.random.default_rng(training.seed)
-        self.model = LearnedModel(plan, self.rng)
+        self.model = LearnedModel(plan, self.rng, lesson.settings.cost, lesson.prices)
         self.pace = training.pace(LEARNED_PACE)
         self.batch = min(self.pace.batch, len(lesson.samples))
         self.steps = len(lesson.samples) // self.batch * self.pace.epochs
@@ -97,6 +99,7 @@ class _Run:
         count = len(self.lesson.samples)
         each = count // self.batch
         growth = settings.cost_high / settings.cost_low
+        self.model.settled.assign(False)
         for epoch in range(pace.epochs):
             order = self.rng.permutation(count)
             for place in range(each):
@@ -107,14 +110,17 @@ class _Run:
                 width_rate = WIDTH_RATE * pace.learning_rate * fall(learning)
                 if learning >= 1.0:
                     width_rate = 0.0
+                    self.model.settled.assign(True)
                 along = (point + min(learning / RISING, 1.0)) / settings.points
                 self.weight = settings.cost_low * growth**along
                 rows = order[place * self.batch : (place + 1) * self.batch]
                 self._advance(rows, rate, width_rate)
                 self.watch(point * self.steps + number + 1, settings.points * self.steps)
-            self._see_ranges()
             if self.late():
                 break
+            self._see_ranges()
+        self.model.settled.assign(True)
+        self._see_ranges()
 
     def _advance(self, rows: NDArray[np.int64], rate: float, width_rate: float) -> None:
         inputs = {name: values[rows] for name, values in self.inputs.items()}
@@ -167,11 +173,13 @@ class _Run:
         return LearnedState(
             arrays(model.kernels),
             arrays(model.biases),
-            whole(model.kernel_bits),
+            whole({name: model.weight_bits(name) for name in linear}),
             {name: model.bias_bits(name).numpy().astype(np.int64) for name in linear},
-            whole(model.bits),
+            whole({name: model.tensor_bits(name) for name in model.bits}),
+            {name: model.alive(name).numpy() for name in model.bits},
             arrays(model.low),
             arrays(model.high),
+            self.lesson.settings.cost == "adders",
             self.weight,
             round(time.monotonic() - self.began, 2),
         )
@@ -210,7 +218,8 @@ def _compile_step(model: LearnedModel, lesson: LearnedLesson) -> Any:
             total = loss + rates[2] * passed.cost
         gradients = tape.gradient(total, variables, unconnected_gradients="zero")
         done.assign_add(1.0)
-        ends = {name: _keep_alive(model, name) for name in model.kernels}
+        own_bits = model.kind == "adders"
+        ends = {name: _keep_alive(model, name) for name in model.kernels if own_bits}
         first, second = (1.0 - tf.pow(kept, done) for kept in MOMENTS)
         for number, (variable, gradient) in enumerate(zip(variables, gradients, strict=True)):
             rate = rates[0] if number < of_weights else rates[1]
@@ -224,6 +233,7 @@ def _compile_step(model: LearnedModel, lesson: LearnedLesson) -> Any:
             kernel = model.kernels[name]
             kept = tf.clip_by_value(kernel, least, most)
             kernel.assign(tf.where(rates[1] > 0.0, kernel, kept))
+        model.limit_widths()
         for name, (low, high) in passed.ranges.items():
             model.low[name].assign(tf.minimum(model.low[name], low))
             model.high[name].assign(tf.maximum(model.high[name], high))
@@ -235,7 +245,7 @@ def _compile_step(model: LearnedModel, lesson: LearnedLesson) -> Any:
 def _keep_alive(model: LearnedModel, name: str) -> tuple[Any, Any]:
     """Between which ends each weight stays while widths do: where it is not zero on its grid, it
     does not become so, for nothing would bring it back."""
-    kernel, scale = model.kernels[name], power(nearest(model.kernel_bits[name]))
+    kernel, scale = model.kernels[name], power(nearest(model.weight_bits(name)))
     raw = nearest(kernel * scale)
     least = tf.where(raw > 0.0, ALIVE / scale, kernel.dtype.min)
     most = tf.where(raw < 0.0, -ALIVE / scale, kernel.dtype.max)

@@ -25,6 +25,7 @@ from edgeinfer.base.plan import BuildPlan
 from edgeinfer.base.reads import Reads
 from edgeinfer.ir.interpret import fitting_inputs, interpret
 from edgeinfer.ir.program import Program
+from edgeinfer.ir.target_costs import MultiplierPrices
 from edgeinfer.targets.boards.boards import SerialBoard, ZynqBoard, board, boards
 from edgeinfer.targets.energy import NAME as ENERGY
 from edgeinfer.targets.energy import energy_at_sites, energy_metric
@@ -42,7 +43,7 @@ from edgeinfer.targets.rtl.design.prepare import prepare_program
 from edgeinfer.targets.rtl.emit.emit import HDL, files_of, top_file
 from edgeinfer.targets.rtl.emit.manifest import manifest
 from edgeinfer.targets.rtl.emit.testbench import testbench
-from edgeinfer.targets.rtl.estimate.estimate import core_of, resource_metrics
+from edgeinfer.targets.rtl.estimate.estimate import core_of, multiplier_prices, resource_metrics
 from edgeinfer.targets.rtl.plane.check import plane_design, plane_offences
 from edgeinfer.targets.rtl.plane.delivery import delivered_files
 from edgeinfer.targets.rtl.plane.design import PlaneDesign
@@ -70,6 +71,7 @@ from edgeinfer.targets.rtl.tools.verilator import COMPILER, PACKAGE, VERILATOR, 
 from edgeinfer.targets.rtl.tools.vivado import vivado_files
 from edgeinfer.targets.rtl.towers import with_towers
 from edgeinfer.targets.rtl.unrolled.pace import slow_findings
+from edgeinfer.targets.rtl.unrolled.straight import is_unrolled
 from edgeinfer.targets.target import (
     Act,
     BoardReply,
@@ -324,6 +326,15 @@ class RtlTarget(Target[RtlSettings]):
             energy,
             *power_metrics(energy, part, cycles.interval / settings.clock_mhz * 1e-6),
         )
+
+    def multiplier_prices(self, program: Program, settings: RtlSettings) -> MultiplierPrices | None:
+        """Those of the part, for the design that the settings lead to."""
+        folded = self._checked(program, settings)
+        if settings.event is not None or is_unrolled(folded, settings):
+            return None
+        netlist = design_netlist(folded, settings)[1]
+        cycles = interface_cycles(netlist, design_cycles(folded, settings))
+        return multiplier_prices(part_of(settings), cycles.interval)
 
     def time_simulation(
         self, program: Program, folder: Path, settings: RtlSettings

@@ -10,8 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from edgeinfer.base.devices import Device
+from edgeinfer.base.errors import UsageError
 from edgeinfer.base.metrics import DesignState, Metric, Origin
+from edgeinfer.ir.target_costs import MultiplierPrices
 from edgeinfer.targets.rtl.design.netlist import Netlist
 from edgeinfer.targets.rtl.estimate.blocks import parts_of
 from edgeinfer.targets.rtl.estimate.dead import dead_streams
@@ -22,8 +26,10 @@ from edgeinfer.targets.rtl.estimate.fabric import (
     known_fabrics,
     pipeline_costs,
 )
+from edgeinfer.targets.rtl.estimate.work import BlockParts, Multiplier
 
 TARGET = "rtl"
+MOST_PRICED_BITS = 24  # of a number that is multiplied, for training that chooses its width
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,28 @@ def estimate_netlist(netlist: Netlist, part: Device) -> RtlEstimate:
     }
     total = {kind: sum(block[kind] for block in by_block.values()) for kind in fabric.kinds}
     return RtlEstimate(fabric, dsp, total, by_block)
+
+
+def multiplier_prices(part: Device, interval_cycles: int) -> MultiplierPrices:
+    """What multipliers of each two widths cost on a part, in designs that take a frame in so many
+    cycles. A DSP block counts as many LUTs as the part has for each of its DSP blocks, and a stored
+    bit as many as for each bit of its block memories: what is scarce there is dear."""
+    luts = part.offers("lut")
+    if luts is None or part.fabric not in known_fabrics():
+        raise UsageError(
+            f"What multipliers cost on {part.name} is not known.",
+            hint=f"Choose a device of one of these: {', '.join(known_fabrics())}.",
+        )
+    fabric, blocks = fabric_of(part.fabric), part.offers("dsp") or 0
+    product = np.zeros((MOST_PRICED_BITS + 1, MOST_PRICED_BITS + 1))
+    for a in range(1, MOST_PRICED_BITS + 1):
+        for b in range(1, MOST_PRICED_BITS + 1):
+            one = BlockParts(multipliers=(Multiplier(1, a, b, a + b),))
+            takes = amounts(one, fabric, dsp=blocks > 0)
+            product[a, b] = takes["lut"] + (takes["dsp"] * luts / blocks if blocks else 0.0)
+    memory_bits = part.memory_bits
+    stored = luts / memory_bits if memory_bits else fabric.rom_cost
+    return MultiplierPrices(product, stored, interval_cycles)
 
 
 def core_of(netlist: Netlist) -> Netlist:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,12 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from edgeinfer.base.devices import device
 from edgeinfer.base.errors import InputError, ModelError, UsageError
 from edgeinfer.data.samples import Samples
 from edgeinfer.evaluate import judge
 from edgeinfer.export.hgq import ElementNetwork, ElementRounding, write_model
 from edgeinfer.graph import nodes as g
 from edgeinfer.ir.lower import lower
+from edgeinfer.ir.target_costs import MultiplierPrices, folded_cost, int8_bytes
 from edgeinfer.precision.learned.formats import network_of
 from edgeinfer.precision.learned.front import (
     Bounds,
@@ -33,6 +36,7 @@ from edgeinfer.precision.learned.tensors import count_digits
 from edgeinfer.precision.qat.aims import aims
 from edgeinfer.precision.qat.settings import QatSettings
 from edgeinfer.readers import load
+from edgeinfer.targets.rtl.estimate.estimate import multiplier_prices
 from edgeinfer.targets.rtl.unrolled.shift_add import signed_digits
 from quantization.fixed import Overflow, dequantize
 from tests.support.small_networks import CLASSES, bars
@@ -98,14 +102,18 @@ def waves() -> tuple[g.Graph, Samples]:
 
 
 def states(
-    graph: g.Graph, ends: dict[str, str], samples: Samples, **options: float
+    graph: g.Graph,
+    ends: dict[str, str],
+    samples: Samples,
+    prices: MultiplierPrices | None = None,
+    **options: Any,
 ) -> tuple[LearnedPlan, list[object], object]:
     from edgeinfer.precision.learned.train import LearnedLesson, _Run
 
     plan = plan_learning(graph, ends)
     expected = aims(graph, samples, judge.float_outputs(graph, samples), 0.7)
     lesson = LearnedLesson(
-        samples, expected, QatSettings(epochs=3, batch=100), LearnedSettings(2, **options)
+        samples, expected, QatSettings(epochs=3, batch=100), LearnedSettings(2, **options), prices
     )
     run = _Run(plan, lesson, lambda done, total: None)
     results: list[object] = []
@@ -115,14 +123,26 @@ def states(
     return plan, results, run
 
 
-@pytest.mark.parametrize("kind", ["pictures", pytest.param("waves", marks=pytest.mark.slow)])
-def test_the_written_file_computes_what_training_computed(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "cost"),
+    [
+        ("pictures", "adders"),
+        pytest.param("waves", "adders", marks=pytest.mark.slow),
+        pytest.param("pictures", "folded", marks=pytest.mark.slow),
+        pytest.param("pictures", "bytes", marks=pytest.mark.slow),
+    ],
+)
+def test_the_written_file_computes_what_training_computed(
+    kind: str, cost: str, tmp_path: Path
+) -> None:
     if kind == "pictures":
         graph, samples, ends = convolutional(), bars(400), {"kind": "logits"}
     else:
         graph, samples = waves()
         ends = {"made": "made"}
-    plan, result, run = states(graph, ends, samples, cost_low=0.5, cost_high=2.0)
+    prices = multiplier_prices(device("xczu7ev"), 100)
+    options = {"cost_low": 0.5, "cost_high": 2.0, "cost": cost}
+    plan, result, run = states(graph, ends, samples, prices, **options)
     path = tmp_path / "net.keras"
     path.write_bytes(write_model(network_of(plan, result[-1])))  # type: ignore[arg-type]
     loaded = load(path)
@@ -135,9 +155,13 @@ def test_the_written_file_computes_what_training_computed(kind: str, tmp_path: P
     actual = dequantize(outputs[output.name], lowered.program.type(output.value))
     inputs = {name: x.astype(np.float32) for name, x in samples.inputs.items()}
     (end,) = ends.values()
-    expected = run.model.run(inputs).tensors[end].numpy()  # type: ignore[attr-defined]
+    passed = run.model.run(inputs)  # type: ignore[attr-defined]
+    expected = passed.tensors[end].numpy()
     np.testing.assert_array_equal(actual.reshape(expected.shape), expected)
     assert len(np.unique(expected)) > 20
+    counted = {"folded": folded_cost(lowered.program, prices), "bytes": int8_bytes(lowered.program)}
+    if cost in counted:  # of adders, training knows no sums that are shared
+        assert float(passed.cost) == pytest.approx(counted[cost], rel=1e-5)
 
 
 def test_a_network_that_does_not_fit_is_refused_by_the_layers_names() -> None:
