@@ -15,6 +15,7 @@ from cyclopts import Parameter
 
 from edgeinfer.base.errors import UsageError
 from edgeinfer.cli.terminal import answer, import_keras_quietly, progress
+from edgeinfer.cli.together import TOGETHER, refuse_outside_together, search_trainings
 from edgeinfer.cli.verbs import (
     BatchAxis,
     Data,
@@ -37,7 +38,10 @@ FRONT_SHOWN = 12
 
 Method = Annotated[
     Literal["ptq", "qat"],
-    Parameter(help="ptq: formats from data, weights adapted to them; qat: weights trained as well"),
+    Parameter(
+        help="ptq, the default: formats from data, weights adapted to them; qat: weights trained "
+        "as well"
+    ),
 ]
 QuantizeMethod = Annotated[
     Literal["ptq", "qat", "learned", "lookup"],
@@ -106,6 +110,13 @@ def quantize(
         list[str] | None,
         Parameter(negative="", help="of a front: choose the cheapest with auc=0.93"),
     ] = None,
+    device: Annotated[
+        str | None,
+        Parameter(
+            help="of a front: the device whose hardware counts, see edgeinfer devices; by default "
+            "xcvu9p for --cost adders, lfe5u-85f for --cost folded"
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Choose a number format for every tensor of a model; write a quantized model or a recipe."""
@@ -149,15 +160,16 @@ def quantize(
             validation_data,
             axis_of_word(batch_axis),
             (lookup or LookupSettings()) if method == "lookup" else None,
+            device,
         )
         import_keras_quietly("Learning widths" if method == "learned" else "Learning tables")
         with progress() as watcher:
             document = learn_widths(front, watcher)
         answer(json_text.dumps(document, indent=2), _learned_lines(document), as_json=json)
         return
-    if learned is not None or at_most or at_least:
+    if learned is not None or at_most or at_least or device:
         raise UsageError(
-            "Points, costs and bounds belong to a front of networks, and none is made.",
+            "Points, costs, bounds and a device belong to a front of networks, and none is made.",
             hint="Add --method learned or --method lookup.",
         )
     plain = replace(settings, seed=0) == QatSettings()  # a seed is for simulated data as well
@@ -212,25 +224,36 @@ def search(
         Parameter(help="the most that a recipe may cost, as a share of the cost of that width"),
     ] = None,
     cost: Annotated[
-        str,
+        str | None,
         Parameter(
-            help="what to save: ebops, ebops_dense, weight_bits, or with --target one of "
-            "its estimates (lut, ff, dsp, bram18, latency_cycles, ...)"
+            help="what to save: ebops, ebops_dense, weight_bits, or with --target one of its "
+            "estimates (lut, ff, dsp, bram18, latency_cycles, ...); by default ebops, lut with "
+            "--strategy together"
         ),
-    ] = "ebops",
+    ] = None,
     target: Annotated[
         str | None, Parameter(help="a target that also estimates the design of every recipe")
     ] = None,
     device: Annotated[
         str | None, Parameter(help="the device of --target, see edgeinfer devices")
     ] = None,
+    unroll: Annotated[
+        Literal["auto", "full", "never"] | None,
+        Parameter(help="of --target rtl: whether its designs are fully in parallel"),
+    ] = None,
     strategy: Annotated[
-        Literal["greedy", "thorough"],
+        Literal["greedy", "thorough", "together"] | None,
         Parameter(
-            help="greedy: step by step, by sensitivity; thorough: the whole front, with Optuna"
+            help="greedy, the default: step by step, by sensitivity; thorough: the whole front, "
+            "with Optuna; together, the default with --unroll full: widths, zeros and learned "
+            "widths, a training for each trial"
         ),
-    ] = "greedy",
-    method: Method = "ptq",
+    ] = None,
+    synth: Annotated[
+        int | None,
+        Parameter(help="of --strategy together: networks of the front to synthesise"),
+    ] = None,
+    method: Method | None = None,
     tolerance: Annotated[
         float,
         Parameter(help="the largest loss of score, below the float network, that is considered"),
@@ -243,7 +266,7 @@ def search(
     training: Annotated[QatSettings | None, Parameter(name="*")] = None,
     json: Json = False,
 ) -> None:
-    """Search a width for every tensor and kernel; takes 20 minutes by default."""
+    """Search a width for every tensor and kernel, or trainings for a target; 20 minutes."""
     from edgeinfer.precision.search.run import SearchSettings, SearchStrategy
     from edgeinfer.run.search import (
         REPAIR_EPOCHS,
@@ -251,6 +274,7 @@ def search(
         estimate_on,
         search_model,
         search_widths,
+        target_on,
     )
     from edgeinfer.zoo import ENTRIES, resolve
 
@@ -260,6 +284,21 @@ def search(
     if device is not None and target is None:
         raise UsageError("--device needs --target.", hint="Add --target.")
     bounded = settings.minutes is not None or trials is not None
+    on_target = None if target is None else target_on(target, device, unroll)
+    if unroll is not None and target is None:
+        raise UsageError("--unroll needs --target rtl.", hint="Add --target rtl.")
+    minutes = settings.minutes if bounded else MINUTES
+    if strategy == TOGETHER or (strategy is None and unroll == "full"):
+        idle = {"--budget": budget, "--per-channel": per_channel, "--method": method}
+        refuse_outside_together(idle, TOGETHER)
+        search_trainings(
+            model, output, on_target, settings, bits=bits, cost=cost, tolerance=tolerance,
+            trials=trials, minutes=minutes, synth=synth or 0, data=data,
+            validation=validation_data, batch_axis=batch_axis, as_json=json,
+        )  # fmt: skip
+        return
+    strategy, method, cost = strategy or "greedy", method or "ptq", cost or "ebops"
+    refuse_outside_together({"--synth": synth}, strategy)
     plain = replace(settings, minutes=None, seed=0) == QatSettings()  # these two are any search's
     _refuse_idle(None if plain else settings, method)
     brief = replace(settings, epochs=REPAIR_EPOCHS) if plain else settings
@@ -272,7 +311,7 @@ def search(
             cost=cost,
             tolerance=tolerance,
             trials=trials,
-            minutes=settings.minutes if bounded else MINUTES,
+            minutes=minutes,
             seed=settings.seed,
             per_channel=per_channel,
         ),
@@ -287,7 +326,7 @@ def search(
     if path.is_file():
         import_keras_quietly("A search, which writes its models as .keras,")
     with progress() as watcher:
-        document = search_model(order, watcher, estimate_on(target, device) if target else None)
+        document = search_model(order, watcher, estimate_on(on_target) if on_target else None)
     answer(json_text.dumps(document, indent=2), _search_lines(document), as_json=json)
 
 

@@ -21,7 +21,7 @@ from edgeinfer.readers import load as load_file
 from edgeinfer.run.folder import Progress, watch_step
 from edgeinfer.run.in_memory import data_file
 from edgeinfer.run.notebook import notebook_progress
-from edgeinfer.run.search import SearchOrder, estimate_on, search_model, search_widths
+from edgeinfer.run.search import SearchOrder, estimate_on, search_model, search_widths, target_on
 from edgeinfer.sweep import page
 from edgeinfer.sweep import study as sweep_study
 from edgeinfer.sweep.page import FinishedStudy
@@ -198,5 +198,5 @@ def search(
         validation=data_file(validation),
         batch_axis=model.batch_axis,
     )
-    estimate = estimate_on(target, device) if target else None
+    estimate = estimate_on(target_on(target, device)) if target else None
     return WidthSearch(model, search_model(order, notebook_progress(), estimate))

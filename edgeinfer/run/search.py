@@ -24,7 +24,7 @@ from edgeinfer.readers import load
 from edgeinfer.run.data import SampleSplit, deal_samples
 from edgeinfer.run.folder import Progress, watch_step
 from edgeinfer.run.quantize import write
-from edgeinfer.targets.registry import choose_for
+from edgeinfer.targets.registry import ChosenTarget, choose_for
 from edgeinfer.zoo.entry import ZooEntry
 from quantization.recipe import Recipe
 from quantization.search import Trial
@@ -110,10 +110,14 @@ def search_model(
     return answer
 
 
-def estimate_on(name: str, device_name: str | None) -> Estimate:
-    """What a target estimates of a Program on a device: resources and latency."""
+def target_on(name: str, device_name: str | None, unroll: str | None = None) -> ChosenTarget:
+    """A target on a device, unrolled or not."""
     device_settings = {} if device_name is None else {device_name: devices.device(device_name)}
-    chosen = choose_for(name, device_settings, {})
+    return choose_for(name, device_settings, {} if unroll is None else {"unroll": unroll})
+
+
+def estimate_on(chosen: ChosenTarget) -> Estimate:
+    """What a target estimates of a Program: resources and latency."""
 
     def figures(program: Program) -> dict[str, float]:
         metrics = chosen.target.estimate(program, chosen.settings)

@@ -60,6 +60,7 @@ SMALLER: Mapping[str, Mapping[str, str]] = {
         "hit-tagger-pooled": "net.keras --data train.npz --trials 3",
         "--epochs 25": "--epochs 1",
         "--epochs 14": "--epochs 2",
+        "--trials 12 --epochs 5": "--trials 3 --epochs 1",
         "--method learned": "--method learned --epochs 1 --points 2",
         "--points 6": "--points 2",
         "auc=0.93": "auc=0.1",

@@ -1,0 +1,338 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A search over trainings for a target as a user orders it: a folder with a front of networks, of
+which the best are synthesised."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeinfer.base import plan
+from edgeinfer.base.errors import InputError, ModelError, ProgramError, UsageError
+from edgeinfer.base.metrics import Origin
+from edgeinfer.evaluate import judge
+from edgeinfer.export.hgq import write_model
+from edgeinfer.graph import nodes as g
+from edgeinfer.graph.fold import fold_batch_norms
+from edgeinfer.ir.costs import costs_of
+from edgeinfer.ir.program import Program
+from edgeinfer.ir.target_costs import MultiplierPrices
+from edgeinfer.precision.learned.formats import network_of
+from edgeinfer.precision.learned.network import LearnedPlan
+from edgeinfer.precision.learned.settings import CostKind, LearnedSettings
+from edgeinfer.precision.ptq import PtqSettings
+from edgeinfer.precision.ptq import quantize as choose_formats
+from edgeinfer.precision.qat.aims import aims
+from edgeinfer.precision.qat.fine_tune import refuse_untrainable
+from edgeinfer.precision.qat.settings import QatSettings
+from edgeinfer.precision.search.objective import SearchObjective, objective_on
+from edgeinfer.precision.search.report import ScoredPoint, draw_front
+from edgeinfer.precision.search.together import (
+    JOURNAL,
+    TrainedPoint,
+    TrainingPoint,
+    TrainingSpace,
+    explore_trainings,
+    training_front,
+)
+from edgeinfer.readers import load
+from edgeinfer.run.data import SampleSplit, deal_samples
+from edgeinfer.run.folder import Progress, open_run, watch_step
+from edgeinfer.run.learned import PLACED, lower_file, plan_widths
+from edgeinfer.run.learned_costs import training_cost
+from edgeinfer.run.quantize import write
+from edgeinfer.run.samples import DataFile, Simulation, Source
+from edgeinfer.run.steps import compile_model
+from edgeinfer.run.tools import ToolOrder
+from edgeinfer.targets.registry import ChosenTarget
+from edgeinfer.targets.target import ToolStep
+from edgeinfer.zoo.entry import ZooEntry
+from quantization.recipe import Recipe
+from quantization.search_journal import SearchError, SearchJournal
+
+VERSION = 1
+MODELS, DESIGNS = "models", "designs"
+
+
+@dataclass(frozen=True, slots=True)
+class TogetherOrder:
+    """What is trained in many ways, for which target, on which samples; and the folder."""
+
+    model: Path
+    folder: Path
+    chosen: ChosenTarget
+    training: QatSettings
+    widths: tuple[int, ...]
+    uniform: int
+    cost: str
+    tolerance: float
+    trials: int
+    minutes: float | None
+    synthesised: int = 0  # networks of the front that are synthesised
+    entry: ZooEntry | None = None
+    data: Path | None = None
+    validation: Path | None = None
+    batch_axis: int | None = 0
+
+    def __post_init__(self) -> None:
+        if self.folder.suffix in (".toml", ".keras") or self.folder.is_file():
+            raise UsageError(
+                f"{self.folder}: a search fills a folder.", hint="Name a folder with -o."
+            )
+        if self.trials < 1 or self.synthesised < 0:
+            raise UsageError("A search needs at least one trial, and --synth 0 or more.")
+        if self.training.sparsity or self.training.prune_filters:
+            raise UsageError(
+                "This search chooses shares of zero weights by itself, and keeps all filters.",
+                hint="Leave out --sparsity and --prune-filters.",
+            )
+
+
+@dataclass(slots=True)
+class _School:
+    """What all trainings of a search have in common."""
+
+    order: TogetherOrder
+    graph: g.Graph  # batch norms folded
+    samples: SampleSplit
+    objective: SearchObjective
+    plan: LearnedPlan | None  # None: widths of this network cannot be learned
+    kind: CostKind  # of what learned widths cost on the target
+    prices: MultiplierPrices | None
+
+    def attempt(self, point: TrainingPoint) -> tuple[float, Mapping[str, float], str]:
+        """Train, and write the network; its score, its costs, and why the target refuses it."""
+        path = self.order.folder / MODELS / f"{point.name}.keras"
+        if point.way == "learned":
+            plan.write_file(path, self._learn(point))
+        else:
+            self._train(point, path)
+        lowered = lower_file(path)
+        score = self.objective.of_program(lowered.program, lowered.recipe)
+        try:
+            return score, self._costs(lowered.program), ""
+        except ProgramError as error:
+            return score, {}, error.message
+
+    def _costs(self, program: Program) -> dict[str, float]:
+        chosen = self.order.chosen
+        metrics = chosen.target.estimate(program, chosen.settings)
+        figures = {m.name: m.value for m in metrics if m.layer is None}
+        costs = costs_of(program).figures() | figures
+        if self.order.cost not in costs:
+            raise UsageError(
+                f"There is no cost {self.order.cost!r}.", hint=f"Choose one of {', '.join(costs)}."
+            )
+        return costs
+
+    def _train(self, point: TrainingPoint, path: Path) -> None:
+        from edgeinfer.precision.qat.fine_tune import Tutor
+
+        layers = {n.layer for n in self.graph.nodes if isinstance(n, g.ConvNode | g.DenseNode)}
+        widths = tuple((name, point.weight_bits) for name in sorted(layers))
+        formats = PtqSettings(point.tensor_bits, bits_of=widths)
+        chosen = choose_formats(self.graph, self.samples.teach.inputs, formats)
+        settings = replace(self.order.training, sparsity=point.sparsity, minutes=None)
+        tutor = Tutor.of(self.graph, self.samples.teach, self.samples.choose, settings)
+        write(path, tutor.train(chosen.graph, chosen.recipe).graph, chosen.recipe)
+
+    def _learn(self, point: TrainingPoint) -> bytes:
+        from edgeinfer.precision.learned.train import LearnedLesson, learn
+
+        assert self.plan is not None
+        teach, training = self.samples.teach, replace(self.order.training, minutes=None)
+        answers = judge.float_outputs(self.graph, teach)
+        lesson_aims = aims(self.graph, teach, answers, training.distillation)
+        weight = point.cost_weight
+        settings = LearnedSettings(1, weight, weight, self.kind)
+        lesson = LearnedLesson(teach, lesson_aims, training, settings, self.prices)
+        (state,) = learn(self.plan, lesson)
+        return write_model(network_of(self.plan, state))
+
+
+def search_together(order: TogetherOrder, progress: Progress) -> dict[str, Any]:
+    """Search as ordered; the front, what was chosen from it and what synthesis found, ready for
+    JSON."""
+    with watch_step(progress, "load"):
+        loaded = load(order.model, batch_axis=order.batch_axis)
+        refuse_untrainable(loaded.graph)
+        graph = fold_batch_norms(loaded.graph)
+        learned, remark = _plan(graph)
+    with watch_step(progress, "data"):
+        samples = deal_samples(
+            loaded, Recipe(), entry=order.entry, data=order.data, validation=order.validation,
+            divide=True, seed=order.training.seed,
+        )  # fmt: skip
+        objective = objective_on(graph, samples.choose)
+    kind, prices = training_cost(order.chosen, loaded, samples.teach.part(0, PLACED))
+    school = _School(order, graph, samples, objective, learned, kind, prices)
+    space = TrainingSpace(
+        order.widths, ("qat",) if learned is None else ("qat", "learned"), order.cost,
+        order.trials, order.training.seed, order.uniform,
+    )  # fmt: skip
+    with watch_step(progress, "search"):
+        trained = _explore(school, space, progress)
+    front = training_front(trained, order.cost)
+    if not front:
+        raise InputError(
+            f"The target {order.chosen.name} takes none of the networks: {trained[0].refusal}",
+            hint="Choose narrower --bits, or a target with other settings.",
+        )
+    best = choose_training(front, objective.exact_score - order.tolerance, order.cost)
+    document: dict[str, Any] = {
+        "version": VERSION,
+        "model": graph.name,
+        "objective": objective.name,
+        "float_score": objective.exact_score,
+        "cost": order.cost,
+        "tolerance": order.tolerance,
+        "seed": order.training.seed,
+        "front": [_describe(each) for each in front],
+        "others": [_describe(each) for each in trained if each not in front],
+        "chosen": best.point.name,
+    }
+    with watch_step(progress, "write"):
+        _write(order, document, trained, front)
+    document["synthesised"] = _synthesise_front(order, front, best, progress)
+    with watch_step(progress, "evaluate"):
+        document["judged"] = _judge_choice(school, best)
+    holds = best.score >= objective.exact_score - order.tolerance
+    document["findings"] = [
+        *samples.findings,
+        *samples.teach.findings,
+        *([] if remark is None else [remark]),
+        *([] if holds else [f"No network is within {order.tolerance:g} of the float score."]),
+        f"Costs are estimates for {order.chosen.target.title}, but for those under 'synthesised'.",
+    ]
+    document["output"] = str(order.folder)
+    plan.write_file(order.folder / "front.json", json.dumps(document, indent=1) + "\n")
+    return document
+
+
+def choose_training(front: Sequence[TrainedPoint], least: float, cost: str) -> TrainedPoint:
+    """The cheapest whose score holds; the best where none does."""
+    holding = [each for each in front if each.score >= least]
+    if holding:
+        return min(holding, key=lambda each: each.costs[cost])
+    return max(front, key=lambda each: each.score)
+
+
+def _plan(graph: g.Graph) -> tuple[LearnedPlan | None, str | None]:
+    """How widths are learned; or none, and why not."""
+    try:
+        return plan_widths(graph), None
+    except ModelError as error:
+        return None, f"Only chosen widths were tried: {error.message}"
+
+
+def _explore(school: _School, space: TrainingSpace, progress: Progress) -> list[TrainedPoint]:
+    order = school.order
+    try:
+        journal = SearchJournal.open(order.folder / JOURNAL, _identity(school, space))
+    except SearchError as error:
+        raise InputError(str(error)) from None
+    began, earlier, done = time.monotonic(), journal.seconds, [0]
+
+    def over() -> bool:
+        spent = earlier + time.monotonic() - began
+        return order.minutes is not None and spent >= 60.0 * order.minutes
+
+    def attempt(point: TrainingPoint) -> tuple[float, Mapping[str, float], str]:
+        answer = school.attempt(point)
+        done[0] += 1
+        progress.advance(min(done[0], order.trials), order.trials)
+        return answer
+
+    return explore_trainings(space, attempt, journal, order.folder, over, time.monotonic)
+
+
+def _identity(school: _School, space: TrainingSpace) -> str:
+    """What answers depend on; how many are wanted is no part of it."""
+    order = school.order
+    said = (replace(space, trials=0), replace(order.training, minutes=None), order.chosen.name,
+            repr(order.chosen.settings), school.objective.name)  # fmt: skip
+    state = hashlib.sha256(repr(said).encode())
+    arrays = {
+        **dict(school.graph.weights()),
+        **{f"in {name}": x for name, x in school.samples.teach.inputs.items()},
+        **{f"out {name}": y for name, y in school.samples.teach.labels.items()},
+        **{f"choose {name}": x for name, x in school.samples.choose.inputs.items()},
+    }
+    for name, values in sorted(arrays.items()):
+        state.update(f"{name} {values.shape} {values.dtype}".encode())
+        state.update(np.ascontiguousarray(values).tobytes())
+    return state.hexdigest()
+
+
+def _describe(trained: TrainedPoint) -> dict[str, Any]:
+    return {"name": trained.point.name, **asdict(trained)}
+
+
+def _write(
+    order: TogetherOrder,
+    document: Mapping[str, Any],
+    trained: Sequence[TrainedPoint],
+    front: Sequence[TrainedPoint],
+) -> None:
+    """Front and picture, before anything is synthesised, which may take long."""
+
+    def scored(each: TrainedPoint, name: str = "") -> ScoredPoint:
+        return ScoredPoint(each.point.name, each.costs[order.cost], each.score, name)
+
+    made = [each for each in trained if not each.refusal]
+    (first, *_) = trained
+    named = [] if first.refusal else [scored(first, f"{order.uniform} bits, dense")]
+    drawn = draw_front(
+        f"{document['model']}: {document['objective']} against {order.cost}",
+        (f"{order.cost}, estimated", document["objective"]),
+        document["float_score"],
+        [scored(each) for each in made],
+        [scored(each) for each in front],
+        named,
+    )
+    plan.write_file(order.folder / "front.svg", drawn)
+    plan.write_file(order.folder / "front.json", json.dumps(document, indent=1) + "\n")
+
+
+def _synthesise_front(
+    order: TogetherOrder, front: Sequence[TrainedPoint], best: TrainedPoint, progress: Progress
+) -> list[dict[str, Any]]:
+    """The chosen network and its neighbours on the front as designs: simulated against the engine,
+    and synthesised."""
+    place = front.index(best)
+    nearest = sorted(front, key=lambda each: abs(front.index(each) - place))
+    source: Source | None = None if order.data is None else DataFile(order.data)
+    if source is None and order.entry is not None:
+        source = Simulation(order.entry.name)
+    rows = []
+    for each in nearest[: order.synthesised]:
+        name = each.point.name
+        with open_run(order.folder / DESIGNS / name, progress, new=True) as folder:
+            result = compile_model(
+                folder, order.folder / MODELS / f"{name}.keras", recipe_path=None, data=source,
+                targets=[order.chosen], tools=ToolOrder((ToolStep.SYNTH,)),
+            )  # fmt: skip
+        figures = {
+            m.name: m.value
+            for m in result.metrics
+            if m.origin == Origin.SYNTHESISED and m.layer is None
+        }
+        exact = not result.disagreements
+        rows.append({"name": name, "score": each.score, "exact": exact, "figures": figures})
+    return rows
+
+
+def _judge_choice(school: _School, best: TrainedPoint) -> dict[str, float]:
+    """The chosen network once more, on samples that the search has not seen."""
+    objective = objective_on(school.graph, school.samples.judge)
+    lowered = lower_file(school.order.folder / MODELS / f"{best.point.name}.keras")
+    score = objective.of_program(lowered.program, lowered.recipe)
+    return {"float": objective.exact_score, "chosen": score}
