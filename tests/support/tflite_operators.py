@@ -71,6 +71,22 @@ def reference(path: Path, ports: TflitePorts, stored: dict[str, Ints]) -> dict[s
     return Interpreter(path.read_bytes(), ports, Kernels.REFERENCE).run(stored)
 
 
+def plain_outputs(path: Path, stored: Ints, like: Ints) -> Ints:
+    """What TensorFlow Lite's plain kernels make of one stored input, without XNNPACK."""
+    from ai_edge_litert import interpreter as runtime
+
+    kernels = runtime.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    network = runtime.Interpreter(str(path), experimental_op_resolver_type=kernels, num_threads=1)
+    network.allocate_tensors()
+    (enter,), (leave,) = network.get_input_details(), network.get_output_details()
+    outputs = []
+    for sample in stored:
+        network.set_tensor(enter["index"], sample.reshape(enter["shape"]).astype(enter["dtype"]))
+        network.invoke()
+        outputs.append(network.get_tensor(leave["index"]).copy())
+    return np.stack(outputs).reshape(like.shape).astype(np.int64)
+
+
 def program_outputs(
     path: Path, ports: TflitePorts, stored: dict[str, Ints], *, slow: bool = False
 ) -> dict[str, Ints]:
@@ -307,7 +323,10 @@ def reduce(rng: Rng, type_: str, op: str = "MEAN") -> bytes:
     out = tuple(1 if i in axes else n for i, n in enumerate(shape) if keep or i not in axes)
     y = alike(x, "y", out)
     if op in ("MEAN", "SUM") and rng.random() < 0.6:
-        y = tensor(rng, "y", out, type_, scales=(x.scales[0] * float(rng.uniform(0.3, 2.0)),))
+        most = 2.0 if op == "MEAN" else 20.0
+        y = tensor(rng, "y", out, type_, scales=(x.scales[0] * float(rng.uniform(0.3, most)),))
+        if rng.random() < 0.3:  # for which there are ties
+            y = tensor(rng, "y", out, type_, scales=(x.scales[0] * 2.0 ** rng.integers(-1, 5),))
     inputs = T("axes", (len(axes),), "INT32", axes, (), ())
     step = O(op, ("x", "axes"), ("y",), 2, {0: ("bool", keep)})
     return tflite([x, inputs, y], [step], ["x"], ["y"])

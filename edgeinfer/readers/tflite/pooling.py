@@ -80,7 +80,7 @@ def read_mean(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
 
 
 def read_reduced_sum(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
-    """SUM: the sum of steps times a scale."""
+    """SUM: the sum of steps times a scale; the kernel for INT8 computes with real numbers."""
     return _read_sum_over_axes(d, name, op, x, mean=False)
 
 
@@ -89,7 +89,9 @@ def _read_sum_over_axes(d: StepDrawing, name: str, op: Operator, x: Steps, *, me
     tensor, count = _reduce(d, f"{name}_sums", op, x, PoolNodeKind.SUM)
     sums = Sums(tensor, np.asarray(x.low * count), np.asarray(x.high * count))
     by = multipliers_of([float(x.scale) / float(scale_of(out))])
-    rescaled = rescale(d, name, sums, _divide_multiplier(by, count) if mean else by, out)
+    by = _divide_multiplier(by, count) if mean else by
+    away = not mean and out.type == "INT8"
+    rescaled = rescale(d, name, sums, by, out, away=away)
     tensor = d.reshape(f"{name}_shaped", rescaled.tensor, inner(out.shape))
     return replace(rescaled, tensor=tensor)
 

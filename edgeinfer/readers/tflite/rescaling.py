@@ -169,11 +169,32 @@ def _saturating(
     return Quantizer(fixed_of_range(least, most, 0), rounding, Overflow.SAT)
 
 
+def _round_away(
+    d: StepDrawing, name: str, x: Sums, by: Multipliers, allowed: tuple[int, int]
+) -> Sums:
+    """Append x times a scale to the nearest integer, halves away from zero."""
+    if not _room(x, by.factors, by.shifts):
+        raise UnreadableOperatorError(OVERFLOW)
+    frac = FRAC - int(by.shifts.max())
+    ends = [_shift_away(end * by.factors, np.asarray(frac)) for end in (x.low, x.high)]
+    low, high = np.minimum(*ends), np.maximum(*ends)
+    quantizer = _saturating(low, high, Rounding.RND_INF, allowed)
+    tensor = d.affine(d.fresh(f"{name}_scaled"), x.tensor, by.factors, frac, quantizer)
+    return Sums(tensor, low, high)
+
+
 def _narrow(
-    d: StepDrawing, name: str, x: Sums, by: Multipliers, allowed: tuple[int, int], *, twice: bool
+    d: StepDrawing,
+    name: str,
+    x: Sums,
+    by: Multipliers,
+    allowed: tuple[int, int],
+    *,
+    twice: bool,
+    away: bool,
 ) -> Sums | None:
     """Append x times a scale with a multiplier of few bits that makes the same integers."""
-    left, right = _powers(by, twice=twice)
+    left, right = _powers(by, twice=twice and not away)
     if x.reach >= INT32 or x.reach << int(left.max(initial=0)) >= INT32:
         return None  # as it is refused, or nearly so
     flat = np.broadcast_arrays(x.low, x.high, by.factors, left, right)
@@ -182,6 +203,8 @@ def _narrow(
     raised = factors << np.maximum(up, 0)
 
     def product(sums: Ints) -> Ints:
+        if away:
+            return _shift_away(sums * raised, drop)
         first = (sums * raised + np.left_shift(np.int64(1), drop - 1)) >> drop
         return _shift_away(first, down)
 
@@ -218,11 +241,15 @@ def rescale(
     fused: str = "NONE",
     *,
     twice: bool = True,
+    away: bool = False,
 ) -> Steps:
-    """Append x times a scale, limited to what the output and a fused activation allow."""
+    """Append x times a scale, limited to what the output and a fused activation allow. `away`:
+    rounded once, halves away from zero, with one scale for all."""
     allowed = steps_allowed(out, fused)
-    scaled = _narrow(d, name, x, by, allowed, twice=twice)
-    if scaled is None:
+    scaled = _narrow(d, name, x, by, allowed, twice=twice, away=away)
+    if scaled is None and away:
+        scaled = _round_away(d, name, x, by, allowed)
+    elif scaled is None:
         scaled = multiply(d, name, x, by, twice=twice, allowed=allowed)
     if fused in ("RELU", "RELU6"):
         # Before the last rounding, which then saturates there: the Program needs no op for it.
