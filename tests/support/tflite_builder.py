@@ -16,7 +16,10 @@ from numpy.typing import NDArray
 from edgeinfer.base.tflite.names import OPERATORS, TYPES
 from edgeinfer.base.tflite.options import KINDS
 
-DTYPES = {"INT8": np.int8, "UINT8": np.uint8, "INT32": np.int32, "FLOAT32": np.float32}
+DTYPES = {
+    "INT8": np.int8, "UINT8": np.uint8, "INT32": np.int32, "FLOAT32": np.float32,
+    "BOOL": np.bool_,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,9 +68,21 @@ class TfliteTensor:
 
     def integers(self) -> NDArray[Any]:
         """The numbers of a constant."""
-        dtype = {"INT8": "<i1", "UINT8": "u1", "INT16": "<i2", "INT32": "<i4", "INT64": "<i8"}
+        return self._numbers(
+            {
+                "INT8": "<i1", "UINT8": "u1", "INT16": "<i2", "INT32": "<i4", "INT64": "<i8",
+                "BOOL": "u1",
+            },
+            "integers",
+        )  # fmt: skip
+
+    def singles(self) -> NDArray[np.float32]:
+        """The real numbers of a constant."""
+        return self._numbers({"FLOAT32": "<f4"}, "real numbers of 32 bits")
+
+    def _numbers(self, dtype: dict[str, str], kind: str) -> NDArray[Any]:
         if self.data is None or self.type not in dtype:
-            raise FlatError(f"the tensor {self.name!r} holds no constant integers")
+            raise FlatError(f"the tensor {self.name!r} holds no constant {kind}")
         if len(self.data) != self.bytes:
             raise FlatError(
                 f"the tensor {self.name!r} of {self.shape} has {len(self.data)} bytes, not "

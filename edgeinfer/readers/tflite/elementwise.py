@@ -185,10 +185,23 @@ def _log(op: Operator, x: Steps, out: TfliteTensor) -> Ints:
     return np.where(_steps(x) > 0, entries, steps_allowed(out)[0])
 
 
+def _root(op: Operator, x: Steps, out: TfliteTensor) -> Ints:
+    """Roots, whose fractions are cut off; the kernel has none below zero."""
+    del op
+    reals = np.sqrt(x.scale * np.maximum(_steps(x), 0).astype(np.float32))
+    entries: Ints = np.trunc(reals / scale_of(out)).astype(np.int64)
+    return np.clip(entries, *steps_allowed(out))
+
+
+def _elu(op: Operator, x: Steps, out: TfliteTensor) -> Ints:
+    single = _table_of(lambda real: np.where(real < 0, np.expm1(real), real).astype(np.float32))
+    return single(op, x, out)
+
+
 def _absolute(op: Operator, x: Steps, out: TfliteTensor) -> Ints:
     del op
     by = multipliers_of([float(x.scale / scale_of(out))])
-    return np.clip(_multiply_steps(np.abs(_steps(x)), by), *steps_allowed(out))
+    return np.clip(multiply_steps(np.abs(_steps(x)), by), *steps_allowed(out))
 
 
 def _negative(op: Operator, x: Steps, out: TfliteTensor) -> Ints:
@@ -213,8 +226,8 @@ def _inverse_root(op: Operator, x: Steps, out: TfliteTensor) -> Ints:
             continue
         root = inverse_root_of(value)
         root = Multipliers(root.factors, root.shifts + ROOT_BITS)
-        raised = _multiply_steps(np.asarray([1], np.int64), root)
-        entries.append(int(_multiply_steps(raised, by)[0]))
+        raised = multiply_steps(np.asarray([1], np.int64), root)
+        entries.append(int(multiply_steps(raised, by)[0]))
     return np.clip(np.asarray(entries, np.int64), low, high)
 
 
@@ -223,12 +236,12 @@ def _leaky(op: Operator, x: Steps, out: TfliteTensor) -> Ints:
     steps = _steps(x)
     scales = (x.scale * np.float32(op.options.slope), x.scale)
     below, above = (
-        _multiply_steps(steps, multipliers_of([float(scale / scale_of(out))])) for scale in scales
+        multiply_steps(steps, multipliers_of([float(scale / scale_of(out))])) for scale in scales
     )
     return np.clip(np.where(steps < 0, below, above), *steps_allowed(out))
 
 
-def _multiply_steps(steps: Ints, by: Multipliers) -> Ints:
+def multiply_steps(steps: Ints, by: Multipliers) -> Ints:
     """Steps times a scale, rounded twice."""
     left, right = max(int(by.shifts[0]), 0), max(-int(by.shifts[0]), 0)
     first = shift_right((steps << left) * by.factors, FRAC, Rounding.RND)
@@ -282,4 +295,6 @@ TABLES: dict[str, Entries] = {
     "LOG": _log,
     "RSQRT": _inverse_root,
     "NEG": _negative,
+    "SQRT": _root,
+    "ELU": _elu,
 }

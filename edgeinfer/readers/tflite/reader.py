@@ -23,6 +23,8 @@ from edgeinfer.graph.nodes import Graph, InputNode, SoftmaxNode
 from edgeinfer.graph.windows import MOST_ELEMENTS
 from edgeinfer.readers.loaded import LoadedModel
 from edgeinfer.readers.tflite import (
+    comparing,
+    curves,
     elementwise,
     linear,
     moving,
@@ -41,10 +43,12 @@ from edgeinfer.readers.tflite.multipliers import (
 )
 from edgeinfer.readers.tflite.rescaling import Sums, limit, steps_of
 from edgeinfer.readers.tflite.values import (
+    Curve,
     Entering,
     Leaving,
     StepDrawing,
     Steps,
+    Truth,
     UnreadableOperatorError,
     Value,
     clean,
@@ -56,7 +60,10 @@ from quantization.recipe import Recipe
 FINER = 6  # bits of a real input below the steps to which it is rounded
 INVERSE_BITS = 30  # of one over a scale
 COMPILED = "it is compiled for the Edge TPU; give the file that it was compiled from"
-REALS = "it computes with real numbers, or with what a softmax makes; 8-bit integers can be read"
+REALS = (
+    "it computes with real numbers of many integers, or with what a softmax makes; 8-bit "
+    "integers can be read"
+)
 # By operator: those that compute with one tensor (and perhaps with stored weights).
 SINGLES: dict[str, Callable[[StepDrawing, str, Operator, Steps], Steps]] = {
     "FULLY_CONNECTED": linear.read_dense,
@@ -104,8 +111,16 @@ SEVERAL: dict[str, Callable[[StepDrawing, str, Operator, Sequence[Steps]], Seque
     "PRELU": elementwise.read_prelu,
     "BATCH_MATMUL": linear.read_matmul,
 }
+CHOICES = ("SELECT", "SELECT_V2")
+LOGICAL = ("LOGICAL_AND", "LOGICAL_NOT", "LOGICAL_OR")
 FIRST = {"TRANSPOSE_CONV": 2}  # where the tensor comes that an operator computes with
-READABLE = sorted({*SINGLES, *SEVERAL, "CAST", "DEQUANTIZE", "SOFTMAX"})
+REAL = {*curves.FUNCTIONS, *curves.PAIRS}  # which real numbers between integers may pass
+READABLE = sorted(
+    {
+        *SINGLES, *SEVERAL, *REAL, *comparing.COMPARISONS, *CHOICES, *LOGICAL, "CAST", "DEQUANTIZE",
+        "SOFTMAX",
+    }
+)  # fmt: skip
 HINT = f"Readable are {', '.join(READABLE)}, as docs/tflite.md says."
 
 
@@ -141,8 +156,11 @@ def _draw(model: TfliteModel, path: Path) -> LoadedModel:
     outputs: list[str] = []
     for tensor in model.outputs:
         value = values.get(tensor.index)
-        if isinstance(value, Steps | Leaving):
-            outputs.append(_leave(d, tensor, value))
+        if isinstance(value, Curve):
+            outputs.append(curves.leave_curve(d, d.fresh(clean(tensor.name)), value))
+        elif isinstance(value, Steps | Leaving | Truth):
+            leaving = Leaving(value.steps) if isinstance(value, Truth) else value
+            outputs.append(_leave(d, tensor, leaving))
         elif value is not None or tensor.index not in values:
             offences.append(Offence(tensor.name, "output", "no operator computes it"))
     if offences:
@@ -189,7 +207,7 @@ def _read_operator(
     if len(results) != len(op.outputs):
         raise UnreadableOperatorError(f"it has {len(op.outputs)} outputs, not {len(results)}")
     for value, out in zip(results, op.outputs, strict=True):
-        if isinstance(value, Steps) and d.shapes[value.tensor] != inner(out.shape):
+        if isinstance(value, Steps | Truth) and d.shapes[value.tensor] != inner(out.shape):
             raise UnreadableOperatorError(
                 f"it makes {d.shapes[value.tensor]}; its output is declared as {out.shape}"
             )
@@ -205,6 +223,8 @@ def _values_of(
 ) -> Sequence[Value]:
     first = op.input(FIRST.get(op.name, 0))
     x = None if first is None else values.get(first.index)
+    computed = [values[tensor.index] for tensor in op.computed()]
+    real = next((each for each in computed if isinstance(each, Leaving | Curve)), None)
     match op.name:
         case "QUANTIZE" if isinstance(x, Entering):
             rounded = _tabulate_input if x.whole else _round_input
@@ -215,19 +235,66 @@ def _values_of(
             return [x]
         case "DEQUANTIZE" if isinstance(x, Steps):
             return [Leaving(x)]
+        case "CAST" if isinstance(x, Truth) and op.outputs[0].type == "FLOAT32":
+            return [Leaving(x.steps)]
+        case "QUANTIZE" if isinstance(x, Leaving | Curve):
+            return [curves.store_curve(d, name, x, op.outputs[0])]
         case "SOFTMAX" if isinstance(x, Steps) and op.outputs[0].index in inside:
             return [softmax.read_softmax(d, name, op, x)]
         case "SOFTMAX" if isinstance(x, Steps):
             return [_softmax(d, op, x)]
         case "SOFTMAX" if isinstance(x, Leaving):
             return [_softmax(d, op, x.steps)]
+        case kind if kind in REAL and real is not None and len(computed) == 1:
+            single = kind in curves.FUNCTIONS
+            return [curves.read_function(op, real) if single else curves.read_pair(op, real)]
+        case kind if kind in comparing.COMPARISONS and real is not None and len(computed) == 1:
+            return [comparing.compare_reals(d, name, op, real)]
+        case kind if kind in comparing.COMPARISONS:
+            return [comparing.compare_steps(d, name, op, _operands(d, name, op.inputs, values))]
+        case kind if kind in CHOICES:
+            truth, *_ = _truths(d, name, op.inputs[:1], values)
+            xs = _operands(d, name, op.inputs[1:], values)
+            return [comparing.read_choice(d, name, op, truth, xs)]
+        case kind if kind in LOGICAL:
+            return [comparing.read_logical(d, name, op, _truths(d, name, op.inputs, values))]
         case kind if kind in SINGLES and isinstance(x, Steps):
             return [SINGLES[kind](d, name, op, x)]
         case kind if kind in SEVERAL:
-            operands = [_operand(d, name, tensor, values) for tensor in op.inputs]
-            return SEVERAL[kind](d, name, op, [x for x in operands if x is not None])
+            return SEVERAL[kind](d, name, op, _operands(d, name, op.inputs, values))
+        case _ if computed and all(isinstance(each, Steps) for each in computed):
+            raise UnreadableOperatorError(f"{op.title} of 8-bit integers has no reader")
         case _:  # what else is read computes with integers
             raise UnreadableOperatorError(REALS)
+
+
+def _operands(
+    d: StepDrawing,
+    name: str,
+    tensors: Sequence[TfliteTensor | None],
+    values: dict[int, Value | None],
+) -> list[Steps]:
+    operands = [_operand(d, name, tensor, values) for tensor in tensors]
+    return [x for x in operands if x is not None]
+
+
+def _truths(
+    d: StepDrawing,
+    name: str,
+    tensors: Sequence[TfliteTensor | None],
+    values: dict[int, Value | None],
+) -> list[Truth]:
+    """What is true or not; stored truths are constants."""
+    truths = []
+    for tensor in tensors:
+        value = None if tensor is None else values.get(tensor.index)
+        if tensor is not None and tensor.constant and tensor.type == "BOOL":
+            raw = (tensor.integers() != 0).astype(np.int64).reshape(inner(tensor.shape))
+            value = Truth(d.constant(f"{name}_stored", raw), tensor.shape)
+        if not isinstance(value, Truth):
+            raise UnreadableOperatorError("it reads truths that no comparison has made")
+        truths.append(value)
+    return truths
 
 
 def _operand(

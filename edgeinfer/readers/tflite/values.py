@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeinfer.base.names import free_name
 from edgeinfer.graph.nodes import (
@@ -32,6 +33,7 @@ from quantization.fixed import Ints, Quantizer, fixed_of_range
 from quantization.recipe import WeightFormat
 
 ZERO = np.zeros((), np.int64)
+Reals = NDArray[np.float32]
 
 
 class UnreadableOperatorError(ValueError):
@@ -68,7 +70,29 @@ class Leaving:
     softmax: bool = False
 
 
-Value = Steps | Entering | Leaving
+@dataclass(frozen=True, slots=True, eq=False)
+class Curve:
+    """Real numbers, each of which depends on one integer: one for each of its steps from the least
+    one."""
+
+    steps: Steps
+    reals: Reals
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What a comparison says: 1 or 0."""
+
+    tensor: str
+    shape: Shape  # as in the file, with the batch
+
+    @property
+    def steps(self) -> Steps:
+        """The same as whole numbers."""
+        return Steps(self.tensor, self.shape, 0, 1, np.float32(1.0), 0)
+
+
+Value = Steps | Entering | Leaving | Curve | Truth
 
 
 def inner(shape: Shape) -> Shape:
