@@ -4,10 +4,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
-from edgeinfer.graph.nodes import PReluNode
+from edgeinfer.graph.nodes import PReluNode, ReshapeNode, SoftmaxNode, TransposeNode
 from edgeinfer.readers.keras.activations import emit, parse_activation
+from edgeinfer.readers.keras.arguments import axes_of
 from edgeinfer.readers.keras.builder import Site
 from edgeinfer.readers.keras.element_formats import ElementFormats, round_elements
 from edgeinfer.readers.keras.fields import UnsupportedLayerError
@@ -54,8 +59,27 @@ def _modes(rounding: str, overflow: str) -> tuple[Rounding, Overflow]:
 
 def function_layer(site: Site) -> str:
     """ReLU, LeakyReLU, ELU and Softmax."""
+    axis = site.fields.get("axis") if site.layer.kind == "Softmax" else None
+    if isinstance(axis, (list, tuple)):
+        return _joint_softmax(site, axis)
     step = function_of_layer(site.layer.kind, site.fields)
     return add_function(site, site.x, step, site.name())
+
+
+def _joint_softmax(site: Site, axis: Sequence[Any]) -> str:
+    """Softmax over several axes at once: as one, behind the others."""
+    shape = site.shape(site.x)
+    axes = tuple(sorted(axes_of(axis, len(shape))))
+    others = tuple(place for place in range(len(shape)) if place not in axes)
+    order = (*others, *axes)
+    turned = site.add(TransposeNode(site.name("turned"), site.x, order))
+    rows = (*(shape[place] for place in others), math.prod(shape[place] for place in axes))
+    flat = site.add(ReshapeNode(site.name("rows"), turned, rows))
+    made = site.add(SoftmaxNode(site.name("softmax"), flat))
+    whole = tuple(shape[place] for place in order)
+    apart = site.add(ReshapeNode(site.name("apart"), made, whole))
+    back = tuple(order.index(place) for place in range(len(shape)))
+    return site.add(TransposeNode(site.name(), apart, back))
 
 
 def prelu_layer(site: Site) -> str:

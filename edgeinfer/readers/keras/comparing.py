@@ -61,6 +61,14 @@ def read_equal(site: Site, arguments: Arguments) -> str:
     )
 
 
+def read_sign(site: Site, arguments: Arguments) -> str:
+    """1 above zero, -1 below, and 0."""
+    x = arguments.tensor()
+    turned = _add_affine(site, x, -np.ones(1), np.zeros(1), site.name("turned"))
+    sides = (_above(site, side, 0.0, site.name("above")) for side in (x, turned))
+    return site.add(MergeNode(site.name(), tuple(sides), MergeKind.SUBTRACT))
+
+
 def read_any(site: Site, arguments: Arguments) -> str:
     """The largest of truths."""
     _check_truth(site, arguments.tensor())

@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
+from edgeinfer.graph import compose
 from edgeinfer.graph.nodes import (
     ActivationNode,
     AffineNode,
@@ -15,6 +17,8 @@ from edgeinfer.graph.nodes import (
     Function,
     MergeKind,
     MergeNode,
+    PoolNodeKind,
+    ReshapeNode,
     SliceNode,
     SoftmaxNode,
 )
@@ -29,6 +33,8 @@ _ALONE: dict[str, tuple[Function, tuple[float, ...]]] = {
     "tanh": (Function.TANH, ()),
     "hard_tanh": (Function.HARD_TANH, ()),
     "elu": (Function.ELU, (1.0,)),
+    "celu": (Function.ELU, (1.0,)),
+    "mish": (Function.MISH, ()),
     "selu": (Function.SELU, ()),
     "softplus": (Function.SOFTPLUS, ()),
     "softsign": (Function.SOFTSIGN, ()),
@@ -49,6 +55,9 @@ _TOGETHER = frozenset(  # of several nodes
         "soft_shrink",
         "hard_shrink",
         "glu",
+        "log_softmax",
+        "sparse_plus",
+        "squareplus",
     }
 )
 _OTHER_NAMES = {"silu": "swish", "exp": "exponential", "hard_silu": "hard_swish"}
@@ -192,9 +201,53 @@ def _add_plain(site: Site, x: str, function: str, name: str) -> str:
             return add_hard_shrink(site, x, 0.5, name)
         case "glu":
             return add_gated_half(site, x, -1, name)
+        case "log_softmax":
+            return _add_log_softmax(site, x, name)
+        case "sparse_plus":
+            return _add_sparse_plus(site, x, name)
+        case "squareplus":
+            return _add_square_plus(site, x, name)
         case _:  # the caller has checked that the name is known
             kind, parameters = _ALONE[function]
             return site.add(ActivationNode(name, x, kind, parameters))
+
+
+def _add_log_softmax(site: Site, x: str, name: str) -> str:
+    """Distances to the largest element of the last axis, less the logarithm of their exponentials'
+    sum."""
+    shape = site.shape(x)
+    rows = compose.reshape(site, x, (prod(shape[:-1]), shape[-1], 1), "rows")
+    largest = compose.pool_rows(site, rows, PoolNodeKind.MAX, "largest")
+    below = site.add(MergeNode(site.name("distance"), (rows, largest), MergeKind.SUBTRACT))
+    powers = site.add(ActivationNode(site.name("powers"), below, Function.EXPONENTIAL))
+    total = compose.pool_rows(site, powers, PoolNodeKind.SUM, "total")
+    log = site.add(ActivationNode(site.name("log"), total, Function.LOG))
+    rest = site.add(MergeNode(site.name("logits"), (below, log), MergeKind.SUBTRACT))
+    return site.add(ReshapeNode(name, rest, shape))
+
+
+def _add_sparse_plus(site: Site, x: str, name: str) -> str:
+    """0 up to -1, x from 1 on, a parabola between: the square of a hard sigmoid, and x - 1."""
+    gate, square, over, rest = (
+        site.builder.fresh(f"{name}_{part}") for part in ("gate", "square", "over", "rest")
+    )
+    site.add(ActivationNode(gate, x, Function.HARD_SIGMOID, (0.5, 0.5)))
+    site.add(MergeNode(square, (gate, gate), MergeKind.MULTIPLY))
+    add_affine(site, x, 1.0, -1.0, over)
+    site.add(ActivationNode(rest, over, Function.RELU))
+    return site.add(MergeNode(name, (square, rest), MergeKind.ADD))
+
+
+def _add_square_plus(site: Site, x: str, name: str) -> str:
+    """(x + sqrt(x^2 + 4)) / 2."""
+    square, raised, root, both = (
+        site.builder.fresh(f"{name}_{part}") for part in ("square", "raised", "root", "both")
+    )
+    site.add(MergeNode(square, (x, x), MergeKind.MULTIPLY))
+    add_affine(site, square, 1.0, 4.0, raised)
+    site.add(ActivationNode(root, raised, Function.SQRT))
+    site.add(MergeNode(both, (x, root), MergeKind.ADD))
+    return add_scale(site, both, 0.5, name)
 
 
 def _add_rectifier(site: Site, x: str, step: Rectifier, name: str) -> str:

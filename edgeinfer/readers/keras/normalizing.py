@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.graph import compose
-from edgeinfer.graph.nodes import AffineNode, BatchNormNode, ReshapeNode
+from edgeinfer.graph.nodes import AffineNode, BatchNormNode, ReshapeNode, Shape, TransposeNode
 from edgeinfer.readers.keras.arguments import as_constant, axes_of
 from edgeinfer.readers.keras.builder import Site
 from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError, scalar
-from edgeinfer.readers.keras.linear import move_channels_first, move_channels_last
 from edgeinfer.readers.keras.quantizer_config import quantizer
 from edgeinfer.readers.keras.quantizer_values import code_weights
 
@@ -33,9 +32,9 @@ _QKERAS_DEFAULTS = {
 
 
 def batchnorm_layer(site: Site) -> str:
-    """BatchNormalization with or without gamma and beta, over the last or the first axis."""
+    """BatchNormalization with or without gamma and beta, over any axis."""
     epsilon = site.fields.epsilon(1e-3)
-    x, first = _normalized_axis(site)
+    x, order = _normalized_axis(site)
     channels = (site.shape(x)[-1],)
     gamma, beta, mean, variance = _statistics(site, channels)
     node = BatchNormNode(
@@ -48,7 +47,7 @@ def batchnorm_layer(site: Site) -> str:
         variance.astype(np.float64),
         epsilon,
     )
-    return move_channels_first(site, site.add(node), first)
+    return _move_back(site, site.add(node), order)
 
 
 def quantized_batchnorm_layer(site: Site) -> str:
@@ -62,7 +61,7 @@ def quantized_batchnorm_layer(site: Site) -> str:
         for name, default in _QKERAS_DEFAULTS.items()
     }
     inverse_spec = quantizer(fields.get("inverse_quantizer"))
-    x, first = _normalized_axis(site)
+    x, order = _normalized_axis(site)
     channels = (site.shape(x)[-1],)
 
     def rounded(values: F32, spec_name: str) -> F32:
@@ -81,9 +80,8 @@ def quantized_batchnorm_layer(site: Site) -> str:
         inverse = code_weights(inverse_spec, inverse).values.astype(np.float32)
     shift = beta - mean * inverse
     scale, offset = inverse.astype(np.float64), shift.astype(np.float64)
-    return move_channels_first(
-        site, site.add(AffineNode(site.name(), site.layer.path, x, scale, offset)), first
-    )
+    node = AffineNode(site.name(), site.layer.path, x, scale, offset)
+    return _move_back(site, site.add(node), order)
 
 
 def _statistics(site: Site, channels: tuple[int, ...]) -> tuple[F32, F32, F32, F32]:
@@ -98,15 +96,31 @@ def _statistics(site: Site, channels: tuple[int, ...]) -> tuple[F32, F32, F32, F
     return gamma, beta, site.shaped("moving_mean", channels), variance
 
 
-def _normalized_axis(site: Site) -> tuple[str, bool]:
-    """The tensor with the normalized axis last, and whether it had to be moved there."""
-    axis = axis_of_norm(site.fields)
-    rank = len(site.shape(site.x))
-    if axis in (-1, rank):
-        return site.x, False
-    if axis == 1 or axis == -rank:
-        return move_channels_last(site, site.x, True), True
-    raise UnsupportedLayerError(f"it normalizes axis {axis} of a tensor with {rank} axes")
+def _normalized_axis(site: Site) -> tuple[str, Shape]:
+    """The tensor with the normalized axis last, and the order of axes that brought it there."""
+    axis, rank = axis_of_norm(site.fields), len(site.shape(site.x))
+    if axis == 0 or not -rank <= axis <= rank:
+        raise UnsupportedLayerError(
+            f"it normalizes axis {axis} of a tensor with {rank} axes and the samples"
+        )
+    return _move_last(site, site.x, (axis - 1 if axis > 0 else axis + rank,))
+
+
+def _move_last(site: Site, x: str, axes: Shape) -> tuple[str, Shape]:
+    """The tensor with some axes behind the others, and the order that brought them there."""
+    rank = len(site.shape(x))
+    order = (*(axis for axis in range(rank) if axis not in axes), *axes)
+    if order == tuple(range(rank)):
+        return x, order
+    return site.add(TransposeNode(site.name("channels_last"), x, order)), order
+
+
+def _move_back(site: Site, x: str, order: Shape) -> str:
+    """The tensor with its axes where they were."""
+    if order == tuple(range(len(order))):
+        return x
+    back = tuple(order.index(axis) for axis in range(len(order)))
+    return site.add(TransposeNode(site.name("channels_first"), x, back))
 
 
 def axis_of_norm(fields: Fields) -> int:
@@ -178,33 +192,33 @@ def _numbers(fields: Fields, name: str, default: float) -> NDArray[np.float64]:
 
 
 def layer_norm_layer(site: Site) -> str:
-    """LayerNormalization over the last axes; with `rms_scaling`, as Keras computes that."""
+    """LayerNormalization over some axes; with `rms_scaling`, as Keras computes that."""
     fields = site.fields
-    axes = _last_axes(site)
-    shape = site.shape(site.x)[-axes:]
+    x, order, axes = _axes_last(site)
+    shape = site.shape(x)[-axes:]
     epsilon = site.fields.epsilon(1e-3)
     if fields.flag("rms_scaling", False):
         raise UnsupportedLayerError("its rms_scaling is on; use RMSNormalization")
     scaled, shifted = fields.flag("scale", True), fields.flag("center", True)
     gamma = site.shaped("gamma", shape) if scaled else np.ones(shape)
     beta = site.shaped("beta", shape) if shifted else np.zeros(shape)
-    x = compose.normalize_last_axes(site, site.x, axes, epsilon)
-    return _scale(site, x, gamma, beta)
+    normal = compose.normalize_last_axes(site, x, axes, epsilon)
+    return _move_back(site, _scale(site, normal, gamma, beta), order)
 
 
 def rms_norm_layer(site: Site) -> str:
-    """RMSNormalization over the last axes."""
-    axes = _last_axes(site)
-    shape = site.shape(site.x)[-axes:]
+    """RMSNormalization over some axes."""
+    x, order, axes = _axes_last(site)
+    shape = site.shape(x)[-axes:]
     scale = site.shaped("scale", shape)
     epsilon = site.fields.epsilon(1e-6)
-    x = compose.normalize_last_axes(site, site.x, axes, epsilon, centred=False)
-    return _scale(site, x, scale, np.zeros(shape))
+    normal = compose.normalize_last_axes(site, x, axes, epsilon, centred=False)
+    return _move_back(site, _scale(site, normal, scale, np.zeros(shape)), order)
 
 
 def group_norm_layer(site: Site) -> str:
     """GroupNormalization: groups of channels, each over all of its elements."""
-    x, first = _normalized_axis(site)
+    x, order = _normalized_axis(site)
     channels = site.shape(x)[-1]
     groups = site.fields.integer("groups", 32)
     groups = channels if groups == -1 else groups
@@ -214,15 +228,17 @@ def group_norm_layer(site: Site) -> str:
     gamma = site.shaped("gamma", (channels,)) if fields.flag("scale", True) else np.ones(channels)
     beta = site.shaped("beta", (channels,)) if fields.flag("center", True) else np.zeros(channels)
     normal = compose.normalize_groups(site, x, groups, site.fields.epsilon(1e-3))
-    return move_channels_first(site, _scale(site, normal, gamma, beta), first)
+    return _move_back(site, _scale(site, normal, gamma, beta), order)
 
 
 def unit_norm_layer(site: Site) -> str:
     """UnitNormalization: vectors of length one."""
-    axes = _last_axes(site)
-    return compose.normalize_last_axes(
-        site, site.x, axes, UNIT_EPSILON, centred=False, mean=False, label=""
+    x, order, axes = _axes_last(site)
+    label = "" if x == site.x else "normal"
+    normal = compose.normalize_last_axes(
+        site, x, axes, UNIT_EPSILON, centred=False, mean=False, label=label
     )
+    return _move_back(site, normal, order)
 
 
 def _scale(site: Site, x: str, scale: NDArray[Any], shift: NDArray[Any]) -> str:
@@ -230,18 +246,21 @@ def _scale(site: Site, x: str, scale: NDArray[Any], shift: NDArray[Any]) -> str:
     return site.add(AffineNode(site.name(), site.layer.path, x, scale, shift))
 
 
-def _last_axes(site: Site) -> int:
-    """How many of the last axes a layer normalizes together."""
+def _axes_last(site: Site) -> tuple[str, Shape, int]:
+    """The tensor with the axes last that a layer normalizes together, the order that brought them
+    there, and how many they are."""
     axis_field = site.fields.get("axis", -1)
     listed = list(axis_field) if isinstance(axis_field, (list, tuple)) else [axis_field]
     rank = len(site.shape(site.x))
-    places = sorted(
-        axis if axis < 0 else axis - rank - 1
-        for axis in (Fields({"axis": each}).integer("axis") for each in listed)
-    )
-    if not places or places != list(range(-len(places), 0)) or len(places) > rank:
-        raise UnsupportedLayerError(
-            f"it normalizes the axes {axis_field!r} of a tensor with {rank} axes; only the last "
-            f"ones, next to one another, are supported"
+    axes = tuple(
+        sorted(
+            axis + rank if axis < 0 else axis - 1
+            for axis in (Fields({"axis": each}).integer("axis") for each in listed)
         )
-    return len(places)
+    )
+    if not axes or len(set(axes)) != len(axes) or axes[0] < 0 or axes[-1] >= rank:
+        raise UnsupportedLayerError(
+            f"it normalizes the axes {axis_field!r} of a tensor with {rank} axes and the samples"
+        )
+    x, order = _move_last(site, site.x, axes)
+    return x, order, len(axes)

@@ -19,7 +19,15 @@ from edgeinfer.graph.nodes import (
     Function,
     MergeKind,
 )
-from edgeinfer.readers.keras import arithmetic, comparing, indexing, rearranging, reducing
+from edgeinfer.readers.keras import (
+    arithmetic,
+    combining,
+    comparing,
+    indexing,
+    rearranging,
+    reducing,
+    windowing,
+)
 from edgeinfer.readers.keras.arguments import (
     Arguments,
     CallTensor,
@@ -42,7 +50,7 @@ from edgeinfer.readers.keras.functions import (
     add_threshold,
     rectifier,
 )
-from edgeinfer.readers.keras.resampling import add_enlargement, whole_factors
+from edgeinfer.readers.keras.resampling import add_resizing
 
 Result = str | tuple[str, ...]
 Reader = Callable[[Site, Arguments], Result]
@@ -67,6 +75,10 @@ _KERAS_NAMES = {  # of functions that have another name too
     "reduce_sum": "sum",
     "reduce_max": "max",
     "reduce_min": "min",
+    "reduce_std": "std",
+    "reduce_variance": "var",
+    "reduce_prod": "prod",
+    "reduce_logsumexp": "logsumexp",
     "concat": "concatenate",
     "clip_by_value": "clip",
     "reverse": "flip",
@@ -262,7 +274,7 @@ def _cast(site: Site, arguments: Arguments) -> str:
 
 
 def _resize(site: Site, arguments: Arguments) -> str:
-    """`tf.image.resize` and `keras.ops.image.resize`, by whole factors."""
+    """`tf.image.resize` and `keras.ops.image.resize`."""
     x = arguments.tensor()
     method = str(arguments.option("method", "interpolation", default="bilinear")).lower()
     size = np.atleast_1d(as_constant(arguments.option("size"))).astype(int).tolist()
@@ -273,8 +285,7 @@ def _resize(site: Site, arguments: Arguments) -> str:
         raise UnsupportedLayerError(f"it brings a tensor of {shape} to {size} by {method}")
     if arguments.option("data_format", default="channels_last") != "channels_last":
         raise UnsupportedLayerError("its channels are first")
-    factors = whole_factors(shape[:-1], (size[0], size[1]))
-    return add_enlargement(site, x, factors, smooth=method == "bilinear")
+    return add_resizing(site, x, (size[0], size[1]), smooth=method == "bilinear")
 
 
 def _shape(site: Site, arguments: Arguments) -> str:
@@ -368,6 +379,7 @@ READERS: dict[str, Reader] = {
     "less_equal": comparing.read_less_equal,
     "equal": comparing.read_equal,
     "not_equal": comparing.read_not_equal,
+    "sign": comparing.read_sign,
     "any": comparing.read_any,
     "logical_not": comparing.read_not,
     "logical_and": comparing.read_and,
@@ -383,6 +395,20 @@ READERS: dict[str, Reader] = {
     "sum": reducing.read_sum,
     "max": reducing.read_max,
     "min": reducing.read_min,
+    "var": combining.read_variance,
+    "std": combining.read_deviation,
+    "norm": combining.read_norm,
+    "normalize": combining.read_normalize,
+    "logsumexp": combining.read_log_sum,
+    "log_softmax": combining.read_log_softmax,
+    "prod": combining.read_product,
+    "cumsum": combining.read_running_sum,
+    "mod": combining.read_remainder,
+    "batch_norm": combining.read_batch_norm,
+    "conv": windowing.read_conv,
+    "depthwise_conv": windowing.read_depthwise,
+    "max_pool": windowing.read_max_pool,
+    "average_pool": windowing.read_average_pool,
     "get_item": rearranging.read_item,
     "reshape": rearranging.read_reshape,
     "transpose": rearranging.read_transpose,

@@ -277,13 +277,16 @@ def read_unstack(site: Site, arguments: Arguments) -> tuple[str, ...]:
 
 
 def read_pad(site: Site, arguments: Arguments) -> str:
-    """A constant around the tensor."""
+    """A constant around the tensor, or what lies inside it."""
     x = arguments.tensor()
     mode = arguments.option("mode", default="constant")
     pads_argument = arguments.option("pad_width", "paddings")
     value = arguments.take(1, "constant_values", default=0.0)
-    if str(mode).lower() != "constant":
-        raise UnsupportedLayerError(f"it pads by the mode {mode!r}; 'constant' is read")
+    mode = str(mode).lower()
+    if mode not in ("constant", "reflect", "symmetric"):
+        raise UnsupportedLayerError(
+            f"it pads by the mode {mode!r}; 'constant', 'reflect' and 'symmetric' are read"
+        )
     rank = len(site.shape(x))
     try:
         pads = np.broadcast_to(as_constant(pads_argument), (rank + 1, 2)).astype(int).tolist()
@@ -293,9 +296,25 @@ def read_pad(site: Site, arguments: Arguments) -> str:
         raise UnsupportedLayerError("it pads the batch")
     if min(map(min, pads)) < 0:
         raise UnsupportedLayerError(f"its padding is {pads_argument!r}")
+    if mode != "constant":
+        return _pad_by_itself(site, x, pads[1:], mode)
     number = Fields({"constant_values": value}).number("constant_values")
     sides = tuple((before, after) for before, after in pads[1:])
     return site.add(PadNode(site.name(), x, sides, number))
+
+
+def _pad_by_itself(site: Site, x: str, pads: list[list[int]], mode: str) -> str:
+    """What lies inside, reflected; 'symmetric': with the edge twice."""
+    widened = [axis for axis, pad in enumerate(pads) if any(pad)]
+    least = 1 if mode == "reflect" else 0
+    for axis in widened:
+        size = site.shape(x)[axis]
+        if max(pads[axis]) > size - least:
+            raise UnsupportedLayerError(f"it pads an axis of {size} by {pads[axis]}, reflected")
+        places = np.pad(np.arange(size), pads[axis], mode)  # type: ignore[call-overload]
+        name = site.name() if axis == widened[-1] else site.name("padded")
+        x = site.add(GatherNode(name, x, axis, tuple(places.tolist())))
+    return x
 
 
 def read_flip(site: Site, arguments: Arguments) -> str:

@@ -8,7 +8,9 @@ import math
 from functools import reduce
 
 import numpy as np
+from numpy.typing import NDArray
 
+from edgeinfer.graph.moves import GatherNode
 from edgeinfer.graph.nodes import (
     ConcatNode,
     ConvNode,
@@ -159,27 +161,60 @@ def upsampling_layer(site: Site, rank: int) -> str:
 
 
 def resizing_layer(site: Site) -> str:
-    """Resizing by whole factors."""
+    """Resizing to any size."""
     fields = site.fields
     methods = ("nearest", "bilinear")
     smooth = fields.one_of("interpolation", "bilinear", *methods) == "bilinear"
-    for option in ("crop_to_aspect_ratio", "pad_to_aspect_ratio"):
+    for option in ("crop_to_aspect_ratio", "pad_to_aspect_ratio", "antialias"):
         if fields.flag(option, False):
             raise UnsupportedLayerError(f"its {option} is set")
     first = channels_first(fields)
     x = spatial_input(site, 2, first)
     target_size = (fields.integer("height"), fields.integer("width"))
-    factors = whole_factors(site.shape(x)[:-1], target_size)
-    return move_channels_first(site, add_enlargement(site, x, factors, smooth=smooth), first)
+    return move_channels_first(site, add_resizing(site, x, target_size, smooth=smooth), first)
 
 
-def whole_factors(sizes: Shape, target_size: Shape) -> Shape:
-    """By how much each axis grows; Unsupported unless by a whole factor."""
-    if any(new < old or new % old for old, new in zip(sizes, target_size, strict=True)):
-        raise UnsupportedLayerError(
-            f"it brings an image of {sizes} to {target_size}; only whole factors are read"
-        )
-    return tuple(new // old for old, new in zip(sizes, target_size, strict=True))
+def add_resizing(site: Site, x: str, target_size: Shape, *, smooth: bool) -> str:
+    """Append what brings an image to another size, as TensorFlow does without smoothing before."""
+    old = site.shape(x)[:-1]
+    if min(target_size) < 1:
+        raise UnsupportedLayerError(f"it brings an image of {old} to {target_size}")
+    pairs = list(zip(old, target_size, strict=True))
+    if all(new >= size and new % size == 0 for size, new in pairs):
+        factors = tuple(new // size for size, new in pairs)
+        return add_enlargement(site, x, factors, smooth=smooth)
+    changed = [axis for axis, (size, new) in enumerate(pairs) if size != new]
+    for axis in changed:
+        name = site.name() if axis == changed[-1] else site.name("rows")
+        size, new = pairs[axis]
+        places = (np.arange(new, dtype=np.float32) + np.float32(0.5)) * np.float32(size / new)
+        if smooth:
+            x = _map_axis(site, x, axis, _line_weights(places - np.float32(0.5), size), name)
+        else:
+            taken = np.minimum(np.floor(places).astype(int), size - 1)
+            x = site.add(GatherNode(name, x, axis, tuple(taken.tolist())))
+    return x
+
+
+def _line_weights(places: NDArray[np.float32], size: int) -> Floats:
+    """(size, places): by how much each element counts at a place between two of them."""
+    weights = np.zeros((size, len(places)))
+    low = np.floor(places)
+    beyond = (places - low).astype(np.float64)
+    for end, share in ((low, 1.0 - beyond), (low + 1, beyond)):
+        np.add.at(weights, (np.clip(end, 0, size - 1).astype(int), np.arange(len(places))), share)
+    return weights
+
+
+def _map_axis(site: Site, x: str, axis: int, matrix: Floats, name: str) -> str:
+    """Every column along an axis times a matrix (in, out)."""
+    rank = len(site.shape(x))
+    order = (*(other for other in range(rank) if other != axis), axis)
+    turned = site.add(TransposeNode(site.name("turned"), x, order))
+    layer = site.layer.path if name == site.name() else name
+    mapped = site.add(DenseNode(site.name("mapped"), layer, turned, matrix, None))
+    back = tuple(order.index(place) for place in range(rank))
+    return site.add(TransposeNode(name, mapped, back))
 
 
 def add_enlargement(site: Site, x: str, factors: Shape, *, smooth: bool) -> str:

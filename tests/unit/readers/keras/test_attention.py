@@ -130,7 +130,6 @@ REFUSED: dict[str, tuple[Make, str]] = {
     ),
     "a window": (lambda x: L.MultiHeadAttention(2, 3, sliding_window=2)(x, x), "sliding window"),
     "a gate": (lambda x: L.MultiHeadAttention(2, 3, use_gate=True)(x, x), "use_gate"),
-    "the first axis": (L.LayerNormalization(axis=1), "only the last ones"),
 }
 
 

@@ -124,6 +124,26 @@ def test_layer(
         compare_integers(loaded)
 
 
+LAYERS3: list[tuple[str, tuple[int, ...], Callable[[Any], Any]]] = [
+    ("resized by parts", IMAGE, lambda L: L.Resizing(7, 3)),
+    ("resized nearest by parts", IMAGE, lambda L: L.Resizing(3, 7, interpolation="nearest")),
+    ("norm of an inner axis", IMAGE, lambda L: L.BatchNormalization(axis=2, scale=False)),
+    ("layer norm of rows", SERIES, lambda L: L.LayerNormalization(axis=1, epsilon=0.01)),
+    ("layer norm of outer axes", IMAGE, lambda L: L.LayerNormalization(axis=(1, 3), epsilon=0.1)),
+    ("unit norm of rows", SERIES, lambda L: L.UnitNormalization(axis=1)),
+    ("softmax of rows and columns", IMAGE, lambda L: L.Softmax(axis=[1, 2])),
+    *((f"activation {name}", SERIES, lambda L, name=name: L.Activation(name))
+      for name in ("celu", "mish", "log_softmax", "sparse_plus", "squareplus")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("shape", "make"), [c[1:] for c in LAYERS3], ids=[c[0] for c in LAYERS3])
+def test_layer_of_keras_3(
+    shape: tuple[int, ...], make: Callable[[Any], Any], tmp_path: Path
+) -> None:
+    compare_integers(read("keras", shape, make, tmp_path / "m.keras"))
+
+
 @pytest.mark.parametrize("end", ["keras", "h5"])
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_model_at_each_step(version: str, end: str, tmp_path: Path) -> None:
@@ -173,7 +193,6 @@ def test_einsum_dense(
 REFUSED: list[tuple[str, tuple[int, ...], Callable[[Any], Any], str]] = [
     ("masks of another value", SERIES, lambda L: L.Masking(9.0), "a mask_value of 0 changes"),
     ("cubic", IMAGE, lambda L: L.UpSampling2D(2, interpolation="bicubic"), "bicubic"),
-    ("resized by parts", IMAGE, lambda L: L.Resizing(7, 8), "whole factors"),
     ("einsum by rows", SERIES, lambda L: L.EinsumDense("abc,bcd->abd", output_shape=(7, 2)),
      "no dense layer"),
     ("bias of rows", SERIES, lambda L: L.EinsumDense("abc,cd->abd", output_shape=(7, 2),

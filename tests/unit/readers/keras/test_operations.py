@@ -21,6 +21,7 @@ RNG = np.random.default_rng(5)
 ROW = RNG.normal(size=6).astype(np.float32)
 MATRIX = RNG.normal(size=(6, 3)).astype(np.float32)
 ROWS = RNG.normal(size=(2, 4)).astype(np.float32)
+KERNEL = RNG.normal(size=(2, 2, 3, 4)).astype(np.float32)
 ROWS3 = np.ones((3, 1, 1), np.float32)
 TABLE, IMAGE = (4, 6), (4, 6, 8)
 
@@ -69,6 +70,26 @@ KERAS3: list[tuple[str, tuple[int, ...], Callable[[Any], Any]]] = [
             0.25,
         ),
     ),
+    ("sign", TABLE, lambda x: K.sign(K.relu(x) - K.relu(-x - 0.5))),
+    ("variance", IMAGE, lambda x: K.var(x, axis=(1, 3), keepdims=True)),
+    ("deviation", TABLE, lambda x: K.std(x, axis=-1)),
+    ("norm", TABLE, lambda x: K.norm(x, axis=1)),
+    ("norm of one", TABLE, lambda x: K.norm(x, ord=1, axis=2, keepdims=True)),
+    ("normalize", TABLE, lambda x: K.normalize(x, axis=1)),
+    ("log of sum", TABLE, lambda x: K.logsumexp(x, axis=(1, 2))),
+    ("log softmax", TABLE, lambda x: K.log_softmax(x, axis=1)),
+    ("product", TABLE, lambda x: K.prod(x, axis=1)),
+    ("running sum", TABLE, lambda x: K.cumsum(x, axis=1)),
+    ("remainder", TABLE, lambda x: K.mod(x, 0.75)),
+    ("reflected", TABLE, lambda x: K.pad(x, ((0, 0), (1, 2), (0, 3)), mode="reflect")),
+    ("symmetric", TABLE, lambda x: K.pad(x, ((0, 0), (4, 0), (0, 0)), mode="symmetric")),
+    ("normed", TABLE, lambda x: K.batch_normalization(x, ROWS[0], ROWS[1] ** 2, 1, scale=ROWS[0])),
+    ("convolution", IMAGE, lambda x: K.conv(x[..., 5:], KERNEL, strides=(2, 1), padding="same")),
+    ("convolution of rows", TABLE, lambda x: K.conv(x[..., ::2], KERNEL[0], dilation_rate=2)),
+    ("depthwise", IMAGE, lambda x: K.depthwise_conv(x[..., :3], KERNEL[..., :2], padding="same")),
+    ("pool", IMAGE, lambda x: K.max_pool(x, (2, 3), strides=1, padding="same")),
+    ("average", TABLE, lambda x: K.average_pool(x, 2)),
+    ("resized", IMAGE, lambda x: K.image.resize(x, (3, 9))),
     ("equal", TABLE, lambda x: x + K.cast(K.equal(K.relu(x), 0.0), "float32")),
     ("roll", TABLE, lambda x: K.roll(K.roll(x, 2, axis=-1), -1, axis=1)),
     ("pixels from channels", IMAGE, lambda x: K.depth_to_space(x, 2)),
@@ -228,6 +249,9 @@ TENSORFLOW: list[tuple[str, tuple[int, ...], Callable[[Any], Any]]] = [
     ("max", TABLE, lambda x: T.reduce_max(x, axis=-1)),
     ("min", TABLE, lambda x: T.reduce_min(x, axis=-1)),
     ("cast", TABLE, lambda x: T.cast(x, "float32")),
+    ("deviation", TABLE, lambda x: T.math.reduce_std(x, axis=1)),
+    ("norm", TABLE, lambda x: T.norm(x, axis=-1)),
+    ("log softmax", TABLE, lambda x: T.nn.log_softmax(x)),
     ("cut", TABLE, lambda x: T.slice(x, [0, 1, 2], [-1, 2, -1])),
     ("resize", IMAGE, lambda x: T.image.resize(x, (8, 12))),
     ("resize nearest", IMAGE, lambda x: T.image.resize(x, (8, 6), method="nearest")),
@@ -305,8 +329,7 @@ REFUSED: list[tuple[str, Callable[[Any], Any], str]] = [
     ("batch moved", lambda x: K.transpose(x, (1, 0, 2)), "along the batch|moves the batch"),
     ("batch reshaped", lambda x: K.reshape(x, (-1, 6)), "mixes the batch"),
     ("samples taken", lambda x: x[1:, :], "out of the batch"),
-    ("reflected", lambda x: K.pad(x, ((0, 0), (1, 1), (0, 0)), "reflect"), "mode 'reflect'"),
-    ("cumsum", lambda x: K.cumsum(x, axis=1), "keras.ops.Cumsum.*not known"),
+    ("arctan2", lambda x: K.arctan2(x, x), "keras.ops.Arctan2.*not known"),
     ("argmax", lambda x: K.argmax(x), "keras.ops.Argmax: it names no axis"),
     ("batched einsum", lambda x: K.einsum("bij,ijk->bik", x, RNG.normal(size=(4, 6, 2))), "kernel"),
     ("another type", lambda x: K.cast(K.cast(x, "int32"), "float32"), "type 'int32'"),

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Functions of `keras.ops` and TensorFlow that combine elements along axes in several nodes:
+variances, norms, logarithms of sums, products, running sums."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgeinfer.graph.nodes import (
+    ActivationNode,
+    AffineNode,
+    DenseNode,
+    Function,
+    MergeKind,
+    MergeNode,
+    PoolNodeKind,
+    ReshapeNode,
+    Shape,
+    SliceNode,
+    TransposeNode,
+)
+from edgeinfer.readers.keras.arguments import Arguments, as_constant, axes_of, axis_of
+from edgeinfer.readers.keras.builder import Site
+from edgeinfer.readers.keras.fields import UnsupportedLayerError
+from edgeinfer.readers.keras.functions import add_affine
+from edgeinfer.readers.keras.reducing import add_reduction
+
+MOST_FACTORS = 16  # of one product
+EPSILON = 1e-7  # Keras's own
+
+
+def read_variance(site: Site, arguments: Arguments) -> str:
+    """`keras.ops.var`: the mean of squared distances to the mean."""
+    return _add_variance(site, *_parse(site, arguments), site.name())
+
+
+def read_deviation(site: Site, arguments: Arguments) -> str:
+    """`keras.ops.std`: the root of the variance."""
+    variance = _add_variance(site, *_parse(site, arguments), site.name("variance"))
+    return site.add(ActivationNode(site.name(), variance, Function.SQRT))
+
+
+def _add_variance(site: Site, x: str, axes: Shape, keep: bool, name: str) -> str:
+    mean = add_reduction(site, x, axes, PoolNodeKind.AVERAGE, True, site.name("mean"))
+    centred = site.add(MergeNode(site.name("centred"), (x, mean), MergeKind.SUBTRACT))
+    square = _square(site, centred)
+    return add_reduction(site, square, axes, PoolNodeKind.AVERAGE, keep, name)
+
+
+def read_norm(site: Site, arguments: Arguments) -> str:
+    """`keras.ops.norm`: a root of squares, a sum of magnitudes, or the largest one."""
+    order = arguments.option("ord", default=2)
+    order = 2 if order == "euclidean" else order
+    x, axes, keep = _parse(site, arguments)
+    if len(axes) == 1 and order in (1, "inf", float("inf")):
+        size = site.add(ActivationNode(site.name("size"), x, Function.LEAKY_RELU, (-1.0,)))
+        kind = PoolNodeKind.SUM if order == 1 else PoolNodeKind.MAX
+        return add_reduction(site, size, axes, kind, keep, site.name())
+    if order not in ((2,) if len(axes) == 1 else (2, "fro")):
+        raise UnsupportedLayerError(
+            f"its ord is {order!r} over {len(axes)} axes; 1, 2 and infinity over one axis are read"
+        )
+    power = add_reduction(site, _square(site, x), axes, PoolNodeKind.SUM, keep, site.name("power"))
+    return site.add(ActivationNode(site.name(), power, Function.SQRT))
+
+
+def read_normalize(site: Site, arguments: Arguments) -> str:
+    """`keras.ops.normalize`: vectors of length one."""
+    x = arguments.tensor()
+    axis = axis_of(arguments.option("axis", default=-1), len(site.shape(x)))
+    order, limit = arguments.option("order", default=2), arguments.option("epsilon")
+    if order != 2:
+        raise UnsupportedLayerError(f"its order is {order!r}; 2 is read")
+    smallest = EPSILON if limit is None else float(limit)
+    power = add_reduction(
+        site, _square(site, x), (axis,), PoolNodeKind.SUM, True, site.name("power")
+    )
+    inverse = ActivationNode(site.name("inverse"), power, Function.RSQRT, (smallest**2,))
+    return site.add(MergeNode(site.name(), (x, site.add(inverse)), MergeKind.MULTIPLY))
+
+
+def read_log_sum(site: Site, arguments: Arguments) -> str:
+    """`keras.ops.logsumexp`: of distances to the largest element, which is added again."""
+    x, axes, keep = _parse(site, arguments)
+    below, largest, total = _below_largest(site, x, axes)
+    del below
+    if keep:
+        return site.add(MergeNode(site.name(), (total, largest), MergeKind.ADD))
+    added = site.add(MergeNode(site.name("added"), (total, largest), MergeKind.ADD))
+    shape = site.shape(x)
+    rest = tuple(size for axis, size in enumerate(shape) if axis not in axes)
+    return site.add(ReshapeNode(site.name(), added, rest))
+
+
+def read_log_softmax(site: Site, arguments: Arguments) -> str:
+    """`keras.ops.log_softmax`."""
+    x = arguments.tensor()
+    axis = axis_of(arguments.take(1, "axis", default=-1), len(site.shape(x)))
+    return add_log_softmax(site, x, axis)
+
+
+def add_log_softmax(site: Site, x: str, axis: int) -> str:
+    """Append distances to the largest element, less the logarithm of their exponentials' sum."""
+    below, _, total = _below_largest(site, x, (axis,))
+    return site.add(MergeNode(site.name(), (below, total), MergeKind.SUBTRACT))
+
+
+def _below_largest(site: Site, x: str, axes: Shape) -> tuple[str, str, str]:
+    """The distances to the largest element, that element, and the logarithm of the sum of the
+    distances' exponentials, which none of them overflows."""
+    largest = add_reduction(site, x, axes, PoolNodeKind.MAX, True, site.name("largest"))
+    below = site.add(MergeNode(site.name("below"), (x, largest), MergeKind.SUBTRACT))
+    powers = site.add(ActivationNode(site.name("powers"), below, Function.EXPONENTIAL))
+    total = add_reduction(site, powers, axes, PoolNodeKind.SUM, True, site.name("total"))
+    return below, largest, site.add(ActivationNode(site.name("log"), total, Function.LOG))
+
+
+def read_product(site: Site, arguments: Arguments) -> str:
+    """`keras.ops.prod`, element by element."""
+    x, axes, keep = _parse(site, arguments)
+    arguments.option("dtype")
+    shape = site.shape(x)
+    if len(axes) != 1 or shape[axes[0]] > MOST_FACTORS:
+        raise UnsupportedLayerError(
+            f"it multiplies along {len(axes)} axes of {shape}; at most {MOST_FACTORS} numbers "
+            f"along one axis are read"
+        )
+    (axis,) = axes
+    ones = (1,) * len(shape)
+    parts = []
+    for place in range(shape[axis]):
+        starts, stops = [0] * len(shape), list(shape)
+        starts[axis], stops[axis] = place, place + 1
+        parts.append(site.add(SliceNode(site.name("factor"), x, tuple(starts), tuple(stops), ones)))
+    product = parts[0]
+    for part in parts[1:]:
+        pair = (product, part)
+        product = site.add(MergeNode(site.name("product"), pair, MergeKind.MULTIPLY))
+    rest = tuple(size for place, size in enumerate(shape) if place != axis)
+    return site.add(ReshapeNode(site.name(), product, site.shape(product) if keep else rest))
+
+
+def read_running_sum(site: Site, arguments: Arguments) -> str:
+    """`keras.ops.cumsum`: a product with a triangle of ones."""
+    x = arguments.tensor()
+    shape = site.shape(x)
+    axis = axis_of(arguments.take(1, "axis"), len(shape))
+    for option in ("exclusive", "reverse"):
+        if arguments.option(option, default=False):
+            raise UnsupportedLayerError(f"its {option} is set")
+    order = (*(place for place in range(len(shape)) if place != axis), axis)
+    turned = site.add(TransposeNode(site.name("turned"), x, order))
+    ones = np.triu(np.ones((shape[axis], shape[axis])))
+    sums = site.add(DenseNode(site.name("sums"), site.layer.path, turned, ones, None))
+    back = tuple(order.index(place) for place in range(len(shape)))
+    return site.add(TransposeNode(site.name(), sums, back))
+
+
+def read_remainder(site: Site, arguments: Arguments) -> str:
+    """`keras.ops.mod` of a constant: what the whole multiples below leave."""
+    x, divisor = arguments.tensor(), as_constant(arguments.take(1, "y", "x2"))
+    if divisor.size != 1 or not divisor.reshape(()) > 0:
+        raise UnsupportedLayerError("its divisor is not one number above 0")
+    by = float(divisor.reshape(()))
+    quotient = add_affine(site, x, 1.0 / by, 0.0, site.name("quotient"))
+    whole = site.add(ActivationNode(site.name("whole"), quotient, Function.FLOOR))
+    multiple = add_affine(site, whole, by, 0.0, site.name("multiple"))
+    return site.add(MergeNode(site.name(), (x, multiple), MergeKind.SUBTRACT))
+
+
+def read_batch_norm(site: Site, arguments: Arguments) -> str:
+    """`keras.ops.batch_normalization` by constants."""
+    x = arguments.tensor()
+    shape = site.shape(x)
+    axis = axis_of(arguments.option("axis"), len(shape))
+    wide = tuple(size if place == axis else 1 for place, size in enumerate(shape))
+    epsilon = float(arguments.option("epsilon", default=1e-3))
+    mean, variance = (
+        as_constant(arguments.take(place, name)) for place, name in ((1, "mean"), (2, "variance"))
+    )
+    given = arguments.take(3, "offset"), arguments.take(4, "scale")
+    offset, scale = (
+        as_constant(default if value is None else value)
+        for value, default in zip(given, (0.0, 1.0), strict=True)
+    )
+    scale = scale / np.sqrt(variance + epsilon)
+    try:
+        factor, shift = (
+            np.broadcast_to(values, (shape[axis],)).reshape(wide)
+            for values in (scale, offset - mean * scale)
+        )
+    except ValueError:
+        raise UnsupportedLayerError(f"its constants do not fit an axis of {shape[axis]}") from None
+    return site.add(AffineNode(site.name(), site.layer.path, x, factor, shift))
+
+
+def _square(site: Site, x: str) -> str:
+    return site.add(MergeNode(site.name("square"), (x, x), MergeKind.MULTIPLY))
+
+
+def _parse(site: Site, arguments: Arguments) -> tuple[str, Shape, bool]:
+    x = arguments.tensor()
+    axes = axes_of(arguments.take(1, "axis"), len(site.shape(x)))
+    return x, axes, bool(arguments.option("keepdims", default=False))
