@@ -23,11 +23,11 @@ from edgeinfer.readers.tflite.pooling import same_scale
 from edgeinfer.readers.tflite.rescaling import Sums, multiply, steps_of, whole
 from edgeinfer.readers.tflite.values import (
     ZERO,
-    Curve,
     Leaving,
     StepDrawing,
     Steps,
-    Truth,
+    StoredTruth,
+    TabledReals,
     UnreadableOperatorError,
     inner,
 )
@@ -54,7 +54,7 @@ ORDERS = {
 }
 
 
-def compare_steps(d: StepDrawing, name: str, op: Operator, xs: Sequence[Steps]) -> Truth:
+def compare_steps(d: StepDrawing, name: str, op: Operator, xs: Sequence[Steps]) -> StoredTruth:
     """Two tensors of integers, of which one may be one number for all."""
     a, b = xs
     for x in xs:
@@ -68,7 +68,7 @@ def compare_steps(d: StepDrawing, name: str, op: Operator, xs: Sequence[Steps]) 
             alone = np.arange(x.low, x.high + 1), np.asarray([other.low])
             scaled = [_in_parts(n, each) for n, each in zip(alone, (x, other), strict=True)]
             truths = COMPARISONS[op.name](*scaled[::sides])
-            return Truth(mark_entries(d, name, x, truths), shape)
+            return StoredTruth(mark_entries(d, name, x, truths), shape)
     one, two = (
         multiply(
             d, f"{name}_{side}", whole(x), multipliers_of([float(x.scale)]), sign=sign,
@@ -84,7 +84,7 @@ def compare_steps(d: StepDrawing, name: str, op: Operator, xs: Sequence[Steps]) 
         for sign in signs
     ]
     truth = above[0] if len(above) == 1 else _join(d, name, above, MergeKind.MAXIMUM)
-    return Truth(_negate(d, name, truth) if contrary else truth, shape)
+    return StoredTruth(_negate(d, name, truth) if contrary else truth, shape)
 
 
 def _in_parts(steps: Ints, x: Steps) -> Ints:
@@ -92,13 +92,13 @@ def _in_parts(steps: Ints, x: Steps) -> Ints:
     return multiply_steps(steps.astype(np.int64) << RAISED_BITS, multipliers_of([float(x.scale)]))
 
 
-def compare_reals(d: StepDrawing, name: str, op: Operator, x: Leaving | Curve) -> Truth:
+def compare_reals(d: StepDrawing, name: str, op: Operator, x: Leaving | TabledReals) -> StoredTruth:
     """Real numbers, each of which depends on one integer, with one number."""
     curve, constant = curve_of(x), stored_real(op)
     first = op.inputs[0]
     sides = (constant, curve.reals) if first and first.constant else (curve.reals, constant)
     truths = COMPARISONS[op.name](*sides)
-    return Truth(mark_entries(d, name, curve.steps, truths), op.outputs[0].shape)
+    return StoredTruth(mark_entries(d, name, curve.steps, truths), op.outputs[0].shape)
 
 
 def mark_entries(d: StepDrawing, name: str, x: Steps, truths: Truths) -> str:
@@ -131,16 +131,16 @@ def _join(d: StepDrawing, name: str, truths: Sequence[str], kind: MergeKind) -> 
     return d.add(MergeNode(d.fresh(f"{name}_joined"), tuple(truths), kind))
 
 
-def read_logical(d: StepDrawing, name: str, op: Operator, xs: Sequence[Truth]) -> Truth:
+def read_logical(d: StepDrawing, name: str, op: Operator, xs: Sequence[StoredTruth]) -> StoredTruth:
     """LOGICAL_NOT, LOGICAL_AND and LOGICAL_OR."""
     if op.name == "LOGICAL_NOT":
-        return Truth(_negate(d, name, xs[0].tensor), op.outputs[0].shape)
+        return StoredTruth(_negate(d, name, xs[0].tensor), op.outputs[0].shape)
     kind = MergeKind.MULTIPLY if op.name == "LOGICAL_AND" else MergeKind.MAXIMUM
-    return Truth(_join(d, name, [x.tensor for x in xs], kind), op.outputs[0].shape)
+    return StoredTruth(_join(d, name, [x.tensor for x in xs], kind), op.outputs[0].shape)
 
 
 def read_choice(
-    d: StepDrawing, name: str, op: Operator, truth: Truth, xs: Sequence[Steps]
+    d: StepDrawing, name: str, op: Operator, truth: StoredTruth, xs: Sequence[Steps]
 ) -> Steps:
     """SELECT and SELECT_V2: a where it is true, else b; b and, where it is true, a - b."""
     out = op.outputs[0]

@@ -22,11 +22,11 @@ from edgeinfer.readers.tflite.elementwise import look_up
 from edgeinfer.readers.tflite.multipliers import scale_of, steps_allowed
 from edgeinfer.readers.tflite.rescaling import steps_of
 from edgeinfer.readers.tflite.values import (
-    Curve,
     Leaving,
     Reals,
     StepDrawing,
     Steps,
+    TabledReals,
     UnreadableOperatorError,
 )
 from quantization.fixed import Ints, Quantizer, fixed_of_range
@@ -65,24 +65,24 @@ PAIRS: dict[str, Callable[[Reals, Reals], Reals]] = {
 }
 
 
-def curve_of(x: Leaving | Curve) -> Curve:
+def curve_of(x: Leaving | TabledReals) -> TabledReals:
     """Real numbers as a curve: what leaves is its steps times its scale."""
-    if isinstance(x, Curve):
+    if isinstance(x, TabledReals):
         return x
     if x.softmax:
         raise UnreadableOperatorError("it computes with what a softmax on the host makes")
     steps = np.arange(x.steps.low, x.steps.high + 1).astype(np.float32)
-    return Curve(x.steps, x.steps.scale * steps)
+    return TabledReals(x.steps, x.steps.scale * steps)
 
 
-def read_function(op: Operator, x: Leaving | Curve) -> Curve:
+def read_function(op: Operator, x: Leaving | TabledReals) -> TabledReals:
     """A function of one real number."""
     curve = curve_of(x)
     with np.errstate(all="ignore"):
         return replace(curve, reals=FUNCTIONS[op.name](curve.reals))
 
 
-def read_pair(op: Operator, x: Leaving | Curve) -> Curve:
+def read_pair(op: Operator, x: Leaving | TabledReals) -> TabledReals:
     """An operator between real numbers and one number that is stored in the file."""
     curve, constant = curve_of(x), stored_real(op)
     if op.options.fused != "NONE":
@@ -104,7 +104,7 @@ def stored_real(op: Operator) -> Reals:
     )
 
 
-def store_curve(d: StepDrawing, name: str, x: Leaving | Curve, out: TfliteTensor) -> Steps:
+def store_curve(d: StepDrawing, name: str, x: Leaving | TabledReals, out: TfliteTensor) -> Steps:
     """QUANTIZE: real numbers to the nearest step, halves away from zero."""
     curve = curve_of(x)
     _check_finite(curve)
@@ -122,7 +122,7 @@ def _draw_line(d: StepDrawing, name: str, x: Steps, out: TfliteTensor, ends: Int
     return steps_of(tensor, out, int(min(ends)), int(max(ends)))
 
 
-def leave_curve(d: StepDrawing, name: str, x: Curve) -> str:
+def leave_curve(d: StepDrawing, name: str, x: TabledReals) -> str:
     """An output of the network in real numbers, from a table with at most 32 bits an entry."""
     _check_finite(x)
     reals = x.reals.astype(np.float64)
@@ -150,7 +150,7 @@ def _spare_bits(raw: Ints) -> int:
     return (used & -used).bit_length() - 1 if used else WIDEST - 1
 
 
-def _check_finite(x: Curve) -> None:
+def _check_finite(x: TabledReals) -> None:
     if not np.isfinite(x.reals).all():
         raise UnreadableOperatorError(
             "its real numbers are not finite for every integer that may come; keep what it reads "

@@ -43,12 +43,12 @@ from edgeinfer.readers.tflite.multipliers import (
 )
 from edgeinfer.readers.tflite.rescaling import Sums, limit, steps_of
 from edgeinfer.readers.tflite.values import (
-    Curve,
     Entering,
     Leaving,
     StepDrawing,
     Steps,
-    Truth,
+    StoredTruth,
+    TabledReals,
     UnreadableOperatorError,
     Value,
     clean,
@@ -156,10 +156,10 @@ def _draw(model: TfliteModel, path: Path) -> LoadedModel:
     outputs: list[str] = []
     for tensor in model.outputs:
         value = values.get(tensor.index)
-        if isinstance(value, Curve):
+        if isinstance(value, TabledReals):
             outputs.append(curves.leave_curve(d, d.fresh(clean(tensor.name)), value))
-        elif isinstance(value, Steps | Leaving | Truth):
-            leaving = Leaving(value.steps) if isinstance(value, Truth) else value
+        elif isinstance(value, Steps | Leaving | StoredTruth):
+            leaving = Leaving(value.steps) if isinstance(value, StoredTruth) else value
             outputs.append(_leave(d, tensor, leaving))
         elif value is not None or tensor.index not in values:
             offences.append(Offence(tensor.name, "output", "no operator computes it"))
@@ -207,7 +207,7 @@ def _read_operator(
     if len(results) != len(op.outputs):
         raise UnreadableOperatorError(f"it has {len(op.outputs)} outputs, not {len(results)}")
     for value, out in zip(results, op.outputs, strict=True):
-        if isinstance(value, Steps | Truth) and d.shapes[value.tensor] != inner(out.shape):
+        if isinstance(value, Steps | StoredTruth) and d.shapes[value.tensor] != inner(out.shape):
             raise UnreadableOperatorError(
                 f"it makes {d.shapes[value.tensor]}; its output is declared as {out.shape}"
             )
@@ -224,7 +224,7 @@ def _values_of(
     first = op.input(FIRST.get(op.name, 0))
     x = None if first is None else values.get(first.index)
     computed = [values[tensor.index] for tensor in op.computed()]
-    real = next((each for each in computed if isinstance(each, Leaving | Curve)), None)
+    real = next((each for each in computed if isinstance(each, Leaving | TabledReals)), None)
     match op.name:
         case "QUANTIZE" if isinstance(x, Entering):
             rounded = _tabulate_input if x.whole else _round_input
@@ -235,9 +235,9 @@ def _values_of(
             return [x]
         case "DEQUANTIZE" if isinstance(x, Steps):
             return [Leaving(x)]
-        case "CAST" if isinstance(x, Truth) and op.outputs[0].type == "FLOAT32":
+        case "CAST" if isinstance(x, StoredTruth) and op.outputs[0].type == "FLOAT32":
             return [Leaving(x.steps)]
-        case "QUANTIZE" if isinstance(x, Leaving | Curve):
+        case "QUANTIZE" if isinstance(x, Leaving | TabledReals):
             return [curves.store_curve(d, name, x, op.outputs[0])]
         case "SOFTMAX" if isinstance(x, Steps) and op.outputs[0].index in inside:
             return [softmax.read_softmax(d, name, op, x)]
@@ -283,15 +283,15 @@ def _truths(
     name: str,
     tensors: Sequence[TfliteTensor | None],
     values: dict[int, Value | None],
-) -> list[Truth]:
+) -> list[StoredTruth]:
     """What is true or not; stored truths are constants."""
     truths = []
     for tensor in tensors:
         value = None if tensor is None else values.get(tensor.index)
         if tensor is not None and tensor.constant and tensor.type == "BOOL":
             raw = (tensor.integers() != 0).astype(np.int64).reshape(inner(tensor.shape))
-            value = Truth(d.constant(f"{name}_stored", raw), tensor.shape)
-        if not isinstance(value, Truth):
+            value = StoredTruth(d.constant(f"{name}_stored", raw), tensor.shape)
+        if not isinstance(value, StoredTruth):
             raise UnreadableOperatorError("it reads truths that no comparison has made")
         truths.append(value)
     return truths

@@ -71,7 +71,7 @@ class Leaving:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Curve:
+class TabledReals:
     """Real numbers, each of which depends on one integer: one for each of its steps from the least
     one."""
 
@@ -80,7 +80,7 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
-class Truth:
+class StoredTruth:
     """What a comparison says: 1 or 0."""
 
     tensor: str
@@ -92,7 +92,7 @@ class Truth:
         return Steps(self.tensor, self.shape, 0, 1, np.float32(1.0), 0)
 
 
-Value = Steps | Entering | Leaving | Curve | Truth
+Value = Steps | Entering | Leaving | TabledReals | StoredTruth
 
 
 def inner(shape: Shape) -> Shape:
