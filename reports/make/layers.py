@@ -183,10 +183,10 @@ def page_of(rows: Sequence[LayerRow]) -> str:
         "and the same in interpreter and engine. For both, HLS and RTL take what was read: they "
         "refuse nothing of it. Their simulations ran on what came from Keras only. A dash: there "
         "is no such operator, or this has not been run for the layer yet. LiteRT 2.3's reference "
-        "kernel makes no sums of an int8 `SUM`; a file that has one is held against its plain "
-        "kernels. Keras's `argmax` looks at the signs of zeros by `BitwiseAnd`, which TensorFlow "
-        "Lite lacks; the loop of a recurrent layer ends TensorFlow's calibrator by a fault of "
-        "memory, as was seen of `LSTM`.",
+        "kernel makes no sums of an int8 `SUM`, and there is none for `ELU`, `CEIL` and `ROUND`; a "
+        "file that has one of these is held against its plain kernels. Keras's `argmax` looks at "
+        "the signs of zeros by `BitwiseAnd`, which TensorFlow Lite lacks; the loop of a recurrent "
+        "layer ends TensorFlow's calibrator by a fault of memory, as was seen of `LSTM`.",
     ]
     for group in dict.fromkeys(row.group for row in rows):
         lines += ["", f"## {group}", ""]
