@@ -22,6 +22,7 @@ from edgeinfer.ir import ops
 from edgeinfer.ir.agreement import Agreement, AgreementTally, Divergence
 from edgeinfer.ir.bases import Accumulates
 from edgeinfer.ir.engine.engine import Engine
+from edgeinfer.ir.engine.left_out import count_lit
 from edgeinfer.ir.interpret import interpret, results
 from edgeinfer.ir.program import HostFunction, Program
 from quantization.fixed import (
@@ -142,20 +143,16 @@ def inner_saturation(program: Program, raw: Mapping[str, Ints]) -> list[str]:
 
 def dropped_sites(program: Program, raw: Mapping[str, Ints]) -> list[str]:
     """A sentence for each mask with a limit that some samples exceed."""
-    limited = [op for op in program.ops if isinstance(op, ops.Sites) and op.most is not None]
-    if not limited:
+    if not any(isinstance(op, ops.Sites) and op.most is not None for op in program.ops):
         return []
-    few = next(batches(raw, batch_size(program)))
-    values_of_taps = Engine(program).run(few, taps=tuple(dict.fromkeys(op.x for op in limited)))
     findings = []
-    for op in limited:
-        lit = np.asarray(values_of_taps[op.x].max(axis=-1) > op.threshold)
-        counts = lit.reshape(len(lit), -1).sum(axis=1)
-        over = int((counts > op.most).sum())
+    for lit in count_lit(program, next(batches(raw, batch_size(program)))):
+        over = int((lit.left_out > 0).sum())
         if over:
             findings.append(
-                f"{op.name}: {over} of {len(lit)} samples have more lit pixels than the "
-                f"{op.most} that are kept, up to {int(counts.max())}; the rest of them is dropped."
+                f"{lit.sites}: {over} of {len(lit.counts)} samples have more lit pixels than the "
+                f"{lit.most} that are kept, up to {int(lit.counts.max())}; the rest of them is "
+                "dropped."
             )
     return findings
 

@@ -62,13 +62,14 @@ def simulate(
                 report_progress=folder.progress.advance,
             )
         if judgement is None:
-            agreement, outputs = _compare_stage(program, chosen, place, raw, folder)
+            agreement, outputs, left_out = _compare_stage(program, chosen, place, raw, folder)
             hosts = {output.name: output.host for output in program.outputs}
             judgement = SimulationJudgement(
                 (agreement,),
                 judge.dequantize_outputs(program, outputs),
                 hosts,
                 target.time_simulation(program, place, chosen.settings),
+                tuple(_tell_left_out(port, count) for port, count in left_out.items()),
             )
         sentence = f"{stage}: simulated on {samples.about}."
         facts: dict[str, Any] = {
@@ -112,12 +113,14 @@ def samples_for(program: Program, available: int | None, count: int | None) -> i
 
 def _compare_stage(
     program: Program, chosen: ChosenTarget, place: Path, raw: Mapping[str, Ints], folder: RunFolder
-) -> tuple[Agreement, dict[str, Ints]]:
+) -> tuple[Agreement, dict[str, Ints], dict[str, int]]:
+    """The agreement, the outputs, and how many lit pixels each counter of the design tells."""
     target = chosen.target
     engine = Engine(program)
     comparison = AgreementTally(program, ("engine", chosen.target.stage))
     total, done = len(next(iter(raw.values()))), 0
     parts: dict[str, list[Ints]] = {output.name: [] for output in program.outputs}
+    left_out: dict[str, int] = {}
     for batch in judge.batches(raw, AT_ONCE):
         before = done
 
@@ -126,14 +129,24 @@ def _compare_stage(
 
         actual = target.simulate(program, place, batch, chosen.settings, report_progress=advanced)
         comparison.add(engine.run(batch), actual)
-        for name, values in parts.items():
-            values.append(actual[name])
+        for name, values in actual.items():
+            if name in parts:
+                parts[name].append(values)
+            else:
+                left_out[name] = left_out.get(name, 0) + int(values.sum())
         done += len(next(iter(batch.values())))
     outputs = {name: np.concatenate(values) for name, values in parts.items()}
     divergence = None
     if comparison.differing:
         divergence = _where_they_part(program, chosen, place, raw, engine, comparison.differing[0])
-    return comparison.agreement(divergence), outputs
+    return comparison.agreement(divergence), outputs, left_out
+
+
+def _tell_left_out(port: str, count: int) -> str:
+    return (
+        f"the design's port {port} has counted {count:,} lit pixels beyond its limit, as many as "
+        "the Program leaves out."
+    )
 
 
 def _where_they_part(

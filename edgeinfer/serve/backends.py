@@ -100,7 +100,8 @@ def _target_runner(folder: RunFolder, program: Program, name: str) -> Runner:
 def _simulation_runner(place: Path, program: Program, chosen: ChosenTarget) -> Runner:
     def run(raw: Mapping[str, NDArray[Any]]) -> Mapping[str, Ints]:
         wide = {name: values.astype("int64") for name, values in raw.items()}
-        return chosen.target.simulate(program, place, wide, chosen.settings)
+        values = chosen.target.simulate(program, place, wide, chosen.settings)
+        return {output.name: values[output.name] for output in program.outputs}
 
     return run
 

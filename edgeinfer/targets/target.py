@@ -258,7 +258,8 @@ class Target(ABC, Generic[SettingsOf]):
         report_progress: SampleProgress = ignore_progress,
     ) -> dict[str, Ints]:
         """Run what was emitted into a folder: raw outputs by the outputs' names, and raw values of
-        the taps by the values' names, as `ir.interpret` defines them."""
+        the taps by the values' names, as `ir.interpret` defines them. Beside them, by the port's
+        name, how many lit pixels the design has left out, if it counts them."""
 
     def time_simulation(
         self, program: Program, folder: Path, settings: SettingsOf

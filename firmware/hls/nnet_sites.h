@@ -88,7 +88,40 @@ template <class place_T> place_T site_place(int number) {
     return place;
 }
 
-// 1 where some channel of a pixel is above the threshold, for the first such pixels; else 0.
+// Whether some channel of a pixel is above the threshold.
+template <typename CONFIG_T, class x_T, class limit_T> bool site_lit(const x_T *pixel, const limit_T *limits) {
+    #pragma HLS INLINE
+    bool lit = CONFIG_T::always;
+    for (int c = 0; c < CONFIG_T::channels; c++) {
+        #pragma HLS UNROLL
+        if (pixel[c] > limits[0]) {
+            lit = true;
+        }
+    }
+    return lit;
+}
+
+// How many lit pixels of an image there are beyond the first ones, which stay.
+template <typename CONFIG_T, class x_P, class y_P, class limit_T>
+void site_dropped(x_P &x, y_P &y, const limit_T *limits) {
+    typename site_port<x_P>::element pixel[CONFIG_T::channels];
+    #pragma HLS ARRAY_PARTITION variable=pixel complete
+    int count = 0;
+    for (int i = 0; i < CONFIG_T::pixels; i++) {
+        #pragma HLS PIPELINE
+        site_read<CONFIG_T::channels>(x, i, pixel);
+        if (site_lit<CONFIG_T>(pixel, limits)) {
+            count++;
+        }
+    }
+    typename site_port<y_P>::element dropped[1] = {0};
+    if (count > CONFIG_T::most) {
+        dropped[0] = count - CONFIG_T::most;
+    }
+    site_write<1>(y, 0, dropped);
+}
+
+// 1 at the first lit pixels, else 0.
 template <typename CONFIG_T, class x_P, class y_P, class limit_T>
 void site_first(x_P &x, y_P &y, const limit_T *limits) {
     typename site_port<x_P>::element pixel[CONFIG_T::channels];
@@ -97,15 +130,8 @@ void site_first(x_P &x, y_P &y, const limit_T *limits) {
     for (int i = 0; i < CONFIG_T::pixels; i++) {
         #pragma HLS PIPELINE
         site_read<CONFIG_T::channels>(x, i, pixel);
-        bool lit = CONFIG_T::always;
-        for (int c = 0; c < CONFIG_T::channels; c++) {
-            #pragma HLS UNROLL
-            if (pixel[c] > limits[0]) {
-                lit = true;
-            }
-        }
         typename site_port<y_P>::element stays[1] = {0};
-        if (lit && count < CONFIG_T::most) {
+        if (site_lit<CONFIG_T>(pixel, limits) && count < CONFIG_T::most) {
             stays[0] = 1;
             count++;
         }

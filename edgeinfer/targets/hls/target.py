@@ -16,6 +16,8 @@ from edgeinfer.base.health import Check, Severity, check_tool
 from edgeinfer.base.metrics import Metric
 from edgeinfer.base.plan import BuildPlan
 from edgeinfer.base.reads import Reads
+from edgeinfer.ir.engine.left_out import check_left_out
+from edgeinfer.ir.interpret import fitting_inputs
 from edgeinfer.ir.plain_sites import spell_sites
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.boards.boards import zynq_board
@@ -185,7 +187,14 @@ class HlsTarget(Target[HlsSettings]):
     ) -> dict[str, Ints]:
         """The C-simulation of the project in a folder, compiled where it was not before."""
         flat = spell_sites(program)
-        return csim.simulate_project(flat, folder, raw, taps=taps, report_progress=report_progress)
+        values = csim.simulate_project(
+            flat, folder, raw, taps=taps, report_progress=report_progress
+        )
+        counters = manifest.read(folder).counters
+        if counters:
+            counted = {port.value: int(values[port.name].sum()) for port in counters}
+            check_left_out(flat, fitting_inputs(flat, raw), counted)
+        return values
 
     def place_of(self, settings: HlsSettings) -> Place:
         """The settings' part."""

@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import assert_never
 
+import numpy as np
+
 from edgeinfer.base import tools
 from edgeinfer.base.errors import (
     EdgeInferError,
@@ -23,7 +25,8 @@ from edgeinfer.base.health import Check, Severity, check_tool
 from edgeinfer.base.metrics import Metric, Origin
 from edgeinfer.base.plan import BuildPlan
 from edgeinfer.base.reads import Reads
-from edgeinfer.ir.interpret import fitting_inputs, interpret
+from edgeinfer.ir.engine.left_out import check_left_out
+from edgeinfer.ir.interpret import fitting_inputs
 from edgeinfer.ir.program import Program
 from edgeinfer.ir.target_costs import MultiplierPrices
 from edgeinfer.targets.boards.boards import SerialBoard, ZynqBoard, board, boards
@@ -59,7 +62,7 @@ from edgeinfer.targets.rtl.sparse.figures import (
     BOUND,
     SEEN,
     bounds_by_sites,
-    check_dropped,
+    counted_sites,
     simulate_by_sites,
 )
 from edgeinfer.targets.rtl.tools import programs
@@ -226,7 +229,8 @@ class RtlTarget(Target[RtlSettings]):
         observed = self.observe(program, folder, raw, settings, taps=taps)
         count = len(next(iter(raw.values())))
         report_progress(count, count)
-        return {**observed.outputs, **observed.taps}
+        counts = {name: np.array([count]) for name, count in observed.dropped.items()}
+        return {**counts, **observed.outputs, **observed.taps}
 
     def boards(self) -> tuple[Description, ...]:
         """Those with a shell."""
@@ -297,7 +301,8 @@ class RtlTarget(Target[RtlSettings]):
         )
         trace = run(netlist, folded, folder, inputs, conditions, sorted(set(taps)), cycles.latency)
         if settings.sparse == "tokens":
-            check_dropped(folded, interpret(folded, inputs), trace)
+            counted = dict(zip(counted_sites(folded), trace.dropped.values(), strict=True))
+            check_left_out(folded, inputs, counted)
         return trace
 
     def estimate(self, program: Program, settings: RtlSettings) -> tuple[Metric, ...]:

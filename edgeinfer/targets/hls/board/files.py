@@ -103,6 +103,10 @@ def core_values(project: Manifest) -> dict[str, Any]:
         "streams": project.io is IoType.STREAM,
         "inputs": [port.template_words for port in inputs],
         "outputs": [port.template_words for port in outputs],
+        "counters": [
+            {"id": Identifier(f"count_{k}"), "type_name": Operand(port.type_name)}
+            for k, port in enumerate(project.counters)
+        ],
     }
 
 

@@ -179,7 +179,7 @@ def _main_text(projects: Sequence[Manifest], folders: Sequence[Path], types: str
             "namespace": None if project.namespace is None else Identifier(project.namespace),
             "streams": project.io is IoType.STREAM,
             "inputs": [_port(port) for port in project.inputs],
-            "outputs": [_port(port) for port in project.outputs],
+            "outputs": [_port(port) for port in (*project.outputs, *project.counters)],
             "layers": [
                 {"layer": Identifier(layer.layer), "size": layer.size} for layer in project.layers
             ],

@@ -46,7 +46,8 @@ def simulate_project(
     report_progress: SampleProgress = lambda done, total: None,
     compiled: CompiledCsim | None = None,
 ) -> dict[str, Ints]:
-    """Compile if need be, and run: raw outputs by name, raw values of the taps by theirs."""
+    """Compile if need be, and run: raw outputs and counts of left-out pixels by name, raw values
+    of the taps by theirs."""
     inputs = fitting_inputs(program, raw)
     project = manifest.read(folder)
     sources = {tap: source_of(program, project, tap) for tap in taps}
@@ -59,7 +60,7 @@ def simulate_project(
         compiled, folder, project, ports, layers, processes or available_threads(), report_progress
     )
     results: dict[str, Ints] = {}
-    for port in project.outputs:
+    for port in (*project.counters, *project.outputs):
         results[port.name] = values[f"port {port.name}"].reshape(samples, *port.shape)
     same_names = {port.name for port in project.outputs if port.name == port.value}
     for tap, source in sources.items():
@@ -128,7 +129,7 @@ def _run(
 ) -> dict[str, Ints]:
     sizes = {layer.layer: layer.size for layer in project.layers}
     sizes_by_name = {
-        f"port {port.name}": int(np.prod(port.shape, dtype=int)) for port in project.outputs
+        f"port {port.name}": port.size for port in (*project.outputs, *project.counters)
     }
     sizes_by_name |= {layer: sizes[layer] for layer in layers}
     samples = len(next(iter(inputs.values())))

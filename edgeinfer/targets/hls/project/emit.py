@@ -141,7 +141,7 @@ def graph(
         },
     }
     layers = [_describe_layer(layer, bodies) for layer in plan.layers]
-    outputs = [output.layer for output in plan.outputs]
+    outputs = [output.layer for output in (*plan.outputs, *plan.counters)]
     if not whole:
         outputs *= 2  # for hls4ml gives the type of a lone output a name that others may have too
     with _quietly():

@@ -17,7 +17,7 @@ from edgeinfer.base.errors import InputError
 from edgeinfer.ir.ops import Shape
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.hls.project.audit import TakenStrategy
-from edgeinfer.targets.hls.project.spec import Plan, ProjectLayer
+from edgeinfer.targets.hls.project.spec import Plan, ProjectLayer, ProjectOutput
 from edgeinfer.targets.hls.settings import Backend, HlsSettings, IoType
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ class Manifest:
     namespace: str | None
     inputs: tuple[TopPort, ...]
     outputs: tuple[TopPort, ...]
+    counters: tuple[TopPort, ...]  # of lit pixels beyond a limit, a number for each frame
     layers: tuple[ManifestLayer, ...]
     weights: tuple[Weight, ...]
     findings: tuple[str, ...]
@@ -122,7 +123,12 @@ def describe(
         node = nodes.get(layer.name) or nodes[f"repack_{layer.name}"]
         entry = settled.get(layer.name)
         entries.append(_manifest_layer(layer, node, entry))
-    findings = [*plan.findings, *_reuse_findings(strategies)]
+    results, count = model.get_output_variables(), len(program.outputs)
+    counters = tuple(
+        _counter(output, variable, plan)
+        for output, variable in zip(plan.counters, results[count:], strict=True)
+    )
+    findings = [*plan.findings, *_reuse_findings(strategies), *map(_counter_finding, counters)]
     return Manifest(
         program.digest,
         project,
@@ -135,8 +141,9 @@ def describe(
         ),
         tuple(
             _port(output.name, output.value, variable, program)
-            for output, variable in zip(program.outputs, model.get_output_variables(), strict=True)
+            for output, variable in zip(program.outputs, results[:count], strict=True)
         ),
+        counters,
         tuple(entries),
         tuple(
             Weight(weight.name, weight.type.name, int(weight.data_length))
@@ -151,6 +158,21 @@ def _port(name: str, value: str, variable: Any, program: Program) -> TopPort:
         name, value, variable.name, variable.type.name, str(program.type(value)),
         program.shapes[value],
     )  # fmt: skip
+
+
+def _counter(output: ProjectOutput, variable: Any, plan: Plan) -> TopPort:
+    layer = next(layer for layer in plan.layers if layer.name == output.layer)
+    return TopPort(
+        output.name, output.value, variable.name, variable.type.name, str(layer.result.type),
+        layer.shape,
+    )  # fmt: skip
+
+
+def _counter_finding(counter: TopPort) -> str:
+    return (
+        f"The port {counter.variable} of the top function says how many lit pixels of each frame "
+        f"lie beyond the limit of %{counter.value}. They are left out."
+    )
 
 
 def _manifest_layer(layer: ProjectLayer, node: Any, entry: TakenStrategy | None) -> ManifestLayer:
@@ -189,8 +211,8 @@ def parse_manifest(text: str, path: Path) -> Manifest:
             raise ValueError("it is of another version")
         content["backend"], content["io"] = Backend(content["backend"]), IoType(content["io"])
         for key, kind in (
-            ("inputs", TopPort), ("outputs", TopPort), ("layers", ManifestLayer),
-            ("weights", Weight),
+            ("inputs", TopPort), ("outputs", TopPort), ("counters", TopPort),
+            ("layers", ManifestLayer), ("weights", Weight),
         ):  # fmt: skip
             content[key] = tuple(_make_entry(kind, entry) for entry in content[key])
         content["findings"] = tuple(content["findings"])

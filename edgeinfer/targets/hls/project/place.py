@@ -12,6 +12,7 @@ import numpy as np
 
 from edgeinfer.ir import ops
 from edgeinfer.ir.ops import Op, inputs_of
+from edgeinfer.ir.plain_sites import is_limited
 from edgeinfer.ir.program import Program, body_of
 from edgeinfer.targets.hls.project import exact_layers, native_layers, site_layers
 from edgeinfer.targets.hls.project.layout import LOOP, ProjectLayout
@@ -47,21 +48,27 @@ def lay_out(program: Program, settings: HlsSettings, names: set[str] | None = No
     for op in scalars:
         layout.refuse(op, "a value without axes has no place in an array or a stream")
     if scalars or laid.offences:
-        return _finish_plan(layout, ())
+        return _finish_plan(layout, (), ())
     for op in live.ops:
         _place(layout, op)
     outputs = _outputs(layout) if not layout.offences else ()
+    counters = _counters(layout) if names is None and not layout.offences else ()
     _check_readers(layout)
-    return _finish_plan(layout, outputs)
+    return _finish_plan(layout, outputs, counters)
 
 
-def _finish_plan(layout: ProjectLayout, outputs: tuple[ProjectOutput, ...]) -> Plan:
+def _finish_plan(
+    layout: ProjectLayout,
+    outputs: tuple[ProjectOutput, ...],
+    counters: tuple[ProjectOutput, ...],
+) -> Plan:
     inputs = tuple(layer.name for layer in layout.layers if layer.kind == native_layers.INPUT)
     return Plan(
         layout.program,
         tuple(layout.layers),
         inputs,
         outputs,
+        counters,
         tuple(layout.offences),
         tuple(layout.findings),
     )
@@ -177,6 +184,13 @@ def _outputs(layout: ProjectLayout) -> tuple[ProjectOutput, ...]:
         layers_taken.add(layer)
         outputs_placed.append(ProjectOutput(output.name, output.value, layer))
     return tuple(outputs_placed)
+
+
+def _counters(layout: ProjectLayout) -> tuple[ProjectOutput, ...]:
+    """A port for each limit that a frame's lit pixels may exceed."""
+    program = layout.program
+    limited = [op for op in program.ops if isinstance(op, ops.Sites) and is_limited(op, program)]
+    return tuple(site_layers.place_counter(layout, op) for op in limited)
 
 
 def _check_readers(layout: ProjectLayout) -> None:

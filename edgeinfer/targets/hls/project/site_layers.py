@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, assert_never, cast
 
 import numpy as np
 
+from edgeinfer.base.names import free_name
 from edgeinfer.ir import ops
-from edgeinfer.ir.ops import Op
+from edgeinfer.ir.ops import Op, Shape
 from edgeinfer.targets.hls.project.exact_layers import store_integers
 from edgeinfer.targets.hls.project.layout import SITE_BLOCK
-from edgeinfer.targets.hls.project.spec import StoredIntegers, exactly
+from edgeinfer.targets.hls.project.spec import ProjectOutput, StoredIntegers, exactly
 from edgeinfer.targets.hls.sparse.ops import (
     CoarserList,
     FinerTokens,
@@ -27,27 +28,46 @@ from edgeinfer.targets.hls.sparse.ops import (
     TokenPool,
     TokenWindows,
 )
+from quantization.fixed import Fixed
 
 if TYPE_CHECKING:
     from edgeinfer.targets.hls.project.layout import ProjectLayout
 
 
 def place_sites(layout: ProjectLayout, op: ops.Sites) -> None:
-    """The first lit pixels of an image. A threshold below the type of what it reads makes every
+    """The first lit pixels of an image."""
+    _place_front(layout, op, "first", layout.program.shapes[op.name], op.type)
+
+
+def place_counter(layout: ProjectLayout, op: ops.Sites) -> ProjectOutput:
+    """What counts the lit pixels of a frame that a limit leaves out, for a port of its own."""
+    pixels = math.prod(layout.program.shapes[op.x][:-1])
+    assert op.most is not None
+    bits = max((pixels - op.most).bit_length(), 2)
+    part = "_dropped"
+    layer = _place_front(layout, op, "dropped", (1,), Fixed(False, bits, bits), part)
+    taken = {output.name for output in layout.program.outputs}
+    return ProjectOutput(free_name(f"{op.name}{part}", taken), op.name, layer)
+
+
+def _place_front(
+    layout: ProjectLayout, op: ops.Sites, function: str, shape: Shape, result: Fixed, part: str = ""
+) -> str:
+    """A block that looks for lit pixels. A threshold below the type of what it reads makes every
     pixel lit, and one above it none, as its largest number does."""
-    shape, type_ = layout.program.shapes[op.x], layout.program.type(op.x)
-    pixels = math.prod(shape[:-1])
+    image, type_ = layout.program.shapes[op.x], layout.program.type(op.x)
+    pixels = math.prod(image[:-1])
     threshold = min(max(op.threshold, type_.raw_min), type_.raw_max)
     limits = store_integers("limits", np.array([threshold]), type_.frac, signed=type_.signed)
-    layout.exact(
-        op, "first", (layout.of_value[op.x],), layout.program.shapes[op.name], exactly(op.type),
+    return layout.exact(
+        op, function, (layout.of_value[op.x],), shape, exactly(result),
         constants={
             "pixels": pixels,
-            "channels": shape[-1],
+            "channels": image[-1],
             "most": min(op.most or pixels, pixels),
             "always": int(op.threshold < type_.raw_min),
         },
-        stored=(limits,), kind=SITE_BLOCK,
+        stored=(limits,), part=part, kind=SITE_BLOCK,
     )  # fmt: skip
 
 

@@ -81,6 +81,7 @@ class Plan:
     layers: tuple[ProjectLayer, ...]
     inputs: tuple[str, ...]  # layers
     outputs: tuple[ProjectOutput, ...]
+    counters: tuple[ProjectOutput, ...]  # of lit pixels beyond a limit, by the sites' name
     offences: tuple[Offence, ...]
     findings: tuple[str, ...]
 

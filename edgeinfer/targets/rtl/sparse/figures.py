@@ -1,18 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""How a design's cycles follow the sites of a frame, and the pixels that it left out."""
+"""How a design's cycles follow the sites of a frame, and what of them it counts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from edgeinfer.base.errors import DisagreementError
 from edgeinfer.base.metrics import Metric, Origin, StatedOrigin
-from edgeinfer.ir.ops import Sites
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.design.build import build_netlist
 from edgeinfer.targets.rtl.design.cycles import count_cycles
@@ -20,8 +18,8 @@ from edgeinfer.targets.rtl.design.folding import Folding
 from edgeinfer.targets.rtl.design.netlist import Netlist
 from edgeinfer.targets.rtl.sparse.fewer import check_fewer_sites
 from edgeinfer.targets.rtl.sparse.ops import SiteFront
-from edgeinfer.targets.rtl.sparse.rewrite import in_fewer_tokens, in_tokens
-from edgeinfer.targets.rtl.tools.simulate import IDEAL, SimulationTrace, run
+from edgeinfer.targets.rtl.sparse.rewrite import PLACES, in_fewer_tokens, in_tokens
+from edgeinfer.targets.rtl.tools.simulate import IDEAL, run
 from quantization.fixed import Ints
 
 TARGET = "rtl"
@@ -84,17 +82,6 @@ def draw_frame(program: Program, count: int) -> dict[str, Ints]:
     return inputs
 
 
-def check_dropped(program: Program, values: Mapping[str, Ints], trace: SimulationTrace) -> None:
-    """The design's counters against the Program: every lit pixel beyond a limit is counted."""
-    for front, count in zip(_fronts(program), trace.dropped, strict=True):
-        sites = program[front.places.removesuffix(".places")]
-        assert isinstance(sites, Sites)
-        brightest = values[sites.x].max(axis=-1)
-        lit = (brightest > sites.threshold).reshape(len(brightest), -1).sum(axis=1)
-        expected = int(np.maximum(lit - front.grid_of.sites, 0).sum())
-        if count != expected:
-            raise DisagreementError(
-                f"{program.name}: the design counted {count:,} lit pixels beyond the limit of "
-                f"%{sites.name}, and there were {expected:,}.",
-                hint="Please report this, with the model.",
-            )
+def counted_sites(program: Program) -> tuple[str, ...]:
+    """The masks whose left-out pixels a design counts, in the order of its counters."""
+    return tuple(front.places.removesuffix(PLACES) for front in _fronts(program))

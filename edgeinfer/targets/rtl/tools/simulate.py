@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +73,7 @@ class SimulationTrace:
     cycles_out: Mapping[str, NDArray[np.int64]]
     cycles_at: Mapping[str, NDArray[np.int64]]  # of taps, by value
     cycles: int
-    dropped: tuple[int, ...] = ()  # lit pixels beyond a limit, by the design's counters
+    dropped: Mapping[str, int] = field(default_factory=dict)  # pixels beyond a limit, by port
 
     def latency(self) -> int:
         """Cycles from the first beat of the first frame in to the last of it out, both counted."""
@@ -142,7 +142,8 @@ def run(
             ) from None
         counts, cycles = (line.split()[1:] for line in done.output.splitlines()[-2:])
         trace = _read_trace(netlist, program, place, taps, int(cycles[0]))
-        return replace(trace, dropped=tuple(map(int, counts)))
+        ports = [block.counter for block in netlist.blocks if block.counter]
+        return replace(trace, dropped=dict(zip(ports, map(int, counts), strict=True)))
 
 
 def _library(netlist: Netlist, hdl: Path, taps: Sequence[Tap]) -> dict[str, bytes]:

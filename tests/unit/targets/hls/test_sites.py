@@ -14,6 +14,7 @@ import pytest
 from edgeinfer.base.devices import device
 from edgeinfer.base.errors import UnsupportedModelError
 from edgeinfer.ir.builder import ProgramBuilder, provisional
+from edgeinfer.ir.engine.left_out import count_lit
 from edgeinfer.ir.interpret import interpret, results
 from edgeinfer.ir.ops import Conv, Input, PairKind, Pool, PoolKind, Sites, pack_weights
 from edgeinfer.ir.plain_sites import spell_sites
@@ -22,6 +23,7 @@ from edgeinfer.targets.hls.csim import build, simulate
 from edgeinfer.targets.hls.estimate.estimate import estimate
 from edgeinfer.targets.hls.project import manifest
 from edgeinfer.targets.hls.project.emit import emit_project
+from edgeinfer.targets.hls.project.place import lay_out
 from edgeinfer.targets.hls.settings import Backend, HlsSettings, IoType
 from edgeinfer.targets.hls.sparse.ops import FinerTokens, PlaceList, TokenFrame, TokenWindows
 from edgeinfer.targets.hls.sparse.rewrite import lay_program
@@ -82,6 +84,9 @@ def assert_exact(programs: Sequence[Program], settings: HlsSettings, folder: Pat
         actual = simulate.simulate_project(
             flat, place, raw, taps=taps, processes=1, compiled=compiled
         )
+        for lit in count_lit(flat, raw):
+            counted = actual[f"{lit.sites}_dropped"]
+            np.testing.assert_array_equal(counted[:, 0], lit.left_out, f"{program.name} dropped")
         values = interpret(flat, raw)
         for name, expected in {**values, **results(flat, values)}.items():
             if name in actual:
@@ -128,6 +133,34 @@ def test_what_has_no_place_in_tokens_is_refused_by_name() -> None:
     program = sparse_unet(1, size=4, levels=1, convs=1)
     oneapi = HlsTarget().check(program, replace(TOKENS, backend=Backend.ONEAPI))
     assert any("no task of oneAPI counts lit pixels" in offence.reason for offence in oneapi)
+
+
+def test_a_limit_has_a_port_that_counts_what_it_leaves_out() -> None:
+    """As many bits as all other pixels of a frame need; without a limit there is no such port."""
+    counter = ("sites_dropped", "sites", Fixed(False, 6, 6))
+    for program, ports in ((small_unet(0), [counter]), (small_unet(1), [])):
+        plan = lay_out(spell_sites(program), TOKENS)
+        assert [(port.name, port.value) for port in plan.counters] == [p[:2] for p in ports]
+        results = {layer.name: layer.result.type for layer in plan.layers}
+        assert [results[port.layer] for port in plan.counters] == [p[2] for p in ports]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("sparse", ["frames", "tokens"])
+def test_the_simulation_tells_how_many_lit_pixels_were_left_out(
+    sparse: str, tmp_path: Path
+) -> None:
+    """Far more than the limit, which changes no output: those are the Program's."""
+    program = sparse_unet(0, size=8, levels=1, convs=1, most=5)
+    target, settings = HlsTarget(), HlsSettings(sparse=sparse)
+    target.emit(program, settings).write(tmp_path)
+    raw = lit_images(program, 0, (1.0, 0.05, 0.5, 0.0))
+    actual = target.simulate(program, tmp_path, raw, settings)
+    lit = [int((image > 0).any(axis=-1).sum()) for image in raw["image"]]
+    assert actual["sites_dropped"][:, 0].tolist() == [max(count - 5, 0) for count in lit]
+    expected = results(program, interpret(program, raw))
+    np.testing.assert_array_equal(actual["classes"], expected["classes"])
 
 
 @pytest.mark.slow
