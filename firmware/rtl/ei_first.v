@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The edgeinfer authors
 
-// Of every BEATS bits, the first MOST that are set stay set.
+// Of every BEATS bits, the first MOST that are set stay set. `dropped` counts the others since the last reset, and
+// stays at its end.
 module ei_first #(
     parameter BEATS = 4,
     parameter MOST  = 1,
@@ -14,7 +15,8 @@ module ei_first #(
     input  wire s_data,
     output wire m_valid,
     input  wire m_ready,
-    output wire m_data
+    output wire m_data,
+    output reg [31:0] dropped
 );
     localparam BW = BEATS > 1 ? $clog2(BEATS) : 1;
     localparam CW = $clog2(MOST + 1);
@@ -30,9 +32,11 @@ module ei_first #(
         if (rst) begin
             beat <= 0;
             left <= ALL;
+            dropped <= 0;
         end else if (step) begin
             beat <= beat == LAST ? {BW{1'b0}} : beat + 1'b1;
             left <= beat == LAST ? ALL : stays ? left - 1'b1 : left;
+            if (s_data && !stays && ~&dropped) dropped <= dropped + 1'b1;
         end
     end
 

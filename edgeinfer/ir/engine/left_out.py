@@ -47,6 +47,8 @@ def count_lit(program: Program, raw: Mapping[str, Ints]) -> tuple[LitPixels, ...
 
 def check_left_out(program: Program, raw: Mapping[str, Ints], counted: Mapping[str, int]) -> None:
     """What a design counted of all samples, by mask, against the Program."""
+    if not counted:
+        return
     expected = {lit.sites: int(lit.left_out.sum()) for lit in count_lit(program, raw)}
     for sites, count in counted.items():
         if count != expected.get(sites, 0):

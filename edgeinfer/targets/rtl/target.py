@@ -300,9 +300,9 @@ class RtlTarget(Target[RtlSettings]):
             waveform=folder / "sim" / "waveform.vcd" if settings.waveform else None,
         )
         trace = run(netlist, folded, folder, inputs, conditions, sorted(set(taps)), cycles.latency)
-        if settings.sparse == "tokens":
-            counted = dict(zip(counted_sites(folded), trace.dropped.values(), strict=True))
-            check_left_out(folded, inputs, counted)
+        masks = counted_sites(netlist)
+        counted = {masks[port]: count for port, count in trace.dropped.items()}
+        check_left_out(folded, inputs, counted)
         return trace
 
     def estimate(self, program: Program, settings: RtlSettings) -> tuple[Metric, ...]:

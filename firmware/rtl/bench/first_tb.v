@@ -24,15 +24,19 @@ module first_case #(
     localparam ROUNDS = 60;
     wire s_valid, s_ready, m_valid, m_ready;
     wire s_data, m_data;
-    integer r, n, seed, count;
+    wire [31:0] dropped;
+    wire differs;
+    integer r, n, seed, count, total;
 
     initial begin
         seed = LENGTH + MOST;
+        total = 0;
         for (r = 0; r < ROUNDS; r = r + 1) begin
             count = 0;
             for (n = 0; n < LENGTH; n = n + 1) begin
                 source.mem[r*LENGTH+n] = $random(seed);
                 sink.mem[r*LENGTH+n] = source.mem[r*LENGTH+n] && count < MOST;
+                if (source.mem[r*LENGTH+n] && count >= MOST) total = total + 1;
                 if (source.mem[r*LENGTH+n]) count = count + 1;
             end
         end
@@ -42,7 +46,8 @@ module first_case #(
         .clk(clk), .rst(rst), .valid(s_valid), .ready(s_ready), .data(s_data));
     ei_first #(.BEATS(LENGTH), .MOST(MOST), .DEPTH(2)) dut (
         .clk(clk), .rst(rst), .s_valid(s_valid), .s_ready(s_ready), .s_data(s_data),
-        .m_valid(m_valid), .m_ready(m_ready), .m_data(m_data));
+        .m_valid(m_valid), .m_ready(m_ready), .m_data(m_data), .dropped(dropped));
     tb_sink #(.WIDTH(1), .BEATS(ROUNDS * LENGTH), .SEED(MOST + 3)) sink (
-        .clk(clk), .rst(rst), .valid(m_valid), .ready(m_ready), .data(m_data), .done(done), .wrong(wrong));
+        .clk(clk), .rst(rst), .valid(m_valid), .ready(m_ready), .data(m_data), .done(done), .wrong(differs));
+    assign wrong = differs || done && dropped != total;
 endmodule

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgeinfer.ir.engine.left_out import count_lit
 from edgeinfer.ir.interpret import interpret, results
 from edgeinfer.ir.plain_sites import spell_sites
 from edgeinfer.targets.edgetpu.int8 import convert
@@ -38,8 +39,11 @@ def test_random_sparse_networks_in_verilog(seed: int, tmp_path: Path) -> None:
         threshold=seed % 4,
     )
     design = make_design(program, RtlSettings(), tmp_path)
-    ideal = assert_agrees(design, lit_images(design.program, seed, OCCUPANCIES))
+    raw = lit_images(design.program, seed, OCCUPANCIES)
+    ideal = assert_agrees(design, raw)
     assert_cycles(design, ideal)
+    left_out = [lit.left_out.sum() for lit in count_lit(design.program, raw)]
+    assert list(ideal.dropped.values()) == left_out
     gathered = {block.op for block in design.netlist.blocks if block.module == "ei_gather"}
     assert not any(name.startswith("masked") for name in gathered)  # a mask costs no frame
 

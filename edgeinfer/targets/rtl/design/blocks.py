@@ -399,11 +399,14 @@ def repeat(x: Stream, y: Stream, op: str) -> Block:
     return Block("ei_repeat", f"{y.name}_repeat", op, parameters, (x.name,), (y.name,), (actor,))
 
 
-def first(x: Stream, y: Stream, op: str, most: int) -> Block:
+def first(x: Stream, y: Stream, op: str, most: int, counter: str) -> Block:
     """Of a frame's bits, the first that are set, so many at most."""
     actor = Actor((x.name,), (y.name,), (PASS,), x.beats, KEEP_LATENCY)
     parameters: dict[str, Parameter] = {"BEATS": x.beats, "MOST": most}
-    return Block("ei_first", f"{y.name}_first", op, parameters, (x.name,), (y.name,), (actor,))
+    return Block(
+        "ei_first", f"{y.name}_first", op, parameters, (x.name,), (y.name,), (actor,),
+        counter=counter,
+    )  # fmt: skip
 
 
 def gather(x: Stream, y: Stream, op: str, order: Ints, fill: int) -> Block:

@@ -214,7 +214,8 @@ class Build:
         assert op.most is not None
         x = self.with_lanes(self.read(op.x), 1, op.name)
         y = self.stream(op.name, op.type, 1, x.beats)
-        self.place(blocks.first(x, y, op.name, op.most))
+        counter = self.name(f"{op.name}_dropped")
+        self.place(blocks.first(x, y, op.name, op.most, counter))
         return y
 
     def layer(self, op: Accumulates, size: int) -> Stream:
@@ -423,12 +424,13 @@ class Build:
         return self.operand(value, self.program.shapes[value], wide, op)
 
     def repeat(self, inner: Build, steps: int) -> None:
-        """Take over what was built for a step, which comes so many times in a frame."""
+        """Take over what was built for a step, which comes so many times in a frame. What a body
+        leaves out has no port."""
         for name, stream in inner.streams.items():
             self.streams[name] = replace(stream, beats=steps * stream.beats)
         for block in inner.blocks:
             actors = (replace(one, repeats=steps * one.repeats) for one in block.actors)
-            self.blocks.append(replace(block, actors=tuple(actors)))
+            self.blocks.append(replace(block, actors=tuple(actors), counter=""))
 
     def move(self, op: Moves) -> Stream:
         x = self.resize(self.read(op.x), op.type, op.name)

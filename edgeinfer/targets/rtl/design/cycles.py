@@ -31,13 +31,19 @@ class DesignCycles:
 def count_cycles(netlist: Netlist) -> DesignCycles:
     """Count a design's cycles."""
     interval, times = settle(Schedule(netlist), netlist.depths)  # the first frame is as if alone
-    start = min(int(times.freed[f"{port.stream}{OFFERED}"][0]) for port in netlist.inputs)
+    start = _start(netlist, times)
     streams = netlist.streams
     first = {name: int(times.freed[name][0]) - start for name in streams}
     last = {name: int(times.freed[name][streams[name].beats - 1]) - start for name in streams}
     for name, probe in netlist.probes.items():
         first[name] = last[name] = _first_probe_cycle(netlist, times, probe) - start
     return DesignCycles(_end(netlist, times, 0) - start + 1, interval, first, last)
+
+
+def lone_latency(netlist: Netlist) -> int:
+    """The latency alone, which takes a frame to count, not several."""
+    times = Schedule(netlist).times(netlist.depths, frames=1)
+    return _end(netlist, times, 0) - _start(netlist, times) + 1
 
 
 def interface_cycles(netlist: Netlist, cycles: DesignCycles) -> DesignCycles:
@@ -76,6 +82,11 @@ def _first_probe_cycle(netlist: Netlist, times: Times, probe: Probe) -> int:
     """The cycle in which a probe shows the first frame."""
     (actor,) = next(block.actors for block in netlist.blocks if block.name == probe.block)
     return int(times.there[actor.outputs[0]][0]) - actor.latency + probe.stage
+
+
+def _start(netlist: Netlist, times: Times) -> int:
+    """The cycle in which the first beat of all comes in."""
+    return min(int(times.freed[f"{port.stream}{OFFERED}"][0]) for port in netlist.inputs)
 
 
 def _end(netlist: Netlist, times: Times, frame: int) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 from edgeinfer.targets.rtl.design.netlist import Block, Netlist, SizedNumber
 from edgeinfer.targets.rtl.estimate.constant import constant_products
 from edgeinfer.targets.rtl.estimate.dead import without_data
-from edgeinfer.targets.rtl.estimate.sites import SITE_MODULES
+from edgeinfer.targets.rtl.estimate.sites import DROPPED_BITS, SITE_MODULES
 from edgeinfer.targets.rtl.estimate.work import (
     BlockParts,
     BlockSizes,
@@ -424,7 +424,9 @@ MODULES: Mapping[str, Callable[[BlockSizes], BlockParts]] = {
     "ei_gather": _gather,
     "ei_keep": lambda known: join_parts((counter(known["BEATS"]), registers(1))),
     "ei_repeat": lambda known: BlockParts(),
-    "ei_first": lambda known: join_parts((counter(known["BEATS"]), counter(known["MOST"] + 1))),
+    "ei_first": lambda known: join_parts(
+        (counter(known["BEATS"]), counter(known["MOST"] + 1), counter(1 << DROPPED_BITS))
+    ),
     "ei_constant": _constant,
     "ei_argmax": _argmax,
     **SITE_MODULES,

@@ -13,17 +13,18 @@ import numpy as np
 from edgeinfer.base.metrics import Metric, Origin, StatedOrigin
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.design.build import build_netlist
-from edgeinfer.targets.rtl.design.cycles import count_cycles
+from edgeinfer.targets.rtl.design.cycles import lone_latency
 from edgeinfer.targets.rtl.design.folding import Folding
 from edgeinfer.targets.rtl.design.netlist import Netlist
-from edgeinfer.targets.rtl.sparse.fewer import check_fewer_sites
+from edgeinfer.targets.rtl.sparse.fewer import FRONT, check_fewer_sites
 from edgeinfer.targets.rtl.sparse.ops import SiteFront
-from edgeinfer.targets.rtl.sparse.rewrite import PLACES, in_fewer_tokens, in_tokens
+from edgeinfer.targets.rtl.sparse.rewrite import LIT, in_fewer_tokens, in_tokens
 from edgeinfer.targets.rtl.tools.simulate import IDEAL, run
 from quantization.fixed import Ints
 
 TARGET = "rtl"
 POINTS = 6  # numbers of sites that are looked at
+MOST_CYCLES = 1_000_000  # of a frame that is simulated: about a minute
 BOUND, SEEN = "sites_cycles_most", "sites_cycles_simulated"
 SEED = 25
 
@@ -36,17 +37,19 @@ def bounds_by_sites(program: Program, folding: Folding, netlist: Netlist) -> tup
         blocks = build_netlist(in_fewer_tokens(program, count).program, folding)
         fewer = replace(blocks, depths=netlist.depths)
         check_fewer_sites(netlist, fewer)
-        cycles = count_cycles(fewer)
-        metrics.append(_metric(BOUND, cycles.latency, count, Origin.PROVED, "at most"))
+        metrics.append(_metric(BOUND, lone_latency(fewer), count, Origin.PROVED, "at most"))
     return tuple(metrics)
 
 
 def simulate_by_sites(
     program: Program, netlist: Netlist, folder: Path, latency_cycles: int
 ) -> tuple[Metric, ...]:
-    """Cycles of one frame each, whose sites were drawn, in the simulated design."""
-    metrics = []
-    for count in _counts(program):
+    """Cycles of one frame each, whose sites were drawn, in the simulated design; but for frames of
+    so many sites that they would take too long."""
+    metrics, counts = [], _counts(program)
+    for count in counts:
+        if latency_cycles * count > MOST_CYCLES * counts[-1]:
+            break
         raw = draw_frame(program, count)
         trace = run(netlist, program, folder, raw, IDEAL, expected_cycles=latency_cycles)
         note = "one frame, its sites drawn at random"
@@ -60,9 +63,10 @@ def _metric(name: str, cycles: int, count: int, origin: StatedOrigin, note: str)
 
 
 def _counts(program: Program) -> list[int]:
-    """Numbers of sites from one to the most, evenly."""
+    """Numbers of sites from one to the most, each as many times the one before it: few pixels of an
+    image are lit."""
     most = max(front.grid_of.sites for front in _fronts(program))
-    return sorted({round(count) for count in np.linspace(1, most, POINTS)})
+    return sorted({round(count) for count in np.geomspace(1, most, POINTS)})
 
 
 def _fronts(program: Program) -> Iterator[SiteFront]:
@@ -82,6 +86,10 @@ def draw_frame(program: Program, count: int) -> dict[str, Ints]:
     return inputs
 
 
-def counted_sites(program: Program) -> tuple[str, ...]:
-    """The masks whose left-out pixels a design counts, in the order of its counters."""
-    return tuple(front.places.removesuffix(PLACES) for front in _fronts(program))
+def counted_sites(netlist: Netlist) -> dict[str, str]:
+    """The masks whose left-out pixels a design counts, by the counter's port."""
+    return {
+        block.counter: block.op.removesuffix(LIT if block.module == FRONT else "")
+        for block in netlist.blocks
+        if block.counter
+    }

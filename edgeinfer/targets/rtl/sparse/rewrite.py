@@ -47,7 +47,7 @@ from edgeinfer.targets.rtl.sparse.ops import (
 
 IMAGE_AXES = 3  # of an image with its channels
 MOST_SITES = 4096  # of a frame: queues hold so many tokens
-PLACES = ".places"  # behind a mask's name: the list of its sites
+LIT = ".lit"  # behind a mask's name: its pixels as tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,7 @@ class _Rewriting:
             channels = self.program.shapes[seen.x][-1]
             x, look = seen.x, tuple(channel in chosen for channel in range(channels))
         grid = SiteGrid(height, width, min(most, self.most))
-        name, places = f"{op.name}.lit", f"{op.name}{PLACES}"
+        name, places = f"{op.name}{LIT}", f"{op.name}.places"
         type_ = self.program.type(x)
         self.ops.append(SiteFront(name, type_, x, places, op.threshold, look, grid))
         self.ops.append(SiteList(places, grid.place_type, grid))

@@ -15,6 +15,7 @@ import pytest
 
 from edgeinfer.base.errors import DisagreementError, ProgramError, UsageError
 from edgeinfer.ir.builder import ProgramBuilder, provisional
+from edgeinfer.ir.engine.left_out import count_lit
 from edgeinfer.ir.interpret import interpret, results
 from edgeinfer.ir.ops import Dense, Input, pack_weights
 from edgeinfer.ir.program import Output, Program
@@ -54,13 +55,15 @@ def folded_tokens(program: Program, seed: int) -> RtlSettings:
 
 
 def assert_exact(program: Program, seed: int, folder: Path) -> None:
-    """With gaps, back-pressure and a reset; the counters of dropped pixels are checked within."""
+    """With gaps, back-pressure and a reset; and what the design says it has left out."""
     settings, target = folded_tokens(program, seed), RtlTarget()
     target.emit(program, settings).write(folder)
     raw = lit_images(program, seed, OCCUPANCIES)
     found = target.simulate(program, folder, raw, settings)
     for name, wanted in results(program, interpret(program, raw)).items():
         np.testing.assert_array_equal(found[name], wanted, err_msg=name)
+    for lit in count_lit(program, raw):
+        assert found["sites_lit_dropped"] == lit.left_out.sum()
 
 
 @needs_verilator
