@@ -18,13 +18,20 @@ SLACK = 1  # places beyond what a branch was seen to hold
 MOST_BITS = 1 << 16  # of a queue that only evens out bursts
 PACED_FRAMES = 3
 MOST_PAIR_STEPS = 1 << 14  # of two blocks in a frame, which are counted step by step
+# Of a frame of tokens. In longer ones it is whole frames that gather, on the way around the lower
+# levels of a U-net, and no queue of MOST_BITS holds these.
+MOST_STEPS = 1 << 19
 SITE_MAKERS = ("ei_sites", "ei_site_coarsen")
 
 
 def with_queues(netlist: Netlist) -> Netlist:
     """The same design with the depths of its queues."""
     schedule = Schedule(netlist)
-    return _even_queues(replace(netlist, depths=_safe(schedule)), schedule)
+    safe = replace(netlist, depths=_safe(schedule))
+    steps = sum(len(actor.pattern) * actor.repeats for actor in netlist.actors)
+    if steps > MOST_STEPS and varying_streams(netlist):
+        return safe
+    return _even_queues(safe, schedule)
 
 
 def _safe(schedule: Schedule) -> dict[str, int]:
@@ -51,8 +58,11 @@ def _safe(schedule: Schedule) -> dict[str, int]:
     times = schedule.times(free, frames=1)
     needs = {name: times.occupancy(name) + SLACK for name in forked}
     # Which of a fork's branches waits for the other depends on where sites lie: each holds a frame.
+    # A branch that is forked again does not: what follows has room for a frame, and takes it at
+    # once, but for what frames before it have left there, which comes away without it.
     streams = netlist.streams
-    whole = {name: streams[name].beats + SLACK for name in varying_streams(netlist)}
+    passed = {x for block in netlist.blocks if block.module == "ei_fork" for x in block.inputs}
+    whole = {name: streams[name].beats + SLACK for name in varying_streams(netlist) - passed}
     return plain | {name: max(needs[name], plain[name], whole.get(name, 0)) for name in forked}
 
 

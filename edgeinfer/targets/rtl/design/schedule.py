@@ -160,11 +160,16 @@ def _cycles_of(
     return cycles
 
 
-def _course_of(actor: Actor, frames: int) -> _Course:
+def step_columns(actor: Actor, frames: int) -> Ints:
+    """All steps of an actor in so many frames, a column each: what it reads and frees, whether it
+    reserves and yields, its cycles, and what it gives."""
     rows = [(s.reads, s.frees, s.reserves, s.yields, s.cycles, s.gives) for s in actor.pattern]
     columns = np.array(rows, dtype=np.int64).reshape(-1, 6)
-    many = np.tile(columns, (actor.repeats * frames, 1)).T
-    reads, frees, reserves, yields, cycles, gives = many
+    return np.tile(columns, (actor.repeats * frames, 1)).T
+
+
+def _course_of(actor: Actor, frames: int) -> _Course:
+    reads, frees, reserves, yields, cycles, gives = step_columns(actor, frames)
     sources = []
     for bit, name in enumerate(actor.inputs):
         lets_go = frees >> bit & 1

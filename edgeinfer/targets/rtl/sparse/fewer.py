@@ -12,13 +12,19 @@ times that it waits for, plus constants. So, step by step, none is later in the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edgeinfer.base.errors import DisagreementError
-from edgeinfer.targets.rtl.design.netlist import Actor, Block, BlockStep, Netlist
+from edgeinfer.targets.rtl.design.netlist import Actor, Block, Netlist
+from edgeinfer.targets.rtl.design.schedule import step_columns
+from quantization.fixed import Ints
 
 FRONT, COARSEN = "ei_sites", "ei_site_coarsen"
+FRAME = -1  # the owner of what belongs to no site
 # What reads lists and makes tokens.
 TOKEN_MAKERS = ("ei_site_pool", "ei_site_window", "ei_site_up", "ei_site_spread")
 
@@ -38,21 +44,26 @@ class OwnedStream:
     level: SiteLevel
     beats_of_site: int
 
-    def owner(self, beat: int) -> SiteOwner | None:
-        """The site that a beat belongs to; None for the frame."""
-        site = beat // self.beats_of_site
-        return SiteOwner(self.level.name, site) if site < self.level.count else None
+    def owners(self, beats: Ints) -> Ints:
+        """The number of the site that each beat belongs to; FRAME for the frame."""
+        sites = beats // self.beats_of_site
+        return np.where(sites < self.level.count, sites, FRAME)
 
 
-@dataclass(frozen=True, slots=True)
-class SiteOwner:
-    """A site by its level and its number there."""
+@dataclass(frozen=True, slots=True, eq=False)
+class OwnedSteps:
+    """The steps of an actor in a frame: the level and the site that each belongs to, FRAME if it is
+    the frame's, and what it does."""
 
-    level: str
-    number: int
+    levels: Ints  # places in `names`
+    sites: Ints
+    steps: Ints  # as `step_columns` has them
+    names: tuple[str, ...]
 
-
-OwnedStep = tuple[SiteOwner | None, BlockStep]
+    def kept(self, counts: Mapping[str, int]) -> NDArray[np.bool_]:
+        """Which of the steps a frame has whose levels have so many sites."""
+        most = np.array([counts[name] for name in self.names] or [0])
+        return (self.sites == FRAME) | (self.sites < most[self.levels])
 
 
 def check_fewer_sites(netlist: Netlist, fewer: Netlist) -> None:
@@ -60,9 +71,13 @@ def check_fewer_sites(netlist: Netlist, fewer: Netlist) -> None:
     later than that says; both have the same queues. DisagreementError where it cannot be shown."""
     larger, smaller = owned_steps(netlist), owned_steps(fewer)
     counts = {owned.level.name: owned.level.count for owned in owned_streams(fewer).values()}
-    for name, steps in larger.items():
-        kept = [(at, step) for at, step in steps if at is None or at.number < counts[at.level]]
-        if kept != smaller.get(name):
+    for name, owned in larger.items():
+        kept, other = owned.kept(counts), smaller.get(name)
+        if other is None or not (
+            np.array_equal(owned.sites[kept], other.sites)
+            and np.array_equal(owned.levels[kept], other.levels)
+            and np.array_equal(owned.steps[:, kept], other.steps)
+        ):
             raise _not_shown(netlist, name, "does other steps for fewer sites")
 
 
@@ -115,61 +130,76 @@ def _beats(netlist: Netlist) -> dict[str, int]:
     return beats
 
 
-def owned_steps(netlist: Netlist) -> dict[str, list[OwnedStep]]:
+def owned_steps(netlist: Netlist) -> dict[str, OwnedSteps]:
     """The steps of a frame by actor, each with the site that it belongs to."""
     streams = owned_streams(netlist)
-    steps: dict[str, list[OwnedStep]] = {}
+    names = tuple(sorted({owned.level.name for owned in streams.values()}))
+    steps: dict[str, OwnedSteps] = {}
     for block in netlist.blocks:
         for number, actor in enumerate(block.actors):
             name = f"{block.name}.{number}"
-            owned = list(_own_steps(netlist, name, actor, streams))
-            _check_alike(netlist, name, owned)
-            steps[name] = owned
+            steps[name] = _own_steps(netlist, name, actor, streams, names)
+            _check_alike(netlist, name, steps[name])
     return steps
 
 
 def _own_steps(
-    netlist: Netlist, name: str, actor: Actor, streams: Mapping[str, OwnedStream]
-) -> Iterator[OwnedStep]:
+    netlist: Netlist,
+    name: str,
+    actor: Actor,
+    streams: Mapping[str, OwnedStream],
+    names: tuple[str, ...],
+) -> OwnedSteps:
     """A step that moves no beat belongs to the site of the next one that does."""
-    taken, given = [0] * len(actor.inputs), [0] * len(actor.outputs)
+    columns = step_columns(actor, 1)
+    reads, frees, _, yields, _, gives = columns
+    count = columns.shape[1]
+    # A site by its level and its number there, as one number; the frame; nothing that is moved.
+    span = 1 + max((owned.level.count for owned in streams.values()), default=0)
+    nothing = FRAME - 1
 
-    def owner(stream: str, beat: int) -> SiteOwner | None:
-        return streams[stream].owner(beat) if stream in streams else None
+    def owners(stream: str, moves: Ints) -> Ints:
+        beats = np.cumsum(moves) - moves
+        if stream not in streams:
+            return np.full(count, FRAME)
+        sites = streams[stream].owners(beats)
+        return np.where(
+            sites == FRAME, FRAME, sites + span * names.index(streams[stream].level.name)
+        )
 
-    waiting: list[BlockStep] = []
-    needed: set[SiteOwner | None] = set()
-    for step in actor.pattern * actor.repeats:
-        waiting.append(step)
-        moved: set[SiteOwner | None] = set()
-        for bit, stream in enumerate(actor.inputs):
-            if step.reads >> bit & 1:
-                needed.add(owner(stream, taken[bit]))
-            if step.frees >> bit & 1:
-                moved.add(owner(stream, taken[bit]))
-                taken[bit] += 1
-        for bit, stream in enumerate(actor.outputs):
-            if step.yields and step.gives >> bit & 1:
-                moved.add(owner(stream, given[bit]))
-                given[bit] += 1
-        if moved:
-            if len(moved) > 1 or not needed <= {None, *moved}:
-                raise _not_shown(netlist, name, "moves or needs beats of several sites at once")
-            (site,) = moved
-            yield from ((site, each) for each in waiting)
-            waiting, needed = [], set()
-    yield from ((None, each) for each in waiting)
+    taken = [owners(stream, frees >> bit & 1) for bit, stream in enumerate(actor.inputs)]
+    given = [
+        owners(stream, yields * (gives >> bit & 1)) for bit, stream in enumerate(actor.outputs)
+    ]
+    moved = [np.where(frees >> bit & 1, own, nothing) for bit, own in enumerate(taken)]
+    moved += [np.where(yields * (gives >> bit & 1), own, nothing) for bit, own in enumerate(given)]
+    own = np.max(moved, axis=0, initial=nothing)
+    next_moving = np.where(own == nothing, count, np.arange(count))
+    next_moving = np.minimum.accumulate(next_moving[::-1])[::-1]
+    several = any(np.any((each != nothing) & (each != own)) for each in moved)
+    own = np.append(own, FRAME)[next_moving]
+    waits = next_moving < count  # what follows the last beat belongs to no site
+    for bit, needed in enumerate(taken):
+        reading = (reads >> bit & 1).astype(bool) & waits & (needed != FRAME)
+        several |= bool(np.any(reading & (needed != own)))
+    if several:
+        raise _not_shown(netlist, name, "moves or needs beats of several sites at once")
+    of_frame = own == FRAME
+    levels, sites = np.where(of_frame, 0, own // span), np.where(of_frame, FRAME, own % span)
+    return OwnedSteps(levels, sites, columns, names)
 
 
-def _check_alike(netlist: Netlist, name: str, steps: list[OwnedStep]) -> None:
+def _check_alike(netlist: Netlist, name: str, owned: OwnedSteps) -> None:
     """All sites of a level have the same steps."""
-    of_site: dict[SiteOwner, list[BlockStep]] = {}
-    for site, step in steps:
-        if site is not None:
-            of_site.setdefault(site, []).append(step)
-    first: dict[str, list[BlockStep]] = {}
-    for site, own in of_site.items():
-        if first.setdefault(site.level, own) != own:
+    for level in range(len(owned.names)):
+        own = np.flatnonzero((owned.levels == level) & (owned.sites != FRAME))
+        own = own[np.argsort(owned.sites[own], kind="stable")]
+        _, counts = np.unique(owned.sites[own], return_counts=True)
+        steps = owned.steps[:, own]
+        if len(counts) and (
+            np.any(counts != counts[0])
+            or np.any(steps.reshape(len(steps), len(counts), -1) != steps[:, None, : counts[0]])
+        ):
             raise _not_shown(netlist, name, "treats one site unlike another")
 
 

@@ -51,12 +51,9 @@ def with_fewer(netlist: Netlist, rng: np.random.Generator) -> Netlist:
     for block in netlist.blocks:
         actors = []
         for number, actor in enumerate(block.actors):
-            kept = [
-                step
-                for at, step in steps[f"{block.name}.{number}"]
-                if at is None or at.number < counts[at.level]
-            ]
-            actors.append(replace(actor, pattern=tuple(kept), repeats=1))
+            kept = np.flatnonzero(steps[f"{block.name}.{number}"].kept(counts))
+            whole = actor.pattern * actor.repeats
+            actors.append(replace(actor, pattern=tuple(whole[at] for at in kept), repeats=1))
         blocks.append(replace(block, actors=tuple(actors)))
     return replace(netlist, blocks=tuple(blocks), streams=streams)
 
