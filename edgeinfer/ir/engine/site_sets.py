@@ -244,13 +244,16 @@ class SiteSearch:
         if isinstance(op, Concat | Softmax) and op.axis != len(shape) - 1:
             return False
         moving = [x for x in inputs_of(op) if x not in self.constants]
-        fixed = [parameter.shape for parameter in parameters_of(op) if not isinstance(op, Dense)]
+        same = all(self.shapes[x][:-1] == shape[:-1] for x in moving)
+        return bool(moving) and same and not self.is_uneven(op)
+
+    def is_uneven(self, op: Op) -> bool:
+        """Whether an op has numbers of its own for each pixel."""
+        if not isinstance(op, Elementwise | Concat):
+            return False
+        fixed = [parameter.shape for parameter in parameters_of(op)]
         fixed += [self.shapes[x] for x in inputs_of(op) if x in self.constants]
-        return (
-            bool(moving)
-            and all(self.shapes[x][:-1] == shape[:-1] for x in moving)
-            and all(math.prod(each[:-1]) == 1 for each in fixed)
-        )
+        return any(math.prod(each[:-1]) > 1 for each in fixed)
 
     def _keeps_zero(self, op: Op) -> bool:
         """Whether zeros make zeros."""

@@ -263,9 +263,14 @@ class RtlSettings(Settings):
                 f"{self.wires_at_once} wires cannot come in a cycle.",
                 hint=f"Choose {', '.join(map(str, WIRES_AT_ONCE))}.",
             )
+        if self.sparse == "tokens":
+            raise UsageError(
+                "--sparse tokens does not go with --event: one design answers for all lit pixels "
+                "of its image, the other for a patch at each hit.",
+                hint="Leave --event out: the image, which may be a plane, comes in as a stream.",
+            )
         for option_set, name in (
             (self.unroll == "full", "--unroll full"),
-            (self.sparse == "tokens", "--sparse tokens"),
             (self.towers == "once", "--towers once"),
             (self.latency_us is not None, "--latency-us"),
             (self.waveform, "--waveform"),

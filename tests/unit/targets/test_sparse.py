@@ -4,19 +4,26 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from edgeinfer.base.errors import UsageError
+from edgeinfer.ir.builder import ProgramBuilder, provisional
 from edgeinfer.ir.engine.left_out import count_lit
 from edgeinfer.ir.interpret import interpret, results
+from edgeinfer.ir.ops import Conv, Scale, inputs_of, pack_weights
+from edgeinfer.ir.passes import rewire_op
 from edgeinfer.ir.plain_sites import spell_sites
+from edgeinfer.ir.program import Program
 from edgeinfer.targets.edgetpu.int8 import convert
 from edgeinfer.targets.hls.settings import Backend, HlsSettings, IoType
 from edgeinfer.targets.hls.target import HlsTarget
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.target import RtlTarget
+from quantization.fixed import Fixed
 from tests.support.rtl_designs import assert_agrees, assert_cycles, make_design, needs_verilator
 from tests.support.sampling import sample_cases
 from tests.support.sparse_programs import lit_images, sparse_unet
@@ -68,6 +75,44 @@ def test_a_limit_is_refused_by_targets_that_count_no_pixels() -> None:
     assert "an int8 file does not count pixels" in offence.reason
     others = HlsTarget().check(program, HlsSettings(backend=Backend.ONEAPI))
     assert any("no task of oneAPI counts lit pixels" in each.reason for each in others)
+
+
+def with_numbers_by_pixel(program: Program) -> Program:
+    """The same with the first result of a convolution times 1 or 2, by pixel and channel."""
+    builder, renamed = ProgramBuilder(program.name), dict[str, str]()
+    for op in program.ops:
+        name = builder.add(rewire_op(op, {x: renamed.get(x, x) for x in inputs_of(op)}))
+        if isinstance(op, Conv) and not renamed:
+            shape = builder.shapes[name]
+            factor = pack_weights(1 + np.arange(math.prod(shape)).reshape(shape) % 2)
+            none, type_ = pack_weights(np.zeros((1,), np.int64)), Fixed(False, 2, 2)
+            scale = Scale("uneven", provisional(builder.frac(name)), name, factor, type_, none)
+            renamed[name] = builder.exact(scale)
+    return builder.program(program.outputs)
+
+
+def test_numbers_that_differ_by_pixel_are_why_there_are_no_tokens() -> None:
+    """Formats for each element, as HGQ2 trains them, are such numbers. HLS computes such a layer
+    everywhere, which RTL does not, as long as there is another one to gain by."""
+    alone, beside = (
+        with_numbers_by_pixel(sparse_unet(1, size=4, levels=1, convs=convs, plain=True))
+        for convs in (1, 2)
+    )
+    refused = [
+        *HlsTarget().check(alone, HlsSettings(sparse="tokens")),
+        *RtlTarget().check(alone, RtlSettings(sparse="tokens")),
+        *RtlTarget().check(beside, RtlSettings(sparse="tokens")),
+    ]
+    assert len(refused) >= 3
+    assert all("%uneven has other numbers from pixel to pixel" in each.reason for each in refused)
+    assert not HlsTarget().check(beside, HlsSettings(sparse="tokens"))
+
+
+def test_a_sparse_network_is_not_evaluated_at_hits() -> None:
+    (refused,) = RtlTarget().check(sparse_unet(1, size=4, levels=1), RtlSettings(event=(64, 64)))
+    assert "with --sparse tokens" in refused.reason
+    with pytest.raises(UsageError, match="for all lit pixels"):
+        RtlSettings(event=(64, 64), sparse="tokens")
 
 
 def test_an_unrolled_network_does_not_count_pixels() -> None:

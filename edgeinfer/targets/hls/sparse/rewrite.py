@@ -22,6 +22,7 @@ from edgeinfer.base.errors import Offence, UnsupportedModelError
 from edgeinfer.ir.bounds import bounds_of
 from edgeinfer.ir.engine.site_sets import PoolWindow, SiteSearch, SiteSet
 from edgeinfer.ir.engine.space_to_pixels import SpaceToPixels, join_moves
+from edgeinfer.ir.engine.uneven import tell_uneven
 from edgeinfer.ir.ops import (
     Conv,
     Dense,
@@ -96,7 +97,8 @@ def lay_program(program: Program, sparse: str) -> LaidProgram:
     site_sets = search.run()
     if not site_sets:
         reason = "no mask of lit pixels follows a convolution, so that nothing is sparse"
-        offence = Offence(program.name, "Program", f"{reason}. Leave out --sparse tokens")
+        remedy = tell_uneven(search, outputs) or ". Leave out --sparse tokens"
+        offence = Offence(program.name, "Program", f"{reason}{remedy}")
         return LaidProgram(live, ranges, {}, (offence,))
     rewriting = _Rewriting(joined, search, site_sets, dict(ranges))
     for op in joined.ops:
@@ -149,7 +151,8 @@ class _Rewriting:
             else:
                 self.at_sites(op, sites)
         except _NoTokensError as error:
-            self.offences.append(Offence(op.name, type(op).__name__, str(error)))
+            reason = f"{error}{tell_uneven(self.search, inputs_of(op))}"
+            self.offences.append(Offence(op.name, type(op).__name__, reason))
             self.refused.add(op.name)
 
     def output(self, value: str) -> str:
@@ -157,7 +160,8 @@ class _Rewriting:
         try:
             return self.everywhere(value)
         except _NoTokensError as error:
-            self.offences.append(Offence(value, "Output", str(error)))
+            reason = f"{error}{tell_uneven(self.search, (value,))}"
+            self.offences.append(Offence(value, "Output", reason))
             return value
 
     def at_sites(self, op: Op, sites: SiteSet) -> None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from edgeinfer.base.errors import Offence
 from edgeinfer.event.prefix import Cut, Obstacle, cut_program
+from edgeinfer.ir.ops import Sites
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.boards.boards import board
 from edgeinfer.targets.rtl import check
@@ -23,6 +24,11 @@ from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.unrolled.straight import size_of
 from quantization.fixed import Fixed
 
+SPARSE = (
+    "it is sparse, and so answers for all lit pixels of its image at once, not for a patch at each "
+    "hit. Leave --event out: with --sparse tokens the design reads an image, which may be a plane, "
+    "as a stream, and computes at its lit pixels alone"
+)
 FEWEST_BEATS = 8  # of a line: a line's memory is written three cycles after it was read
 
 
@@ -54,6 +60,9 @@ def _offences_of_rest(program: Program, settings: RtlSettings) -> tuple[Offence,
 
 def _objections(program: Program, settings: RtlSettings) -> Iterator[str]:
     size = size_in(settings)
+    if any(isinstance(op, Sites) for op in program.ops):
+        yield SPARSE
+        return
     cut = cut_program(program)
     if isinstance(cut, Obstacle):
         yield f"its patches share nothing: {cut.reason}"

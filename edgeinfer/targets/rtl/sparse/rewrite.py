@@ -17,6 +17,7 @@ from edgeinfer.base.errors import Offence
 from edgeinfer.ir.bounds import bounds_of
 from edgeinfer.ir.engine.site_sets import PoolWindow, SiteSearch, SiteSet
 from edgeinfer.ir.engine.space_to_pixels import SpaceToPixels, join_moves
+from edgeinfer.ir.engine.uneven import tell_uneven
 from edgeinfer.ir.ops import (
     Constant,
     Conv,
@@ -80,6 +81,7 @@ def in_fewer_tokens(program: Program, most: int) -> TokenProgram:
     site_sets = search.run()
     if not site_sets:
         reason = "no mask of lit pixels follows a convolution, so that nothing is sparse"
+        reason += tell_uneven(search, kept)
         return TokenProgram(program, frozenset(), (Offence(program.name, "Program", reason),))
     rewriting = _Rewriting(program, search, site_sets, most)
     for op in ops_joined:
@@ -121,7 +123,8 @@ class _Rewriting:
         except _NoTokensError as error:
             # What reads it has the same trouble, which need not be told again.
             if self.refused.isdisjoint(inputs_of(op)):
-                self.offences.append(Offence(op.name, type(op).__name__, str(error)))
+                reason = f"{error}{tell_uneven(self.search, inputs_of(op))}"
+                self.offences.append(Offence(op.name, type(op).__name__, reason))
             self.refused.add(op.name)
 
     def output(self, output: Output) -> Output:
@@ -129,7 +132,8 @@ class _Rewriting:
         try:
             return replace(output, value=self.everywhere(output.value))
         except _NoTokensError as error:
-            self.offences.append(Offence(output.name, "Output", str(error)))
+            reason = f"{error}{tell_uneven(self.search, (output.value,))}"
+            self.offences.append(Offence(output.name, "Output", reason))
             return output
 
     def mask(self, op: Op) -> None:
