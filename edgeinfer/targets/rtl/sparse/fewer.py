@@ -63,7 +63,8 @@ class OwnedSteps:
     def kept(self, counts: Mapping[str, int]) -> NDArray[np.bool_]:
         """Which of the steps a frame has whose levels have so many sites."""
         most = np.array([counts[name] for name in self.names] or [0])
-        return (self.sites == FRAME) | (self.sites < most[self.levels])
+        kept: NDArray[np.bool_] = (self.sites == FRAME) | (self.sites < most[self.levels])
+        return kept
 
 
 def check_fewer_sites(netlist: Netlist, fewer: Netlist) -> None:
