@@ -69,7 +69,7 @@ def simulate(
                 judge.dequantize_outputs(program, outputs),
                 hosts,
                 target.time_simulation(program, place, chosen.settings),
-                tuple(_tell_left_out(port, count) for port, count in left_out.items()),
+                tuple(_tell_left_out(*counted) for counted in left_out.items() if counted[1]),
             )
         sentence = f"{stage}: simulated on {samples.about}."
         facts: dict[str, Any] = {

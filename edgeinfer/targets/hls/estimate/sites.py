@@ -40,10 +40,14 @@ def first_stage(
     a: Arrangement, op: Sites, x: Value, out: Value, reads: tuple[str, ...]
 ) -> HardwareStage:
     """A comparison for each channel, and a count of the pixels so far: in arrays, a chain of as
-    many additions as there are pixels."""
+    many additions as there are pixels. With a limit, the same again for what it leaves out."""
     f, at_once = a.fabric, 1 if a.streamed else x.positions
-    counted = min(op.most or x.positions, x.positions).bit_length()
-    each = x.channels * compare_luts(f, x.bits) + adder_luts(f, counted) + compare_luts(f, counted)
+    most = min(op.most or x.positions, x.positions)
+    counts = [most, x.positions] if most < x.positions else [most]
+    each = 0.0
+    for counted in (count.bit_length() for count in counts):
+        each += x.channels * compare_luts(f, x.bits)
+        each += adder_luts(f, counted) + compare_luts(f, counted)
     cuts = 1 if a.streamed else math.ceil(x.positions * f.add_ns / f.usable_ns)
     kind = FIRST if a.streamed else SITES
     return passing_stage(a, op.name, kind, reads, x, out, lut=at_once * each, cuts=cuts)
