@@ -25,6 +25,7 @@ from edgeinfer.targets.target import ToolStep
 from tests.support.hls_programs import inputs, two_heads
 from tests.support.places import FAKE_TOOLS
 from tests.support.rtl_designs import needs_verilator
+from tests.support.sparse_programs import lit_images, sparse_unet
 from tests.unit.targets.rtl.test_library import lint
 
 needs_tcl = pytest.mark.skipif(shutil.which("tclsh") is None, reason="tclsh is not installed")
@@ -44,6 +45,20 @@ def test_frames_through_the_driver_are_the_engine_s(io: IoType, tmp_path: Path) 
     for name, values in Engine(two_heads(), threads=1).run(raw).items():
         np.testing.assert_array_equal(reply.outputs[name], values)
     assert len(reply.cycles) == 0 and reply.clock_mhz == 200.0  # C knows no cycles
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("io", IoType)
+def test_a_board_leaves_the_count_of_left_out_pixels_aside(io: IoType, tmp_path: Path) -> None:
+    """Its port would stop the frames behind the first if nobody emptied it."""
+    program = sparse_unet(0, size=8, levels=1, convs=1, most=5)
+    settings, target = HlsSettings(board="pynq-z2", io=io), HlsTarget()
+    target.emit(program, settings).write(tmp_path)
+    raw = lit_images(program, 0, (1.0, 0.05, 0.5, 0.0))
+    reply = target.ask_board(tmp_path, raw, settings, simulated=True)
+    for name, values in Engine(program, threads=1).run(raw).items():
+        np.testing.assert_array_equal(reply.outputs[name], values)
 
 
 def test_a_packet_of_a_wrong_length_is_counted_and_the_next_is_good(tmp_path: Path) -> None:
