@@ -3,7 +3,9 @@
 """Train the reference models over several seeds and write the table of how well they do.
 
 ``python -m reports.make.zoo`` regenerates ``reports/reference/zoo``; with ``--commit``
-it also renews the weights that ship with the package, those of the first seed.
+it also renews the weights that ship with the package, those of the first seed. With ``--shipped``
+these weights stand for their seed, so that further seeds can join a row without training that
+one again.
 """
 
 from __future__ import annotations
@@ -21,11 +23,17 @@ from typing import Any
 import numpy as np
 
 from edgeinfer.base.plan import sha256_of, write_file
-from edgeinfer.zoo import ENTRIES, entry_of
+from edgeinfer.zoo import ENTRIES, entry_of, reference_path
 from edgeinfer.zoo.entry import ZooEntry, stage_seed
 from edgeinfer.zoo.evaluate import BootstrapInterval, JudgedOutputs, intervals_of, outside_window
 from edgeinfer.zoo.progress import EpochLines
-from edgeinfer.zoo.reference import ReferenceRecord, commit, judge_network, load_graph
+from edgeinfer.zoo.reference import (
+    ReferenceRecord,
+    commit,
+    judge_network,
+    load_graph,
+    record_of,
+)
 from edgeinfer.zoo.train import train
 from reports.make.guard import LIMIT_AUC, linear_guard_auc
 
@@ -82,13 +90,26 @@ class ModelRow:
         }
 
 
-def train_row(entry: ZooEntry, seeds: Sequence[int], work: Path, commits: bool) -> ModelRow:
+def model_file(entry: ZooEntry, seed: int, work: Path, shipped: bool) -> Path:
+    """Where the model of a seed is, or will be once it is trained. With `shipped`, the weights that
+    ship are those of the seed that their record names."""
+    record = record_of(entry) if shipped else None
+    if record is not None and record.seed == seed:
+        return reference_path(entry)
+    return work / f"{entry.name}-seed{seed}.keras"
+
+
+def train_row(
+    entry: ZooEntry, seeds: Sequence[int], work: Path, *, commits: bool, shipped: bool
+) -> ModelRow:
     """Train (or take up) a model for each seed, and judge each on events of its own."""
     runs: list[JudgedOutputs] = []
     by_seed: dict[int, dict[str, BootstrapInterval]] = {}
     for seed in seeds:
-        model = work / f"{entry.name}-seed{seed}.keras"
-        trunk = None if entry.trunk is None else work / f"{entry.trunk}-seed{seed}.keras"
+        model = model_file(entry, seed, work, shipped)
+        trunk = None
+        if entry.trunk is not None:
+            trunk = model_file(entry_of(entry.trunk), seed, work, shipped)
         trained_entry = entry if trunk is None else entry.on_trunk(trunk)
         if not model.exists():
             lines = EpochLines(f"{entry.name} seed {seed}")
@@ -199,13 +220,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--work", type=Path, default=Path("build/zoo"), help="for trained models")
     parser.add_argument("--output", type=Path, default=Path("reports/reference/zoo"))
-    parser.add_argument("--commit", action="store_true", help="renew the shipped weights too")
+    weights = parser.add_mutually_exclusive_group()
+    weights.add_argument("--commit", action="store_true", help="renew the shipped weights too")
+    weights.add_argument(
+        "--shipped", action="store_true", help="take the shipped weights for their seed"
+    )
     options = parser.parse_args(arguments)
     rows = []
     for name in options.names or ENTRIES:
         entry = entry_of(name)
         commits = options.commit and entry.reference is not None
-        rows.append(train_row(entry, options.seeds, options.work, commits))
+        rows.append(
+            train_row(entry, options.seeds, options.work, commits=commits, shipped=options.shipped)
+        )
         write_table(options.output, rows[-1:], options.seeds)
     findings = [finding for row in rows for finding in row.findings()]
     sys.stderr.write("".join(f"{finding}\n" for finding in findings))

@@ -15,6 +15,7 @@ from edgeinfer.zoo import ENTRIES, reference_path
 from edgeinfer.zoo.entry import stage_seed
 from edgeinfer.zoo.evaluate import intervals_of
 from edgeinfer.zoo.reference import ReferenceRecord, judge_network, load_reference, record_of
+from reports.make.zoo import train_row
 
 SHIPPED = [name for name, entry in ENTRIES.items() if entry.reference]
 FRESH_SEED = 20_000
@@ -63,6 +64,16 @@ def test_figures_lie_in_their_windows(name):
             assert committed.low <= high, measure.name
         if measure.alarm_above:
             assert committed.value <= measure.alarm_above, measure.name
+
+
+def test_shipped_weights_stand_for_their_seed(tmp_path):
+    """A row of the table without a training: the figures are those of the record."""
+    entry, record = ENTRIES["anomaly-trigger"], record_of(ENTRIES["anomaly-trigger"])
+    assert record is not None
+    row = train_row(entry, [record.seed], tmp_path, commits=False, shipped=True)
+    assert not list(tmp_path.iterdir())
+    for name, committed in record.metrics.items():
+        assert row.by_seed[record.seed][name].value == pytest.approx(committed.value, abs=1e-4)
 
 
 def test_evaluating_a_reference_needs_no_tensorflow():
