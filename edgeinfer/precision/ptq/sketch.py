@@ -57,7 +57,7 @@ class TensorSketch:
             min(self.ends[0], least, key=lambda end: end[0]),
             max(self.ends[1], largest, key=lambda end: end[0]),
         )
-        if values.ndim > 1:
+        if values.ndim > 1 and (self.alive is None or not self.alive.all()):
             alive = np.asarray(values.reshape(-1, values.shape[-1]).any(axis=0))
             self.alive = alive if self.alive is None else self.alive | alive
         if keep:
@@ -77,10 +77,10 @@ class TensorSketch:
     def _some_of(self, values: NDArray[np.float32], count: int) -> NDArray[np.float32]:
         """Values drawn from all; of a nearly empty image from those that are not zero, for zero is
         on every grid."""
-        lit = np.flatnonzero(values)
-        if 0 < lit.size < SPARSE * values.size:
+        lit = values != 0.0  # counted before they are listed: a list of most values takes long
+        if 0 < np.count_nonzero(lit) < SPARSE * values.size:
             values = values[lit]
-            if lit.size <= count:
+            if values.size <= count:
                 return values
         return values[self._drawn.integers(0, values.size, count)]
 
