@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.ir.builder import prove_again, provisional
-from edgeinfer.ir.ops import Clip, Conv, Dense, Op, Scale, inputs_of, pack_weights
+from edgeinfer.ir.ops import Clip, Conv, Dense, Op, Pool, Scale, inputs_of, pack_weights
 from edgeinfer.ir.passes import drop_dead
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.edgetpu.int8.grid import MOST_WEIGHT, by_channel
+from edgeinfer.targets.edgetpu.int8.storage import is_mean
 from quantization.fixed import Ints, fixed_of_range
 
 Reals = NDArray[np.float64]
@@ -44,7 +45,9 @@ def nearest_int8_program(program: Program) -> tuple[Program, list[str]]:
     narrow = {
         op.name: _narrow_factors(op)
         for op in program.ops
-        if isinstance(op, Scale) and by_channel(op.factor.reshape(-1), op.factor_type.frac) is None
+        if isinstance(op, Scale)
+        and not _ends_mean(program, op)
+        and by_channel(op.factor.reshape(-1), op.factor_type.frac) is None
     }
     program = replace(program, ops=tuple(narrow.get(op.name, op) for op in program.ops))
     kept = {op.name for op in program.ops}
@@ -70,9 +73,17 @@ def _fold_one(program: Program) -> tuple[Program, str] | None:
                 return _fold_behind(program, before, op), op.name
         if isinstance(op, Dense) and readers[op.x] == 1:
             scale = program[op.x]
-            if isinstance(scale, Scale) and len(program.shapes[op.x]) == 1:
+            is_flat = len(program.shapes[op.x]) == 1
+            if isinstance(scale, Scale) and is_flat and not _ends_mean(program, scale):
                 return _fold_before(program, scale, op), op.name
     return None
+
+
+def _ends_mean(program: Program, scale: Scale) -> bool:
+    """Whether a scale makes a sum over a window its mean: an operator of its own takes the factor
+    as it is."""
+    pool = program[scale.x]
+    return isinstance(pool, Pool) and is_mean(pool, scale, program)
 
 
 def _by_channel(op: Scale) -> bool:
@@ -106,7 +117,9 @@ def _narrow_factors(scale: Scale) -> Scale:
     digits = np.ceil(np.log2(np.abs(raw) + 1.0)).astype(np.int64)
     spare = np.maximum(digits - MOST_WEIGHT.bit_length(), 0)
     rounded = raw + (1 << spare >> 1) >> spare << spare
-    return replace(scale, factor=pack_weights(rounded))
+    low, high = min(int(rounded.min()), 0), max(int(rounded.max()), 0)
+    grown = fixed_of_range(low, high, scale.factor_type.frac)  # 2047 becomes 2048
+    return replace(scale, factor=pack_weights(rounded), factor_type=grown)
 
 
 def _real_factor(scale: Scale) -> Reals:

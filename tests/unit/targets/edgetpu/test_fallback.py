@@ -92,6 +92,40 @@ def test_weights_move_by_half_a_percent_at_most() -> None:
     assert (np.abs(real - expected).max(axis=0) <= largest / 127).all()
 
 
+def test_a_factor_just_below_a_power_of_two_is_rounded_to_it() -> None:
+    """The power is beyond the type that held the factor: a batch norm that hardly changes a thing,
+    which no layer takes in."""
+    builder = ProgramBuilder("norm")
+    builder.add(ops.Input("x", Fixed(False, 8, 8), (4,)))
+    factor, bias = pack_weights(np.full(4, 2047)), pack_weights(np.zeros(4, np.int64))
+    builder.exact(Scale("norm", provisional(11), "x", factor, Fixed(False, 11, 0), bias))
+    program = builder.program((Output("y", "norm"),))
+    assert convert.check(program)
+    near, _ = nearest_int8_program(program)
+    assert not convert.check(near)
+    scale = near["norm"]
+    assert isinstance(scale, Scale)
+    assert (scale.factor * scale.factor_type.lsb == 1.0).all()
+
+
+def test_means_stay_means() -> None:
+    """The factor of a mean over 63x63 pixels, which no layer takes in, has more than 7 digits."""
+    builder = ProgramBuilder("means")
+    builder.add(ops.Input("x", Fixed(False, 8, 8), (63, 63, 2)))
+    around = ((0, 0), (0, 0))
+    builder.exact(ops.Pool("sum", provisional(0), "x", ops.PoolKind.SUM, (63, 63), (1, 1), around))
+    shares, none = pack_weights(np.array([round(2**22 / 63**2)])), pack_weights(np.array([0]))
+    builder.exact(Scale("mean", provisional(22), "sum", shares, Fixed(False, 11, -11), none))
+    held = builder.requant("q", "mean", Quantizer(Fixed(False, 8, 8), Rounding.RND, Overflow.SAT))
+    wide, none = pack_weights(np.array([2047, 1500])), pack_weights(np.zeros(2, np.int64))
+    builder.exact(Scale("norm", provisional(11), held, wide, Fixed(False, 11, 0), none))
+    program = builder.program((Output("y", "norm"),))
+    near, _ = nearest_int8_program(program)
+    assert convert.check(program) and not convert.check(near)
+    mean = near["mean"]
+    assert isinstance(mean, Scale) and (mean.factor == shares).all()
+
+
 def test_the_target_makes_it_only_if_asked(tmp_path: Path) -> None:
     program, _ = ternary(False)
     target = EdgeTpuTarget()
