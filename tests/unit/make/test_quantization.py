@@ -22,7 +22,14 @@ from edgeinfer.zoo.drawn import simulate_samples
 from edgeinfer.zoo.entry import stage_seed
 from edgeinfer.zoo.reference import load_reference
 from quantization.fixed import dequantize
-from reports.make.quantization import SCHEDULES, TEACH_SEED, judging_samples, limits_of, markdown
+from reports.make.quantization import (
+    JUDGED,
+    SCHEDULES,
+    TEACH_SEED,
+    judging_samples,
+    limits_of,
+    markdown,
+)
 from reports.make.unseen import Unseen
 from tests.support.places import ROOT
 from tests.support.sampling import sample_cases
@@ -33,6 +40,8 @@ ROWS = TABLE["rows"]
 SAMPLE = 4_000
 TRAINED = [key for key in ROWS if ROWS[key]["file"]]
 SHIPPED = [key for key in ROWS if entry_of(ROWS[key]["model"]).reference is not None]
+LONG = [key for key in SHIPPED if ROWS[key]["model"] in JUDGED]  # whole events are simulated
+QUICK = [key for key in SHIPPED if key not in LONG]
 
 
 def lowered(row: dict[str, Any]) -> LoweredModel:
@@ -58,7 +67,13 @@ def test_the_page_shows_the_table() -> None:
     assert (FOLDER / "quantization.md").read_text() == markdown(TABLE)
 
 
-@pytest.mark.parametrize("key", sample_cases(sorted(SHIPPED, reverse=True), 5))
+@pytest.mark.parametrize(
+    "key",
+    [
+        *sample_cases(sorted(QUICK, reverse=True), 5),
+        *(pytest.param(key, marks=pytest.mark.slow) for key in LONG),
+    ],
+)
 def test_the_table_is_true_on_a_sample(key: str) -> None:
     """On some other events the loss lies where the interval says, widened for their number."""
     row = ROWS[key]
