@@ -29,8 +29,16 @@ from edgeinfer.data.formats.scalings import (
 )
 from edgeinfer.data.formats.track_pid_text import Track
 from edgeinfer.data.stream.thin import thinned_rows
+from edgeinfer.evaluate.judge import raw_inputs
 from edgeinfer.readers import load
 from edgeinfer.report.result import Result, from_json
+from edgeinfer.run.defaults import plain
+from edgeinfer.run.lower import lower_as_asked
+from edgeinfer.run.samples import read_samples
+from edgeinfer.targets.edgetpu.int8 import convert
+from edgeinfer.targets.edgetpu.int8_settings import Fallback
+from edgeinfer.targets.edgetpu.target import EdgeTpuTarget
+from edgeinfer.targets.edgetpu.tflite import simulate
 from tests.support import small_models as small
 from tests.support.experiment_files import (
     pack_pdg,
@@ -248,6 +256,29 @@ def test_cvn_in_bounded_memory_and_time(work: Path, cases: Path) -> None:
     assert all(entry.bit_identical for entry in result.agreement)
     assert most_bytes < 4e9
     assert seconds < 600
+
+
+@pytest.mark.slow
+def test_cvns_nearest_int8_file_is_exact(cases: Path, tmp_path: Path) -> None:
+    """Its 8-bit Program, batch norms and all, on LiteRT's default kernels: eight events, all seven
+    outputs, every integer."""
+    for kind in ("nc", "nue", "numu", "nutau"):
+        for path in sorted((cases / "cvn" / "labelled" / kind).glob("*.gz"))[:2]:
+            for one in (path, path.with_suffix(".info")):
+                (tmp_path / f"{kind}-{one.name}").symlink_to(one)
+    loaded = load(cases / "cvn" / "model.json")
+    samples = read_samples(tmp_path, loaded.graph)
+    _, lowered = lower_as_asked(loaded, None, plain(8), lambda: samples, [EdgeTpuTarget()])
+    near, _ = convert.nearest_program(lowered.program, Fallback.INT8)
+    raw = raw_inputs(near, lowered.recipe, samples)
+    file = convert.convert_program(near, raw)
+    assert file.program is not None
+    stored = simulate.stored_inputs(file.ports, simulate.real_inputs(near, raw))
+    interpreter = simulate.Interpreter(file.data, file.ports)
+    assert interpreter.runtime.kernels == simulate.XNNPACK
+    exact = simulate.engine_outputs(file.program, simulate.raw_inputs(file.ports, stored))
+    agreement = simulate.compare_outputs(file.ports, interpreter.run(stored), exact)
+    assert (agreement.samples, agreement.max_steps, len(agreement.outputs)) == (8, 0, 7)
 
 
 def test_cvns_architecture_comes_without_weights(cases: Path) -> None:
