@@ -22,9 +22,9 @@ PAGE, BUFFER_BYTES, PHYSICAL = 4096, 1 << 22, 0x30000000
 CONTROL, BATCH, CYCLES = 3, 4, 10  # words of the design's registers
 SEND, RECEIVE = 0x00 // 4, 0x30 // 4
 STATUS, ADDRESS, LENGTH = 1, 6, 10  # of a DMA's channel
-RESET, IDLE = 4, 2
+RESET, IDLE, ADDRESS_ERROR = 4, 2, 0x40
 FLAGS = ["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror"]
-Answer = Callable[[bytes], bytes]
+Answer = Callable[[bytes], bytes | None]  # None where a DMA has an error
 
 
 def compile_example(deploy: Path) -> Path:
@@ -82,6 +82,9 @@ def _serve(memory: np.memmap, buffer: np.memmap, answer: Answer) -> bool:  # typ
     assert design[BATCH] == 1
     first, to = int(send[ADDRESS]) - PHYSICAL, int(receive[ADDRESS]) - PHYSICAL
     packet = answer(buffer[first : first + int(send[LENGTH])].tobytes())
+    if packet is None:
+        send[STATUS] = ADDRESS_ERROR
+        return True
     assert len(packet) <= receive[LENGTH]
     buffer[to : to + len(packet)] = np.frombuffer(packet, np.uint8)
     design[CYCLES] = 1234

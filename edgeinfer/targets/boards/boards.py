@@ -84,6 +84,9 @@ class ZynqBoard:
     part: str
     processor: str  # zynq7 or zynqmp
     board_part: str  # the board as Vivado calls it, without part and version
+    image: str = "a PYNQ image of version 2.7 or newer"  # what its processors run
+    login: str = "xilinx"  # the user there
+    jupyter: str = "xilinx"  # whose home holds the notebooks that Jupyter shows
 
     @property
     def pll_mhz(self) -> int:

@@ -201,6 +201,9 @@ def template_values(design: WrappedDesign, on: ZynqBoard, clock_mhz: float) -> d
         "outputs": [port.template_words for port in design.outputs],
         **({} if design.records is None else {"record": design.records.record_words}),
         "title": remark(on.title),
+        "image": remark(on.image),
+        "login": Identifier(on.login),
+        "jupyter": Identifier(on.jupyter),
         "clock_mhz": clock_mhz,
         "clock_khz": round(clock_mhz * 1000),
         "id": Operand(described["identity"]),
@@ -228,6 +231,16 @@ def wrapper_files(design: WrappedDesign, on: ZynqBoard, clock_mhz: float) -> dic
         f"{DEPLOY}/design.h": _fill(HEADER_TEMPLATE, values),
         f"{DEPLOY}/README.md": _fill(README_TEMPLATE, values),
     }
+
+
+def vivado_finding(on: ZynqBoard, clock_mhz: float) -> str:
+    """What nobody knows of an emitted design before Vivado and the board have seen it."""
+    return (
+        f"Neither Vivado nor a {on.title} was there when edgeinfer was written: a stand-in for "
+        "Vivado checked the script, and the driver ran against a simulation. Whether Vivado takes "
+        f"the script, whether the block design meets {clock_mhz:.3f} MHz and how fast its DMA is, "
+        "edgeinfer board build RUN and the board will show."
+    )
 
 
 def read_layout(path: Path) -> RecordLayout | None:

@@ -21,6 +21,7 @@ from edgeinfer.ir.interpret import fitting_inputs
 from edgeinfer.ir.plain_sites import spell_sites
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.boards.boards import zynq_board
+from edgeinfer.targets.boards.wrapper import vivado_finding
 from edgeinfer.targets.energy import NAME as ENERGY
 from edgeinfer.targets.energy import energy_at_sites, energy_metric
 from edgeinfer.targets.hls.csim import build
@@ -217,7 +218,11 @@ class HlsTarget(Target[HlsSettings]):
                 f"Nothing is known of the part {settings.part}, so nothing was estimated. "
                 f"edgeinfer devices lists the known ones.",
             )
-        return preflight(spell_sites(program), settings, part)
+        findings = preflight(spell_sites(program), settings, part)
+        if settings.board is None:
+            return findings
+        on = zynq_board(settings.board)
+        return (*findings, vivado_finding(on, 1000 / settings.clock_ns))
 
     def estimate(self, program: Program, settings: HlsSettings) -> tuple[Metric, ...]:
         """Latency and resources on the settings' part, without any tool; nothing where the part is

@@ -30,6 +30,7 @@ from edgeinfer.ir.interpret import fitting_inputs
 from edgeinfer.ir.program import Program
 from edgeinfer.ir.target_costs import MultiplierPrices
 from edgeinfer.targets.boards.boards import SerialBoard, ZynqBoard, board, boards
+from edgeinfer.targets.boards.wrapper import vivado_finding
 from edgeinfer.targets.energy import NAME as ENERGY
 from edgeinfer.targets.energy import energy_at_sites, energy_metric
 from edgeinfer.targets.power import EVENT, EVENT_DYNAMIC, power_metrics
@@ -231,6 +232,11 @@ class RtlTarget(Target[RtlSettings]):
         report_progress(count, count)
         counts = {name: np.array([count]) for name, count in observed.dropped.items()}
         return {**counts, **observed.outputs, **observed.taps}
+
+    def advise(self, program: Program, settings: RtlSettings) -> tuple[str, ...]:
+        """What is not known before a vendor's tool and the board have seen the design."""
+        on = None if settings.board is None else board(settings.board)
+        return (vivado_finding(on, settings.clock_mhz),) if isinstance(on, ZynqBoard) else ()
 
     def boards(self) -> tuple[Description, ...]:
         """Those with a shell."""

@@ -38,8 +38,13 @@ class Accelerator:
     """A design in the programmable logic."""
 
     def __init__(self, folder=None, download=True):
-        from pynq import Overlay, allocate
-
+        try:
+            from pynq import Overlay, allocate
+        except ImportError as error:
+            raise AcceleratorError(
+                f"{error}. Run this on the board, in a login shell of root, which knows where PYNQ "
+                'is: sudo bash -lc "python3 ..."'
+            ) from None
         self.folder = Path(__file__).parent if folder is None else Path(folder)
         self.described = json.loads((self.folder / "design.json").read_text())
         self.inputs, self.outputs = self.described["inputs"], self.described["outputs"]
@@ -48,8 +53,8 @@ class Accelerator:
             self.overlay = Overlay(str(self.folder / "design.bit"), download=download)
         except (OSError, RuntimeError, ValueError) as error:
             raise AcceleratorError(
-                f"The design was not loaded into the logic: {error}. Is this the board, is the "
-                "user root, does another program use the logic?"
+                f"The design was not loaded into the logic: {error}. Is this the board, is this a "
+                "login shell of root (sudo bash -l), does another program use the logic?"
             ) from None
         streams = max(len(self.outputs), 1)  # a design for planes has one, of records
         try:

@@ -7,8 +7,9 @@
 //   sudo ./example REGISTERS DMA_IN DMA_OUT < frame.bin > result.bin
 //   sudo ./example REGISTERS DMA_IN DMA_OUT < plane.bin > hits.csv
 //
-// The addresses are those of accelerator, dma_in_0 and dma_out_0 in design.hwh. The buffer is that of the kernel
-// module u-dma-buf (/dev/udmabuf0, opened with O_SYNC, so that nothing stays in a cache): its first half goes in.
+// The design is in the logic already; the addresses are those of accelerator, dma_in_0 and dma_out_0 in design.hwh
+// (README.md prints them). The buffer is that of the kernel module u-dma-buf (/dev/udmabuf0, opened with O_SYNC, so
+// that nothing stays in a cache): what goes in lies in its first pages, what comes out after them.
 // frame.bin holds a frame as `pack` of driver.py makes it, plane.bin a plane as `pack_plane` of planes.py does. A line
 // of hits.csv is a hit: its wire, its pixel of time, and the integers of each output.
 #include <fcntl.h>
@@ -27,7 +28,7 @@
 
 enum { ID_LOW = 0, ID_HIGH = 1, CONTROL = 3, BATCH = 4, CYCLES = 10 };                    // words of the design's registers
 enum { SEND = 0x00 / 4, RECEIVE = 0x30 / 4, STATUS = 1, ADDRESS = 6, HIGH = 7, LENGTH = 10 };  // of a DMA's
-enum { RUN = 1, RESET = 4, IDLE = 2, PAGE = 4096 };
+enum { RUN = 1, RESET = 4, IDLE = 2, ERRORS = 0x70, PAGE = 4096 };
 
 static volatile uint32_t *map_registers(int memory, uint64_t address) {
     void *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, memory, (off_t)address);
@@ -78,6 +79,10 @@ int main(int argc, char **argv) {
     start(out, physical + half, DESIGN_BYTES_OUT);
     start(in, physical, DESIGN_BYTES_IN);
     while (!(out[STATUS] & IDLE)) {
+        if ((in[STATUS] | out[STATUS]) & ERRORS) {
+            fprintf(stderr, "a DMA reported an error\n");
+            return 4;
+        }
     }
     fprintf(stderr, "%" PRIu32 " cycles\n", design[CYCLES]);
 #if DESIGN_PLANES

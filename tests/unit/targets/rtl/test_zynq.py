@@ -204,6 +204,9 @@ def test_a_zynq_board_says_part_and_clock(name: str) -> None:
     described = json.loads(files[f"{DEPLOY}/design.json"])
     assert described["clock_mhz"] == 125.0
     assert on.board_part in files["board/block_design.tcl"].decode()
+    assert f"{on.login}@BOARD:" in files[f"{DEPLOY}/README.md"].decode()
+    (finding,) = RtlTarget().advise(dense_program(4, 2), settings)
+    assert on.title in finding and "Whether Vivado takes the script" in finding
 
 
 @needs_gcc
@@ -225,6 +228,15 @@ def test_the_example_in_c_hands_a_frame_on(tmp_path: Path) -> None:
         assert (done.returncode, done.stderr) == (0, b"1234 cycles\n")
         result = driver.unpack(np.frombuffer(done.stdout, np.uint8), output)
     np.testing.assert_array_equal(result, Engine(program, threads=1).run(raw)[output["name"]])
+
+
+@needs_gcc
+def test_the_example_in_c_does_not_wait_for_a_dma_with_an_error(tmp_path: Path) -> None:
+    RtlTarget().emit(dense_program(4, 2), SETTINGS).write(tmp_path)
+    (source,) = json.loads((tmp_path / DEPLOY / "design.json").read_text())["inputs"]
+    with driver_of(tmp_path, None) as driver:
+        done = run_example(tmp_path / DEPLOY, bytes(driver.frame_bytes(source)), lambda _: None)
+    assert (done.returncode, done.stderr) == (4, b"a DMA reported an error\n")
 
 
 def test_without_the_board_it_is_told_what_is_missing(tmp_path: Path) -> None:
