@@ -8,9 +8,19 @@ Stands beside `model.tflite` and `ports.json`. INPUTS.npz holds one array for ea
 name, samples first. They are stored as `ports.json` says: floor(value / scale + 0.5) + zero point,
 limited to the type. OUTPUTS.npz gets the scores by name (a probability where `ports.json` names a
 host function), and `NAME.stored`, the integers as the file gives them; where `ports.json` holds a
-layer for the host, what it makes of them. `--device` runs
-`model_edgetpu.tflite` by the vendor's library, or by libredgetpu where that is not here. It needs
-NumPy, and LiteRT or libredgetpu; not edgeinfer.
+layer for the host, what it makes of them. How long the samples took is said at the end. `--device`
+runs `model_edgetpu.tflite` by the vendor's library, or by libredgetpu where that is not here. It
+needs NumPy, and LiteRT or libredgetpu; not edgeinfer.
+
+On a Raspberry Pi with a 64-bit system and a stick, which we had not; run.py is then started by
+~/edgetpu/bin/python:
+
+    sudo apt install ./libedgetpu1-std_VERSION.deb
+    python3 -m venv ~/edgetpu
+    ~/edgetpu/bin/pip install numpy ai-edge-litert
+
+The first file is one for your system from https://github.com/feranick/libedgetpu/releases. Google's
+own package was built for TensorFlow 2.5, and ends newer runtimes with a segmentation fault.
 """
 
 from __future__ import annotations
@@ -19,6 +29,7 @@ import argparse
 import importlib
 import json
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -78,6 +89,30 @@ class DirectModel:
         parts = [np.frombuffer(part, np.uint8) for part in self._held.invoke_raw_outputs(sent)]
         signed = np.asarray(inputs[0]).dtype == np.int8
         return [(part ^ SIGN_BIT).view(np.int8) if signed else part for part in parts]
+
+
+class TimedModel:
+    """A file that can be run, and the seconds that each sample took."""
+
+    def __init__(self, model: FileModel) -> None:
+        self._held = model
+        self.seconds: list[float] = []
+
+    def run(self, inputs: Sequence[Any]) -> list[Any]:
+        """The outputs of one sample, in the file's order."""
+        began = time.perf_counter()
+        outputs = self._held.run(inputs)
+        self.seconds.append(time.perf_counter() - began)
+        return outputs
+
+    def describe_times(self) -> str:
+        """The first sample on a chip takes longer: the weights go there, too."""
+        total, middle = sum(self.seconds), float(np.median(self.seconds))
+        return (
+            f"{len(self.seconds):,} samples in {total:.3f} s: {len(self.seconds) / total:,.0f} a "
+            f"second; one takes {middle * 1e3:.3f} ms (median), the first took "
+            f"{self.seconds[0] * 1e3:.3f} ms; storing inputs and reading scores not counted"
+        )
 
 
 def litert() -> Any:
@@ -202,11 +237,13 @@ def main(arguments: Sequence[str]) -> int:
     name = "model_edgetpu.tflite" if options.device else "model.tflite"
     try:
         ports = json.loads((here / "ports.json").read_text(encoding="utf-8"))
-        model = open_model(here / name, options.library if options.device else None)
+        library = options.library if options.device else None
+        model = TimedModel(open_model(here / name, library))
         with np.load(options.inputs) as archive:
             results = run(model, ports, {port["name"]: archive[port["name"]] for port in
                                        ports["inputs"]})  # fmt: skip
         np.savez(options.outputs, **results)
+        sys.stdout.write(f"{model.describe_times()}\n")
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         sys.stderr.write(f"error: {type(error).__name__}: {error}\n")
         return 1

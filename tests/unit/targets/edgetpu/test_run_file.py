@@ -8,7 +8,9 @@ import json
 import subprocess
 import sys
 import types
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,7 +38,11 @@ def test_the_script_gives_what_the_simulation_gives(tmp_path: Path) -> None:
     reals = (np.arange(-300, 300)[:, None] / 2) * port.scale
     np.savez(tmp_path / "in.npz", x=reals)
     command = [sys.executable, "-I", "run.py", "in.npz", "out.npz"]
-    subprocess.run(command, check=True, cwd=tmp_path, env={"TF_CPP_MIN_LOG_LEVEL": "3"})
+    ran = subprocess.run(
+        command, check=True, cwd=tmp_path, env={"TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert ran.stdout.startswith("600 samples in ") and ran.stdout.count("\n") == 1
     stored = {"x": port.stored(reals)}
     assert stored["x"][301, 0] - port.zero_point == 1  # 0.5 steps go up
     assert stored["x"][299, 0] - port.zero_point == 0  # -0.5 steps too
@@ -116,6 +122,26 @@ def test_a_stick_is_driven_without_the_vendors_library(
     results = run_file.run(model, json.loads(ports.to_json()), {"x": np.array([[0.0, 1.0, -2.0]])})
     assert results["y.stored"].tolist() == [[0, 2, -4]]  # stored as -1, 1, -5, and one more
     assert results["y"].tolist() == [[-0.5, 0.0, -1.5]]
+
+
+class EchoModel:
+    """A file whose outputs are its inputs."""
+
+    def run(self, inputs: Sequence[Any]) -> list[Any]:
+        """The outputs of one sample."""
+        return list(inputs)
+
+
+def test_every_sample_is_timed_and_the_first_one_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = iter([0.0, 0.5, 1.0, 1.002, 2.0, 2.002, 3.0, 3.004])
+    clock = types.SimpleNamespace(perf_counter=lambda: next(ticks))
+    monkeypatch.setattr("edgeinfer.targets.edgetpu.run_file.time", clock)
+    model = run_file.TimedModel(EchoModel())
+    for sample in range(4):
+        assert model.run([sample]) == [sample]
+    line = model.describe_times()
+    assert line.startswith("4 samples in 0.508 s: 8 a second; one takes 3.000 ms (median)")
+    assert "the first took 500.000 ms" in line
 
 
 def test_a_stick_that_the_system_shows_is_enough_for_it(
