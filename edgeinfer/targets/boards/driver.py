@@ -134,8 +134,8 @@ def _check_zynq(folder: Path, on: ZynqBoard) -> None:
 def _own_command(folder: Path) -> str:
     """What is run on the board where edgeinfer is not."""
     if (folder / DEPLOY / "run_planes.py").is_file():
-        return "python3 run_planes.py --data d.npz -o hits.npz"
-    return "python3 run.py --data d.npz -o scores.npz"
+        return 'sudo bash -lc "python3 run_planes.py --data d.npz -o hits.npz"'
+    return 'sudo bash -lc "python3 run.py --data d.npz -o scores.npz"'
 
 
 def _is_here(package: str) -> bool:

@@ -246,6 +246,11 @@ def test_without_the_board_it_is_told_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(ToolFailedError, match="This machine is not the PYNQ-Z2") as caught:
         RtlTarget().ask_board(tmp_path, raw, SETTINGS)
     assert "python3 run.py" in caught.value.hint and "--simulate" in caught.value.hint
+    with (
+        driver_of(tmp_path, None) as driver,
+        pytest.raises(driver.AcceleratorError, match="in a login shell of root"),
+    ):
+        driver.Accelerator()
     with pytest.raises(UsageError, match="no serial port"):
         RtlTarget().ask_board(tmp_path, raw, SETTINGS, port="/dev/ttyUSB0")
     with pytest.raises(UsageError, match="loaded by the driver"):
