@@ -6,6 +6,8 @@ short or too long, resets, and the files beside the design."""
 from __future__ import annotations
 
 import json
+import runpy
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +30,7 @@ from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.target import RtlTarget
 from quantization.fixed import Ints
 from tests.support.c_board import needs_gcc, run_example
+from tests.support.notebook import executed
 from tests.support.random_programs import random_inputs
 from tests.support.rtl_designs import needs_verilator
 from tests.support.rtl_programs import dense_program, merged, small_network
@@ -207,6 +210,41 @@ def test_a_zynq_board_says_part_and_clock(name: str) -> None:
     assert f"{on.login}@BOARD:" in files[f"{DEPLOY}/README.md"].decode()
     (finding,) = RtlTarget().advise(dense_program(4, 2), settings)
     assert on.title in finding and "Whether Vivado takes the script" in finding
+
+
+@pytest.mark.slow
+@needs_verilator
+def test_a_file_of_samples_gives_a_file_of_scores_and_the_notebook_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program = dense_program(6, 4)
+    RtlTarget().emit(program, SETTINGS).write(tmp_path)
+    deploy = tmp_path / DEPLOY
+    (source,), (output,) = program.inputs, program.outputs
+    raw = random_inputs(program, 4, 40)
+    np.savez(tmp_path / "d.npz", x=raw[source.name] * 2.0**-source.type.frac)
+    words = ["run.py", "--data", str(tmp_path / "d.npz"), "-o", str(tmp_path / "scores.npz")]
+    monkeypatch.setattr(sys, "argv", words)
+    monkeypatch.syspath_prepend(deploy)
+    with simulated_fabric(tmp_path, 1, 1, cycles=1) as pynq:
+        monkeypatch.setitem(sys.modules, "pynq", pynq)
+        runpy.run_path(str(deploy / "run.py"), run_name="__main__")
+        notebook = executed(deploy / "accelerator.ipynb")
+        del sys.modules["driver"]
+    cycles = {m.name: m.value for m in RtlTarget().estimate(program, SETTINGS) if not m.layer}
+    latency = f"{cycles['latency_cycles'] / SETTINGS.clock_mhz:.3f} us"
+    assert f"one frame takes the design {latency}" in capsys.readouterr().out
+    expected = Engine(program, threads=1).run(raw)[output.name]
+    with np.load(tmp_path / "scores.npz") as scores:
+        scaled = scores[output.name] * 2.0 ** program.type(output.value).frac
+        np.testing.assert_array_equal(scaled, expected)
+    shown = [
+        "".join(cell["outputs"][0]["data"]["text/plain"])
+        for cell in notebook["cells"]
+        if cell["cell_type"] == "code"
+    ]
+    assert shown[1] == f"'latency {latency}'" and "frames a second, DMA included" in shown[2]
+    assert "'frames_in': 1001, 'frames_out': 1001" in shown[-1]
 
 
 @needs_gcc
