@@ -158,7 +158,7 @@ def _route_alone(
     progress: Progress,
 ) -> tuple[RoutedDesign, int]:
     """A design between registers, with four pins: the fastest of some tries, and how many."""
-    part = part_of(settings)
+    part = _study_part(settings)
     shell = synthesise(
         wrap_in_shell(source, described),
         family_of(part.fabric),
@@ -169,6 +169,17 @@ def _route_alone(
     limits = constraints(part, pins_of(part), settings.clock_mhz)
     tries = try_seeds(shell.netlist, part, limits, settings, box, progress)
     return max(tries, key=lambda one: one.fmax_mhz), len(tries)
+
+
+def _study_part(settings: RtlSettings) -> Device:
+    """What a design alone is routed for: the speed grade of its board, and the package for which
+    pins are known without a board."""
+    part = part_of(settings)
+    on = None if settings.board is None else board(settings.board)
+    if not isinstance(on, SerialBoard):
+        return part
+    grade = {key: value for key, value in on.device.nextpnr.items() if key == "speed"}
+    return replace(part, nextpnr={**part.nextpnr, **grade})
 
 
 def manifest_of(folder: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from importlib import metadata
 from pathlib import Path
@@ -165,6 +166,8 @@ def test_what_is_delivered_for_a_board_is_what_is_routed(
     assert result.bitstream is not None and result.bitstream.name.startswith(f"{on.name}-")
     record = (fakes / "record").read_text()
     delivered = next(line for line in record.splitlines() if line.startswith("nextpnr "))
+    grades = set(re.findall(r"--speed (\S+)", record))  # of the study as well
+    assert grades == ({on.device.nextpnr["speed"]} if on.device.fabric == "ecp5" else set())
     assert "hierarchy -top ei_board_top" in record and "unconstrained" not in delivered
     inputs = clock_of(on, clock_mhz)
     assert f"--freq {inputs.fastest_mhz:.3f}" in delivered
