@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgeinfer.base.devices import device
 from edgeinfer.base.errors import ToolFailedError, UsageError
 from edgeinfer.base.plan import BuildPlan
 from edgeinfer.ir.engine.engine import Engine
@@ -28,6 +29,8 @@ from edgeinfer.targets.rtl.board.fabric import simulated_fabric
 from edgeinfer.targets.rtl.emit.emit import HDL
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.target import RtlTarget
+from edgeinfer.targets.rtl.tools.families import family_of
+from edgeinfer.targets.rtl.tools.synthesis import VerilogSource, belongs_to_design, synthesise
 from quantization.fixed import Ints
 from tests.support.c_board import needs_gcc, run_example
 from tests.support.notebook import executed
@@ -194,6 +197,32 @@ def test_the_logic_around_a_design_is_clean(tmp_path: Path) -> None:
         if not path.name.startswith("tb_") and not path.name.endswith("_tb.v"):
             path.rename(tmp_path / "board" / path.name)
     assert lint(tmp_path / "board", AXI_TOP) == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["pynq-z2", "kv260"])  # 7 series, UltraScale+
+def test_yosys_makes_flip_flops_and_no_latch_of_what_vivado_gets(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEINFER_CACHE", str(tmp_path / "cache"))
+    settings = RtlSettings(board=name)
+    files = RtlTarget().emit(two_networks(), settings).files
+    source = VerilogSource(
+        {
+            Path(path).name: content
+            for path, content in files.items()
+            if path.startswith(("hdl/", "board/")) and belongs_to_design(Path(path).name)
+        },
+        AXI_TOP,
+    )
+    family = family_of(device(settings.part).fabric)
+    netlist = synthesise(source, family, dsp=True, seconds=1800)
+    module = json.loads(netlist.netlist.read_text())["modules"][AXI_TOP]
+    kinds = {cell["type"] for cell in module["cells"].values()} - {"$scopeinfo"}  # no logic
+    assert not [kind for kind in kinds if kind.startswith(("LD", "$"))]  # a latch, or not mapped
+    around = {name: amounts["ff"] for name, amounts in netlist.by_block.items()
+              if name.startswith(("u_in_", "u_out_", "u_regs"))}  # fmt: skip
+    assert len(around) == 5 and all(around.values()), around
 
 
 @pytest.mark.parametrize("name", ZYNQ)
