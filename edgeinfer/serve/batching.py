@@ -4,7 +4,8 @@
 
 Everything here runs in the one loop, so nothing needs a lock; what computes is in `computing`. A
 request waits until a thread is free, and at most as long as the model's settings say for others to
-join it.
+join it. A full batch, which none can join, is put behind those that are computed: the threads find
+it there without waiting for the loop, which may be busy receiving.
 """
 
 from __future__ import annotations
@@ -73,7 +74,8 @@ class Batcher:
         self._budget = budget
         self._waiting: deque[Job] = deque()
         self._waiting_samples = 0
-        self._free = deque(instances)
+        self._instance, self._instances = instances[0], len(instances)  # they are alike
+        self._begun = 0  # batches of which no thread has come to the end yet
         self._loop = asyncio.get_running_loop()
         self._start: asyncio.Handle | None = None  # of batches, as soon as it is time for them
         self._unsettled: set[Batch] = set()
@@ -136,7 +138,7 @@ class Batcher:
                 return
             self._start.cancel()
             self._start = None
-        if not (self._waiting and self._free):
+        if not self._may_start():
             return
         batching = self.model.batching
         end_ns = self._waiting[0].since_ns + batching.delay_us * 1000
@@ -146,23 +148,28 @@ class Batcher:
         else:
             self._start = self._loop.call_later(left, self._start_batches)
 
+    def _may_start(self) -> bool:
+        """Whether a batch may go to the threads: one more than there are instances if it is
+        full."""
+        ahead = 1 if self._waiting_samples >= self.model.batching.batch else 0
+        return bool(self._waiting) and self._begun < self._instances + ahead
+
     def _start_batches(self) -> None:
         self._start = None
-        if self._waiting and self._free:
-            jobs = self._take(len(self._waiting), self.model.batching.batch)
-            self._compute(jobs, self._free.popleft())
+        if self._may_start():
+            self._compute(self._take(len(self._waiting), self.model.batching.batch))
         self._plan_start()
 
-    def _compute(self, jobs: Sequence[Job], instance: Instance) -> None:
+    def _compute(self, jobs: Sequence[Job]) -> None:
         """Give a batch to the threads. The next one may start when the first thread has nothing
         left to do of this one, so that none waits for the slowest."""
-        batch = cut_batch(self.model, jobs, instance)
+        batch = cut_batch(self.model, jobs, self._instance)
         computed: list[ComputedParts] = []
 
         def note(parts: ComputedParts) -> None:
             computed.append(parts)
             if len(computed) == 1:
-                self._free.append(instance)
+                self._begun -= 1
                 self._plan_start()
             if len(computed) == batch.threads:
                 self._settle(jobs, join_parts(jobs, computed))
@@ -172,6 +179,7 @@ class Batcher:
         def work() -> None:
             self._loop.call_soon_threadsafe(note, compute_parts(batch))
 
+        self._begun += 1
         self._unsettled.add(batch)
         for _ in range(batch.threads):
             self._pool.submit(work)

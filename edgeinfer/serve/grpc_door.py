@@ -27,6 +27,7 @@ from edgeinfer.serve.repository import Repository
 AHEAD = 64  # requests of one stream that are computed at once
 MOST_CALLS = 1024  # calls that are open at once; more are told RESOURCE_EXHAUSTED
 FRAME_BYTES = 1 << 22  # that a client may send in one piece; many of gRPC's own 16 kB cost more
+LEAST_AHEAD_BYTES, MOST_AHEAD_BYTES = (1 << 16) - 1, 1 << 20  # that come before anybody reads
 KEEPALIVE_MS = 60_000  # after which a silent connection is asked whether it is still there
 ANSWERLESS_MS = 20_000  # after which it is not
 SILENT_SECONDS = 0.2  # after which a stream that sends nothing is taken to be silent
@@ -219,14 +220,18 @@ async def _abort(context: grpc.aio.ServicerContext, refusal: CallRefusal) -> Non
     await context.abort(refusal.status, refusal.message)
 
 
-def grpc_server(door: GrpcDoor, message_bytes: int) -> grpc.aio.Server:
-    """A server that takes messages of so many bytes at most."""
+def grpc_server(door: GrpcDoor, message_bytes: int, receive_bytes: int) -> grpc.aio.Server:
+    """A server that takes messages of so many bytes at most. What a client may send before its
+    request is read saves it a pause; half as many clients as may call do not exceed
+    `receive_bytes` with it."""
+    ahead = max(LEAST_AHEAD_BYTES, min(MOST_AHEAD_BYTES, receive_bytes // (MOST_CALLS // 2)))
     server = grpc.aio.server(
         options=[
             ("grpc.max_receive_message_length", message_bytes),
             ("grpc.max_send_message_length", -1),
             ("grpc.http2.max_frame_size", FRAME_BYTES),
-            ("grpc.http2.bdp_probe", 0),  # or megabytes come of what nobody reads yet
+            ("grpc.http2.bdp_probe", 0),  # or many megabytes come of what nobody reads yet
+            ("grpc.http2.lookahead_bytes", ahead),
             ("grpc.so_reuseport", 0),  # or two servers would share a port, each unseen by the other
             ("grpc.keepalive_time_ms", KEEPALIVE_MS),
             ("grpc.keepalive_timeout_ms", ANSWERLESS_MS),

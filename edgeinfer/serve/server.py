@@ -115,7 +115,8 @@ async def open_server(settings: ServerSettings) -> AsyncIterator[OpenServer]:
         admission = Admission(settings.receive_bytes)
         state = HttpState(repository, is_ready, admission, settings.message_bytes)
         door = GrpcDoor(repository, is_ready, admission, settings.message_bytes)
-        doors = _Doors(grpc_server(door, settings.message_bytes), door)
+        server = grpc_server(door, settings.message_bytes, settings.receive_bytes)
+        doors = _Doors(server, door)
         try:
             port = _bind_grpc(doors.grpc, settings)
             protocol, metrics = protocol_application(state), metrics_application(state)
