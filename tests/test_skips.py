@@ -56,6 +56,7 @@ ELSEWHERE = {
     "tests/unit/event/test_tagger.py": "kernel_obstacle()",  # the processor lacks an instruction
     "tests/unit/readers/keras/test_tfmot.py": "no Python that has tensorflow-model-optimization",
     "tests/unit/serve/test_deployment_tools.py": "systemd is not here",
+    "tests/unit/serve/test_shared.py": "this system keeps no shared memory",
     "tests/unit/targets/edgetpu/test_device.py": "there is no C compiler",
     "tests/unit/targets/hls/test_hls_board.py": "tclsh is not installed",
     "tests/unit/targets/hls/test_hostile_names.py": 'importorskip("tkinter"',
