@@ -121,7 +121,7 @@ def ask(
     answer: Any = response.read()
     found = dict(response.getheaders())
     connection.close()
-    if found.get("Content-Type") == "application/json":
+    if answer and found.get("Content-Type") == "application/json":
         answer = json.loads(answer)
     return response.status, answer, found
 
