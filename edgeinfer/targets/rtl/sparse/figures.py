@@ -24,7 +24,7 @@ from quantization.fixed import Ints
 
 TARGET = "rtl"
 POINTS = 6  # numbers of sites that are looked at
-MOST_CYCLES = 1_000_000  # of a frame that is simulated: about a minute
+MOST_CYCLES = 1_000_000  # of a frame that is simulated
 BOUND, SEEN = "sites_cycles_most", "sites_cycles_simulated"
 SEED = 25
 
