@@ -17,7 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.ir.builder import prove_again, provisional
-from edgeinfer.ir.ops import Clip, Conv, Dense, Op, Pool, Scale, inputs_of, pack_weights
+from edgeinfer.ir.ops import (
+    Clip,
+    Conv,
+    Dense,
+    Op,
+    Pool,
+    PoolKind,
+    Scale,
+    inputs_of,
+    pack_weights,
+)
 from edgeinfer.ir.passes import drop_dead
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.edgetpu.int8.grid import MOST_WEIGHT, by_channel
@@ -83,7 +93,7 @@ def _ends_mean(program: Program, scale: Scale) -> bool:
     """Whether a scale makes a sum over a window its mean: an operator of its own takes the factor
     as it is."""
     pool = program[scale.x]
-    return isinstance(pool, Pool) and is_mean(pool, scale, program)
+    return isinstance(pool, Pool) and pool.kind is PoolKind.SUM and is_mean(pool, scale, program)
 
 
 def _by_channel(op: Scale) -> bool:
