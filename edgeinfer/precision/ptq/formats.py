@@ -32,11 +32,12 @@ def tensor_format(
         return candidates[0]
     values = [round_values(exact, candidate) for candidate in candidates]
     errors = np.asarray([alone(network, point, each) for each in values])
-    even = np.flatnonzero(errors <= errors.min() + UNSEEN)
+    best = int(np.argmin(errors))
+    even = np.flatnonzero(errors <= errors[best] + UNSEEN)
     if len(even) > 1:  # as of what moves all scores alike: a log_softmax takes away one number
         own = [float(np.square(values[place] - exact).mean()) for place in even]
         return candidates[int(even[int(np.argmin(own))])]
-    return candidates[int(even[0])]
+    return candidates[best]
 
 
 def alone(network: CutNetwork, point: str, values: Values) -> float:
