@@ -62,6 +62,7 @@ _IMAGES = re.compile(r"tf\.image\.(\w+)")
 _GRAPH = re.compile(r"tf\.raw_ops\.(\w+)")
 _KERAS_NAMES = {  # of functions that have another name too
     "add_v2": "add",
+    "batch_norm": "batch_normalization",
     "real_div": "true_divide",
     "sub": "subtract",
     "mul": "multiply",
@@ -168,6 +169,18 @@ def _canonical_name(called: str) -> str:
 
 def _plain(name: str) -> Reader:
     return _function(lambda arguments: Plain(name))
+
+
+def _with_default(name: str, parameter: str, default: float) -> Reader:
+    """A function of which one value of its parameter is read."""
+
+    def choose(arguments: Arguments) -> FloatStep:
+        value = _number(arguments, default, parameter)
+        if value != default:
+            raise UnsupportedLayerError(f"its {parameter} is {value:g}; {default:g} is read")
+        return Plain(name)
+
+    return _function(choose)
 
 
 def _function(choose: Callable[[Arguments], FloatStep]) -> Reader:
@@ -334,7 +347,7 @@ READERS: dict[str, Reader] = {
         name: _plain(name)
         for name in (
             *("relu6", "sigmoid", "tanh", "hard_tanh", "selu", "softplus", "softsign"),
-            *("hard_sigmoid", "log_sigmoid", "sparse_sigmoid", "tanh_shrink"),
+            *("hard_sigmoid", "log_sigmoid", "sparse_sigmoid", "sparse_plus", "tanh_shrink"),
         )
     },
     **{name: _curve(function) for name, function in CURVES.items()},
@@ -353,6 +366,8 @@ READERS: dict[str, Reader] = {
     "relu": _function(_relu),
     "leaky_relu": _function(_leaky),
     "elu": _function(lambda a: GraphFunction(Function.ELU, (_number(a, 1.0, "alpha"),))),
+    "celu": _with_default("celu", "alpha", 1.0),
+    "squareplus": _with_default("squareplus", "b", 4.0),
     "gelu": _function(_gelu),
     "softmax": _function(_softmax),
     "glu": _glu,
@@ -404,7 +419,7 @@ READERS: dict[str, Reader] = {
     "prod": combining.read_product,
     "cumsum": combining.read_running_sum,
     "mod": combining.read_remainder,
-    "batch_norm": combining.read_batch_norm,
+    "batch_normalization": combining.read_batch_norm,
     "conv": windowing.read_conv,
     "depthwise_conv": windowing.read_depthwise,
     "max_pool": windowing.read_max_pool,

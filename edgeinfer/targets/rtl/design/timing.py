@@ -117,7 +117,7 @@ class _Run:
         depth = NEVER if sink.depth is None else sink.depth
         read_count = given_count = before = there_count = places = 0
         free_at = self.free_at
-        for _ in range(self.steps // len(pattern)):
+        for _ in range(self.steps // len(pattern) if pattern else 0):
             for step in pattern:
                 if step.reads:
                     while read_count >= there_count:

@@ -100,6 +100,7 @@ KERAS3: list[tuple[str, tuple[int, ...], Callable[[Any], Any]]] = [
             *("relu", "relu6", "sigmoid", "tanh", "hard_tanh", "selu", "softplus", "softsign"),
             *("silu", "hard_sigmoid", "hard_silu", "exp", "elu", "softmax", "leaky_relu"),
             *("log_sigmoid", "sparse_sigmoid", "tanh_shrink", "glu", "soft_shrink", "hard_shrink"),
+            *("celu", "squareplus", "sparse_plus"),
             *("stop_gradient",),
         )
     ),
