@@ -15,7 +15,7 @@ from cyclopts import Parameter
 
 from edgeinfer.base.errors import UsageError
 from edgeinfer.cli.terminal import answer, import_keras_quietly, progress
-from edgeinfer.cli.together import TOGETHER, refuse_outside_together, search_trainings
+from edgeinfer.cli.training_search import TRAINING, answer_training_search, refuse_idle_options
 from edgeinfer.cli.verbs import (
     BatchAxis,
     Data,
@@ -228,7 +228,7 @@ def search(
         Parameter(
             help="what to save: ebops, ebops_dense, weight_bits, or with --target one of its "
             "estimates (lut, ff, dsp, bram18, latency_cycles, ...); by default ebops, lut with "
-            "--strategy together"
+            "--strategy training"
         ),
     ] = None,
     target: Annotated[
@@ -242,16 +242,16 @@ def search(
         Parameter(help="of --target rtl: whether its designs are fully in parallel"),
     ] = None,
     strategy: Annotated[
-        Literal["greedy", "thorough", "together"] | None,
+        Literal["greedy", "thorough", "training"] | None,
         Parameter(
             help="greedy, the default: step by step, by sensitivity; thorough: the whole front, "
-            "with Optuna; together, the default with --unroll full: widths, zeros and learned "
+            "with Optuna; training, the default with --unroll full: widths, zeros and learned "
             "widths, a training for each trial"
         ),
     ] = None,
     synth: Annotated[
         int | None,
-        Parameter(help="of --strategy together: networks of the front to synthesise"),
+        Parameter(help="of --strategy training: networks of the front to synthesise"),
     ] = None,
     method: Method | None = None,
     tolerance: Annotated[
@@ -288,17 +288,17 @@ def search(
     if unroll is not None and target is None:
         raise UsageError("--unroll needs --target rtl.", hint="Add --target rtl.")
     minutes = settings.minutes if bounded else MINUTES
-    if strategy == TOGETHER or (strategy is None and unroll == "full"):
+    if strategy == TRAINING or (strategy is None and unroll == "full"):
         idle = {"--budget": budget, "--per-channel": per_channel, "--method": method}
-        refuse_outside_together(idle, TOGETHER)
-        search_trainings(
+        refuse_idle_options(idle, TRAINING)
+        answer_training_search(
             model, output, on_target, settings, bits=bits, cost=cost, tolerance=tolerance,
             trials=trials, minutes=minutes, synth=synth or 0, data=data,
             validation=validation_data, batch_axis=batch_axis, as_json=json,
         )  # fmt: skip
         return
     strategy, method, cost = strategy or "greedy", method or "ptq", cost or "ebops"
-    refuse_outside_together({"--synth": synth}, strategy)
+    refuse_idle_options({"--synth": synth}, strategy)
     plain = replace(settings, minutes=None, seed=0) == QatSettings()  # these two are any search's
     _refuse_idle(None if plain else settings, method)
     brief = replace(settings, epochs=REPAIR_EPOCHS) if plain else settings

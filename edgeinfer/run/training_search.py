@@ -35,7 +35,7 @@ from edgeinfer.precision.qat.fine_tune import refuse_untrainable
 from edgeinfer.precision.qat.settings import QatSettings
 from edgeinfer.precision.search.objective import SearchObjective, objective_on
 from edgeinfer.precision.search.report import ScoredPoint, draw_front
-from edgeinfer.precision.search.together import (
+from edgeinfer.precision.search.trainings import (
     JOURNAL,
     TrainedPoint,
     TrainingPoint,
@@ -63,7 +63,7 @@ MODELS, DESIGNS = "models", "designs"
 
 
 @dataclass(frozen=True, slots=True)
-class TogetherOrder:
+class TrainingSearchOrder:
     """What is trained in many ways, for which target, on which samples; and the folder."""
 
     model: Path
@@ -97,10 +97,10 @@ class TogetherOrder:
 
 
 @dataclass(slots=True)
-class _School:
+class _SharedInputs:
     """What all trainings of a search have in common."""
 
-    order: TogetherOrder
+    order: TrainingSearchOrder
     graph: g.Graph  # batch norms folded
     samples: SampleSplit
     objective: SearchObjective
@@ -158,7 +158,7 @@ class _School:
         return write_model(network_of(self.plan, state))
 
 
-def search_together(order: TogetherOrder, progress: Progress) -> dict[str, Any]:
+def search_trainings(order: TrainingSearchOrder, progress: Progress) -> dict[str, Any]:
     """Search as ordered; the front, what was chosen from it and what synthesis found, ready for
     JSON."""
     with watch_step(progress, "load"):
@@ -173,13 +173,13 @@ def search_together(order: TogetherOrder, progress: Progress) -> dict[str, Any]:
         )  # fmt: skip
         objective = objective_on(graph, samples.choose)
     kind, prices = training_cost(order.chosen, loaded, samples.teach.part(0, PLACED))
-    school = _School(order, graph, samples, objective, learned, kind, prices)
+    shared = _SharedInputs(order, graph, samples, objective, learned, kind, prices)
     space = TrainingSpace(
         order.widths, ("qat",) if learned is None else ("qat", "learned"), order.cost,
         order.trials, order.training.seed, order.uniform,
     )  # fmt: skip
     with watch_step(progress, "search"):
-        trained = _explore(school, space, progress)
+        trained = _explore(shared, space, progress)
     front = training_front(trained, order.cost)
     if not front:
         raise InputError(
@@ -203,7 +203,7 @@ def search_together(order: TogetherOrder, progress: Progress) -> dict[str, Any]:
         _write(order, document, trained, front)
     document["synthesised"] = _synthesise_front(order, front, best, progress)
     with watch_step(progress, "evaluate"):
-        document["judged"] = _judge_choice(school, best)
+        document["judged"] = _judge_choice(shared, best)
     holds = best.score >= objective.exact_score - order.tolerance
     document["findings"] = [
         *samples.findings,
@@ -233,10 +233,10 @@ def _plan(graph: g.Graph) -> tuple[LearnedPlan | None, str | None]:
         return None, f"Only chosen widths were tried: {error.message}"
 
 
-def _explore(school: _School, space: TrainingSpace, progress: Progress) -> list[TrainedPoint]:
-    order = school.order
+def _explore(shared: _SharedInputs, space: TrainingSpace, progress: Progress) -> list[TrainedPoint]:
+    order = shared.order
     try:
-        journal = SearchJournal.open(order.folder / JOURNAL, _identity(school, space))
+        journal = SearchJournal.open(order.folder / JOURNAL, _identity(shared, space))
     except SearchError as error:
         raise InputError(str(error)) from None
     began, earlier, done = time.monotonic(), journal.seconds, [0]
@@ -246,7 +246,7 @@ def _explore(school: _School, space: TrainingSpace, progress: Progress) -> list[
         return order.minutes is not None and spent >= 60.0 * order.minutes
 
     def attempt(point: TrainingPoint) -> tuple[float, Mapping[str, float], str]:
-        answer = school.attempt(point)
+        answer = shared.attempt(point)
         done[0] += 1
         progress.advance(min(done[0], order.trials), order.trials)
         return answer
@@ -254,17 +254,17 @@ def _explore(school: _School, space: TrainingSpace, progress: Progress) -> list[
     return explore_trainings(space, attempt, journal, order.folder, over, time.monotonic)
 
 
-def _identity(school: _School, space: TrainingSpace) -> str:
+def _identity(shared: _SharedInputs, space: TrainingSpace) -> str:
     """What answers depend on; how many are wanted is no part of it."""
-    order = school.order
+    order = shared.order
     said = (replace(space, trials=0), replace(order.training, minutes=None), order.chosen.name,
-            repr(order.chosen.settings), school.objective.name)  # fmt: skip
+            repr(order.chosen.settings), shared.objective.name)  # fmt: skip
     state = hashlib.sha256(repr(said).encode())
     arrays = {
-        **dict(school.graph.weights()),
-        **{f"in {name}": x for name, x in school.samples.teach.inputs.items()},
-        **{f"out {name}": y for name, y in school.samples.teach.labels.items()},
-        **{f"choose {name}": x for name, x in school.samples.choose.inputs.items()},
+        **dict(shared.graph.weights()),
+        **{f"in {name}": x for name, x in shared.samples.teach.inputs.items()},
+        **{f"out {name}": y for name, y in shared.samples.teach.labels.items()},
+        **{f"choose {name}": x for name, x in shared.samples.choose.inputs.items()},
     }
     for name, values in sorted(arrays.items()):
         state.update(f"{name} {values.shape} {values.dtype}".encode())
@@ -277,7 +277,7 @@ def _describe(trained: TrainedPoint) -> dict[str, Any]:
 
 
 def _write(
-    order: TogetherOrder,
+    order: TrainingSearchOrder,
     document: Mapping[str, Any],
     trained: Sequence[TrainedPoint],
     front: Sequence[TrainedPoint],
@@ -303,7 +303,10 @@ def _write(
 
 
 def _synthesise_front(
-    order: TogetherOrder, front: Sequence[TrainedPoint], best: TrainedPoint, progress: Progress
+    order: TrainingSearchOrder,
+    front: Sequence[TrainedPoint],
+    best: TrainedPoint,
+    progress: Progress,
 ) -> list[dict[str, Any]]:
     """The chosen network and its neighbours on the front as designs: simulated against the engine,
     and synthesised."""
@@ -330,9 +333,9 @@ def _synthesise_front(
     return rows
 
 
-def _judge_choice(school: _School, best: TrainedPoint) -> dict[str, float]:
+def _judge_choice(shared: _SharedInputs, best: TrainedPoint) -> dict[str, float]:
     """The chosen network once more, on samples that the search has not seen."""
-    objective = objective_on(school.graph, school.samples.judge)
-    lowered = lower_file(school.order.folder / MODELS / f"{best.point.name}.keras")
+    objective = objective_on(shared.graph, shared.samples.judge)
+    lowered = lower_file(shared.order.folder / MODELS / f"{best.point.name}.keras")
     score = objective.of_program(lowered.program, lowered.recipe)
     return {"float": objective.exact_score, "chosen": score}

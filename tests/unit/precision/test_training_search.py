@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from edgeinfer.cli.app import main
-from edgeinfer.precision.search.together import (
+from edgeinfer.precision.search.trainings import (
     SPARSITIES,
     TrainedPoint,
     TrainingPoint,
@@ -19,7 +19,7 @@ from edgeinfer.precision.search.together import (
     explore_trainings,
     training_front,
 )
-from edgeinfer.run.together import choose_training
+from edgeinfer.run.training_search import choose_training
 from quantization.search_journal import SearchJournal
 
 SPACE = TrainingSpace((2, 4, 6, 8), ("qat", "learned"), "lut", 30, 0, 6)
@@ -87,7 +87,7 @@ def test_the_cheapest_that_holds_is_chosen_and_what_is_refused_never(tmp_path: P
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--strategy", "together"), "--target"),
+        (("--strategy", "training"), "--target"),
         (("--unroll", "full"), "--unroll needs --target rtl"),
         (("--target", "rtl", "--unroll", "full", "--budget", "0.5"), "--budget"),
         (("--target", "rtl", "--unroll", "full", "--sparsity", "0.5"), "--sparsity"),

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""What ``search --strategy together`` is asked for, and what it says."""
+"""What ``search --strategy training`` is asked for, and what it says."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from edgeinfer.precision.qat.settings import QatSettings
     from edgeinfer.targets.registry import ChosenTarget
 
-TOGETHER = "together"
+TRAINING = "training"
 COST = "lut"  # that counts where none is asked for
 MOST_TRIALS = 200
 FRONT_SHOWN = 12
 
 
-def refuse_outside_together(options: Mapping[str, object], strategy: str) -> None:
+def refuse_idle_options(options: Mapping[str, object], strategy: str) -> None:
     """An error for options that are those of another strategy."""
     idle = [name for name, value in options.items() if value not in (None, False)]
     if idle:
@@ -33,7 +33,7 @@ def refuse_outside_together(options: Mapping[str, object], strategy: str) -> Non
         )
 
 
-def search_trainings(
+def answer_training_search(
     model: Path,
     folder: Path,
     chosen: ChosenTarget | None,
@@ -52,7 +52,7 @@ def search_trainings(
 ) -> None:
     """Search as asked, and say what was found."""
     from edgeinfer.run.search import search_widths
-    from edgeinfer.run.together import TogetherOrder, search_together
+    from edgeinfer.run.training_search import TrainingSearchOrder, search_trainings
     from edgeinfer.zoo import ENTRIES, resolve
 
     if chosen is None:
@@ -60,7 +60,7 @@ def search_trainings(
             "A search over trainings is for a target, whose estimates it looks at.",
             hint="Add --target, such as --target rtl --unroll full.",
         )
-    order = TogetherOrder(
+    order = TrainingSearchOrder(
         model=resolve(model),
         folder=folder,
         chosen=chosen,
@@ -79,11 +79,11 @@ def search_trainings(
     )
     import_keras_quietly("A search over trainings")
     with progress() as watcher:
-        document = search_together(order, watcher)
-    answer(json_text.dumps(document, indent=2), _together_lines(document), as_json=as_json)
+        document = search_trainings(order, watcher)
+    answer(json_text.dumps(document, indent=2), _training_lines(document), as_json=as_json)
 
 
-def _together_lines(document: dict[str, Any]) -> list[str]:
+def _training_lines(document: dict[str, Any]) -> list[str]:
     score, cost = document["objective"], document["cost"]
     count = len(document["front"]) + len(document["others"])
     lines = [f"{document['model']}: {score} {document['float_score']:.6g} as floats, {count} tried"]
