@@ -20,7 +20,6 @@ if TYPE_CHECKING:
         compile,
         detect,
         fit,
-        learn,
         load,
         opened_run,
         predict,
@@ -33,7 +32,8 @@ if TYPE_CHECKING:
     from edgeinfer.library.costs import check, devices, doctor, estimate, teach_estimates
     from edgeinfer.library.files import convert, export_onnx, inspect_file, map_files
     from edgeinfer.library.models import draw_data, models, train
-    from edgeinfer.library.studies import opened_study, run_study, search
+    from edgeinfer.library.studies import opened_study, run_study
+    from edgeinfer.library.widths import learn, search
     from edgeinfer.serve.background import open_server
 
 __all__ = [
@@ -76,7 +76,8 @@ _PLACES = {  # of what is not in edgeinfer.api
     "library.costs": ("check", "devices", "doctor", "estimate", "teach_estimates"),
     "library.files": ("convert", "export_onnx", "inspect_file", "map_files"),
     "library.models": ("draw_data", "models", "train"),
-    "library.studies": ("opened_study", "run_study", "search"),
+    "library.studies": ("opened_study", "run_study"),
+    "library.widths": ("learn", "search"),
     "serve.background": ("open_server",),
 }
 

@@ -15,7 +15,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from edgeinfer.base.devices import device as device_named
 from edgeinfer.base.errors import UsageError
-from edgeinfer.base.extras import require_extra
 from edgeinfer.base.metrics import Metric, Scores
 from edgeinfer.base.names import printable
 from edgeinfer.base.plan import write_file
@@ -23,11 +22,7 @@ from edgeinfer.data.samples import Samples
 from edgeinfer.evaluate import judge
 from edgeinfer.graph.nodes import Graph
 from edgeinfer.ir.program import Program
-from edgeinfer.precision.learned.front import Bounds
-from edgeinfer.precision.learned.settings import LearnedSettings
-from edgeinfer.precision.lookup.settings import LookupSettings
 from edgeinfer.precision.ptq import PtqSettings
-from edgeinfer.precision.qat.settings import QatSettings
 from edgeinfer.readers import load as load_file
 from edgeinfer.report import words
 from edgeinfer.report.compare import page as compare_page
@@ -56,7 +51,7 @@ from edgeinfer.run.steps import compile_model, simulate_run
 from edgeinfer.run.stored import read_runs, stored_result
 from edgeinfer.run.trial import stored_program
 from edgeinfer.targets.registry import ChosenTarget, choose_for
-from edgeinfer.zoo import ENTRIES, is_name, resolve
+from edgeinfer.zoo import is_name, resolve
 from quantization.recipe import Recipe
 
 Data = str | Path | Mapping[str, ArrayLike] | tuple[ArrayLike, ArrayLike] | Any | None
@@ -330,37 +325,6 @@ def fit(
         batch_axis=model.batch_axis,
     )
     return Fitting(fit_model(order, notebook_progress()))
-
-
-def learn(
-    model: Model,
-    folder: str | Path,
-    *,
-    at_most: Mapping[str, float] | None = None,
-    at_least: Mapping[str, float] | None = None,
-    points: int = LearnedSettings().points,
-    neurons: int | None = None,
-    epochs: int | None = None,
-    seed: int = 0,
-) -> Model:
-    """Train widths, or with `neurons` a network of tables: a folder with a front of networks, and
-    the best within `at_most` (`{"lut": 2000}`), or cheapest with `at_least`. Needs `[train]`."""
-    require_extra("train", "Learning widths")
-    from edgeinfer.run.learned import CHOSEN, LearnedOrder, learn_widths
-
-    order = LearnedOrder(
-        model.path,
-        Path(folder),
-        LearnedSettings(points),
-        QatSettings(epochs=epochs, seed=seed),
-        Bounds(at_most or {}, at_least or {}),
-        ENTRIES[source.reference] if isinstance(source := model.source, Simulation) else None,
-        source.path if isinstance(source, DataFile) else None,
-        batch_axis=model.batch_axis,
-        lookup=None if neurons is None else LookupSettings(neurons),
-    )
-    learn_widths(order, notebook_progress())
-    return Model(chosen := Path(folder) / CHOSEN, load_file(chosen).graph, source)
 
 
 def compile(  # what it is called on the command line

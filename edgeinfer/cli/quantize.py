@@ -15,7 +15,7 @@ from cyclopts import Parameter
 
 from edgeinfer.base.errors import UsageError
 from edgeinfer.cli.terminal import answer, import_keras_quietly, progress
-from edgeinfer.cli.training_search import TRAINING, answer_training_search, refuse_idle_options
+from edgeinfer.cli.training_search import answer_training_search
 from edgeinfer.cli.verbs import (
     BatchAxis,
     Data,
@@ -30,6 +30,14 @@ from edgeinfer.precision.learned.front import Bounds, read_bounds
 from edgeinfer.precision.learned.settings import LearnedSettings
 from edgeinfer.precision.lookup.settings import LookupSettings
 from edgeinfer.precision.qat.settings import QatSettings
+from edgeinfer.run.search_options import (
+    SearchStrategyName,
+    Unrolling,
+    choose_strategy,
+    refuse_idle_options,
+    require_search_target,
+    search_target,
+)
 
 BITS = 8
 MINUTES = 20.0
@@ -238,11 +246,11 @@ def search(
         str | None, Parameter(help="the device of --target, see edgeinfer devices")
     ] = None,
     unroll: Annotated[
-        Literal["auto", "full", "never"] | None,
+        Unrolling | None,
         Parameter(help="of --target rtl: whether its designs are fully in parallel"),
     ] = None,
     strategy: Annotated[
-        Literal["greedy", "thorough", "training"] | None,
+        SearchStrategyName | None,
         Parameter(
             help="greedy, the default: step by step, by sensitivity; thorough: the whole front, "
             "with Optuna; training, the default with --unroll full: widths, zeros and learned "
@@ -274,30 +282,26 @@ def search(
         estimate_on,
         search_model,
         search_widths,
-        target_on,
     )
     from edgeinfer.zoo import ENTRIES, resolve
 
     path = resolve(model)
     output = Path("runs", f"{model.stem}-search") if output is None else output
     settings = training or QatSettings()
-    if device is not None and target is None:
-        raise UsageError("--device needs --target.", hint="Add --target.")
     bounded = settings.minutes is not None or trials is not None
-    on_target = None if target is None else target_on(target, device, unroll)
-    if unroll is not None and target is None:
-        raise UsageError("--unroll needs --target rtl.", hint="Add --target rtl.")
     minutes = settings.minutes if bounded else MINUTES
-    if strategy == TRAINING or (strategy is None and unroll == "full"):
+    on_target = search_target(target, device, unroll)
+    strategy = choose_strategy(strategy, unroll)
+    if strategy == "training":
         idle = {"--budget": budget, "--per-channel": per_channel, "--method": method}
-        refuse_idle_options(idle, TRAINING)
+        refuse_idle_options(idle, strategy)
         answer_training_search(
-            model, output, on_target, settings, bits=bits, cost=cost, tolerance=tolerance,
-            trials=trials, minutes=minutes, synth=synth or 0, data=data,
+            model, output, require_search_target(on_target), settings, bits=bits, cost=cost,
+            tolerance=tolerance, trials=trials, minutes=minutes, synth=synth or 0, data=data,
             validation=validation_data, batch_axis=batch_axis, as_json=json,
         )  # fmt: skip
         return
-    strategy, method, cost = strategy or "greedy", method or "ptq", cost or "ebops"
+    method, cost = method or "ptq", cost or "ebops"
     refuse_idle_options({"--synth": synth}, strategy)
     plain = replace(settings, minutes=None, seed=0) == QatSettings()  # these two are any search's
     _refuse_idle(None if plain else settings, method)

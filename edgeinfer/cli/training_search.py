@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeinfer.base.errors import UsageError
 from edgeinfer.cli.terminal import answer, import_keras_quietly, progress
 from edgeinfer.cli.verbs import axis_of_word, figures
 
@@ -17,26 +16,13 @@ if TYPE_CHECKING:
     from edgeinfer.precision.qat.settings import QatSettings
     from edgeinfer.targets.registry import ChosenTarget
 
-TRAINING = "training"
-COST = "lut"  # that counts where none is asked for
-MOST_TRIALS = 200
 FRONT_SHOWN = 12
-
-
-def refuse_idle_options(options: Mapping[str, object], strategy: str) -> None:
-    """An error for options that are those of another strategy."""
-    idle = [name for name, value in options.items() if value not in (None, False)]
-    if idle:
-        raise UsageError(
-            f"--strategy {strategy} does nothing with {', '.join(idle)}.",
-            hint="Leave that out, or choose another strategy.",
-        )
 
 
 def answer_training_search(
     model: Path,
     folder: Path,
-    chosen: ChosenTarget | None,
+    chosen: ChosenTarget,
     training: QatSettings,
     *,
     bits: int,
@@ -51,21 +37,19 @@ def answer_training_search(
     as_json: bool,
 ) -> None:
     """Search as asked, and say what was found."""
-    from edgeinfer.run.search import search_widths
-    from edgeinfer.run.training_search import TrainingSearchOrder, search_trainings
+    from edgeinfer.run.training_search import (
+        COST,
+        MOST_TRIALS,
+        TrainingSearchOrder,
+        search_trainings,
+    )
     from edgeinfer.zoo import ENTRIES, resolve
 
-    if chosen is None:
-        raise UsageError(
-            "A search over trainings is for a target, whose estimates it looks at.",
-            hint="Add --target, such as --target rtl --unroll full.",
-        )
     order = TrainingSearchOrder(
         model=resolve(model),
         folder=folder,
         chosen=chosen,
         training=training,
-        widths=search_widths(bits),
         uniform=bits,
         cost=COST if cost is None else cost,
         tolerance=tolerance,

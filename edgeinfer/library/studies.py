@@ -1,27 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""Studies of many settings, and searches for widths, from Python."""
+"""Studies of many settings, from Python."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from edgeinfer.api import Data, Model
 from edgeinfer.base.errors import UsageError
-from edgeinfer.base.extras import require_extra
-from edgeinfer.base.names import printable
-from edgeinfer.library.answers import data_path, reference_entry
-from edgeinfer.precision.qat.settings import QatSettings
-from edgeinfer.precision.search.run import SearchSettings, SearchStrategy
-from edgeinfer.readers import load as load_file
 from edgeinfer.run.folder import Progress, watch_step
-from edgeinfer.run.in_memory import data_file
 from edgeinfer.run.notebook import notebook_progress
-from edgeinfer.run.search import SearchOrder, estimate_on, search_model, search_widths, target_on
 from edgeinfer.sweep import page
 from edgeinfer.sweep import study as sweep_study
 from edgeinfer.sweep.page import FinishedStudy
@@ -56,34 +47,6 @@ class StudyResult:
         """Write the study's page; where it is."""
         page.write_page(self.finished)
         return self.finished.folder / page.PAGE
-
-
-@dataclass(frozen=True)
-class WidthSearch:
-    """What a search found: `document` is what `search --json` prints."""
-
-    model: Model
-    document: Mapping[str, Any] = field(repr=False)
-
-    def __repr__(self) -> str:
-        trials = len(self.document["front"]) + len(self.document["others"])
-        name = self.document["chosen"]
-        searched = printable(self.model.graph.name)
-        return f"<search of {searched}: {trials} recipes, {name or 'none'} chosen>"
-
-    @property
-    def front(self) -> list[dict[str, Any]]:
-        """The recipes that no other beats, with score and costs."""
-        return list(self.document["front"])
-
-    @property
-    def best_model(self) -> Model | None:
-        """The network of the recipe that was chosen; None where none is within the budget."""
-        name = self.document["chosen"]
-        if name is None:
-            return None
-        path = Path(self.document["output"]) / "models" / f"{name}.keras"
-        return Model(path, load_file(path).graph, self.model.source)
 
 
 @dataclass(slots=True)
@@ -150,53 +113,3 @@ def _open_workers(
 def opened_study(folder: str | Path) -> StudyResult:
     """The folder of a study that is done."""
     return StudyResult(page.read_study_folder(Path(folder)))
-
-
-def search(
-    model: Model,
-    folder: str | Path,
-    *,
-    budget: float | None = None,
-    bits: int = 6,
-    cost: str = "ebops",
-    target: str | None = None,
-    device: str | None = None,
-    strategy: Literal["greedy", "thorough"] = "greedy",
-    training: QatSettings | None = None,
-    tolerance: float = 0.01,
-    trials: int | None = None,
-    minutes: float | None = 20.0,
-    per_channel: bool = False,
-    seed: int = 0,
-    validation: Data = None,
-) -> WidthSearch:
-    """Search a width for every tensor and kernel. `budget`: the most that a recipe may cost, as a
-    share of the cost of `bits` throughout; `cost`: what is saved, also a figure that `target`
-    estimates; `training`: how weights are trained for each recipe, where they are. Needs the extra
-    `[train]`; a folder that is named again goes on."""
-    require_extra("train", "A search, which writes its models as .keras,")
-    if device is not None and target is None:
-        raise UsageError("A device is for a target.", hint="Name the target too.")
-    order = SearchOrder(
-        model=model.path,
-        folder=Path(folder),
-        search=SearchSettings(
-            widths=search_widths(bits),
-            strategy=SearchStrategy(strategy),
-            cost=cost,
-            tolerance=tolerance,
-            trials=trials,
-            minutes=minutes,
-            seed=seed,
-            per_channel=per_channel,
-        ),
-        budget=budget,
-        uniform=bits,
-        training=training,
-        entry=reference_entry(model),
-        data=data_path(model),
-        validation=data_file(validation),
-        batch_axis=model.batch_axis,
-    )
-    estimate = estimate_on(target_on(target, device)) if target else None
-    return WidthSearch(model, search_model(order, notebook_progress(), estimate))

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgeinfer.base import devices
 from edgeinfer.base.errors import InputError, UsageError
 from edgeinfer.data.samples import Samples
 from edgeinfer.graph import nodes as g
@@ -24,7 +23,7 @@ from edgeinfer.readers import load
 from edgeinfer.run.data import SampleSplit, deal_samples
 from edgeinfer.run.folder import Progress, watch_step
 from edgeinfer.run.quantize import write
-from edgeinfer.targets.registry import ChosenTarget, choose_for
+from edgeinfer.targets.registry import ChosenTarget
 from edgeinfer.zoo.entry import ZooEntry
 from quantization.recipe import Recipe
 from quantization.search import Trial
@@ -108,12 +107,6 @@ def search_model(
         report(result).write(order.folder)
         answer["findings"] += _write_models(result, order.folder)
     return answer
-
-
-def target_on(name: str, device_name: str | None, unroll: str | None = None) -> ChosenTarget:
-    """A target on a device, unrolled or not."""
-    device_settings = {} if device_name is None else {device_name: devices.device(device_name)}
-    return choose_for(name, device_settings, {} if unroll is None else {"unroll": unroll})
 
 
 def estimate_on(chosen: ChosenTarget) -> Estimate:

@@ -50,6 +50,7 @@ from edgeinfer.run.learned import PLACED, lower_file, plan_widths
 from edgeinfer.run.learned_costs import training_cost
 from edgeinfer.run.quantize import write
 from edgeinfer.run.samples import DataFile, Simulation, Source
+from edgeinfer.run.search import search_widths
 from edgeinfer.run.steps import compile_model
 from edgeinfer.run.tools import ToolOrder
 from edgeinfer.targets.registry import ChosenTarget
@@ -59,6 +60,8 @@ from quantization.recipe import Recipe
 from quantization.search_journal import SearchError, SearchJournal
 
 VERSION = 1
+COST = "lut"  # that counts where none is asked for
+MOST_TRIALS = 200
 MODELS, DESIGNS = "models", "designs"
 
 
@@ -70,7 +73,6 @@ class TrainingSearchOrder:
     folder: Path
     chosen: ChosenTarget
     training: QatSettings
-    widths: tuple[int, ...]
     uniform: int
     cost: str
     tolerance: float
@@ -89,6 +91,10 @@ class TrainingSearchOrder:
             )
         if self.trials < 1 or self.synthesised < 0:
             raise UsageError("A search needs at least one trial, and --synth 0 or more.")
+        if self.minutes is not None and not self.minutes > 0:
+            raise UsageError(f"--minutes is {self.minutes:g}, but must be above 0.")
+        if not self.tolerance >= 0.0:
+            raise UsageError(f"--tolerance is {self.tolerance:g}, but must not be below 0.")
         if self.training.sparsity or self.training.prune_filters:
             raise UsageError(
                 "This search chooses shares of zero weights by itself, and keeps all filters.",
@@ -175,9 +181,13 @@ def search_trainings(order: TrainingSearchOrder, progress: Progress) -> dict[str
     kind, prices = training_cost(order.chosen, loaded, samples.teach.part(0, PLACED))
     shared = _SharedInputs(order, graph, samples, objective, learned, kind, prices)
     space = TrainingSpace(
-        order.widths, ("qat",) if learned is None else ("qat", "learned"), order.cost,
-        order.trials, order.training.seed, order.uniform,
-    )  # fmt: skip
+        widths=search_widths(order.uniform),
+        ways=("qat",) if learned is None else ("qat", "learned"),
+        cost=order.cost,
+        trials=order.trials,
+        seed=order.training.seed,
+        uniform=order.uniform,
+    )
     with watch_step(progress, "search"):
         trained = _explore(shared, space, progress)
     front = training_front(trained, order.cost)

@@ -16,6 +16,8 @@ import edgeinfer
 from edgeinfer.base.errors import UsageError
 from edgeinfer.cli.app import VERBS, main
 from edgeinfer.library.answers import LibraryAnswer
+from edgeinfer.precision.qat.settings import QatSettings
+from edgeinfer.run.learned import lower_file
 from tests.support import small_models as small
 
 FUNCTIONS = {
@@ -91,6 +93,19 @@ def told(capsys: pytest.CaptureFixture[str], *tokens: str) -> typing.Any:
     return json.loads(capsys.readouterr().out)
 
 
+def untimed(value: typing.Any) -> typing.Any:
+    """A document without what differs from run to run: times, and where it was written."""
+    if isinstance(value, dict):
+        kept = {key: each for key, each in value.items() if key not in ("seconds", "output")}
+        return {key: untimed(each) for key, each in kept.items()}
+    return [untimed(each) for each in value] if isinstance(value, list) else value
+
+
+def rows_of(document: dict[str, typing.Any]) -> list[dict[str, typing.Any]]:
+    """All trials of a search."""
+    return [*document["front"], *document["others"]]
+
+
 @pytest.fixture
 def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
@@ -145,6 +160,50 @@ def test_a_study_and_a_search_are_objects() -> None:
     model = edgeinfer.load("net.keras", "data.npz")
     result = edgeinfer.search(model, "widths", budget=0.8, trials=6)
     assert result.front and (result.best_model is None or result.best_model.path.is_file())
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("work")
+def test_python_learns_for_hardware_as_the_command_line_does(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pytest.importorskip("keras", reason="the extra [train] is not installed")
+    model = edgeinfer.load("net.keras", "data.npz")
+    chosen = edgeinfer.learn(
+        model, "python", cost="folded", device="zcu104", points=2, epochs=1,
+        at_most={"lut": 1e6},
+    )  # fmt: skip
+    expected = told(capsys, "quantize", "net.keras", "--method", "learned", "--cost", "folded",
+                    "--device", "zcu104", "--points", "2", "--epochs", "1", "--at-most", "lut=1e6",
+                    "--data", "data.npz", "-o", "shell")  # fmt: skip
+    result = json.loads(Path("python/front.json").read_text())
+    assert untimed(result) == untimed(expected)
+    assert result["cost"] == "folded_luts" and "dsp" in result["points"][0]["costs"]
+    digests = [lower_file(path).program.digest for path in (chosen.path, Path(expected["output"]))]
+    assert digests[0] == digests[1]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("work")
+def test_python_searches_trainings_as_the_command_line_does(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pytest.importorskip("keras", reason="the extra [train] is not installed")
+    model = edgeinfer.load("net.keras", "data.npz")
+    result = edgeinfer.search(
+        model, "python", target="rtl", device="zcu104", unroll="full", bits=5, trials=4, seed=3,
+        tolerance=0.05, training=QatSettings(epochs=1),
+    )  # fmt: skip
+    expected = told(capsys, "search", "net.keras", "--target", "rtl", "--device", "zcu104",
+                    "--unroll", "full", "--bits", "5", "--trials", "4", "--seed", "3",
+                    "--tolerance", "0.05", "--epochs", "1", "--data", "data.npz",
+                    "-o", "shell")  # fmt: skip
+    assert untimed(json.loads(json.dumps(result.document))) == untimed(expected)
+    assert {"qat", "learned"} <= {row["point"]["way"] for row in rows_of(expected)}
+    best = result.best_model
+    assert best is not None and f"{expected['chosen']} chosen" in repr(result)
+    other = Path("shell/models", best.path.name)
+    assert lower_file(best.path).program.digest == lower_file(other).program.digest
 
 
 def test_data_are_drawn_as_the_command_line_draws_them(

@@ -7,10 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import edgeinfer
+from edgeinfer.base.errors import UsageError
+from edgeinfer.base.extras import EXTRAS
 from edgeinfer.cli.app import main
+from edgeinfer.precision.qat.settings import QatSettings
 from edgeinfer.precision.search.trainings import (
     SPARSITIES,
     TrainedPoint,
@@ -22,7 +27,7 @@ from edgeinfer.precision.search.trainings import (
 from edgeinfer.run.training_search import choose_training
 from quantization.search_journal import SearchJournal
 
-SPACE = TrainingSpace((2, 4, 6, 8), ("qat", "learned"), "lut", 30, 0, 6)
+SPACE = TrainingSpace((2, 4, 6, 8), ("qat", "learned"), "lut", 18, 0, 6)
 MOST_LUTS = 2500.0  # below what the first point needs
 
 
@@ -88,7 +93,7 @@ def test_the_cheapest_that_holds_is_chosen_and_what_is_refused_never(tmp_path: P
     ("options", "said"),
     [
         (("--strategy", "training"), "--target"),
-        (("--unroll", "full"), "--unroll needs --target rtl"),
+        (("--unroll", "full"), "'unroll' is one of a target"),
         (("--target", "rtl", "--unroll", "full", "--budget", "0.5"), "--budget"),
         (("--target", "rtl", "--unroll", "full", "--sparsity", "0.5"), "--sparsity"),
         (("--target", "edgetpu", "--unroll", "full"), "unroll"),
@@ -100,3 +105,24 @@ def test_options_that_do_nothing_are_refused(
 ) -> None:
     assert main(["search", "jet-tagger", *options, "-o", str(tmp_path / "found")]) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.skipif(bool(EXTRAS["train"].missing), reason="the extra [train] is not installed")
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"strategy": "training"}, "for a target"),
+        ({"unroll": "full"}, "'unroll' is one of a target"),
+        ({"device": "zcu104"}, "'device' is one of a target"),
+        ({"target": "rtl", "unroll": "full", "per_channel": True}, "per_channel"),
+        ({"target": "rtl", "unroll": "full", "strategy": "greedy", "synth": 2}, "synth"),
+        ({"target": "rtl", "unroll": "full", "minutes": 0.0}, "minutes"),
+        ({"target": "rtl", "unroll": "full", "training": QatSettings(seed=4)}, "Seed"),
+        ({"target": "rtl", "unroll": "full", "training": QatSettings(sparsity=0.5)}, "zero"),
+    ],
+)
+def test_python_refuses_options_that_do_nothing(
+    options: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        edgeinfer.search(edgeinfer.load("jet-tagger"), tmp_path / "front", **options)

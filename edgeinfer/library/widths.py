@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Widths that are learned or searched, from Python: networks, of which one is chosen by what it
+scores and costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from edgeinfer.api import Data, Model
+from edgeinfer.base.errors import UsageError
+from edgeinfer.base.extras import require_extra
+from edgeinfer.base.names import printable
+from edgeinfer.library.answers import data_path, reference_entry
+from edgeinfer.precision.learned.front import Bounds
+from edgeinfer.precision.learned.settings import CostKind, LearnedSettings
+from edgeinfer.precision.lookup.settings import LookupSettings
+from edgeinfer.precision.qat.settings import QatSettings
+from edgeinfer.precision.search.run import SearchSettings, SearchStrategy
+from edgeinfer.readers import load as load_file
+from edgeinfer.run.in_memory import data_file
+from edgeinfer.run.learned import CHOSEN, LearnedOrder, learn_widths
+from edgeinfer.run.notebook import notebook_progress
+from edgeinfer.run.search import SearchOrder, estimate_on, search_model, search_widths
+from edgeinfer.run.search_options import (
+    SearchStrategyName,
+    Unrolling,
+    choose_strategy,
+    refuse_idle_options,
+    require_search_target,
+    search_target,
+)
+from edgeinfer.run.training_search import COST, MOST_TRIALS, TrainingSearchOrder, search_trainings
+
+
+@dataclass(frozen=True)
+class WidthSearch:
+    """What a search found: `document` is what `search --json` prints."""
+
+    model: Model
+    document: Mapping[str, Any] = field(repr=False)
+
+    def __repr__(self) -> str:
+        trials = len(self.document["front"]) + len(self.document["others"])
+        name = self.document["chosen"]
+        searched = printable(self.model.graph.name)
+        return f"<search of {searched}: {trials} tried, {name or 'none'} chosen>"
+
+    @property
+    def front(self) -> list[dict[str, Any]]:
+        """The recipes or trainings that no other beats, with score and costs."""
+        return list(self.document["front"])
+
+    @property
+    def best_model(self) -> Model | None:
+        """The network that was chosen; None where none is within the budget."""
+        name = self.document["chosen"]
+        if name is None:
+            return None
+        path = Path(self.document["output"]) / "models" / f"{name}.keras"
+        return Model(path, load_file(path).graph, self.model.source)
+
+
+def learn(
+    model: Model,
+    folder: str | Path,
+    *,
+    cost: CostKind = "adders",
+    device: str | None = None,
+    at_most: Mapping[str, float] | None = None,
+    at_least: Mapping[str, float] | None = None,
+    points: int = LearnedSettings().points,
+    neurons: int | None = None,
+    epochs: int | None = None,
+    seed: int = 0,
+) -> Model:
+    """Train widths, or with `neurons` a network of tables: a folder with a front of networks, and
+    the best within `at_most` (`{"lut": 2000}`), or cheapest with `at_least`. `cost`: what the
+    hardware pays for: `adders` of an unrolled design, multipliers and memory of a `folded` one (on
+    `device`), `bytes` of an int8 chip. Needs the extra `[train]`."""
+    require_extra("train", "Learning widths")
+    order = LearnedOrder(
+        model.path,
+        Path(folder),
+        LearnedSettings(points, cost=cost),
+        QatSettings(epochs=epochs, seed=seed),
+        Bounds(at_most or {}, at_least or {}),
+        reference_entry(model),
+        data_path(model),
+        batch_axis=model.batch_axis,
+        lookup=None if neurons is None else LookupSettings(neurons),
+        device=device,
+    )
+    learn_widths(order, notebook_progress())
+    chosen = Path(folder) / CHOSEN
+    return Model(chosen, load_file(chosen).graph, model.source)
+
+
+def search(
+    model: Model,
+    folder: str | Path,
+    *,
+    budget: float | None = None,
+    bits: int = 6,
+    cost: str | None = None,
+    target: str | None = None,
+    device: str | None = None,
+    unroll: Unrolling | None = None,
+    strategy: SearchStrategyName | None = None,
+    synth: int = 0,
+    training: QatSettings | None = None,
+    tolerance: float = 0.01,
+    trials: int | None = None,
+    minutes: float | None = 20.0,
+    per_channel: bool = False,
+    seed: int = 0,
+    validation: Data = None,
+) -> WidthSearch:
+    """Search a width for every tensor and kernel; or, by the strategy `training`, which is the
+    default with `unroll="full"`, trainings for a target: widths, shares of zeros, learned widths.
+    `budget`: the most that a recipe may cost, as a share of the cost of `bits` throughout; `cost`:
+    what is saved, also a figure that `target` estimates (by default `ebops`, of trainings `lut`);
+    `synth`: trainings of the front to synthesise; `training`: how weights are trained for each
+    recipe, where they are. Needs the extra `[train]`; a folder that is named again goes on."""
+    require_extra("train", "A search, which writes its models as .keras,")
+    chosen_target = search_target(target, device, unroll)
+    name = choose_strategy(strategy, unroll)
+    if name == "training":
+        refuse_idle_options({"budget": budget, "per_channel": per_channel}, name)
+        trainings = TrainingSearchOrder(
+            model=model.path,
+            folder=Path(folder),
+            chosen=require_search_target(chosen_target),
+            training=_with_seed(training, seed),
+            uniform=bits,
+            cost=COST if cost is None else cost,
+            tolerance=tolerance,
+            trials=MOST_TRIALS if trials is None else trials,
+            minutes=minutes,
+            synthesised=synth,
+            entry=reference_entry(model),
+            data=data_path(model),
+            validation=data_file(validation),
+            batch_axis=model.batch_axis,
+        )
+        return WidthSearch(model, search_trainings(trainings, notebook_progress()))
+    refuse_idle_options({"synth": synth}, name)
+    order = SearchOrder(
+        model=model.path,
+        folder=Path(folder),
+        search=SearchSettings(
+            widths=search_widths(bits),
+            strategy=SearchStrategy(name),
+            cost="ebops" if cost is None else cost,
+            tolerance=tolerance,
+            trials=trials,
+            minutes=minutes,
+            seed=seed,
+            per_channel=per_channel,
+        ),
+        budget=budget,
+        uniform=bits,
+        training=training,
+        entry=reference_entry(model),
+        data=data_path(model),
+        validation=data_file(validation),
+        batch_axis=model.batch_axis,
+    )
+    estimate = None if chosen_target is None else estimate_on(chosen_target)
+    return WidthSearch(model, search_model(order, notebook_progress(), estimate))
+
+
+def _with_seed(training: QatSettings | None, seed: int) -> QatSettings:
+    """How each network is trained, with the seed of the search."""
+    settings = training or QatSettings()
+    if settings.minutes is not None or settings.seed not in (0, seed):
+        raise UsageError(
+            "Seed and minutes are those of the whole search, not of one training.",
+            hint="Give them to search() itself, not in training=QatSettings(...).",
+        )
+    return replace(settings, seed=seed)

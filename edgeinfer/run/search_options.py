@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""What a search is asked for, from a shell or from Python: its strategy, its target, and options
+that belong to another strategy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
+
+from edgeinfer.base import devices
+from edgeinfer.base.errors import UsageError
+
+if TYPE_CHECKING:
+    from edgeinfer.targets.registry import ChosenTarget
+
+SearchStrategyName = Literal["greedy", "thorough", "training"]
+Unrolling = Literal["auto", "full", "never"]
+
+
+def choose_strategy(
+    strategy: SearchStrategyName | None, unroll: Unrolling | None
+) -> SearchStrategyName:
+    """The strategy asked for. Else, designs fully in parallel gain most from trainings, as each
+    weight that becomes zero makes them smaller; for others widths are searched step by step."""
+    if strategy is not None:
+        return strategy
+    return "training" if unroll == "full" else "greedy"
+
+
+def search_target(
+    name: str | None, device_name: str | None, unroll: Unrolling | None
+) -> ChosenTarget | None:
+    """The target whose estimates count, on a device, unrolled or not; None where none is named."""
+    from edgeinfer.targets.registry import choose_for
+
+    if name is None:
+        settings = {"device": device_name, "unroll": unroll}
+        idle = [key for key, value in settings.items() if value is not None]
+        if idle:
+            raise UsageError(
+                f"The setting {idle[0]!r} is one of a target, and none is named.",
+                hint="Name the target, too, such as --target rtl.",
+            )
+        return None
+    device_settings = {} if device_name is None else {device_name: devices.device(device_name)}
+    return choose_for(name, device_settings, {} if unroll is None else {"unroll": unroll})
+
+
+def require_search_target(chosen: ChosenTarget | None) -> ChosenTarget:
+    """The target of a search over trainings, which cannot do without."""
+    if chosen is None:
+        raise UsageError(
+            "A search over trainings is for a target, whose estimates it looks at.",
+            hint="Name a target, such as --target rtl --unroll full.",
+        )
+    return chosen
+
+
+def refuse_idle_options(options: Mapping[str, object], strategy: str) -> None:
+    """An error for options that are those of another strategy."""
+    idle = [name for name, value in options.items() if value not in (None, False)]
+    if idle:
+        raise UsageError(
+            f"The search strategy {strategy} does nothing with {', '.join(idle)}.",
+            hint="Leave that out, or choose another strategy.",
+        )
