@@ -79,8 +79,8 @@ def learn(
 ) -> Model:
     """Train widths, or with `neurons` a network of tables: a folder with a front of networks, and
     the best within `at_most` (`{"lut": 2000}`), or cheapest with `at_least`. `cost`: what the
-    hardware pays for: `adders` of an unrolled design, multipliers and memory of a `folded` one (on
-    `device`), `bytes` of an int8 chip. Needs the extra `[train]`."""
+    hardware pays for: `adders` of an unrolled design, multipliers and memory of a `folded` one,
+    `bytes` of an int8 chip; `device`: whose hardware that is. Needs the extra `[train]`."""
     require_extra("train", "Learning widths")
     order = LearnedOrder(
         model.path,

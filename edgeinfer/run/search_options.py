@@ -6,10 +6,10 @@ that belong to another strategy."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from edgeinfer.base import devices
-from edgeinfer.base.errors import UsageError
+from edgeinfer.base.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from edgeinfer.targets.registry import ChosenTarget
@@ -23,6 +23,12 @@ def choose_strategy(
 ) -> SearchStrategyName:
     """The strategy asked for. Else, designs fully in parallel gain most from trainings, as each
     weight that becomes zero makes them smaller; for others widths are searched step by step."""
+    known = get_args(SearchStrategyName)
+    if strategy is not None and strategy not in known:
+        raise UsageError(
+            f"There is no search strategy {strategy!r}.",
+            hint=did_you_mean(strategy, known) or f"Choose one of {', '.join(known)}.",
+        )
     if strategy is not None:
         return strategy
     return "training" if unroll == "full" else "greedy"

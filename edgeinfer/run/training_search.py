@@ -89,6 +89,7 @@ class TrainingSearchOrder:
             raise UsageError(
                 f"{self.folder}: a search fills a folder.", hint="Name a folder with -o."
             )
+        PtqSettings(self.uniform)  # which refuses a width that no network can have
         if self.trials < 1 or self.synthesised < 0:
             raise UsageError("A search needs at least one trial, and --synth 0 or more.")
         if self.minutes is not None and not self.minutes > 0:

@@ -5,9 +5,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-from edgeinfer.base.errors import UsageError
+from edgeinfer.base.errors import UsageError, did_you_mean
 from edgeinfer.precision.qat.settings import Pace
 
 CostKind = Literal["adders", "folded", "bytes"]  # what hardware pays for
@@ -38,6 +38,12 @@ class LearnedSettings:
     def __post_init__(self) -> None:
         if not 1 <= self.points <= MOST_POINTS:
             raise UsageError(f"--points is {self.points}, but must be from 1 to {MOST_POINTS}.")
+        kinds = get_args(CostKind)
+        if self.cost not in kinds:
+            raise UsageError(
+                f"There is no cost {self.cost!r} that widths are learned under.",
+                hint=did_you_mean(self.cost, kinds) or f"Choose one of {', '.join(kinds)}.",
+            )
         if not 0.0 < self.cost_low <= self.cost_high:
             raise UsageError(
                 f"--cost-low is {self.cost_low:g} and --cost-high {self.cost_high:g}, but the "

@@ -29,6 +29,9 @@ from quantization.search_journal import SearchJournal
 
 SPACE = TrainingSpace((2, 4, 6, 8), ("qat", "learned"), "lut", 18, 0, 6)
 MOST_LUTS = 2500.0  # below what the first point needs
+TRAINS = pytest.mark.skipif(
+    bool(EXTRAS["train"].missing), reason="the extra [train] is not installed"
+)
 
 
 class Killed(Exception):
@@ -107,11 +110,13 @@ def test_options_that_do_nothing_are_refused(
     assert said in capsys.readouterr().err
 
 
-@pytest.mark.skipif(bool(EXTRAS["train"].missing), reason="the extra [train] is not installed")
+@TRAINS
 @pytest.mark.parametrize(
     ("options", "said"),
     [
         ({"strategy": "training"}, "for a target"),
+        ({"strategy": "trainings"}, "no search strategy 'trainings'.*'training'"),
+        ({"target": "rtl", "unroll": "full", "bits": 1}, "1 bits cannot be asked for"),
         ({"unroll": "full"}, "'unroll' is one of a target"),
         ({"device": "zcu104"}, "'device' is one of a target"),
         ({"target": "rtl", "unroll": "full", "per_channel": True}, "per_channel"),
@@ -121,8 +126,16 @@ def test_options_that_do_nothing_are_refused(
         ({"target": "rtl", "unroll": "full", "training": QatSettings(sparsity=0.5)}, "zero"),
     ],
 )
-def test_python_refuses_options_that_do_nothing(
+def test_python_refuses_what_cannot_be_searched(
     options: dict[str, Any], said: str, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match=said):
         edgeinfer.search(edgeinfer.load("jet-tagger"), tmp_path / "front", **options)
+    assert not (tmp_path / "front").exists()
+
+
+@TRAINS
+def test_python_refuses_a_cost_that_is_not_learned_under(tmp_path: Path) -> None:
+    cost: Any = "folds"
+    with pytest.raises(UsageError, match=r"no cost 'folds'.*'folded'"):
+        edgeinfer.learn(edgeinfer.load("jet-tagger"), tmp_path / "front", cost=cost)
