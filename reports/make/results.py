@@ -97,6 +97,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("names", nargs="*", help="some models alone")
     options = parser.parse_args(arguments)
+    known = [reference.name for reference in REFERENCES]
+    if not set(options.names) <= set(known):
+        parser.error(f"the names are {', '.join(known)}")
     write_file(SCHEMAS / "result.schema.json", json_schema())
     write_file(SCHEMAS / "report_data.schema.json", profile_data.json_schema())
     if options.schemas:
