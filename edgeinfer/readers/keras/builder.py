@@ -20,7 +20,7 @@ from edgeinfer.readers.keras.config import LayerConfig
 from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError
 from edgeinfer.readers.keras.fresh import FreshParameter
 from edgeinfer.readers.loaded import LoadedModel
-from edgeinfer.readers.onnx.multipliers import move_scales_up, on_grids
+from edgeinfer.readers.multipliers import move_scales_up, on_grids
 from edgeinfer.readers.scales import carry_scales
 from quantization.fixed import Quantizer
 from quantization.recipe import Recipe, WeightFormat

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.graph.nodes import ConvNode, DenseNode, Floats, MergeKind, MergeNode
+from edgeinfer.readers.grids import fixed_bias
 from edgeinfer.readers.onnx.drawing import Drawing
-from edgeinfer.readers.onnx.formats import fixed_bias
 from edgeinfer.readers.onnx.layout import (
     ONE,
     View,

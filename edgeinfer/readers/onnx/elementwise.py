@@ -10,10 +10,10 @@ from dataclasses import replace
 import numpy as np
 
 from edgeinfer.graph.nodes import ActivationNode, Function, MergeKind, PReluNode, SoftmaxNode
+from edgeinfer.readers.grids import fixed_bias
 from edgeinfer.readers.onnx.affine import homogeneous, scale_view
 from edgeinfer.readers.onnx.args import Args, constant, data, number
 from edgeinfer.readers.onnx.drawing import Drawing
-from edgeinfer.readers.onnx.formats import fixed_bias
 from edgeinfer.readers.onnx.layout import (
     ONE,
     ZERO,

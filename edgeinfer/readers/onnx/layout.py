@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.graph.nodes import AffineNode, ConstantNode, Floats, Shape
+from edgeinfer.readers.grids import fixed_bias
 from edgeinfer.readers.onnx.drawing import Drawing, arranged_tensor
-from edgeinfer.readers.onnx.formats import fixed_bias
 from edgeinfer.readers.onnx.ops import UnreadableModelError
 
 ONE: Floats = np.ones(())

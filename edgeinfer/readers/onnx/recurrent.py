@@ -34,9 +34,9 @@ from edgeinfer.graph.nodes import (
     SliceNode,
     shape_of,
 )
+from edgeinfer.readers.grids import fixed_bias
 from edgeinfer.readers.onnx.args import Args, constant, constant_or_none, data
 from edgeinfer.readers.onnx.drawing import Drawing, clean
-from edgeinfer.readers.onnx.formats import fixed_bias
 from edgeinfer.readers.onnx.layout import (
     Const,
     View,

@@ -27,8 +27,8 @@ from edgeinfer.graph.nodes import (
     inputs_of,
     weights_of,
 )
+from edgeinfer.readers.multipliers import move_scales_up, on_grids
 from edgeinfer.readers.onnx.drawing import Drawing
-from edgeinfer.readers.onnx.multipliers import move_scales_up, on_grids
 from quantization.fixed import Quantizer
 from quantization.recipe import Recipe
 

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.graph.nodes import Floats
+from edgeinfer.readers.grids import fixed_bias
 from edgeinfer.readers.onnx.drawing import Drawing
-from edgeinfer.readers.onnx.formats import fixed_bias
 from edgeinfer.readers.onnx.layout import ONE, ZERO, Const, Grid, shrink_array
 from edgeinfer.readers.onnx.ops import UnreadableModelError
 from quantization.fixed import Fixed, Quantizer, fixed_of_range

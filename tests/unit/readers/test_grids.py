@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeinfer.readers.onnx.formats import MAX_BITS, fixed_bias, fixed_multiplier
+from edgeinfer.readers.grids import MAX_BITS, fixed_bias, fixed_multiplier
 
 NUMBERS = st.lists(
     st.floats(-1e6, 1e6, width=32, allow_subnormal=False), min_size=1, max_size=8

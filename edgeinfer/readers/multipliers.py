@@ -19,7 +19,7 @@ from edgeinfer.graph.nodes import (
     PoolNodeKind,
     inputs_of,
 )
-from edgeinfer.readers.onnx.formats import fixed_bias, fixed_multiplier
+from edgeinfer.readers.grids import fixed_bias, fixed_multiplier
 from quantization.recipe import WeightFormat
 
 _HOMOGENEOUS = (Function.RELU, Function.LEAKY_RELU)
