@@ -83,6 +83,7 @@ class Offence:
     path: str
     kind: str
     reason: str
+    nearest: str = ""  # the nearest form that works, where the reason does not say it all
 
     def __str__(self) -> str:
         return f"{self.path} ({self.kind}): {self.reason}"
@@ -93,13 +94,23 @@ class UnsupportedModelError(ModelError):
 
     def __init__(self, source: str | Path, offences: Iterable[Offence], *, hint: str = "") -> None:
         self.offences = tuple(offences)
-        listed = "; ".join(str(offence) for offence in self.offences)
+        listed = "; ".join(_with_forms(self.offences))
         count = len(self.offences)
         noun = "layer" if count == 1 else "layers"
         super().__init__(
             f"{source}: {count} {noun} cannot be read: {listed}.",
             hint=hint or "Replace or remove what is listed, save the model again, and retry.",
         )
+
+
+def _with_forms(offences: Iterable[Offence]) -> Iterable[str]:
+    """Each offence; what works in place of its kind stands beside the first of the kind."""
+    written: set[tuple[str, str]] = set()
+    for offence in offences:
+        form = (offence.kind, offence.nearest)
+        first = bool(offence.nearest) and form not in written
+        written.add(form)
+        yield f"{offence} (what works: {offence.nearest})" if first else str(offence)
 
 
 def did_you_mean(name: str, choices: Iterable[str]) -> str:

@@ -169,11 +169,11 @@ def _why_unknown(kind: str) -> str:
     if kind == "QAdaptiveActivation":
         return "its integer bits follow moving statistics; set them with QActivation"
     if plain.startswith("ConvLSTM"):
-        return "its states are pictures, which is not supported; use LSTM over flattened pictures"
+        return "its states are pictures, which is not supported"
     if plain.startswith("CuDNN"):
         return f"it was made for one library; save the model with {plain.removeprefix('CuDNN')}"
     if plain.startswith("Conv") and plain.endswith("Transpose"):
-        return "only Conv1DTranspose and Conv2DTranspose are read; use UpSampling2D and QConv2D"
+        return "only Conv1DTranspose and Conv2DTranspose are read"
     if "Attention" in plain:
         return "attention is not supported"
     return "this kind of layer is not known"

@@ -27,6 +27,7 @@ from edgeinfer.readers.keras.config import (
 from edgeinfer.readers.keras.element_formats import widen_shared_inputs
 from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError, whole
 from edgeinfer.readers.keras.fresh import FreshParameter, FreshWeights
+from edgeinfer.readers.keras.layer_forms import LAYER_FORMS, nearest_layer
 from edgeinfer.readers.keras.layers import AUGMENTATIONS, read_layer
 from edgeinfer.readers.keras.masks import pass_masks, refuse_masks
 from edgeinfer.readers.keras.parameters import layer_at_each_step, unwrap_layer
@@ -60,7 +61,8 @@ def build(
         outputs = _Reader(builder, model, weights, "").run(None)
         widen_shared_inputs(builder)
     except UnsupportedLayerError as reason:
-        builder.offences.append(Offence(model.name, "Model", str(reason)))
+        offence = Offence(model.name, "Model", str(reason), LAYER_FORMS["Model"])
+        builder.offences.append(offence)
     if builder.offences:
         raise UnsupportedModelError(source, builder.offences)
     return builder.finish(name, [x for x in outputs if x is not None])
@@ -243,7 +245,7 @@ class _Reader:
             return None
 
     def _offend(self, layer: LayerConfig, reason: UnsupportedLayerError) -> None:
-        offence = Offence(layer.path, layer.kind, str(reason))
+        offence = Offence(layer.path, layer.kind, str(reason), nearest_layer(layer))
         if offence not in self.builder.offences:
             self.builder.offences.append(offence)
 

@@ -136,9 +136,9 @@ CURVES = {  # functions without parameters
 def read_operation(site: Site) -> tuple[str, ...]:
     """Append what an operation computes; the names of the tensors that it makes."""
     called = site.layer.operation or ""
-    reader = READERS.get(_canonical_name(called))
+    reader = READERS.get(canonical_name(called))
     if reader is None:
-        reason = REASONS.get(_canonical_name(called), "which is not known; use layers instead")
+        reason = REASONS.get(canonical_name(called), "which is not known")
         raise UnsupportedLayerError(f"it calls {called}, {reason}")
     try:
         arguments = parse_arguments(site)
@@ -151,7 +151,7 @@ def read_operation(site: Site) -> tuple[str, ...]:
     return (result,) if isinstance(result, str) else result
 
 
-def _canonical_name(called: str) -> str:
+def canonical_name(called: str) -> str:
     """'keras.ops.TrueDivide' and 'tf.math.truediv' -> 'true_divide'."""
     if called.startswith("keras.ops."):
         name = called.removeprefix("keras.ops.")

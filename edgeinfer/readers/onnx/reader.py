@@ -30,6 +30,7 @@ from edgeinfer.readers.onnx.layout import (
 )
 from edgeinfer.readers.onnx.masking import before_softmax
 from edgeinfer.readers.onnx.nodes import NO_READER, QUANTIZERS, read_op, reads_tensors, why_unknown
+from edgeinfer.readers.onnx.operator_forms import nearest_operator
 from edgeinfer.readers.onnx.ops import (
     SPARSE_DOMAIN,
     InputDeclaration,
@@ -141,7 +142,7 @@ def _read_all(d: Drawing, source: OnnxSource, inputs: dict[str, View]) -> dict[s
     for op in source.ops:
         reason = why_unknown(op) or _read(d, source, op, values)
         if reason:
-            offences.append(Offence(op.place, op.label, reason))
+            offences.append(Offence(op.place, op.label, reason, nearest_operator(op)))
     if offences:
         raise UnsupportedModelError(source.path, offences)
     return values

@@ -33,6 +33,7 @@ from edgeinfer.readers.tflite import (
     resizing,
     softmax,
 )
+from edgeinfer.readers.tflite.kernel_forms import INPUT, OUTPUT, nearest_kernel
 from edgeinfer.readers.tflite.multipliers import (
     STORED,
     scale_of,
@@ -143,7 +144,7 @@ def _draw(model: TfliteModel, path: Path) -> LoadedModel:
         try:
             values[tensor.index] = _enter(d, tensor)
         except UnreadableOperatorError as error:
-            offences.append(Offence(tensor.name, "input", str(error)))
+            offences.append(Offence(tensor.name, "input", str(error), INPUT))
             values[tensor.index] = None
     inside = _tensors_inside(model)
     for op in model.operators:
@@ -151,7 +152,9 @@ def _draw(model: TfliteModel, path: Path) -> LoadedModel:
         try:
             results = _read_operator(d, op, values, inside)
         except UnreadableOperatorError as error:
-            offences.append(Offence(f"operator {op.index}", op.title, str(error)))
+            offences.append(
+                Offence(f"operator {op.index}", op.title, str(error), nearest_kernel(op))
+            )
         values |= {out.index: value for out, value in zip(op.outputs, results, strict=True)}
     outputs: list[str] = []
     for tensor in model.outputs:
@@ -162,7 +165,7 @@ def _draw(model: TfliteModel, path: Path) -> LoadedModel:
             leaving = Leaving(value.steps) if isinstance(value, StoredTruth) else value
             outputs.append(_leave(d, tensor, leaving))
         elif value is not None or tensor.index not in values:
-            offences.append(Offence(tensor.name, "output", "no operator computes it"))
+            offences.append(Offence(tensor.name, "output", "no operator computes it", OUTPUT))
     if offences:
         raise UnsupportedModelError(path, offences, hint=HINT)
     try:
