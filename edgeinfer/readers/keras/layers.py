@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from edgeinfer.graph.nodes import PoolNodeKind
@@ -27,7 +28,7 @@ from edgeinfer.readers.keras.hgq_layers import read_hgq_layer
 from edgeinfer.readers.keras.hgq_variables import PACKAGE
 from edgeinfer.readers.keras.lookup_layers import lookup_dense_layer
 from edgeinfer.readers.keras.operations import read_operation
-from edgeinfer.readers.keras.parameters import LOOKUP_DENSE
+from edgeinfer.readers.keras.parameters import LOOKUP_DENSE, layer_inside
 from edgeinfer.readers.keras.recurrent import read_recurrent
 from edgeinfer.readers.keras.sparse_pixels import read_sparse_layer
 from edgeinfer.readers.keras.sparse_variables import PACKAGE as SPARSE
@@ -149,6 +150,8 @@ def read_layer(site: Site) -> tuple[str, ...]:
         return read_sparse_layer(site)
     if site.layer.kind in RECURRENT:
         return read_recurrent(site)
+    if site.layer.kind == "SpectralNormalization":  # whose kernel is stored as it is normalised
+        return read_layer(replace(site, layer=layer_inside(site.layer)))
     if site.layer.kind in WRAPPERS:
         return (read_wrapper(site, read_layer),)
     reader = READERS.get(site.layer.kind)

@@ -30,7 +30,7 @@ from edgeinfer.readers.keras.fresh import FreshParameter, FreshWeights
 from edgeinfer.readers.keras.layer_forms import LAYER_FORMS, nearest_layer
 from edgeinfer.readers.keras.layers import AUGMENTATIONS, read_layer
 from edgeinfer.readers.keras.masks import pass_masks, refuse_masks
-from edgeinfer.readers.keras.parameters import layer_at_each_step, unwrap_layer
+from edgeinfer.readers.keras.parameters import layer_inside, unwrap_layer
 from edgeinfer.readers.keras.shaping import (
     ALIKE_AT_EACH_STEP,
     MOST_STEPS,
@@ -86,8 +86,8 @@ def _unwrap_layer(layer: LayerConfig) -> LayerConfig:
     try:
         if layer.kind in ("PruneLowMagnitude", *WRAPPERS):
             return unwrap_layer(layer)
-        if layer.kind == "TimeDistributed":
-            return layer_at_each_step(layer)
+        if layer.kind in ("TimeDistributed", "SpectralNormalization"):
+            return layer_inside(layer)
     except UnsupportedLayerError:
         pass
     return layer
@@ -270,7 +270,7 @@ class _Reader:
             outputs: Tensors
             if layer.kind == "TimeDistributed":
                 outputs = (self._call_at_each_step(layer, stem, xs, datasets),)
-                if layer_at_each_step(layer).is_model:
+                if layer_inside(layer).is_model:
                     unread = ()  # its layers tell theirs
             else:
                 outputs = read_layer(Site(self.builder, layer, stem, xs, datasets, arguments))
@@ -294,7 +294,7 @@ class _Reader:
         datasets: Mapping[str, h5py.Dataset | FreshParameter],
     ) -> str | None:
         """TimeDistributed: the layer or model inside, called on every step."""
-        inside = layer_at_each_step(layer)
+        inside = layer_inside(layer)
         site = Site(self.builder, inside, stem, xs, datasets)
         if inside.kind in ALIKE_AT_EACH_STEP:
             return read_layer(site)[0]

@@ -94,11 +94,22 @@ def parameters_of(layer: LayerConfig) -> Parameters:
         case "PruneLowMagnitude":
             return parameters_of(unwrap_layer(layer))
         case "TimeDistributed":
-            inner = parameters_of(layer_at_each_step(layer))
+            inner = parameters_of(layer_inside(layer))
             inside = tuple((f"layer/{child}", names) for child, names in inner.children)
             return replace(inner, children=(("layer", inner.own), *inside))
+        case "SpectralNormalization":
+            return _spectral_parameters(layer)
         case _:  # as the docstring says
             return Parameters()
+
+
+def _spectral_parameters(layer: LayerConfig) -> Parameters:
+    """Those of the layer inside, and what the wrapper owns: the normalised kernel once more, and
+    a vector that training alone reads."""
+    inner = parameters_of(layer_inside(layer))
+    inside = tuple((f"layer/{child}", names) for child, names in inner.children)
+    tracked = (*inner.tracked, "kernel, again", "vector_u")
+    return Parameters(inner.trained, tracked, (("layer", inner.own), *inside))
 
 
 def _hgq_parameters(layer: LayerConfig) -> Parameters:
@@ -173,7 +184,7 @@ def unwrap_layer(layer: LayerConfig) -> LayerConfig:
     )
 
 
-def layer_at_each_step(layer: LayerConfig) -> LayerConfig:
+def layer_inside(layer: LayerConfig) -> LayerConfig:
     """The layer inside, under the name of the wrapper."""
     entry = layer.fields.get("layer")
     if not isinstance(entry, dict):

@@ -131,6 +131,9 @@ LAYERS3: list[tuple[str, tuple[int, ...], Callable[[Any], Any]]] = [
     ("layer norm of rows", SERIES, lambda L: L.LayerNormalization(axis=1, epsilon=0.01)),
     ("layer norm of outer axes", IMAGE, lambda L: L.LayerNormalization(axis=(1, 3), epsilon=0.1)),
     ("unit norm of rows", SERIES, lambda L: L.UnitNormalization(axis=1)),
+    ("spectral norm", IMAGE, lambda L: L.SpectralNormalization(L.Conv2D(2, 3))),
+    ("spectral norm at each step", (2, 6),
+     lambda L: L.TimeDistributed(L.SpectralNormalization(L.Dense(2)))),
     ("softmax of rows and columns", IMAGE, lambda L: L.Softmax(axis=[1, 2])),
     *((f"activation {name}", SERIES, lambda L, name=name: L.Activation(name))
       for name in ("celu", "mish", "log_softmax", "sparse_plus", "squareplus")),
