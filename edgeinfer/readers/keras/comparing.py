@@ -15,6 +15,8 @@ from edgeinfer.graph.nodes import (
     MergeKind,
     MergeNode,
     MoveNode,
+    PoolNode,
+    PoolNodeKind,
     ReshapeNode,
     SitesNode,
 )
@@ -204,7 +206,7 @@ def _check_truth(site: Site, tensor: str) -> None:
         match node:
             case SitesNode():
                 pass
-            case MoveNode():
+            case MoveNode() | PoolNode(kind=PoolNodeKind.MAX):  # `any` of truths
                 waiting.append(node.x)
             case MergeNode(kind=MergeKind.MULTIPLY | MergeKind.MAXIMUM):
                 waiting += node.xs

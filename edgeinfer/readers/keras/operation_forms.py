@@ -169,7 +169,7 @@ OPERATION_FORMS: Mapping[str, str] = by_kind(
         "top_k or sort, whose results have a fixed size": "nonzero unique",
         "pad": "pad_images",
         "slice": "crop_images",
-        "subtract of max and min": "ptp",
+        "subtract of max and min with keepdims=True": "ptp",
         "reshape and transpose": "ravel rearrange view",
         "clip": "saturate_cast",
         "matmul(transpose(one_hot(index, number)), x), which sums within each sample": (

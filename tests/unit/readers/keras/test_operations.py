@@ -57,6 +57,13 @@ KERAS3: list[tuple[str, tuple[int, ...], Callable[[Any], Any]]] = [
     ),
     ("greater", TABLE, lambda x: x * K.cast(x > K.tanh(x), "float32")),
     ("where", TABLE, lambda x: K.where(K.greater(x, 0.5), x, 0.1 * x)),
+    (
+        "where all are above",
+        TABLE,
+        lambda x: K.where(
+            K.logical_not(K.any(K.logical_not(K.greater(x, -0.8)), axis=-1, keepdims=True)), x, -x
+        ),
+    ),
     ("where of constants", TABLE, lambda x: K.where(K.less_equal(x, ROW), 1.0, -0.5)),
     (
         "truths",
