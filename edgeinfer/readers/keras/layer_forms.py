@@ -22,8 +22,8 @@ _HGQ_LAYERS = "HGQ2's layers of docs/keras.md with quantizers of the types kbi a
 _SPARSE_LAYERS = "SparsePixels' layers of docs/sparse.md"
 _BEFORE = "do it before the network and give its result as the input"
 _CONV = (
-    "a convolution of one to three axes over a tensor of as many axes and the channels, whose "
-    "groups divide the channels"
+    "a convolution of one to three axes (depthwise and separable: one or two) over a tensor of as "
+    "many axes and the channels, whose groups divide the channels"
 )
 _SIZE = "a layer with the fixed size that leaves at least one element of every axis"
 
@@ -31,8 +31,9 @@ LAYER_FORMS: Mapping[str, str] = by_kind(
     {
         # what a model is made of
         "an Input of a fixed shape beside the batch": "InputLayer",
-        "a Sequential or Functional model, without training=True, of layers with names of their "
-        "own, whose variables the layers here own": "Model Functional Sequential",
+        "a Sequential or Functional model of layers with different names, without training=True": (
+            "Model Functional Sequential"
+        ),
         "layers or keras.ops functions in place of the code": (
             "Lambda Layer Wrapper TFSMLayer FlaxLayer JaxLayer TorchModuleWrapper"
         ),

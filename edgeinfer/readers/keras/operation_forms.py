@@ -37,7 +37,7 @@ OPERATION_FORMS: Mapping[str, str] = by_kind(
         "the same of what a comparison makes": "any logical_not logical_and logical_or",
         "where of a comparison and of tensors or constants that a format holds": "where",
         "matmul of matrices or of equal stacks of them, or with a constant matrix": "matmul",
-        "einsum of one tensor and a constant or of two tensors, with an own axis for the batch": (
+        "einsum of a tensor and a constant or of two, with a letter for the batch in each tensor": (
             "einsum"
         ),
         "the layer BatchNormalization": "batch_norm batch_normalization fused_batch_norm",

@@ -69,7 +69,7 @@ OPERATOR_FORMS: Mapping[str, str] = by_kind(
         "ConvTranspose over one or two axes with constant weights": "ConvTranspose",
         "a product with a constant matrix, or of two tensors of matrices with the same leading "
         "axes": "MatMul MatMulInteger QLinearMatMul Gemm",
-        "Einsum of two inputs with an own axis for the batch": "Einsum",
+        "Einsum of two inputs with a letter for the batch in each": "Einsum",
         "a constant scale above 0 for the whole tensor or for each channel, and a constant zero "
         "point": (
             "QuantizeLinear DequantizeLinear QLinearAdd QLinearMul Quant IntQuant "

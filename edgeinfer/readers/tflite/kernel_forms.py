@@ -50,14 +50,14 @@ KERNEL_FORMS: Mapping[str, str] = by_kind(
         ),
         "an int8 SOFTMAX with beta = 1 over rows of up to 2,048 elements": "SOFTMAX",
         # those that are not
-        "the layer before the network, its result as the input": (
+        "do it before the network and give its result as the input": (
             "EMBEDDING_LOOKUP EMBEDDING_LOOKUP_SPARSE HASHTABLE HASHTABLE_FIND HASHTABLE_IMPORT "
             "HASHTABLE_LOOKUP HASHTABLE_SIZE LSH_PROJECTION CONCAT_EMBEDDINGS SKIP_GRAM BUCKETIZE "
             "UNIQUE RFFT2D"
         ),
         "MUL, SUM and RSQRT of 8-bit integers": "L2_NORMALIZATION",
         "MUL of the tensor with itself, AVERAGE_POOL_2D and SQRT": "L2_POOL_2D",
-        "a batch norm, which the converter folds into the convolution before it": (
+        "a batch norm in its place, which the converter folds into a convolution": (
             "LOCAL_RESPONSE_NORMALIZATION"
         ),
         "the recurrent layer in the Keras or ONNX file": (
@@ -68,12 +68,11 @@ KERNEL_FORMS: Mapping[str, str] = by_kind(
             "CONV_3D CONV_3D_TRANSPOSE TOPK_V2 ONE_HOT GATHER_ND SCATTER_ND CUMSUM SEGMENT_SUM "
             "UNSORTED_SEGMENT_PROD UNSORTED_SEGMENT_MAX UNSORTED_SEGMENT_MIN UNSORTED_SEGMENT_SUM"
         ),
-        "the operator on which SOFTMAX ends, with the logarithm on the host": "LOG_SOFTMAX",
+        "SOFTMAX as the last operator, and the logarithm on the host": "LOG_SOFTMAX",
         "CONV_2D with the dilation in its options": "BATCH_TO_SPACE_ND SPACE_TO_BATCH_ND",
         "PAD": "PADV2",
         "RELU": "RELU_0_TO_1",
-        "a network whose shapes and sizes the file states, for which the converter writes "
-        "constants": (
+        "a network of fixed shapes, of which the converter makes constants": (
             "SHAPE RANK RANGE FILL ZEROS_LIKE BROADCAST_ARGS WHERE REVERSE_SEQUENCE "
             "DYNAMIC_UPDATE_SLICE SPARSE_TO_DENSE DENSIFY PLACEHOLDER_FOR_GREATER_OP_CODES"
         ),
@@ -81,7 +80,7 @@ KERNEL_FORMS: Mapping[str, str] = by_kind(
         "a network without control flow and variables: SELECT_V2 for a choice, the loop unrolled": (
             "CALL CALL_ONCE IF WHILE VAR_HANDLE READ_VARIABLE ASSIGN_VARIABLE"
         ),
-        "operators of TensorFlow Lite itself, none of one's own": "CUSTOM DELEGATE",
+        "TensorFlow Lite's own operators": "CUSTOM DELEGATE",
         "QUANTIZE, which a full-integer conversion writes": "FAKE_QUANT",
         "MUL of slices": "REDUCE_PROD",
         "LOGICAL_OR or LOGICAL_AND of slices": "REDUCE_ANY REDUCE_ALL",
