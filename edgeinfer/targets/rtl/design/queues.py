@@ -9,15 +9,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from edgeinfer.targets.rtl.design.cycles import settle
-from edgeinfer.targets.rtl.design.netlist import Netlist
+import numpy as np
+
+from edgeinfer.targets.rtl.design.cycles import FEWEST_FRAMES, gaps_between_frames, settle
+from edgeinfer.targets.rtl.design.netlist import Actor, Netlist
 from edgeinfer.targets.rtl.design.schedule import Schedule
-from edgeinfer.targets.rtl.design.timing import Times, simulate_pair
+from edgeinfer.targets.rtl.design.timing import Times, simulate_part
 
 SLACK = 1  # places beyond what a branch was seen to hold
 MOST_BITS = 1 << 16  # of a queue that only evens out bursts
 PACED_FRAMES = 3
-MOST_PAIR_STEPS = 1 << 14  # of two blocks in a frame, which are counted step by step
+PART_SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2)  # of a design's steps, in the parts that are asked
 # Of a frame of tokens. In longer ones it is whole frames that gather, on the way around the lower
 # levels of a U-net, and no queue of MOST_BITS holds these.
 MOST_STEPS = 1 << 19
@@ -28,7 +30,7 @@ def with_queues(netlist: Netlist) -> Netlist:
     """The same design with the depths of its queues."""
     schedule = Schedule(netlist)
     safe = replace(netlist, depths=_safe(schedule))
-    steps = sum(len(actor.pattern) * actor.repeats for actor in netlist.actors)
+    steps = sum(map(_steps_of, netlist.actors))
     if steps > MOST_STEPS and varying_streams(netlist):
         return safe
     return _even_queues(safe, schedule)
@@ -111,45 +113,93 @@ def _spare(
 ) -> Netlist:
     """The longer queues without those that do not help, tried in the order of `names`.
 
-    Several are taken away at once where that goes well, and one at a time where it does not. A
-    longer queue never makes a design slower, so the result is that of one at a time. Where the
-    design's `times` show that no shorter queue would ever be full, or the two blocks at its ends
-    are too slow with a shorter one even alone, the design is not counted again.
+    The more are taken away at once the longer that goes well, and one at a time where it does not:
+    that it goes well is quickly seen, that it does not takes long. A longer queue never makes a
+    design slower, so the result is that of one at a time.
     """
-    first, together = 0, len(names)
-    tried: set[str] = set()  # alone
+    first, together, in_a_row = 0, 1, 0
     while first < len(names):
-        together = min(together, len(names) - first)
-        plain = {name: netlist.depths[name] for name in names[first : first + together]}
-        spared = replace(even_netlist, depths={**even_netlist.depths, **plain})
-        spared_interval, spared_times = (
-            (interval_reached, times)
+        tried = names[first : first + together]
+        plain = {name: netlist.depths[name] for name in tried}
+        depths = {**even_netlist.depths, **plain}
+        spared_times = (
+            times
             if times.fit(plain)
-            else settle(schedule, spared.depths, start=times)
+            else _times_that_keep(schedule, depths, tried, interval_reached, times)
         )
-        if spared_interval <= interval_reached:
+        if spared_times is not None:
             times = spared_times
-            even_netlist, first, together = spared, first + together, 2 * together
-        elif together > 1:
-            new = [name for name in plain if name not in tried]
-            tried.update(new)
-            needed = {n for n in new if _is_too_short(netlist, n, plain[n], interval_reached)}
-            names = [name for name in names if name not in needed]
-            together //= 2
+            even_netlist = replace(even_netlist, depths=depths)
+            first, in_a_row = first + len(tried), in_a_row + 1
+            together *= 2 if in_a_row > 1 else 1
         else:
-            first += 1
+            first += len(tried) == 1
+            together, in_a_row = max(len(tried) // 2, 1), 0
     return even_netlist
 
 
-def _is_too_short(netlist: Netlist, stream: str, depth: int, interval: int) -> bool:
-    """Whether a queue keeps the blocks at its ends from an interval, whatever the others do; not
-    asked where that would take long."""
-    pair = [actor for actor in netlist.actors if stream in (*actor.inputs, *actor.outputs)]
-    if sum(len(actor.pattern) * actor.repeats for actor in pair) > MOST_PAIR_STEPS:
-        return False
-    ends = simulate_pair(pair, stream, depth, PACED_FRAMES)
-    gaps = [b - a for a, b in pairwise(ends)]
-    return gaps[-1] == gaps[-2] > interval
+def _times_that_keep(
+    schedule: Schedule, depths: Mapping[str, int], tried: Sequence[str], interval: int, times: Times
+) -> Times | None:
+    """The times of a design with these depths, if it keeps the interval that it has with `times`.
+    The design is counted step by step only where no part of it shows that it does not."""
+    netlist, is_long = schedule.netlist, not schedule.is_short(FEWEST_FRAMES)
+    found = schedule.times_at_once(depths, FEWEST_FRAMES, start=times) if is_long else None
+    if found is not None:
+        gaps = gaps_between_frames(netlist, found, FEWEST_FRAMES)
+        if gaps[-1] == gaps[-2]:
+            return found if gaps[-1] <= interval else None
+    elif is_long and _is_part_too_slow(netlist, depths, tried, interval):
+        return None
+    interval_kept, kept = settle(schedule, depths, at_once=found is not None)
+    return kept if interval_kept <= interval else None
+
+
+def _is_part_too_slow(
+    netlist: Netlist, depths: Mapping[str, int], tried: Sequence[str], interval: int
+) -> bool:
+    """Whether blocks around one of the queues that are tried keep the design from an interval,
+    whatever the others do. Ever larger parts are asked, for no longer than it takes to count the
+    whole design."""
+    orders = [_nearest_first(netlist, name) for name in tried]
+    whole = left = sum(map(_steps_of, netlist.actors))
+    counts: dict[str, int] = {}  # of actors asked so far
+    for share in PART_SHARES:
+        for name, order in zip(tried, orders, strict=True):
+            steps = [_steps_of(actor) for actor in order]
+            count = max(2, int(np.searchsorted(np.cumsum(steps), whole * share, side="right")))
+            if count == counts.get(name):
+                continue
+            counts[name] = count
+            part = order[:count]
+            left -= sum(steps[:count])
+            if left < 0:
+                return False
+            ends = simulate_part(part, name, depths, PACED_FRAMES)
+            gaps = [b - a for a, b in pairwise(ends)]
+            if gaps[-1] == gaps[-2] > interval:
+                return True
+    return False
+
+
+def _nearest_first(netlist: Netlist, stream: str) -> list[Actor]:
+    """The actors that hang together with a stream: its two ends, their neighbours, and so on."""
+    ends: dict[str, list[Actor]] = {}
+    for actor in netlist.actors:
+        for name in (*actor.inputs, *actor.outputs):
+            ends.setdefault(name, []).append(actor)
+    order = list(ends[stream])
+    names = {stream}
+    for actor in order:  # grows on the way
+        for name in (*actor.inputs, *actor.outputs):
+            if name not in names:
+                names.add(name)
+                order += [other for other in ends[name] if all(other is not each for each in order)]
+    return order
+
+
+def _steps_of(actor: Actor) -> int:
+    return len(actor.pattern) * actor.repeats
 
 
 def slowest(netlist: Netlist) -> int:

@@ -21,8 +21,9 @@ from edgeinfer.targets.rtl.design.netlist import OFFERED, Actor, Netlist
 from edgeinfer.targets.rtl.design.timing import INNER, LONG_AGO, Times, simulate_frames
 from quantization.fixed import Ints
 
-MOST_TURNS = 12  # twice as many take as long as going step by step
-FEW_STEPS = 500  # of a block; with fewer, going step by step is quicker
+MOST_TURNS = 4  # what takes more takes many more as a rule, and five times as many take as long as
+# going step by step
+FEW_STEPS = 500  # of a block on average; with fewer, going step by step is quicker
 TOO_EARLY = 2 * LONG_AGO
 
 Depths = Mapping[str, int | None]
@@ -69,22 +70,33 @@ class Schedule:
     netlist: Netlist
     courses: dict[int, tuple[_Course, ...]] = field(default_factory=dict)  # by frames
 
-    def times(
-        self, depths: Depths, frames: int, pace: int = 0, start: Times | None = None
-    ) -> Times:
+    def times(self, depths: Depths, frames: int, pace: int = 0, *, at_once: bool = True) -> Times:
         """Run whole frames into sinks that are always ready: back to back, or with their beats
         spread evenly over `pace` cycles each.
 
+        at_once: False goes step by step, whatever is quicker
+        """
+        found = None
+        if at_once and not self.is_short(frames):
+            found = self.times_at_once(depths, frames, pace)
+        return simulate_frames(self.netlist, depths, frames, pace) if found is None else found
+
+    def is_short(self, frames: int) -> bool:
+        """Whether going step by step is quicker."""
+        actors = self.netlist.actors
+        steps = sum(len(actor.pattern) * actor.repeats for actor in actors)
+        return frames * steps < FEW_STEPS * len(actors)
+
+    def times_at_once(
+        self, depths: Depths, frames: int, pace: int = 0, start: Times | None = None
+    ) -> Times | None:
+        """The same without going step by step; None where they are not found like that.
+
         start: times to begin with, if they are of as many frames; near ones make it quicker
         """
-        actors = self.netlist.actors
-        steps = frames * sum(len(actor.pattern) * actor.repeats for actor in actors)
-        if steps < FEW_STEPS * len(actors):
-            return simulate_frames(self.netlist, depths, frames, pace)
         if frames not in self.courses:
-            self.courses[frames] = tuple(_course_of(actor, frames) for actor in actors)
-        settled = _reckon(self, depths, frames, pace, start)
-        return simulate_frames(self.netlist, depths, frames, pace) if settled is None else settled
+            self.courses[frames] = tuple(_course_of(actor, frames) for actor in self.netlist.actors)
+        return _reckon(self, depths, frames, pace, start)
 
 
 def _reckon(

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -251,21 +252,29 @@ def idle_design(netlist: Netlist) -> IdleDesign:
     return IdleDesign(beats, max(run.free_at for run in runs) - LONG_AGO)
 
 
-def simulate_pair(pair: Sequence[Actor], stream: str, depth: int, frames: int) -> list[int]:
-    """When the reader of a stream has done each of so many frames, if its writer and itself wait
-    for nothing but each other: no later than in the whole design."""
+def simulate_part(
+    part: Sequence[Actor], stream: str, depths: Mapping[str, int], frames: int
+) -> list[int]:
+    """When the reader of a stream has done each of so many frames, if the actors of a part of a
+    design wait for nothing but each other: no later than in the whole design."""
+    written = {name for actor in part for name in actor.outputs}
+    read = {name for actor in part for name in actor.inputs}
     edges: dict[str, _Edge] = {}
-    for actor in pair:
+    for actor in part:
         for bit, name in enumerate(actor.inputs):
-            freed = sum(step.frees >> bit & 1 for step in actor.pattern) * actor.repeats
-            edges[name] = _Edge(None, there=[LONG_AGO] * (freed * frames))
-        edges |= {name: _Edge(None) for name in actor.outputs if name != stream}
-    edges[stream] = _Edge(depth)
-    runs = [_start_actor(actor, edges, frames) for actor in pair]
-    _finish(runs, stream)
+            if name not in written:
+                freed = sum(step.frees >> bit & 1 for step in actor.pattern) * actor.repeats
+                edges[name] = _Edge(None, there=[LONG_AGO] * (freed * frames))
+        for name in actor.outputs:
+            edges[name] = _Edge(_depth_of(name, depths) if name in read else None)
+    _finish([_start_actor(actor, edges, frames) for actor in part], stream)
     freed_times = edges[stream].freed
     beats = len(freed_times) // frames
     return freed_times[beats - 1 :: beats]
+
+
+def _depth_of(stream: str, depths: Mapping[str, int | None]) -> int | None:
+    return INNER if "." in stream else depths[stream]
 
 
 def _prepare_runs(
@@ -274,7 +283,7 @@ def _prepare_runs(
     edges: dict[str, _Edge] = {}
     for actor in netlist.actors:
         for name in actor.outputs:
-            edges[name] = _Edge(INNER if "." in name else depths[name])
+            edges[name] = _Edge(_depth_of(name, depths))
         if actor.inputs and actor.inputs[0].endswith(OFFERED):
             beats = actor.repeats * len(actor.pattern)
             offered = [beat * pace // beats for beat in range(beats * frames)]
@@ -297,19 +306,16 @@ def _finish(runs: Sequence[_Run], name: str) -> None:
     has moved at the other end of the stream where it waits; in which order they are asked changes
     no time."""
     beside = _find_neighbours(runs)
+    advance = [partial(next, run.line, False) if run.is_line else run.advance for run in runs]
     waiting = deque(range(len(runs)))
-    waits = [False] * len(runs)
+    waits = [False] * len(runs)  # and is not done
     while waiting:
         place = waiting.popleft()
-        waits[place] = True
-        if runs[place].advance():
-            for other, shared in beside[place]:
-                run = runs[other]
-                if (
-                    waits[other]
-                    and run.done < run.steps
-                    and (run.blocking is None or id(run.blocking) in shared)
-                ):
+        changed = advance[place]()
+        waits[place] = runs[place].done < runs[place].steps
+        if changed:
+            for other, run, edge in beside[place]:
+                if waits[other] and (run.blocking is None or run.blocking is edge):
                     waits[other] = False
                     waiting.append(other)
     stuck = [run for run in runs if run.done < run.steps]
@@ -321,17 +327,18 @@ def _finish(runs: Sequence[_Run], name: str) -> None:
         )
 
 
-def _find_neighbours(runs: Sequence[_Run]) -> list[list[tuple[int, frozenset[int]]]]:
-    """For each actor, those that write what it reads or read what it writes, and these streams."""
-    own = [frozenset(id(edge) for edge in (*run.ins, *run.outs)) for run in runs]
+def _find_neighbours(runs: Sequence[_Run]) -> list[list[tuple[int, _Run, _Edge]]]:
+    """For each actor, those that write what it reads or read what it writes, and that stream."""
     ends: dict[int, list[int]] = {}
-    for place, edges in enumerate(own):
-        for edge in edges:
-            ends.setdefault(edge, []).append(place)
+    for place, run in enumerate(runs):
+        for edge in (*run.ins, *run.outs):
+            ends.setdefault(id(edge), []).append(place)
     return [
         [
-            (other, edges & own[other])
-            for other in sorted({other for edge in edges for other in ends[edge]} - {place})
+            (other, runs[other], edge)
+            for edge in (*run.ins, *run.outs)
+            for other in ends[id(edge)]
+            if other != place
         ]
-        for place, edges in enumerate(own)
+        for place, run in enumerate(runs)
     ]

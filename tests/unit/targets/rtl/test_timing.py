@@ -11,7 +11,7 @@ from edgeinfer.targets.rtl.design.blocks import mac_steps
 from edgeinfer.targets.rtl.design.cycles import count_cycles
 from edgeinfer.targets.rtl.design.netlist import Actor, BlockStep
 from edgeinfer.targets.rtl.design.queues import slowest
-from edgeinfer.targets.rtl.design.timing import LONG_AGO, most_at_once, simulate_pair
+from edgeinfer.targets.rtl.design.timing import LONG_AGO, most_at_once, simulate_part
 from edgeinfer.targets.rtl.settings import Fold, RtlSettings
 from tests.support.rtl_programs import dense_program, forked_program
 
@@ -62,5 +62,5 @@ def test_a_pair_of_blocks_is_counted_as_if_the_others_never_waited() -> None:
         Actor(("y",), ("z",), (replace(quick, cycles=20),), 2, 1),
     ]
     # A beat every 21 cycles: 20 for the last, and one until the place of that is free again.
-    assert simulate_pair(pair, "y", 1, 3) == [LONG_AGO + n for n in (41, 83, 125)]
-    assert simulate_pair(pair, "y", 2, 3) == [LONG_AGO + n for n in (40, 80, 120)]
+    assert simulate_part(pair, "y", {"y": 1}, 3) == [LONG_AGO + n for n in (41, 83, 125)]
+    assert simulate_part(pair, "y", {"y": 2}, 3) == [LONG_AGO + n for n in (40, 80, 120)]
