@@ -115,6 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             make(reference, Path.cwd(), run, reference.targets)
             for name in KEPT:
                 write_file(FOLDER / reference.name / name, (run / name).read_bytes())
+        draw_again(FOLDER / reference.name)  # without what only the run's folder shows
     return 0
 
 
