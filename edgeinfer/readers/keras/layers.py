@@ -150,14 +150,22 @@ def read_layer(site: Site) -> tuple[str, ...]:
         return read_sparse_layer(site)
     if site.layer.kind in RECURRENT:
         return read_recurrent(site)
-    if site.layer.kind == "SpectralNormalization":  # whose kernel is stored as it is normalised
-        return read_layer(replace(site, layer=layer_inside(site.layer)))
+    if site.layer.kind == "SpectralNormalization":
+        return _read_normalised(site)
     if site.layer.kind in WRAPPERS:
         return (read_wrapper(site, read_layer),)
     reader = READERS.get(site.layer.kind)
     if reader is None:
         raise UnsupportedLayerError(_why_unknown(site.layer.kind))
     return (reader(site),)
+
+
+def _read_normalised(site: Site) -> tuple[str, ...]:
+    """SpectralNormalization: the layer inside, whose kernel is stored as it is normalised."""
+    inner = layer_inside(site.layer)
+    if inner.kind == "Embedding":  # Keras casts the result to the type of the input
+        raise UnsupportedLayerError("it rounds what its Embedding makes to the type of the index")
+    return read_layer(replace(site, layer=inner))
 
 
 def _why_unknown(kind: str) -> str:

@@ -204,6 +204,8 @@ REFUSED: list[tuple[str, tuple[int, ...], Callable[[Any], Any], str]] = [
                                                             bias_axes="e"), "put the constant"),
     ("pictures as states", (2, 3, 4, 2), lambda L: L.TimeDistributed(L.ConvLSTM1D(2, 2)),
      "its states are pictures"),
+    ("spectral norm of a table", VECTOR,
+     lambda L: L.SpectralNormalization(L.Embedding(5, 2)), "to the type of the index"),
 ]  # fmt: skip
 
 
