@@ -19,7 +19,8 @@ from edgeinfer.targets.rtl.design.timing import Times, simulate_part
 SLACK = 1  # places beyond what a branch was seen to hold
 MOST_BITS = 1 << 16  # of a queue that only evens out bursts
 PACED_FRAMES = 3
-PART_SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2)  # of a design's steps, in the parts that are asked
+MOST_PAIR_STEPS = 1 << 14  # of two blocks in a frame, which are counted for every queue
+PART_SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1)  # of a design's steps, in the parts that are asked
 # Of a frame of tokens. In longer ones it is whole frames that gather, on the way around the lower
 # levels of a U-net, and no queue of MOST_BITS holds these.
 MOST_STEPS = 1 << 19
@@ -117,6 +118,9 @@ def _spare(
     that it goes well is quickly seen, that it does not takes long. A longer queue never makes a
     design slower, so the result is that of one at a time.
     """
+    names = [
+        name for name in names if not _is_pair_too_slow(netlist, name, interval_reached, times)
+    ]
     first, together, in_a_row = 0, 1, 0
     while first < len(names):
         tried = names[first : first + together]
@@ -155,29 +159,47 @@ def _times_that_keep(
     return kept if interval_kept <= interval else None
 
 
+def _is_pair_too_slow(netlist: Netlist, stream: str, interval: int, times: Times) -> bool:
+    """Whether a short queue keeps the blocks at its ends alone from an interval. In the design that
+    may show only after more frames than are counted. Not asked where nothing would wait for a place
+    in it, and where that would take long."""
+    pair = _nearest_first(netlist, stream)[:2]
+    if sum(map(_steps_of, pair)) > MOST_PAIR_STEPS or times.fit({stream: netlist.depths[stream]}):
+        return False
+    return _is_slower(pair, stream, netlist.depths, interval)
+
+
+def _is_slower(
+    part: Sequence[Actor], stream: str, depths: Mapping[str, int], interval: int
+) -> bool:
+    """Whether a part of a design takes longer than an interval, whatever the others do."""
+    ends = simulate_part(part, stream, depths, PACED_FRAMES)
+    gaps = [b - a for a, b in pairwise(ends)]
+    return gaps[-1] == gaps[-2] > interval
+
+
 def _is_part_too_slow(
     netlist: Netlist, depths: Mapping[str, int], tried: Sequence[str], interval: int
 ) -> bool:
     """Whether blocks around one of the queues that are tried keep the design from an interval,
     whatever the others do. Ever larger parts are asked, for no longer than it takes to count the
-    whole design."""
+    whole design. Only that is asked where the interval is not that of a block, but of all that lies
+    between a fork and where its branches meet."""
+    shares = PART_SHARES if interval <= slowest(netlist) else PART_SHARES[-1:]
     orders = [_nearest_first(netlist, name) for name in tried]
     whole = left = sum(map(_steps_of, netlist.actors))
     counts: dict[str, int] = {}  # of actors asked so far
-    for share in PART_SHARES:
+    for share in shares:
         for name, order in zip(tried, orders, strict=True):
             steps = [_steps_of(actor) for actor in order]
             count = max(2, int(np.searchsorted(np.cumsum(steps), whole * share, side="right")))
             if count == counts.get(name):
                 continue
             counts[name] = count
-            part = order[:count]
             left -= sum(steps[:count])
             if left < 0:
                 return False
-            ends = simulate_part(part, name, depths, PACED_FRAMES)
-            gaps = [b - a for a, b in pairwise(ends)]
-            if gaps[-1] == gaps[-2] > interval:
+            if _is_slower(order[:count], name, depths, interval):
                 return True
     return False
 

@@ -13,7 +13,7 @@ asked.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -139,6 +139,8 @@ def _reckon(
                     open_places |= {writers[source.name]} if source.name in writers else set()
         if not open_places:
             break
+    if start is not None:
+        return replace(start, there=there, freed=freed)
     return Times.of(netlist, there, freed)
 
 
