@@ -118,7 +118,8 @@ class _Run:
         depth = NEVER if sink.depth is None else sink.depth
         read_count = given_count = before = there_count = places = 0
         free_at = self.free_at
-        for _ in range(self.steps // len(pattern) if pattern else 0):
+        rounds = self.steps // len(pattern) if pattern else 0  # none in a frame without sites
+        for _ in range(rounds):
             for step in pattern:
                 if step.reads:
                     while read_count >= there_count:
