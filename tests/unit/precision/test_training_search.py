@@ -13,7 +13,6 @@ import pytest
 
 import edgeinfer
 from edgeinfer.base.errors import UsageError
-from edgeinfer.base.extras import EXTRAS
 from edgeinfer.cli.app import main
 from edgeinfer.precision.qat.settings import QatSettings
 from edgeinfer.precision.search.trainings import (
@@ -29,9 +28,6 @@ from quantization.search_journal import SearchJournal
 
 SPACE = TrainingSpace((2, 4, 6, 8), ("qat", "learned"), "lut", 18, 0, 6)
 MOST_LUTS = 2500.0  # below what the first point needs
-TRAINS = pytest.mark.skipif(
-    bool(EXTRAS["train"].missing), reason="the extra [train] is not installed"
-)
 
 
 class Killed(Exception):
@@ -110,7 +106,6 @@ def test_options_that_do_nothing_are_refused(
     assert said in capsys.readouterr().err
 
 
-@TRAINS
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -129,13 +124,14 @@ def test_options_that_do_nothing_are_refused(
 def test_python_refuses_what_cannot_be_searched(
     options: dict[str, Any], said: str, tmp_path: Path
 ) -> None:
+    pytest.importorskip("qkeras")
     with pytest.raises(UsageError, match=said):
         edgeinfer.search(edgeinfer.load("jet-tagger"), tmp_path / "front", **options)
     assert not (tmp_path / "front").exists()
 
 
-@TRAINS
 def test_python_refuses_a_cost_that_is_not_learned_under(tmp_path: Path) -> None:
+    pytest.importorskip("qkeras")
     cost: Any = "folds"
     with pytest.raises(UsageError, match=r"no cost 'folds'.*'folded'"):
         edgeinfer.learn(edgeinfer.load("jet-tagger"), tmp_path / "front", cost=cost)
