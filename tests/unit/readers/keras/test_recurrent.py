@@ -164,7 +164,7 @@ def test_one_body_serves_all_steps(tmp_path: Path) -> None:
         ),
         (
             lambda L, x: L.ConvLSTM1D(2, 2)(L.Reshape((3, 2, 3))(x)),
-            "states are pictures.*use LSTM over flattened",
+            "states are pictures.*what works: TimeDistributed.Conv1D. and",
         ),
     ],
 )
