@@ -15,7 +15,7 @@ from cyclopts import Parameter
 
 from edgeinfer.base.errors import UsageError
 from edgeinfer.cli.terminal import answer, import_keras_quietly, progress
-from edgeinfer.cli.training_search import answer_training_search
+from edgeinfer.cli.training_search import FRONT_SHOWN, answer_training_search
 from edgeinfer.cli.verbs import (
     BatchAxis,
     Data,
@@ -42,7 +42,6 @@ from edgeinfer.run.search_options import (
 BITS = 8
 MINUTES = 20.0
 WORST_SHOWN = 8
-FRONT_SHOWN = 12
 
 Method = Annotated[
     Literal["ptq", "qat"],

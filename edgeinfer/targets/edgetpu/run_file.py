@@ -95,13 +95,13 @@ class TimedModel:
     """A file that can be run, and the seconds that each sample took."""
 
     def __init__(self, model: FileModel) -> None:
-        self._held = model
+        self._model = model
         self.seconds: list[float] = []
 
     def run(self, inputs: Sequence[Any]) -> list[Any]:
         """The outputs of one sample, in the file's order."""
         began = time.perf_counter()
-        outputs = self._held.run(inputs)
+        outputs = self._model.run(inputs)
         self.seconds.append(time.perf_counter() - began)
         return outputs
 

@@ -48,7 +48,7 @@ def multipliers(netlist: Netlist) -> int:
     for block in netlist.blocks:
         if block.module == "ei_mac":
             sizes = {k: v for k, v in block.parameters.items() if isinstance(v, int)}
-            if sizes["SF"] * sizes["NF"] * sizes.get("ROUNDS", 1) > 1:
+            if sizes["SF"] * sizes["NF"] * sizes["ROUNDS"] > 1:
                 count += sizes["PE"] * sizes["SIMD"]
     return count
 

@@ -60,11 +60,11 @@ class OwnedSteps:
     steps: Ints  # as `step_columns` has them
     names: tuple[str, ...]
 
-    def kept(self, counts: Mapping[str, int]) -> NDArray[np.bool_]:
+    def mask_steps(self, counts: Mapping[str, int]) -> NDArray[np.bool_]:
         """Which of the steps a frame has whose levels have so many sites."""
         most = np.array([counts[name] for name in self.names] or [0])
-        kept: NDArray[np.bool_] = (self.sites == FRAME) | (self.sites < most[self.levels])
-        return kept
+        mask: NDArray[np.bool_] = (self.sites == FRAME) | (self.sites < most[self.levels])
+        return mask
 
 
 def check_fewer_sites(netlist: Netlist, fewer: Netlist) -> None:
@@ -73,11 +73,11 @@ def check_fewer_sites(netlist: Netlist, fewer: Netlist) -> None:
     larger, smaller = owned_steps(netlist), owned_steps(fewer)
     counts = {owned.level.name: owned.level.count for owned in owned_streams(fewer).values()}
     for name, owned in larger.items():
-        kept, other = owned.kept(counts), smaller.get(name)
+        mask, other = owned.mask_steps(counts), smaller.get(name)
         if other is None or not (
-            np.array_equal(owned.sites[kept], other.sites)
-            and np.array_equal(owned.levels[kept], other.levels)
-            and np.array_equal(owned.steps[:, kept], other.steps)
+            np.array_equal(owned.sites[mask], other.sites)
+            and np.array_equal(owned.levels[mask], other.levels)
+            and np.array_equal(owned.steps[:, mask], other.steps)
         ):
             raise _not_shown(netlist, name, "does other steps for fewer sites")
 

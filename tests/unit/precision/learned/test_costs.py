@@ -87,7 +87,7 @@ def test_a_width_has_a_slope_where_fewer_bits_of_it_cost_less(kind: str) -> None
     with tf.GradientTape() as tape:
         cost = model.run(x).cost
     slopes = tape.gradient(cost, model.widths, unconnected_gradients="zero")
-    different = set()
+    falling = 0
     for variable, slope in zip(model.widths, slopes, strict=True):
         places = list(np.ndindex(*variable.shape))
         for place in places[:: max(len(places) // 5, 1)]:
@@ -105,5 +105,5 @@ def test_a_width_has_a_slope_where_fewer_bits_of_it_cost_less(kind: str) -> None
             gone = kind == "adders" and lower[-1] == 0.0
             assert gone or (own > 0.0) == expected, (kind, place, lower, before[place])
             assert own >= 0.0
-            different.add(expected)
-    assert True in different
+            falling += expected
+    assert falling > 0  # or no slope was looked at

@@ -51,7 +51,7 @@ def with_fewer(netlist: Netlist, rng: np.random.Generator) -> Netlist:
     for block in netlist.blocks:
         actors = []
         for number, actor in enumerate(block.actors):
-            kept = np.flatnonzero(steps[f"{block.name}.{number}"].kept(counts))
+            kept = np.flatnonzero(steps[f"{block.name}.{number}"].mask_steps(counts))
             whole = actor.pattern * actor.repeats
             actors.append(replace(actor, pattern=tuple(whole[at] for at in kept), repeats=1))
         blocks.append(replace(block, actors=tuple(actors)))
