@@ -172,7 +172,7 @@ def choose_hits(
 ) -> NDArray[np.intp]:
     """The places to tag, as (wire, pixel). A channel that is read at two places is tagged at the
     one that has more charged pixels around it, at the first where both have as many."""
-    hits = np.argwhere(charged)
+    hits = np.stack(np.divmod(np.flatnonzero(charged), charged.shape[1]), axis=1)
     if plane.channel_of is None or not len(hits):
         return hits
     around = _count_charged(charged, patch)[hits[:, 0], hits[:, 1]]
@@ -207,9 +207,11 @@ def picture_of(
     top, left = height // 2, width // 2
     rows, columns = charged.shape
     picture = np.zeros((rows + height, columns + width, 1), np.int64)
-    scaled = scale(adc[charged], settings.scaling).astype(np.float64)
-    inside = picture[top : top + rows, left : left + columns, 0]
-    inside[charged] = quantize(scaled, Quantizer(program.inputs[0].type))
+    pixels = np.flatnonzero(charged)
+    scaled = scale(adc.reshape(-1)[pixels], settings.scaling).astype(np.float64)
+    row, column = np.divmod(pixels, columns)
+    at = (row + top) * picture.shape[1] + column + left
+    picture.reshape(-1)[at] = quantize(scaled, Quantizer(program.inputs[0].type))
     return picture
 
 

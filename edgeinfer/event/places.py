@@ -79,17 +79,20 @@ def narrowest(low: int, high: int) -> np.dtype[np.integer]:
 
 
 def _charged_pixels(picture: Ints, low: int, high: int) -> PlaceField:
-    charged = (picture != 0).any(axis=-1)
-    row_of = _number(charged)
-    table = np.zeros((int(row_of.max(initial=0)) + 1, picture.shape[-1]), narrowest(low, high))
-    table[1:] = picture[charged]
-    return PlaceField(table, row_of, 0)
+    channels = picture.shape[-1]
+    charged = picture[..., 0] != 0
+    for channel in range(1, channels):
+        charged |= picture[..., channel] != 0
+    pixels = np.flatnonzero(charged)
+    table = np.zeros((len(pixels) + 1, channels), narrowest(low, high))
+    table[1:] = picture.reshape(-1, channels)[pixels]
+    return PlaceField(table, _number(pixels, charged.shape), 0)
 
 
-def _number(touched: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Touched places numbered from 1, others 0."""
-    row_of = np.zeros(touched.shape, np.int32)
-    row_of[touched] = np.arange(1, np.count_nonzero(touched) + 1, dtype=np.int32)
+def _number(touched: NDArray[np.intp], shape: tuple[int, ...]) -> NDArray[np.int32]:
+    """Touched places, given in the order of the plane, numbered from 1, others 0."""
+    row_of = np.zeros(shape, np.int32)
+    row_of.reshape(-1)[touched] = np.arange(1, len(touched) + 1, dtype=np.int32)
     return row_of
 
 
@@ -97,28 +100,42 @@ def mark_within(
     touched: NDArray[np.bool_], count: int, axis: int, step: int = 1
 ) -> NDArray[np.bool_]:
     """Where one of `count` places, `step` apart, is touched."""
-    size = touched.shape[axis] - (count - 1) * step
-    along = np.moveaxis(touched, axis, 0)
-    seen = along[:size].copy()
-    for place in range(1, count):
-        seen |= along[place * step : place * step + size]
-    return np.moveaxis(seen, 0, axis)
+    return join_places(touched.view(np.uint8), count, axis, step, 0).view(np.bool_)
+
+
+def join_places(
+    bits: NDArray[np.uint8], count: int, axis: int, step: int, shift: int
+) -> NDArray[np.uint8]:
+    """At each place, the bits of `count` places from there on, `step` apart, each `shift` higher
+    than the one before it."""
+    covered = 1
+    while covered < count:  # two windows, side by side or over each other, make a wider one
+        more = min(covered, count - covered)
+        size = bits.shape[axis] - more * step
+        if axis == 0:
+            first, second = bits[:size], bits[more * step :]
+        else:
+            first, second = bits[:, :size], bits[:, more * step :]
+        bits = first | (second << np.uint8(more * shift) if shift else second)
+        covered += more
+    return bits
 
 
 def _run_stage(stage: PlaceStage, engine: Engine | None, field: PlaceField) -> PlaceField:
     (rows, columns), (down, along) = stage.window, stage.step
     touched = mark_within(mark_within(field.row_of > 0, rows, 0, down), columns, 1, along)
-    row_of = _number(touched)
+    places = np.flatnonzero(touched)
     width = field.row_of.shape[1]
-    y, x = np.nonzero(touched)
+    begins = places + places // touched.shape[1] * (width - touched.shape[1])
     taps = (np.arange(rows)[:, None] * down * width + np.arange(columns) * along).ravel()
     kind = narrowest(stage.low, stage.high)
     flat = field.row_of.reshape(-1)
     parts = [_window_values(stage, engine, field.table, np.zeros((1, taps.size), np.int32))]
-    for here in _chunks(y * width + x):
+    for here in _chunks(begins):
         window_values = flat.take(here[:, None] + taps)
         parts.append(_window_values(stage, engine, field.table, window_values))
     table = np.concatenate([part.astype(kind) for part in parts])
+    row_of = _number(places, touched.shape)
     return PlaceField(table, row_of, field.macs + stage.macs * (len(table) - 1))
 
 
