@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.event.kernel import KernelWeights, build_kernel, kernel_obstacle
-from edgeinfer.event.places import PlaceField, mark_within
+from edgeinfer.event.places import PlaceField, join_places, mark_within
 from edgeinfer.event.prefix import Cut, FirstLayer
 from edgeinfer.ir.engine.byte_products import (
     LARGEST_BYTE,
@@ -44,9 +44,10 @@ class ProductKind(StrEnum):
     FLOAT64 = "float64"
 
 
-# Inputs of a unit, at best. More make larger matrices, and more products for nothing.
+GROUP = (2, 4)  # pieces of a unit for the kernel
+# Inputs of a piece, at best. More make larger matrices, and more products for nothing.
 INPUTS = {
-    ProductKind.KERNEL: 192,
+    ProductKind.KERNEL: 48,
     ProductKind.BYTES: 768,
     ProductKind.FLOAT32: 768,
     ProductKind.FLOAT64: 768,
@@ -58,12 +59,13 @@ class Units:
     """The first layer's weights by unit, and what an empty unit adds up to."""
 
     products: ProductKind
-    side: tuple[int, int]  # places of a unit
+    piece: tuple[int, int]  # places of a piece
+    group: tuple[int, int]  # pieces of a unit
     order: NDArray[np.intp]  # of the channels, with those of zeros
     cut: Cut
     first: FirstLayer
     matrices: Matrices | KernelWeights
-    starts: Ints  # (units, outputs): minus what an empty unit adds up to
+    starts: Ints  # (units, pieces, outputs): minus what an empty piece adds up to
     baseline: Ints  # (outputs,): what a patch without charge adds up to
 
     @property
@@ -78,10 +80,10 @@ class UnitPlane:
 
     table: NDArray[np.generic]  # (rows, channels)
     row_of: NDArray[np.int32]  # flat
-    used: NDArray[np.bool_]  # flat: whether the unit that begins here has a touched place
+    patterns: NDArray[np.uint8]  # flat: bits of the pieces with a touched place, of the unit here
     width: int
     unit_offsets: NDArray[np.int64]
-    place_offsets: NDArray[np.int64]  # inside a unit
+    place_offsets: NDArray[np.int64]  # inside a unit, piece by piece
 
 
 def choose_products(cut: Cut, first: FirstLayer) -> tuple[ProductKind, NDArray[np.intp]]:
@@ -103,34 +105,57 @@ def choose_products(cut: Cut, first: FirstLayer) -> tuple[ProductKind, NDArray[n
 def build_units(cut: Cut, first: FirstLayer, empty: Ints) -> Units:
     """The weights arranged for this processor; `empty` are the channels of an empty place."""
     products, order = choose_products(cut, first)
-    side = _side(cut, first, products)
-    arranged = _arrange(cut, fill_channels(first.weights, order.size)[:, order], side)
+    piece = _piece(cut, first, products)
+    grid = _parts(cut.places, piece)
+    group = _group(grid, products)
+    weights = fill_channels(first.weights, order.size)[:, order]
+    by_piece = _arrange(cut.places, weights, piece)
     row = _encode(empty[None], order, cut.low).astype(np.float64)
-    inputs = np.tile(row, (1, side[0] * side[1]))
-    starts = np.stack([-(inputs @ matrix)[0] for matrix in arranged]).astype(np.int64)
+    inputs = np.tile(row, (1, piece[0] * piece[1]))
+    empty_sums = np.stack([-(inputs @ matrix) for matrix in by_piece]).astype(np.int64)
+    starts = _arrange(grid, empty_sums, group)
+    arranged = _arrange(grid, by_piece, group)
     baseline = sum(empty @ weights.astype(np.int64) for weights in first.weights)
     matrices: Matrices | KernelWeights
     match products:
         case ProductKind.KERNEL:
-            matrices = build_kernel(arranged.astype(np.int8), starts)
+            matrices = build_kernel(
+                arranged.astype(np.int8),
+                starts,
+                _arrange(grid, np.ones((len(by_piece), 1, 1), np.bool_), group)[:, :, 0],
+            )
         case ProductKind.BYTES:
             matrices = tuple(ByteMatrix(matrix) for matrix in arranged.astype(np.int8))
         case ProductKind.FLOAT32 | ProductKind.FLOAT64:
             matrices = arranged.astype(products.value)
         case _:
             assert_never(products)
-    return Units(products, side, order, cut, first, matrices, starts, baseline)
+    return Units(products, piece, group, order, cut, first, matrices, starts, baseline)
 
 
-def _side(cut: Cut, first: FirstLayer, products: ProductKind) -> tuple[int, int]:
-    """Places of a unit, about as many as are best, and no more than stay exact."""
+def _group(grid: tuple[int, int], products: ProductKind) -> tuple[int, int]:
+    """Pieces of a unit."""
+    if products is not ProductKind.KERNEL:
+        return 1, 1
+    return min(GROUP[0], grid[0]), min(GROUP[1], grid[1])
+
+
+def _parts(size: tuple[int, int], side: tuple[int, int]) -> tuple[int, int]:
+    """How many parts cover a rectangle, down and along."""
+    return -(-size[0] // side[0]), -(-size[1] // side[1])
+
+
+def _piece(cut: Cut, first: FirstLayer, products: ProductKind) -> tuple[int, int]:
+    """Places of a piece, about as many as are best, and no more than stay exact."""
     across = math.sqrt(INPUTS[products] / (-(-cut.channels // QUAD) * QUAD))
     while True:
         parts = [max(1, round(places / across)) for places in cut.places]
         rows, columns = (-(-n // part) for n, part in zip(cut.places, parts, strict=True))
         if products is not ProductKind.FLOAT32 or rows * columns == 1:
             return rows, columns
-        reach = _arrange(cut, _reach_by_place(cut, first)[:, None], (rows, columns)).sum(axis=1)
+        reach = _arrange(cut.places, _reach_by_place(cut, first)[:, None], (rows, columns)).sum(
+            axis=1
+        )
         if reach.max(initial=0) <= FLOAT32_INTEGERS:
             return rows, columns
         across /= 1.5
@@ -149,11 +174,11 @@ def fill_channels(weights: Weights, channels: int) -> NDArray[np.integer]:
     return filled
 
 
-def _arrange(cut: Cut, weights: NDArray[Any], side: tuple[int, int]) -> NDArray[Any]:
-    """(places, channels, outputs) by unit: (units, places of a unit x channels, outputs). Places
-    of the last units that lie beyond the patch have no weight."""
-    (rows, columns), (_, channels, outputs) = cut.places, weights.shape
-    down, along = -(-rows // side[0]), -(-columns // side[1])
+def _arrange(places: tuple[int, int], weights: NDArray[Any], side: tuple[int, int]) -> NDArray[Any]:
+    """(places, channels, outputs) by blocks of places: (blocks, places of a block x channels,
+    outputs). Places of the last blocks that lie beyond the patch have zeros."""
+    (rows, columns), (_, channels, outputs) = places, weights.shape
+    down, along = _parts(places, side)
     grid = np.zeros((down * side[0], along * side[1], channels, outputs), weights.dtype)
     grid[:rows, :columns] = weights.reshape(rows, columns, channels, outputs)
     apart = grid.reshape(down, side[0], along, side[1], channels, outputs)
@@ -163,34 +188,41 @@ def _arrange(cut: Cut, weights: NDArray[Any], side: tuple[int, int]) -> NDArray[
 
 def _encode(rows: NDArray[np.integer], order: NDArray[np.intp], low: int) -> NDArray[np.integer]:
     """Channels in order and from zero on, with channels of zeros behind them."""
+    as_given = (order == np.arange(order.size)).all()
+    if low == 0 and as_given and rows.shape[1] == order.size:
+        return rows
     wide = np.zeros((len(rows), order.size), np.result_type(rows.dtype, np.int16))
     np.subtract(rows, low, out=wide[:, : rows.shape[1]], casting="unsafe")
-    return wide if (order == np.arange(order.size)).all() else wide[:, order]
+    return wide if as_given else wide[:, order]
 
 
 def spread_units(units: Units, field: PlaceField) -> UnitPlane:
     """A plane's places as the units read them."""
-    cut, (rows, columns) = units.cut, units.side
+    cut, (rows, columns), (parts, strips) = units.cut, units.piece, units.group
     down, along = cut.step
-    counts = (-(-cut.places[0] // rows), -(-cut.places[1] // columns))
+    side = rows * parts, columns * strips
+    counts = _parts(cut.places, side)
     beyond = [
         (n * size - places) * step
-        for n, size, places, step in zip(counts, units.side, cut.places, cut.step, strict=True)
+        for n, size, places, step in zip(counts, side, cut.places, cut.step, strict=True)
     ]
-    row_of = np.pad(field.row_of, ((0, beyond[0]), (0, beyond[1])))
-    begins = mark_within(mark_within(row_of > 0, rows, 0, down), columns, 1, along)
-    used = np.zeros(row_of.shape, np.bool_)
-    used[: begins.shape[0], : begins.shape[1]] = begins
+    row_of = np.pad(field.row_of, ((0, beyond[0]), (0, beyond[1]))) if any(beyond) else field.row_of
+    touched = mark_within(mark_within(row_of > 0, rows, 0, down), columns, 1, along)
+    joined = join_places(touched.view(np.uint8), strips, 1, columns * along, 1)
+    joined = join_places(joined, parts, 0, rows * down, strips)
+    patterns = np.zeros(row_of.shape, np.uint8)
+    patterns[: joined.shape[0], : joined.shape[1]] = joined
     width = row_of.shape[1]
-    encoded = _encode(field.table, units.order, cut.low)
     kind = np.uint8 if units.in_bytes else units.products.value
+    pieces = _offsets(units.group, (rows * down, columns * along), width)
+    places = _offsets(units.piece, cut.step, width)
     return UnitPlane(
-        np.ascontiguousarray(encoded, kind),
+        np.ascontiguousarray(_encode(field.table, units.order, cut.low), kind),
         np.ascontiguousarray(row_of).reshape(-1),
-        used.reshape(-1),
+        patterns.reshape(-1),
         width,
-        _offsets(counts, (rows * down, columns * along), width),
-        _offsets(units.side, cut.step, width),
+        _offsets(counts, (side[0] * down, side[1] * along), width),
+        (pieces[:, None] + places).ravel(),
     )
 
 
@@ -203,16 +235,18 @@ def add_up(units: Units, plane: UnitPlane, corners: NDArray[np.intp]) -> tuple[I
     """The first layer's raw values for patches by their upper left corners, and the products that
     were made for them."""
     origins = corners[:, 0] * plane.width + corners[:, 1]
-    used = plane.used.take(origins[:, None] + plane.unit_offsets)
+    sums: NDArray[np.integer]
     if isinstance(units.matrices, KernelWeights):
         offsets = plane.unit_offsets, plane.place_offsets
-        touched_places = plane.table, plane.row_of, plane.used
-        sums = units.matrices.add_units(*touched_places, origins, *offsets).astype(np.int64)
+        touched_places = plane.table, plane.row_of, plane.patterns
+        sums, pieces = units.matrices.add_units(*touched_places, origins, *offsets)
     else:
+        used = plane.patterns.take(origins[:, None] + plane.unit_offsets)
         sums = _sums(units, units.matrices, plane, origins, used)
-    inputs = plane.place_offsets.size * units.order.size
+        pieces = int(np.count_nonzero(used))
+    inputs = units.piece[0] * units.piece[1] * units.order.size
     raw = (sums + units.baseline << units.first.shift) + units.first.bias
-    return raw, int(np.count_nonzero(used)) * inputs * units.baseline.size
+    return raw, pieces * inputs * units.baseline.size
 
 
 def _sums(
@@ -220,10 +254,10 @@ def _sums(
     matrices: Matrices,
     plane: UnitPlane,
     origins: NDArray[np.intp],
-    used: NDArray[np.bool_],
+    used: NDArray[np.uint8],
 ) -> Ints:
     """Unit by unit: the rows of its places side by side, times its matrix."""
-    starts = used.astype(np.float64) @ units.starts.astype(np.float64)
+    starts = used.astype(np.float64) @ units.starts[:, 0].astype(np.float64)
     kind = np.int32 if units.in_bytes else np.float64
     sums = np.zeros((len(origins), units.baseline.size), kind)
     for number, offset in enumerate(plane.unit_offsets):

@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The machine code of the products of bytes, by llvmlite.
+
+A unit is up to eight pieces of a patch. Its patches are put in order of the pieces that charge
+touches in them, so that three neighbours nearly always need the same ones. The sums of three
+patches times 128 outputs then stay in 24 registers while the channels of these pieces stream past,
+straight from the table of places. One instruction multiplies four unsigned bytes by four signed
+ones and adds them to an int32, without saturation.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from typing import Any
+
+PATCHES = 3  # whose sums stay in registers
+LANES = 16  # outputs in a register
+MOST_VECTORS = 8  # registers of outputs for each patch
+QUAD = 4  # channels in one instruction
+ALIGNMENT_BYTES = 64
+PATTERN_SHIFT = 32  # an entry of a list: the pattern of used pieces above the number of the patch
+PRODUCT = "llvm.x86.avx512.vpdpbusd.512"
+NAME = "add_units"
+
+
+@dataclass(frozen=True, slots=True)
+class KernelCode:
+    """Machine code for one number of registers of outputs. It holds no lock while it runs."""
+
+    function: Any
+    owner: Any  # keeps the code in memory
+
+
+@dataclass(frozen=True, slots=True)
+class _Arguments:
+    """What the function is called with, in this order: addresses, then numbers."""
+
+    table: Any  # bytes (rows, channels)
+    row_of: Any  # int32, flat over the plane
+    patterns: Any  # byte, flat: bits of the used pieces of the unit that begins here
+    begins: Any  # int64: where each patch begins, and one more for nobody
+    unit_offsets: Any  # int64 (units)
+    place_offsets: Any  # int64 (pieces, places)
+    packed: Any  # bytes (units, blocks, pieces, places, quads, outputs, 4)
+    starts: Any  # int32 (units, blocks, pieces, outputs)
+    valid: Any  # byte (units): bits of the pieces that lie in the patch
+    sums: Any  # int32 (patches + 1, blocks, outputs)
+    chosen: Any  # scratch: a list of patches
+    ordered: Any  # scratch: the same list in order
+    ranks: Any  # scratch: int64 (patterns)
+    patches: Any
+    units: Any
+    pieces: Any
+    places: Any  # of a piece
+    quads: Any
+    blocks: Any
+
+
+@functools.cache
+def compile_kernel(vectors: int) -> KernelCode:
+    """The kernel for blocks of `vectors` registers of outputs."""
+    from llvmlite import binding
+
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+    machine = binding.Target.from_default_triple().create_target_machine(
+        cpu=binding.get_host_cpu_name(),
+        features=binding.get_host_cpu_features().flatten(),
+        opt=3,
+        jit=True,
+    )
+    module = binding.parse_assembly(str(_module(vectors)))
+    module.verify()
+    passes = binding.create_pass_builder(machine, binding.create_pipeline_tuning_options(3))
+    passes.getModulePassManager().run(module, passes)
+    owner = binding.create_mcjit_compiler(module, machine)
+    owner.finalize_object()
+    kinds = [ctypes.c_int64] * len(fields(_Arguments))
+    function = ctypes.CFUNCTYPE(ctypes.c_int64, *kinds)(owner.get_function_address(NAME))
+    return KernelCode(function, owner)
+
+
+def _module(vectors: int) -> Any:
+    """The kernel for LLVM. It returns how many pieces of patches it has multiplied."""
+    from llvmlite import ir
+
+    long, byte = ir.IntType(64), ir.IntType(8)
+    module = ir.Module(NAME)
+    kind = ir.FunctionType(long, [long] * len(fields(_Arguments)))
+    function = ir.Function(module, kind, NAME)
+    build = ir.IRBuilder(function.append_basic_block())
+    args = _Arguments(*function.args)
+    add_three = _ThreePatches.declare(module, build, vectors)
+    made = _variable(build, long)
+    build.store(long(0), made)
+    with _loop(build, args.units) as unit:
+        unit_offset = _load(build, args.unit_offsets, unit, 8, long)
+        valid = _load(build, args.valid, unit, 1, byte)
+        count = _list_patches(build, args, unit_offset, valid)
+        _order_entries(build, args, count)
+        threes = build.udiv(build.add(count, long(PATCHES - 1)), long(PATCHES))
+        with _loop(build, args.blocks) as block, _loop(build, threes) as three:
+            pieces = add_three.emit(build, args, (unit, unit_offset, block, three))
+            rest = build.sub(count, build.mul(three, long(PATCHES)))
+            real = build.select(build.icmp_unsigned("<", rest, long(PATCHES)), rest, long(PATCHES))
+            build.store(build.add(build.load(made), build.mul(pieces, real)), made)
+    build.ret(build.load(made))
+    return module
+
+
+def _list_patches(build: Any, args: _Arguments, unit_offset: Any, valid: Any) -> Any:
+    """Fill `chosen` with the patches that use a piece of the unit; yields how many they are."""
+    from llvmlite import ir
+
+    long, byte = ir.IntType(64), ir.IntType(8)
+    count = _variable(build, long)
+    build.store(long(0), count)
+    with _loop(build, args.patches) as patch:
+        at = build.add(_load(build, args.begins, patch, 8, long), unit_offset)
+        pattern = build.zext(build.and_(_load(build, args.patterns, at, 1, byte), valid), long)
+        entry = build.or_(patch, build.shl(pattern, long(PATTERN_SHIFT)))
+        # Written in any case, and kept where the next one goes behind it: no branch to guess.
+        before = build.load(count)
+        build.store(entry, _pointer(build, args.chosen, before, 8, long))
+        used = build.zext(build.icmp_unsigned("!=", pattern, long(0)), long)
+        build.store(build.add(before, used), count)
+    return build.load(count)
+
+
+def _order_entries(build: Any, args: _Arguments, count: Any) -> None:
+    """Put the chosen entries into `ordered` by their patterns, and nobody behind them."""
+    from llvmlite import ir
+
+    long = ir.IntType(64)
+    patterns = build.shl(long(1), args.pieces)
+    with _loop(build, patterns) as pattern:
+        build.store(long(0), _pointer(build, args.ranks, pattern, 8, long))
+    with _loop(build, count) as at:
+        entry = _load(build, args.chosen, at, 8, long)
+        rank = _pointer(build, args.ranks, build.lshr(entry, long(PATTERN_SHIFT)), 8, long)
+        build.store(build.add(build.load(rank), long(1)), rank)
+    smaller = _variable(build, long)
+    build.store(long(0), smaller)
+    with _loop(build, patterns) as pattern:
+        rank = _pointer(build, args.ranks, pattern, 8, long)
+        before, own = build.load(smaller), build.load(rank)
+        build.store(before, rank)
+        build.store(build.add(before, own), smaller)
+    with _loop(build, count) as at:
+        entry = _load(build, args.chosen, at, 8, long)
+        rank = _pointer(build, args.ranks, build.lshr(entry, long(PATTERN_SHIFT)), 8, long)
+        place = build.load(rank)
+        build.store(entry, _pointer(build, args.ordered, place, 8, long))
+        build.store(build.add(place, long(1)), rank)
+    for beyond in range(PATCHES - 1):
+        place = build.add(count, long(beyond))
+        build.store(args.patches, _pointer(build, args.ordered, place, 8, long))
+
+
+@dataclass(frozen=True, slots=True)
+class _ThreePatches:
+    """The products of three patches with one block of a unit's weights."""
+
+    product: Any
+    vectors: int
+    accumulators: list[list[Any]]  # of each patch, of each register of outputs
+    left: Any  # the pieces that are still to do
+
+    @staticmethod
+    def declare(module: Any, build: Any, vectors: int) -> _ThreePatches:
+        """A call of the instruction, and variables for the sums."""
+        from llvmlite import ir
+
+        register = ir.VectorType(ir.IntType(32), LANES)
+        as_bytes = ir.VectorType(ir.IntType(8), ALIGNMENT_BYTES)
+        kind = ir.FunctionType(register, (register, as_bytes, as_bytes))
+        sums = [[_variable(build, register) for _ in range(vectors)] for _ in range(PATCHES)]
+        left = _variable(build, ir.IntType(64))
+        return _ThreePatches(ir.Function(module, kind, PRODUCT), vectors, sums, left)
+
+    def emit(self, build: Any, args: _Arguments, at: tuple[Any, Any, Any, Any]) -> Any:
+        """Add the pieces that any of the three patches uses; yields how many they are."""
+        from llvmlite import ir
+
+        long = ir.IntType(64)
+        register = ir.VectorType(ir.IntType(32), LANES)
+        unit, unit_offset, block, three = at
+        block_bytes = long(self.vectors * ALIGNMENT_BYTES)
+        first_piece = build.mul(build.add(build.mul(unit, args.blocks), block), args.pieces)
+        origins, rows, union = [], [], long(0)
+        for index in range(PATCHES):
+            place = build.add(build.mul(three, long(PATCHES)), long(index))
+            entry = _load(build, args.ordered, place, 8, long)
+            union = build.or_(union, build.lshr(entry, long(PATTERN_SHIFT)))
+            patch = build.and_(entry, long((1 << PATTERN_SHIFT) - 1))
+            origins.append(build.add(_load(build, args.begins, patch, 8, long), unit_offset))
+            row = build.add(build.mul(patch, args.blocks), block)
+            rows.append(build.add(args.sums, build.mul(row, block_bytes)))
+        for row, registers in zip(rows, self.accumulators, strict=True):
+            for v, variable in enumerate(registers):
+                build.store(_load(build, row, long(v), 64, register), variable)
+        build.store(union, self.left)
+        pieces = build.ctpop(union)
+        with _loop(build, pieces):
+            left = build.load(self.left)
+            piece = build.cttz(left, ir.IntType(1)(1))
+            build.store(build.and_(left, build.sub(left, long(1))), self.left)
+            number = build.add(first_piece, piece)
+            start = build.add(args.starts, build.mul(number, block_bytes))
+            for v in range(self.vectors):
+                term = _load(build, start, long(v), 64, register)
+                for registers in self.accumulators:
+                    build.store(build.add(build.load(registers[v]), term), registers[v])
+            with _loop(build, args.places) as place:
+                step = build.add(build.mul(number, args.places), place)
+                weights = build.mul(build.mul(step, args.quads), block_bytes)
+                offset = build.add(build.mul(piece, args.places), place)
+                away = _load(build, args.place_offsets, offset, 8, long)
+                lines = [self._find_line(build, args, build.add(o, away)) for o in origins]
+                self._multiply(build, args, lines, build.add(args.packed, weights))
+        for row, registers in zip(rows, self.accumulators, strict=True):
+            for v, variable in enumerate(registers):
+                place = _pointer(build, row, long(v), 64, register)
+                build.store(build.load(variable), place, align=64)
+        return pieces
+
+    def _find_line(self, build: Any, args: _Arguments, place: Any) -> Any:
+        """The address of a place's channels."""
+        from llvmlite import ir
+
+        row = build.zext(_load(build, args.row_of, place, 4, ir.IntType(32)), ir.IntType(64))
+        quad = build.mul(row, args.quads)
+        return build.add(args.table, build.mul(quad, ir.IntType(64)(QUAD)))
+
+    def _multiply(self, build: Any, args: _Arguments, lines: list[Any], weights: Any) -> None:
+        """Four channels of each patch at a time, spread over a register, by all outputs."""
+        from llvmlite import ir
+
+        long, word = ir.IntType(64), ir.IntType(32)
+        register = ir.VectorType(word, LANES)
+        as_bytes = ir.VectorType(ir.IntType(8), ALIGNMENT_BYTES)
+        with _loop(build, args.quads) as quad:
+            spread = []
+            for line in lines:
+                four = _load(build, line, quad, QUAD, word, align=1)
+                none = ir.Constant(register, ir.Undefined)
+                one = build.insert_element(none, four, word(0))
+                all_lanes = build.shuffle_vector(one, none, ir.Constant(register, [0] * LANES))
+                spread.append(build.bitcast(all_lanes, as_bytes))
+            for v in range(self.vectors):
+                step = build.add(build.mul(quad, long(self.vectors)), long(v))
+                weight = _load(build, weights, step, 64, as_bytes)
+                for own, registers in zip(spread, self.accumulators, strict=True):
+                    total = build.call(self.product, (build.load(registers[v]), own, weight))
+                    build.store(total, registers[v])
+
+
+def _variable(build: Any, kind: Any) -> Any:
+    """Memory at the function's entry, which LLVM turns into a register."""
+    with build.goto_entry_block():
+        return build.alloca(kind)
+
+
+def _pointer(build: Any, base: Any, index: Any, size: int, kind: Any) -> Any:
+    address = build.add(base, build.mul(index, base.type(size)))
+    return build.inttoptr(address, kind.as_pointer())
+
+
+def _load(build: Any, base: Any, index: Any, size: int, kind: Any, align: int | None = None) -> Any:
+    return build.load(_pointer(build, base, index, size, kind), align=align or size)
+
+
+@contextmanager
+def _loop(build: Any, count: Any) -> Iterator[Any]:
+    """A loop of so many turns around what is built inside; yields the turn's number."""
+    from llvmlite import ir
+
+    kind = count.type
+    before = build.block
+    head, body, behind = (build.append_basic_block() for _ in range(3))
+    build.branch(head)
+    build.position_at_end(head)
+    turn = build.phi(kind)
+    turn.add_incoming(ir.Constant(kind, 0), before)
+    build.cbranch(build.icmp_unsigned("<", turn, count), body, behind)
+    build.position_at_end(body)
+    yield turn
+    turn.add_incoming(build.add(turn, ir.Constant(kind, 1)), build.block)
+    build.branch(head)
+    build.position_at_end(behind)
