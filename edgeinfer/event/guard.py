@@ -63,7 +63,8 @@ def estimate_bytes(program: Program, cut: Cut | None, pixels: int, hits: int, to
     rows = 0
     if cut is not None:
         last = cut.channels * narrowest(cut.low, cut.high).itemsize
-        rows = touched * (16 + 4 * last)  # places, and the table while it is put together
+        # Places, the table while it is put together, and neighbours side by side, in floats at worst.
+        rows = touched * (16 + 24 * last)
     return PLANES_AT_ONCE * (PIXEL_BYTES * pixels + rows + hits * (16 + 16 * outputs))
 
 

@@ -86,10 +86,17 @@ def _charged_pixels(picture: Ints, low: int, high: int) -> PlaceField:
     pixels = np.flatnonzero(charged)
     table = np.zeros((len(pixels) + 1, channels), narrowest(low, high))
     table[1:] = picture.reshape(-1, channels)[pixels]
-    return PlaceField(table, _number(pixels, charged.shape), 0)
+    return PlaceField(table, number_places(pixels, charged.shape), 0)
 
 
-def _number(touched: NDArray[np.intp], shape: tuple[int, ...]) -> NDArray[np.int32]:
+def flat_places(touched: NDArray[np.bool_], width: int) -> NDArray[np.intp]:
+    """Where the touched places are in a flat plane whose rows are so wide."""
+    places = np.flatnonzero(touched)
+    flat: NDArray[np.intp] = places + places // touched.shape[1] * (width - touched.shape[1])
+    return flat
+
+
+def number_places(touched: NDArray[np.intp], shape: tuple[int, ...]) -> NDArray[np.int32]:
     """Touched places, given in the order of the plane, numbered from 1, others 0."""
     row_of = np.zeros(shape, np.int32)
     row_of.reshape(-1)[touched] = np.arange(1, len(touched) + 1, dtype=np.int32)
@@ -124,9 +131,8 @@ def join_places(
 def _run_stage(stage: PlaceStage, engine: Engine | None, field: PlaceField) -> PlaceField:
     (rows, columns), (down, along) = stage.window, stage.step
     touched = mark_within(mark_within(field.row_of > 0, rows, 0, down), columns, 1, along)
-    places = np.flatnonzero(touched)
     width = field.row_of.shape[1]
-    begins = places + places // touched.shape[1] * (width - touched.shape[1])
+    begins = flat_places(touched, width)
     taps = (np.arange(rows)[:, None] * down * width + np.arange(columns) * along).ravel()
     kind = narrowest(stage.low, stage.high)
     flat = field.row_of.reshape(-1)
@@ -135,7 +141,7 @@ def _run_stage(stage: PlaceStage, engine: Engine | None, field: PlaceField) -> P
         window_values = flat.take(here[:, None] + taps)
         parts.append(_window_values(stage, engine, field.table, window_values))
     table = np.concatenate([part.astype(kind) for part in parts])
-    row_of = _number(places, touched.shape)
+    row_of = number_places(np.flatnonzero(touched), touched.shape)
     return PlaceField(table, row_of, field.macs + stage.macs * (len(table) - 1))
 
 

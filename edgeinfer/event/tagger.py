@@ -22,7 +22,7 @@ from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.program import Program
 from quantization.fixed import Ints
 
-CHUNK = 1024  # patches whose sums stay in the caches while the weights stream past
+CHUNK = 2048  # patches whose sums stay in the caches while the weights stream past
 CHUNK_VALUES = 1 << 25  # of places that are copied side by side for whole patches
 
 
@@ -123,9 +123,9 @@ def tag_chunk(tagger: Tagger, prepared: PreparedPicture, corners: NDArray[np.int
 
 
 def chunks_of(tagger: Tagger, corners: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
-    """The corners in parts; one that is empty where there is none."""
-    for start in range(0, max(len(corners), 1), tagger.chunk):
-        yield corners[start : start + tagger.chunk]
+    """The corners in parts of about the same size, so that processors end together; one that is
+    empty where there is none."""
+    yield from np.array_split(corners, max(-(-len(corners) // tagger.chunk), 1))
 
 
 def join_outputs(prepared_macs: int, parts: list[PatchOutputs]) -> PatchOutputs:

@@ -18,7 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.event.kernel import KernelWeights, build_kernel, kernel_obstacle
-from edgeinfer.event.places import PlaceField, join_places, mark_within
+from edgeinfer.event.places import (
+    PlaceField,
+    flat_places,
+    join_places,
+    mark_within,
+    number_places,
+)
 from edgeinfer.event.prefix import Cut, FirstLayer
 from edgeinfer.ir.engine.byte_products import (
     LARGEST_BYTE,
@@ -78,12 +84,12 @@ class Units:
 class UnitPlane:
     """A plane's places as the units read them."""
 
-    table: NDArray[np.generic]  # (rows, channels)
+    table: NDArray[np.generic]  # (rows, channels of the neighbouring places of a piece's row)
     row_of: NDArray[np.int32]  # flat
     patterns: NDArray[np.uint8]  # flat: bits of the pieces with a touched place, of the unit here
     width: int
     unit_offsets: NDArray[np.int64]
-    place_offsets: NDArray[np.int64]  # inside a unit, piece by piece
+    row_offsets: NDArray[np.int64]  # of a piece's rows inside a unit, piece by piece
 
 
 def choose_products(cut: Cut, first: FirstLayer) -> tuple[ProductKind, NDArray[np.intp]]:
@@ -207,23 +213,39 @@ def spread_units(units: Units, field: PlaceField) -> UnitPlane:
         for n, size, places, step in zip(counts, side, cut.places, cut.step, strict=True)
     ]
     row_of = np.pad(field.row_of, ((0, beyond[0]), (0, beyond[1]))) if any(beyond) else field.row_of
-    touched = mark_within(mark_within(row_of > 0, rows, 0, down), columns, 1, along)
+    kind = np.uint8 if units.in_bytes else units.products.value
+    encoded = np.ascontiguousarray(_encode(field.table, units.order, cut.low), kind)
+    table, row_of = _join_along(encoded, row_of, columns, along)
+    touched = mark_within(row_of > 0, rows, 0, down)
     joined = join_places(touched.view(np.uint8), strips, 1, columns * along, 1)
     joined = join_places(joined, parts, 0, rows * down, strips)
     patterns = np.zeros(row_of.shape, np.uint8)
     patterns[: joined.shape[0], : joined.shape[1]] = joined
     width = row_of.shape[1]
-    kind = np.uint8 if units.in_bytes else units.products.value
     pieces = _offsets(units.group, (rows * down, columns * along), width)
-    places = _offsets(units.piece, cut.step, width)
+    rows_of_piece = _offsets((rows, 1), cut.step, width)
     return UnitPlane(
-        np.ascontiguousarray(_encode(field.table, units.order, cut.low), kind),
+        table,
         np.ascontiguousarray(row_of).reshape(-1),
         patterns.reshape(-1),
         width,
         _offsets(counts, (side[0] * down, side[1] * along), width),
-        (pieces[:, None] + places).ravel(),
+        (pieces[:, None] + rows_of_piece).ravel(),
     )
+
+
+def _join_along(
+    table: NDArray[Any], row_of: NDArray[np.int32], count: int, step: int
+) -> tuple[NDArray[Any], NDArray[np.int32]]:
+    """Rows of `count` neighbouring places, `step` apart, side by side: fewer, longer ones to look
+    up. Each is many patches' row."""
+    if count == 1:
+        return table, row_of
+    begins = flat_places(mark_within(row_of > 0, count, 1, step), row_of.shape[1])
+    rows = np.zeros((len(begins) + 1, count), np.int32)
+    rows[1:] = row_of.reshape(-1).take(begins[:, None] + np.arange(count) * step)
+    joined = table.take(rows, axis=0).reshape(len(rows), -1)
+    return joined, number_places(begins, row_of.shape)
 
 
 def _offsets(counts: tuple[int, int], step: tuple[int, int], width: int) -> NDArray[np.int64]:
@@ -231,21 +253,30 @@ def _offsets(counts: tuple[int, int], step: tuple[int, int], width: int) -> NDAr
     return (down[:, None] + along).ravel().astype(np.int64)
 
 
-def add_up(units: Units, plane: UnitPlane, corners: NDArray[np.intp]) -> tuple[Ints, int]:
+def add_up(
+    units: Units, plane: UnitPlane, corners: NDArray[np.intp]
+) -> tuple[NDArray[np.integer], int]:
     """The first layer's raw values for patches by their upper left corners, and the products that
     were made for them."""
     origins = corners[:, 0] * plane.width + corners[:, 1]
     sums: NDArray[np.integer]
     if isinstance(units.matrices, KernelWeights):
-        offsets = plane.unit_offsets, plane.place_offsets
+        offsets = plane.unit_offsets, plane.row_offsets
         touched_places = plane.table, plane.row_of, plane.patterns
         sums, pieces = units.matrices.add_units(*touched_places, origins, *offsets)
     else:
-        used = plane.patterns.take(origins[:, None] + plane.unit_offsets)
+        used = plane.patterns.take(plane.unit_offsets[:, None] + origins)
         sums = _sums(units, units.matrices, plane, origins, used)
         pieces = int(np.count_nonzero(used))
     inputs = units.piece[0] * units.piece[1] * units.order.size
-    raw = (sums + units.baseline << units.first.shift) + units.first.bias
+    type_ = units.cut.tail.inputs[0].type
+    offset = (units.baseline << units.first.shift) + units.first.bias
+    raw: NDArray[np.integer]
+    if type_.raw_min >= -(1 << 31) and type_.raw_max < 1 << 31:
+        # What it adds up to is proved to fit, whatever wraps around on the way.
+        raw = (sums.astype(np.int32, copy=False) << units.first.shift) + offset.astype(np.int32)
+    else:
+        raw = (sums.astype(np.int64) << units.first.shift) + offset
     return raw, pieces * inputs * units.baseline.size
 
 
@@ -255,22 +286,34 @@ def _sums(
     plane: UnitPlane,
     origins: NDArray[np.intp],
     used: NDArray[np.uint8],
-) -> Ints:
-    """Unit by unit: the rows of its places side by side, times its matrix."""
-    starts = used.astype(np.float64) @ units.starts[:, 0].astype(np.float64)
+) -> NDArray[np.integer]:
+    """Unit by unit: the rows of its places side by side, times its matrix. `used` says which unit
+    is used in which patch. Arrays that each unit fills anew are made once."""
+    unit, patch = np.nonzero(used)
+    begins = origins[patch] + plane.unit_offsets[unit]
+    rows = plane.row_of.take(begins[:, None] + plane.row_offsets)
+    counts = np.count_nonzero(used, axis=1)
+    most = int(counts.max(initial=0))
     kind = np.int32 if units.in_bytes else np.float64
     sums = np.zeros((len(origins), units.baseline.size), kind)
-    for number, offset in enumerate(plane.unit_offsets):
-        here = np.flatnonzero(used[:, number])
-        if here.size:
-            rows = plane.row_of.take((origins[here] + offset)[:, None] + plane.place_offsets)
-            looked_up = plane.table.take(rows, axis=0).reshape(here.size, -1)
-            matrix = matrices[number]
-            if isinstance(matrix, ByteMatrix):
-                sums[here] += matrix.multiply(looked_up)
-            else:
-                sums[here] += looked_up @ matrix
-    whole = starts.astype(np.int64)
+    lines = np.empty((most, plane.row_offsets.size, plane.table.shape[1]), plane.table.dtype)
+    totals = np.empty((most, units.baseline.size), kind)
+    end = 0
+    for number, count in enumerate(counts.tolist()):
+        if not count:
+            continue
+        here = slice(end, end + count)
+        end += count
+        # The rows are in the table: `clip` only keeps NumPy from copying in order to check.
+        looked_up = plane.table.take(rows[here], axis=0, out=lines[:count], mode="clip")
+        total = sums.take(patch[here], axis=0, out=totals[:count], mode="clip")
+        matrix, side_by_side = matrices[number], looked_up.reshape(count, -1)
+        if isinstance(matrix, ByteMatrix):
+            total += matrix.multiply(side_by_side)
+        else:
+            total += side_by_side @ matrix
+        sums[patch[here]] = total
+    starts = (used.T.astype(np.float64) @ units.starts[:, 0].astype(np.float64)).astype(np.int64)
     if units.in_bytes:  # what it adds up to in the end is proved to fit, whatever wraps around
-        return (sums + whole.astype(np.int32)).astype(np.int64)
-    return sums.astype(np.int64) + whole
+        return sums + starts.astype(np.int32)
+    return sums.astype(np.int64) + starts
