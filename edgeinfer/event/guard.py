@@ -63,7 +63,7 @@ def estimate_bytes(program: Program, cut: Cut | None, pixels: int, hits: int, to
     rows = 0
     if cut is not None:
         last = cut.channels * narrowest(cut.low, cut.high).itemsize
-        # Places, the table while it is put together, and neighbours side by side, in floats at worst.
+        # Places, the table while it is put together, and neighbours side by side (floats at worst).
         rows = touched * (16 + 24 * last)
     return PLANES_AT_ONCE * (PIXEL_BYTES * pixels + rows + hits * (16 + 16 * outputs))
 
