@@ -54,6 +54,7 @@ ELSEWHERE = {
     "tests/e2e/test_sweep_cluster.py": "openssl is not here",
     "tests/e2e/test_triton_shared.py": "this system keeps no shared memory",
     "tests/unit/data/stream/test_stream_memory.py": "peak memory is read from /proc",
+    "tests/unit/event/test_kernel.py": "kernel_obstacle()",  # as below
     "tests/unit/event/test_tagger.py": "kernel_obstacle()",  # the processor lacks an instruction
     "tests/unit/readers/keras/test_tfmot.py": "no Python that has tensorflow-model-optimization",
     "tests/unit/serve/test_deployment_tools.py": "systemd is not here",
