@@ -54,16 +54,13 @@ def blocks_for(outputs: int) -> int:
 
 
 def build_kernel(
-    matrices: NDArray[np.int8], starts: NDArray[np.int64], inside: NDArray[np.bool_]
+    matrices: NDArray[np.int8], starts: NDArray[np.int64], inside: NDArray[np.uint8]
 ) -> KernelWeights:
     """The kernel for matrices (units, pieces x inputs, outputs), starts (units, pieces, outputs),
-    and which pieces are places of the patch: (units, pieces)."""
+    and the bits of the pieces that lie in the patch (units,)."""
     outputs = starts.shape[2]
-    valid = np.packbits(inside, axis=1, bitorder="little")[:, 0]
-    packed = _pack_matrices(matrices), _pack_starts(starts)
-    return KernelWeights(
-        compile_kernel(vectors_for(outputs)), *packed, np.ascontiguousarray(valid), outputs
-    )
+    code = compile_kernel(vectors_for(outputs))
+    return KernelWeights(code, _pack_matrices(matrices), _pack_starts(starts), inside, outputs)
 
 
 def _pack_matrices(matrices: NDArray[np.int8]) -> NDArray[np.int8]:
@@ -108,7 +105,7 @@ class KernelWeights:
     code: KernelCode
     packed: NDArray[np.int8]
     starts: NDArray[np.int32]
-    valid: NDArray[np.uint8]  # bits of the pieces that lie in the patch
+    inside: NDArray[np.uint8]  # bits of the pieces that lie in the patch
     outputs: int
 
     def add_units(
@@ -129,7 +126,7 @@ class KernelWeights:
         ranks = np.empty(1 << pieces, np.int64)
         width = self.packed.shape[1] * self.starts.shape[3]
         sums: NDArray[np.int32] = _make_aligned((patches + 1, width), np.int32)
-        weights = (self.packed, self.starts, self.valid)
+        weights = (self.packed, self.starts, self.inside)
         arrays = (table, row_of, patterns, begins, unit_offsets, place_offsets, *weights)
         assert all(array.flags.c_contiguous for array in arrays)
         made = self.code.function(

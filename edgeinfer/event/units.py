@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""The first dense layer by units: small blocks of places whose products are made together.
+"""The first dense layer by units: blocks of places, in pieces, whose products are made together.
 
-For each patch, the products of a unit are made only if charge touches one of its places. The rest
-follows from what a patch without charge adds up to: of each unit that is used, the share of its
-empty places is taken away again. Untouched places inside a used unit cancel exactly.
+For each patch, the products of a piece are made only if charge touches one of its places, or if
+others of its unit need it. The rest follows from what a patch without charge adds up to: of each
+piece that is used, the share of its empty places is taken away again. Untouched places inside a
+used piece cancel exactly.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from enum import StrEnum
@@ -28,8 +30,8 @@ from edgeinfer.event.places import (
 from edgeinfer.event.prefix import Cut, FirstLayer
 from edgeinfer.ir.engine.byte_products import (
     LARGEST_BYTE,
-    ByteMatrix,
     bytes_saturate,
+    multiply_bytes,
     safe_order,
 )
 from edgeinfer.ir.ops import Weights
@@ -37,8 +39,6 @@ from quantization.fixed import Ints
 
 FLOAT32_INTEGERS = 1 << 24
 QUAD = 4  # channels are filled up to a multiple of this
-
-Matrices = tuple[ByteMatrix, ...] | NDArray[np.floating]
 
 
 class ProductKind(StrEnum):
@@ -50,14 +50,25 @@ class ProductKind(StrEnum):
     FLOAT64 = "float64"
 
 
-GROUP = (2, 4)  # pieces of a unit for the kernel
-# Inputs of a piece, at best. More make larger matrices, and more products for nothing.
-INPUTS = {
-    ProductKind.KERNEL: 48,
-    ProductKind.BYTES: 768,
-    ProductKind.FLOAT32: 768,
-    ProductKind.FLOAT64: 768,
+@dataclass(frozen=True, slots=True)
+class UnitShape:
+    """How places are joined, at best: larger pieces make larger matrices, and more products for
+    nothing. Of a unit, a patch needs the pieces from the first to the last one with charge."""
+
+    inputs: int  # of a piece
+    flatness: float  # columns of a piece for each of its rows
+    group: tuple[int, int]  # pieces of a unit
+
+
+SHAPES = {
+    ProductKind.KERNEL: UnitShape(48, 1, (2, 4)),
+    ProductKind.BYTES: UnitShape(384, 2, (4, 1)),
+    ProductKind.FLOAT32: UnitShape(768, 1, (1, 1)),
+    ProductKind.FLOAT64: UnitShape(768, 1, (1, 1)),
 }
+FEW_PATCHES = 32  # that need a range of pieces do not pay for a product of their own
+MOST_PIECES = 8  # of a unit: bits of a pattern
+RANGES = [(first, behind) for behind in range(MOST_PIECES + 1) for first in range(behind)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +81,9 @@ class Units:
     order: NDArray[np.intp]  # of the channels, with those of zeros
     cut: Cut
     first: FirstLayer
-    matrices: Matrices | KernelWeights
-    starts: Ints  # (units, pieces, outputs): minus what an empty piece adds up to
+    matrices: NDArray[Any] | KernelWeights  # (units, pieces x inputs, outputs)
+    inside: NDArray[np.uint8]  # (units,): bits of the pieces that lie in the patch
+    starts: Ints  # (units, pieces + 1, outputs): minus what the empty pieces before it add up to
     baseline: Ints  # (outputs,): what a patch without charge adds up to
 
     @property
@@ -113,7 +125,8 @@ def build_units(cut: Cut, first: FirstLayer, empty: Ints) -> Units:
     products, order = choose_products(cut, first)
     piece = _piece(cut, first, products)
     grid = _parts(cut.places, piece)
-    group = _group(grid, products)
+    most = SHAPES[products].group
+    group = min(most[0], grid[0]), min(most[1], grid[1])
     weights = fill_channels(first.weights, order.size)[:, order]
     by_piece = _arrange(cut.places, weights, piece)
     row = _encode(empty[None], order, cut.low).astype(np.float64)
@@ -122,28 +135,22 @@ def build_units(cut: Cut, first: FirstLayer, empty: Ints) -> Units:
     starts = _arrange(grid, empty_sums, group)
     arranged = _arrange(grid, by_piece, group)
     baseline = sum(empty @ weights.astype(np.int64) for weights in first.weights)
-    matrices: Matrices | KernelWeights
+    places = _arrange(grid, np.ones((len(by_piece), 1, 1), np.bool_), group)[:, :, 0]
+    inside = np.packbits(places, axis=1, bitorder="little")[:, 0].copy()
+    matrices: NDArray[Any] | KernelWeights
     match products:
         case ProductKind.KERNEL:
-            matrices = build_kernel(
-                arranged.astype(np.int8),
-                starts,
-                _arrange(grid, np.ones((len(by_piece), 1, 1), np.bool_), group)[:, :, 0],
-            )
+            matrices = build_kernel(arranged.astype(np.int8), starts, inside)
         case ProductKind.BYTES:
-            matrices = tuple(ByteMatrix(matrix) for matrix in arranged.astype(np.int8))
+            matrices = arranged.astype(np.int8)
         case ProductKind.FLOAT32 | ProductKind.FLOAT64:
             matrices = arranged.astype(products.value)
         case _:
             assert_never(products)
-    return Units(products, piece, group, order, cut, first, matrices, starts, baseline)
-
-
-def _group(grid: tuple[int, int], products: ProductKind) -> tuple[int, int]:
-    """Pieces of a unit."""
-    if products is not ProductKind.KERNEL:
-        return 1, 1
-    return min(GROUP[0], grid[0]), min(GROUP[1], grid[1])
+    before = np.pad(starts, ((0, 0), (1, 0), (0, 0))).cumsum(axis=1)
+    if products in (ProductKind.KERNEL, ProductKind.BYTES):
+        before = before.astype(np.int32)  # modulo 2^32, as the sums
+    return Units(products, piece, group, order, cut, first, matrices, inside, before, baseline)
 
 
 def _parts(size: tuple[int, int], side: tuple[int, int]) -> tuple[int, int]:
@@ -153,9 +160,12 @@ def _parts(size: tuple[int, int], side: tuple[int, int]) -> tuple[int, int]:
 
 def _piece(cut: Cut, first: FirstLayer, products: ProductKind) -> tuple[int, int]:
     """Places of a piece, about as many as are best, and no more than stay exact."""
-    across = math.sqrt(INPUTS[products] / (-(-cut.channels // QUAD) * QUAD))
+    shape = SHAPES[products]
+    across = math.sqrt(shape.inputs / (-(-cut.channels // QUAD) * QUAD))
+    flat = math.sqrt(shape.flatness)
     while True:
-        parts = [max(1, round(places / across)) for places in cut.places]
+        sides = across / flat, across * flat
+        parts = [max(1, round(n / side)) for n, side in zip(cut.places, sides, strict=True)]
         rows, columns = (-(-n // part) for n, part in zip(cut.places, parts, strict=True))
         if products is not ProductKind.FLOAT32 or rows * columns == 1:
             return rows, columns
@@ -265,9 +275,7 @@ def add_up(
         touched_places = plane.table, plane.row_of, plane.patterns
         sums, pieces = units.matrices.add_units(*touched_places, origins, *offsets)
     else:
-        used = plane.patterns.take(plane.unit_offsets[:, None] + origins)
-        sums = _sums(units, units.matrices, plane, origins, used)
-        pieces = int(np.count_nonzero(used))
+        sums, pieces = _sums(units, units.matrices, plane, origins)
     inputs = units.piece[0] * units.piece[1] * units.order.size
     type_ = units.cut.tail.inputs[0].type
     offset = (units.baseline << units.first.shift) + units.first.bias
@@ -281,39 +289,61 @@ def add_up(
 
 
 def _sums(
-    units: Units,
-    matrices: Matrices,
-    plane: UnitPlane,
-    origins: NDArray[np.intp],
-    used: NDArray[np.uint8],
-) -> NDArray[np.integer]:
-    """Unit by unit: the rows of its places side by side, times its matrix. `used` says which unit
-    is used in which patch. Arrays that each unit fills anew are made once."""
-    unit, patch = np.nonzero(used)
-    begins = origins[patch] + plane.unit_offsets[unit]
+    units: Units, matrices: NDArray[Any], plane: UnitPlane, origins: NDArray[np.intp]
+) -> tuple[NDArray[np.integer], int]:
+    """For each unit and range of its pieces, the rows of the places side by side, times the part
+    of the matrix; and how many pieces were multiplied. What is filled anew each time is made once.
+    """
+    patterns = plane.patterns.take(plane.unit_offsets[:, None] + origins)
+    patterns &= units.inside[:, None]
+    patch, counts = _list_ranges(patterns, units)
+    per_piece = plane.row_offsets.size // (units.starts.shape[1] - 1)
+    begins = origins[patch] + np.repeat(plane.unit_offsets, counts.sum(axis=1))
     rows = plane.row_of.take(begins[:, None] + plane.row_offsets)
-    counts = np.count_nonzero(used, axis=1)
     most = int(counts.max(initial=0))
-    kind = np.int32 if units.in_bytes else np.float64
-    sums = np.zeros((len(origins), units.baseline.size), kind)
-    lines = np.empty((most, plane.row_offsets.size, plane.table.shape[1]), plane.table.dtype)
-    totals = np.empty((most, units.baseline.size), kind)
-    end = 0
-    for number, count in enumerate(counts.tolist()):
-        if not count:
-            continue
-        here = slice(end, end + count)
-        end += count
+    in_bytes, outputs, width = units.in_bytes, units.baseline.size, plane.table.shape[1]
+    kind = np.int32 if in_bytes else np.float64
+    sums = np.zeros((len(origins), outputs), kind)
+    lines = np.empty(most * plane.row_offsets.size * width, plane.table.dtype)
+    totals = np.empty((most, outputs), kind)
+    end = pieces = 0
+    for unit, number in np.argwhere(counts).tolist():
+        count, (first, behind) = int(counts[unit, number]), RANGES[number]
+        here, inner = slice(end, end + count), slice(first * per_piece, behind * per_piece)
+        end, pieces = end + count, pieces + count * (behind - first)
+        taken = rows[here, inner]
+        line = lines[: taken.size * width].reshape(*taken.shape, width)
         # The rows are in the table: `clip` only keeps NumPy from copying in order to check.
-        looked_up = plane.table.take(rows[here], axis=0, out=lines[:count], mode="clip")
+        plane.table.take(taken, axis=0, out=line, mode="clip")
         total = sums.take(patch[here], axis=0, out=totals[:count], mode="clip")
-        matrix, side_by_side = matrices[number], looked_up.reshape(count, -1)
-        if isinstance(matrix, ByteMatrix):
-            total += matrix.multiply(side_by_side)
-        else:
-            total += side_by_side @ matrix
+        total += units.starts[unit, behind] - units.starts[unit, first]
+        matrix = matrices[unit, inner.start * width : inner.stop * width]
+        side_by_side = line.reshape(count, -1)
+        total += multiply_bytes(side_by_side, matrix) if in_bytes else side_by_side @ matrix
         sums[patch[here]] = total
-    starts = (used.T.astype(np.float64) @ units.starts[:, 0].astype(np.float64)).astype(np.int64)
-    if units.in_bytes:  # what it adds up to in the end is proved to fit, whatever wraps around
-        return sums + starts.astype(np.int32)
-    return sums.astype(np.int64) + starts
+    # Of bytes, only what all adds up to in the end is proved to fit, whatever wraps around.
+    return (sums if in_bytes else sums.astype(np.int64)), pieces
+
+
+def _list_ranges(
+    patterns: NDArray[np.uint8], units: Units
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The patches that use each unit (units, patches), in order of the range of pieces that they
+    need; and how many there are of each unit and range."""
+    unit, patch = np.nonzero(patterns)
+    size = len(patterns), len(RANGES)
+    keys = _range_numbers()[patterns[unit, patch]] + unit * size[1]
+    counts = np.bincount(keys, minlength=size[0] * size[1])
+    whole = _range_numbers()[units.inside] + np.arange(size[0]) * size[1]
+    keys = np.where(counts[keys] < FEW_PATCHES, whole[unit], keys)
+    counts = np.bincount(keys, minlength=size[0] * size[1])
+    kind = np.uint16 if counts.size <= 1 << 16 else np.int64  # of the former, NumPy sorts fast
+    return patch[np.argsort(keys.astype(kind), kind="stable")], counts.reshape(size)
+
+
+@functools.cache
+def _range_numbers() -> NDArray[np.intp]:
+    """For each pattern, which range goes from the first to the last piece that is used."""
+    used = [[piece for piece in range(MOST_PIECES) if bits >> piece & 1] for bits in range(256)]
+    ends = [(pieces[0], pieces[-1] + 1) if pieces else RANGES[0] for pieces in used]
+    return np.array([RANGES.index(each) for each in ends])

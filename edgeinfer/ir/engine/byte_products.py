@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import os
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,8 +110,10 @@ def extremes_are_exact() -> bool:
         x = np.full((rows, inputs), LARGEST_BYTE, np.uint8)
         for extreme in (-128, 127):
             weight = np.full((inputs, outputs), extreme, np.int8)
-            if (ByteMatrix(weight).multiply(x) != inputs * LARGEST_BYTE * extreme).any():
-                return False
+            exact = inputs * LARGEST_BYTE * extreme
+            for sums in (ByteMatrix(weight).multiply(x), multiply_bytes(x, weight)):
+                if (sums != exact).any():
+                    return False
     return True
 
 
@@ -130,6 +133,23 @@ class ByteMatrix:
         names, name = self._names
         (sums,) = self._session.run(names, {name: x})
         return np.asarray(sums)
+
+
+def multiply_bytes(x: NDArray[np.uint8], weight: NDArray[np.int8]) -> NDArray[np.int32]:
+    """The same with weights that come with each call: measured, as fast from 200 rows on."""
+    session, output, names = _open_product()
+    (sums,) = session.run([output], dict(zip(names, (x, weight), strict=True)))
+    return np.asarray(sums)
+
+
+@functools.cache
+def _open_product() -> tuple[Any, str, tuple[str, str]]:
+    builder = OnnxBuilder()
+    x = builder.input(np.dtype(np.uint8), ("inputs",))
+    weight = builder.input(np.dtype(np.int8), ("outputs",), batch="inputs")
+    product = builder.node("MatMulInteger", x, weight)
+    model = builder.model([product])
+    return open_session(model, 1, exact=True, channel_blocks=False), product, (x, weight)
 
 
 def space_rows(weight: NDArray[np.int8]) -> NDArray[np.int8]:

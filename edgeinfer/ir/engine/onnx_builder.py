@@ -50,12 +50,12 @@ class OnnxBuilder:
         self._nodes: list[Any] = []
         self._made: dict[tuple[object, ...], str] = {}
         self._constants: list[tuple[str, NDArray[Any]]] = []
-        self._inputs: list[tuple[str, np.dtype[Any], tuple[int, ...]]] = []
+        self._inputs: list[tuple[str, np.dtype[Any], tuple[int | str, ...]]] = []
 
-    def input(self, dtype: np.dtype[Any], shape: Sequence[int]) -> str:
-        """A tensor from outside, of any batch."""
+    def input(self, dtype: np.dtype[Any], shape: Sequence[int | str], batch: str = "batch") -> str:
+        """A tensor from outside, of any batch; sizes that are names may be any, too."""
         name = f"{self._prefix}input{len(self._inputs)}"
-        self._inputs.append((name, dtype, tuple(shape)))
+        self._inputs.append((name, dtype, (batch, *shape)))
         return name
 
     def constant(self, value: ArrayLike, dtype: Any = None) -> str:
@@ -195,9 +195,7 @@ class OnnxBuilder:
             self._nodes,
             f"{self._prefix}network",
             [
-                helper.make_tensor_value_info(
-                    name, helper.np_dtype_to_tensor_dtype(dtype), ["batch", *shape]
-                )
+                helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(dtype), shape)
                 for name, dtype, shape in self._inputs
             ],
             [onnx.ValueInfoProto(name=name) for name in outputs],

@@ -30,11 +30,11 @@ def test_patches_differ_from_empty_ones_by_their_touched_pieces(outputs: int, pa
     starts = -np.tile(table[0].astype(np.int64), PLACES) @ matrices
     flat = matrices.reshape(UNITS, -1, outputs).astype(np.int8)
     origins = rng.permutation(40)[:patches]
-    weights = build_kernel(flat, starts, INSIDE)
+    inside = np.packbits(INSIDE, axis=1, bitorder="little")[:, 0]
+    weights = build_kernel(flat, starts, inside)
     sums, made = weights.add_units(table, row_of, patterns, origins, unit_offsets, place_offsets)
 
     due = np.zeros((patches, outputs), np.int64)
-    inside = np.packbits(INSIDE, axis=1, bitorder="little")[:, 0]
     used = 0
     for unit in range(UNITS):
         begins = origins + unit_offsets[unit]

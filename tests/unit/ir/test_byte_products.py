@@ -14,6 +14,7 @@ from edgeinfer.ir.engine.byte_products import (
     PLAIN_CPU,
     ByteMatrix,
     bytes_saturate,
+    multiply_bytes,
     safe_order,
     space_rows,
     wide_pairs,
@@ -99,8 +100,8 @@ def test_sums_of_bytes_are_those_of_integers() -> None:
     rng = np.random.default_rng(0)
     weight = rng.integers(-64, 64, (50, 9)).astype(np.int8)
     x = rng.integers(0, 256, (7, 50)).astype(np.uint8)
-    sums = ByteMatrix(weight).multiply(x)
-    assert sums.dtype == np.int32 and (sums == x.astype(int) @ weight.astype(int)).all()
+    for sums in (ByteMatrix(weight).multiply(x), multiply_bytes(x, weight)):
+        assert sums.dtype == np.int32 and (sums == x.astype(int) @ weight.astype(int)).all()
 
 
 @pytest.mark.parametrize("type_", [U8, S8])
