@@ -247,8 +247,8 @@ def spread_units(units: Units, field: PlaceField) -> UnitPlane:
 def _join_along(
     table: NDArray[Any], row_of: NDArray[np.int32], count: int, step: int
 ) -> tuple[NDArray[Any], NDArray[np.int32]]:
-    """Rows of `count` neighbouring places, `step` apart, side by side: fewer, longer ones to look
-    up. Each is many patches' row."""
+    """Rows of `count` neighbouring places, `step` apart, side by side, and which row begins where:
+    for each patch, fewer and longer rows are looked up."""
     if count == 1:
         return table, row_of
     begins = flat_places(mark_within(row_of > 0, count, 1, step), row_of.shape[1])
