@@ -10,19 +10,18 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from importlib import util
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeinfer.base.machine_code import MachineCode, has_llvmlite
 from edgeinfer.event.kernel_code import (
     ALIGNMENT_BYTES,
     LANES,
     MOST_VECTORS,
     PATCHES,
     QUAD,
-    KernelCode,
     compile_kernel,
 )
 
@@ -32,7 +31,7 @@ FEATURES = ("avx512f", "avx512vnni")
 @functools.cache
 def kernel_obstacle() -> str:
     """Why this process cannot use the kernel; empty where it can."""
-    if util.find_spec("llvmlite") is None:
+    if not has_llvmlite():
         return "llvmlite is not installed"
     from llvmlite import binding
 
@@ -102,7 +101,7 @@ def _make_aligned(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
 class KernelWeights:
     """The machine code, and the weights as it reads them."""
 
-    code: KernelCode
+    code: MachineCode
     packed: NDArray[np.int8]
     starts: NDArray[np.int32]
     inside: NDArray[np.uint8]  # bits of the pieces that lie in the patch

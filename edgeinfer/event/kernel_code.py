@@ -11,12 +11,11 @@ ones and adds them to an int32, without saturation.
 
 from __future__ import annotations
 
-import ctypes
 import functools
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any
+
+from edgeinfer.base.machine_code import MachineCode, compile_function, loop
 
 PATCHES = 3  # whose sums stay in registers
 LANES = 16  # outputs in a register
@@ -26,14 +25,6 @@ ALIGNMENT_BYTES = 64
 PATTERN_SHIFT = 32  # an entry of a list: the pattern of used pieces above the number of the patch
 PRODUCT = "llvm.x86.avx512.vpdpbusd.512"
 NAME = "add_units"
-
-
-@dataclass(frozen=True, slots=True)
-class KernelCode:
-    """Machine code for one number of registers of outputs. It holds no lock while it runs."""
-
-    function: Any
-    owner: Any  # keeps the code in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,27 +53,9 @@ class _Arguments:
 
 
 @functools.cache
-def compile_kernel(vectors: int) -> KernelCode:
+def compile_kernel(vectors: int) -> MachineCode:
     """The kernel for blocks of `vectors` registers of outputs."""
-    from llvmlite import binding
-
-    binding.initialize_native_target()
-    binding.initialize_native_asmprinter()
-    machine = binding.Target.from_default_triple().create_target_machine(
-        cpu=binding.get_host_cpu_name(),
-        features=binding.get_host_cpu_features().flatten(),
-        opt=3,
-        jit=True,
-    )
-    module = binding.parse_assembly(str(_module(vectors)))
-    module.verify()
-    passes = binding.create_pass_builder(machine, binding.create_pipeline_tuning_options(3))
-    passes.getModulePassManager().run(module, passes)
-    owner = binding.create_mcjit_compiler(module, machine)
-    owner.finalize_object()
-    kinds = [ctypes.c_int64] * len(fields(_Arguments))
-    function = ctypes.CFUNCTYPE(ctypes.c_int64, *kinds)(owner.get_function_address(NAME))
-    return KernelCode(function, owner)
+    return compile_function(_module(vectors), NAME, len(fields(_Arguments)))
 
 
 def _module(vectors: int) -> Any:
@@ -98,13 +71,13 @@ def _module(vectors: int) -> Any:
     add_three = _ThreePatches.declare(module, build, vectors)
     made = _variable(build, long)
     build.store(long(0), made)
-    with _loop(build, args.units) as unit:
+    with loop(build, args.units) as unit:
         unit_offset = _load(build, args.unit_offsets, unit, 8, long)
         valid = _load(build, args.valid, unit, 1, byte)
         count = _list_patches(build, args, unit_offset, valid)
         _order_entries(build, args, count)
         threes = build.udiv(build.add(count, long(PATCHES - 1)), long(PATCHES))
-        with _loop(build, args.blocks) as block, _loop(build, threes) as three:
+        with loop(build, args.blocks) as block, loop(build, threes) as three:
             pieces = add_three.emit(build, args, (unit, unit_offset, block, three))
             rest = build.sub(count, build.mul(three, long(PATCHES)))
             real = build.select(build.icmp_unsigned("<", rest, long(PATCHES)), rest, long(PATCHES))
@@ -120,7 +93,7 @@ def _list_patches(build: Any, args: _Arguments, unit_offset: Any, valid: Any) ->
     long, byte = ir.IntType(64), ir.IntType(8)
     count = _variable(build, long)
     build.store(long(0), count)
-    with _loop(build, args.patches) as patch:
+    with loop(build, args.patches) as patch:
         at = build.add(_load(build, args.begins, patch, 8, long), unit_offset)
         pattern = build.zext(build.and_(_load(build, args.patterns, at, 1, byte), valid), long)
         entry = build.or_(patch, build.shl(pattern, long(PATTERN_SHIFT)))
@@ -138,20 +111,20 @@ def _order_entries(build: Any, args: _Arguments, count: Any) -> None:
 
     long = ir.IntType(64)
     patterns = build.shl(long(1), args.pieces)
-    with _loop(build, patterns) as pattern:
+    with loop(build, patterns) as pattern:
         build.store(long(0), _pointer(build, args.ranks, pattern, 8, long))
-    with _loop(build, count) as at:
+    with loop(build, count) as at:
         entry = _load(build, args.chosen, at, 8, long)
         rank = _pointer(build, args.ranks, build.lshr(entry, long(PATTERN_SHIFT)), 8, long)
         build.store(build.add(build.load(rank), long(1)), rank)
     smaller = _variable(build, long)
     build.store(long(0), smaller)
-    with _loop(build, patterns) as pattern:
+    with loop(build, patterns) as pattern:
         rank = _pointer(build, args.ranks, pattern, 8, long)
         before, own = build.load(smaller), build.load(rank)
         build.store(before, rank)
         build.store(build.add(before, own), smaller)
-    with _loop(build, count) as at:
+    with loop(build, count) as at:
         entry = _load(build, args.chosen, at, 8, long)
         rank = _pointer(build, args.ranks, build.lshr(entry, long(PATTERN_SHIFT)), 8, long)
         place = build.load(rank)
@@ -206,7 +179,7 @@ class _ThreePatches:
                 build.store(_load(build, row, long(v), 64, register), variable)
         build.store(union, self.left)
         pieces = build.ctpop(union)
-        with _loop(build, pieces):
+        with loop(build, pieces):
             left = build.load(self.left)
             piece = build.cttz(left, ir.IntType(1)(1))
             build.store(build.and_(left, build.sub(left, long(1))), self.left)
@@ -216,7 +189,7 @@ class _ThreePatches:
                 term = _load(build, start, long(v), 64, register)
                 for registers in self.accumulators:
                     build.store(build.add(build.load(registers[v]), term), registers[v])
-            with _loop(build, args.places) as place:
+            with loop(build, args.places) as place:
                 step = build.add(build.mul(number, args.places), place)
                 weights = build.mul(build.mul(step, args.quads), block_bytes)
                 offset = build.add(build.mul(piece, args.places), place)
@@ -244,7 +217,7 @@ class _ThreePatches:
         long, word = ir.IntType(64), ir.IntType(32)
         register = ir.VectorType(word, LANES)
         as_bytes = ir.VectorType(ir.IntType(8), ALIGNMENT_BYTES)
-        with _loop(build, args.quads) as quad:
+        with loop(build, args.quads) as quad:
             spread = []
             for line in lines:
                 four = _load(build, line, quad, QUAD, word, align=1)
@@ -273,23 +246,3 @@ def _pointer(build: Any, base: Any, index: Any, size: int, kind: Any) -> Any:
 
 def _load(build: Any, base: Any, index: Any, size: int, kind: Any, align: int | None = None) -> Any:
     return build.load(_pointer(build, base, index, size, kind), align=align or size)
-
-
-@contextmanager
-def _loop(build: Any, count: Any) -> Iterator[Any]:
-    """A loop of so many turns around what is built inside; yields the turn's number."""
-    from llvmlite import ir
-
-    kind = count.type
-    before = build.block
-    head, body, behind = (build.append_basic_block() for _ in range(3))
-    build.branch(head)
-    build.position_at_end(head)
-    turn = build.phi(kind)
-    turn.add_incoming(ir.Constant(kind, 0), before)
-    build.cbranch(build.icmp_unsigned("<", turn, count), body, behind)
-    build.position_at_end(body)
-    yield turn
-    turn.add_incoming(build.add(turn, ir.Constant(kind, 1)), build.block)
-    build.branch(head)
-    build.position_at_end(behind)

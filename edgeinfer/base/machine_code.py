@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Functions of whole numbers and addresses that become machine code while the program runs, by
+llvmlite (the extra [fast])."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import util
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class MachineCode:
+    """A function of int64 arguments. It holds no lock while it runs."""
+
+    function: Any
+    owner: Any  # keeps the code in memory
+
+
+def has_llvmlite() -> bool:
+    """Whether machine code can be made in this process."""
+    return util.find_spec("llvmlite") is not None
+
+
+def compile_function(module: Any, name: str, arguments: int) -> MachineCode:
+    """One function of an llvmlite module, for this processor."""
+    from llvmlite import binding, ir
+
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+    machine = binding.Target.from_default_triple().create_target_machine(
+        cpu=binding.get_host_cpu_name(),
+        features=binding.get_host_cpu_features().flatten(),
+        opt=3,
+        jit=True,
+    )
+    parsed = binding.parse_assembly(str(module))
+    parsed.verify()
+    passes = binding.create_pass_builder(machine, binding.create_pipeline_tuning_options(3))
+    passes.getModulePassManager().run(parsed, passes)
+    owner = binding.create_mcjit_compiler(parsed, machine)
+    owner.finalize_object()
+    kinds = [ctypes.c_int64] * arguments
+    returns = module.get_global(name).ftype.return_type
+    result = None if isinstance(returns, ir.VoidType) else ctypes.c_int64
+    function = ctypes.CFUNCTYPE(result, *kinds)(owner.get_function_address(name))
+    return MachineCode(function, owner)
+
+
+@contextmanager
+def loop(build: Any, count: Any) -> Iterator[Any]:
+    """A loop of so many turns around what is built inside; yields the turn's number."""
+    from llvmlite import ir
+
+    kind = count.type
+    before = build.block
+    head, body, behind = (build.append_basic_block() for _ in range(3))
+    build.branch(head)
+    build.position_at_end(head)
+    turn = build.phi(kind)
+    turn.add_incoming(ir.Constant(kind, 0), before)
+    build.cbranch(build.icmp_unsigned("<", turn, count), body, behind)
+    build.position_at_end(body)
+    yield turn
+    turn.add_incoming(build.add(turn, ir.Constant(kind, 1)), build.block)
+    build.branch(head)
+    build.position_at_end(behind)
