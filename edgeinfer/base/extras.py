@@ -47,7 +47,7 @@ EXTRAS = {
         Extra("serve", "serve, and infer and bench-serve by gRPC", ("grpc", "tornado")),
         Extra(
             "fast",
-            "event: products of bytes by the processor's own instruction, where it has it",
+            "machine code: cycles of RTL designs, and products of bytes in event",
             ("llvmlite",),
         ),
         Extra("board", "a board on a serial line", ("serial",)),

@@ -72,11 +72,11 @@ def test_an_extra_that_the_installed_package_does_not_declare_is_looked_for(
     assert check.state is Severity.OPTIONAL and "without no_such_module" in check.found
 
 
-def test_the_extra_fast_is_offered_where_the_processor_can_use_it() -> None:
+def test_the_extra_fast_is_offered_and_says_what_the_processor_lacks() -> None:
     offered = doctor.fast_events("llvmlite is not installed")
     assert offered.state is Severity.OPTIONAL and offered.mend == "pip install 'edgeinfer[fast]'"
-    useless = doctor.fast_events("this processor lacks avx512vnni")
-    assert useless.mend == "" and "changes nothing" in useless.found
+    half = doctor.fast_events("this processor lacks avx512vnni")
+    assert half.state is Severity.OK and "lacks avx512vnni" in half.found
     assert doctor.fast_events("").state is Severity.OK
 
 

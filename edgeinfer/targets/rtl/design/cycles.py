@@ -63,21 +63,21 @@ def interval_of(netlist: Netlist) -> int:
 
 
 def settle(
-    schedule: Schedule, depths: Mapping[str, int], at_once: bool = True
+    schedule: Schedule, depths: Mapping[str, int], start: Times | None = None
 ) -> tuple[int, Times]:
     """The interval, and the times of the frames that show it.
 
-    at_once: False where it is known that the times are not found at once
+    start: times near these, if any are known
     """
     for frames in range(FEWEST_FRAMES, MOST_FRAMES + 1, FEWEST_FRAMES):
-        times = schedule.times(depths, frames, at_once=at_once)
-        gaps = gaps_between_frames(schedule.netlist, times, frames)
+        times = schedule.times(depths, frames, start=start)
+        gaps = _gaps_between_frames(schedule.netlist, times, frames)
         if gaps[-1] == gaps[-2]:
             break
     return gaps[-1], times
 
 
-def gaps_between_frames(netlist: Netlist, times: Times, frames: int) -> list[int]:
+def _gaps_between_frames(netlist: Netlist, times: Times, frames: int) -> list[int]:
     """Cycles from the end of each frame to that of the next."""
     return [b - a for a, b in pairwise(_end(netlist, times, frame) for frame in range(frames))]
 

@@ -79,6 +79,11 @@ class Actor:
         return self.repeats * sum(step.cycles for step in self.pattern)
 
 
+def steps_of(actor: Actor) -> int:
+    """Steps of a frame."""
+    return len(actor.pattern) * actor.repeats
+
+
 @dataclass(frozen=True, slots=True)
 class PortNames:
     """What a module calls the sides of its streams, and the depths of its outputs' queues."""

@@ -7,7 +7,7 @@ waits for. With the times of its streams given, all steps of a block follow from
 Beginning with any times, the blocks are reckoned again until none changes: as every step waits for
 earlier ones only, there is one such answer, and it is the one that `timing.py` finds step by step.
 Near times make few turns. Where blocks hold each other up, many would be needed; then that one is
-asked.
+asked. Where machine code can be made, it goes step by step from the first, which is quicker.
 """
 
 from __future__ import annotations
@@ -17,13 +17,26 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from edgeinfer.targets.rtl.design.netlist import OFFERED, Actor, Netlist
-from edgeinfer.targets.rtl.design.timing import INNER, LONG_AGO, Times, simulate_frames
+from edgeinfer.targets.rtl.design.netlist import Actor, Netlist, steps_of
+from edgeinfer.targets.rtl.design.stepper import Stepper, can_step
+from edgeinfer.targets.rtl.design.timing import (
+    LONG_AGO,
+    Times,
+    check_ended,
+    ends_of_frames,
+    limit_of,
+    offered_beats,
+    simulate_frames,
+    simulate_part,
+    streams_of_part,
+)
 from quantization.fixed import Ints
 
 MOST_TURNS = 4  # what takes more takes many more as a rule, and five times as many take as long as
 # going step by step
 FEW_STEPS = 500  # of a block on average; with fewer, going step by step is quicker
+LEAST_STEPPED = 1 << 16  # steps of a run for which machine code, which takes a tenth of a second to
+# make, is made
 TOO_EARLY = 2 * LONG_AGO
 
 Depths = Mapping[str, int | None]
@@ -68,24 +81,57 @@ class Schedule:
     """The times of a netlist's streams, with whatever depths. Those of its own are not used."""
 
     netlist: Netlist
+    actors: tuple[Actor, ...] = field(init=False)
+    steps: int = field(init=False)  # of a frame
+    no_times: Times = field(init=False)  # what is the same whatever the depths
+    stepper: Stepper = field(init=False)
     courses: dict[int, tuple[_Course, ...]] = field(default_factory=dict)  # by frames
 
-    def times(self, depths: Depths, frames: int, pace: int = 0, *, at_once: bool = True) -> Times:
+    def __post_init__(self) -> None:
+        self.actors = self.netlist.actors
+        self.steps = sum(map(steps_of, self.actors))
+        self.no_times = Times.of(self.netlist, {}, {})
+        self.stepper = Stepper()
+
+    def times(
+        self, depths: Depths, frames: int, pace: int = 0, start: Times | None = None
+    ) -> Times:
         """Run whole frames into sinks that are always ready: back to back, or with their beats
         spread evenly over `pace` cycles each.
 
-        at_once: False goes step by step, whatever is quicker
+        start: times near these, if any are known, which may make it quicker
         """
-        found = None
-        if at_once and not self.is_short(frames):
-            found = self.times_at_once(depths, frames, pace)
-        return simulate_frames(self.netlist, depths, frames, pace) if found is None else found
+        if self.is_stepped(frames):
+            limits = {name: limit_of(name, depths) for a in self.actors for name in a.outputs}
+            offered = offered_beats(self.actors, frames, pace)
+            found = self.stepper.step(self.actors, offered, limits, frames)
+            check_ended(found.stuck, self.netlist.name)
+            return replace(self.no_times, there=found.there, freed=found.freed)
+        times = None
+        if not self.is_short(frames):
+            times = self.times_at_once(depths, frames, pace, start)
+        return simulate_frames(self.netlist, depths, frames, pace) if times is None else times
+
+    def ends_of_part(
+        self, part: Sequence[Actor], stream: str, depths: Mapping[str, int], frames: int
+    ) -> list[int]:
+        """When the reader of a stream has done each of so many frames, if the actors of a part of
+        the design wait for nothing but each other."""
+        if not self.is_stepped(frames):
+            return simulate_part(part, stream, depths, frames)
+        counts, limits = streams_of_part(part, depths, frames)
+        offered = {name: np.full(count, LONG_AGO) for name, count in counts.items()}
+        found = self.stepper.step(part, offered, limits, frames)
+        check_ended(found.stuck, stream)
+        return ends_of_frames(found.freed[stream], frames)
 
     def is_short(self, frames: int) -> bool:
-        """Whether going step by step is quicker."""
-        actors = self.netlist.actors
-        steps = sum(len(actor.pattern) * actor.repeats for actor in actors)
-        return frames * steps < FEW_STEPS * len(actors)
+        """Whether going step by step is quicker than reckoning all steps of a block at once."""
+        return frames * self.steps < FEW_STEPS * len(self.actors)
+
+    def is_stepped(self, frames: int) -> bool:
+        """Whether machine code goes step by step."""
+        return frames * self.steps >= LEAST_STEPPED and can_step(self.actors)
 
     def times_at_once(
         self, depths: Depths, frames: int, pace: int = 0, start: Times | None = None
@@ -95,7 +141,7 @@ class Schedule:
         start: times to begin with, if they are of as many frames; near ones make it quicker
         """
         if frames not in self.courses:
-            self.courses[frames] = tuple(_course_of(actor, frames) for actor in self.netlist.actors)
+            self.courses[frames] = tuple(_course_of(actor, frames) for actor in self.actors)
         return _reckon(self, depths, frames, pace, start)
 
 
@@ -103,16 +149,13 @@ def _reckon(
     schedule: Schedule, depths: Depths, frames: int, pace: int, start: Times | None
 ) -> Times | None:
     """The times; None where they are not found, or there are none."""
-    netlist, courses = schedule.netlist, schedule.courses[frames]
+    courses = schedule.courses[frames]
     there = {sink.name: _early(sink.yielders) for course in courses for sink in course.sinks}
     freed = {each.name: _early(each.freers) for course in courses for each in course.sources}
     if start is not None and all(len(start.freed[name]) == len(freed[name]) for name in freed):
         there, freed = dict(start.there), dict(start.freed)
-    for actor in netlist.actors:
-        if actor.inputs and actor.inputs[0].endswith(OFFERED):
-            offered = actor.repeats * len(actor.pattern)
-            there[actor.inputs[0]] = np.arange(offered * frames) * pace // offered
-    limits = {name: INNER if "." in name else depths[name] for name in there if name in freed}
+    limits = {name: limit_of(name, depths) for name in there if name in freed}
+    there |= offered_beats(schedule.actors, frames, pace)
     readers = {each.name: at for at, course in enumerate(courses) for each in course.sources}
     writers = {each.name: at for at, course in enumerate(courses) for each in course.sinks}
     open_places = set(range(len(courses)))
@@ -139,9 +182,7 @@ def _reckon(
                     open_places |= {writers[source.name]} if source.name in writers else set()
         if not open_places:
             break
-    if start is not None:
-        return replace(start, there=there, freed=freed)
-    return Times.of(netlist, there, freed)
+    return replace(schedule.no_times, there=there, freed=freed)
 
 
 def _turns(count: int) -> Iterator[Sequence[int]]:

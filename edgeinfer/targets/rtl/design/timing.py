@@ -258,38 +258,60 @@ def simulate_part(
 ) -> list[int]:
     """When the reader of a stream has done each of so many frames, if the actors of a part of a
     design wait for nothing but each other: no later than in the whole design."""
+    offered, limits = streams_of_part(part, depths, frames)
+    edges = {name: _Edge(None, there=[LONG_AGO] * count) for name, count in offered.items()}
+    edges |= {name: _Edge(limit) for name, limit in limits.items()}
+    _finish([_start_actor(actor, edges, frames) for actor in part], stream)
+    return ends_of_frames(edges[stream].freed, frames)
+
+
+def ends_of_frames(freed: ArrayLike, frames: int) -> list[int]:
+    """When the last beat of each frame was let go of."""
+    times = np.asarray(freed, dtype=np.int64)
+    ends: list[int] = times[len(times) // frames - 1 :: len(times) // frames].tolist()
+    return ends
+
+
+def streams_of_part(
+    part: Sequence[Actor], depths: Mapping[str, int], frames: int
+) -> tuple[dict[str, int], dict[str, int | None]]:
+    """Of a part of a design: how many beats are there from the beginning in the streams that come
+    from outside, and the depths of the others."""
     written = {name for actor in part for name in actor.outputs}
     read = {name for actor in part for name in actor.inputs}
-    edges: dict[str, _Edge] = {}
-    for actor in part:
-        for bit, name in enumerate(actor.inputs):
-            if name not in written:
-                freed = sum(step.frees >> bit & 1 for step in actor.pattern) * actor.repeats
-                edges[name] = _Edge(None, there=[LONG_AGO] * (freed * frames))
-        for name in actor.outputs:
-            edges[name] = _Edge(_depth_of(name, depths) if name in read else None)
-    _finish([_start_actor(actor, edges, frames) for actor in part], stream)
-    freed_times = edges[stream].freed
-    beats = len(freed_times) // frames
-    return freed_times[beats - 1 :: beats]
+    offered = {
+        name: sum(step.frees >> bit & 1 for step in actor.pattern) * actor.repeats * frames
+        for actor in part
+        for bit, name in enumerate(actor.inputs)
+        if name not in written
+    }
+    return offered, {name: limit_of(name, depths) if name in read else None for name in written}
 
 
-def _depth_of(stream: str, depths: Mapping[str, int | None]) -> int | None:
+def limit_of(stream: str, depths: Mapping[str, int | None]) -> int | None:
+    """The depth of a stream's queue, those inside a block among them; None: no limit."""
     return INNER if "." in stream else depths[stream]
 
 
 def _prepare_runs(
     netlist: Netlist, depths: Mapping[str, int | None], frames: int, pace: int
 ) -> tuple[list[_Run], dict[str, _Edge]]:
-    edges: dict[str, _Edge] = {}
-    for actor in netlist.actors:
-        for name in actor.outputs:
-            edges[name] = _Edge(_depth_of(name, depths))
+    edges = {
+        name: _Edge(limit_of(name, depths)) for actor in netlist.actors for name in actor.outputs
+    }
+    for name, beats in offered_beats(netlist.actors, frames, pace).items():
+        edges[name] = _Edge(None, there=beats.tolist())
+    return [_start_actor(actor, edges, frames) for actor in netlist.actors], edges
+
+
+def offered_beats(actors: Sequence[Actor], frames: int, pace: int) -> dict[str, Ints]:
+    """When each beat is there outside a design, by stream."""
+    offered = {}
+    for actor in actors:
         if actor.inputs and actor.inputs[0].endswith(OFFERED):
             beats = actor.repeats * len(actor.pattern)
-            offered = [beat * pace // beats for beat in range(beats * frames)]
-            edges[actor.inputs[0]] = _Edge(None, there=offered)
-    return [_start_actor(actor, edges, frames) for actor in netlist.actors], edges
+            offered[actor.inputs[0]] = np.arange(beats * frames) * pace // beats
+    return offered
 
 
 def _start_actor(actor: Actor, edges: Mapping[str, _Edge], frames: int) -> _Run:
@@ -319,9 +341,13 @@ def _finish(runs: Sequence[_Run], name: str) -> None:
                 if waits[other] and (run.blocking is None or run.blocking is edge):
                     waits[other] = False
                     waiting.append(other)
-    stuck = [run for run in runs if run.done < run.steps]
+    check_ended([run.actor for run in runs if run.done < run.steps], name)
+
+
+def check_ended(stuck: Sequence[Actor], name: str) -> None:
+    """An error where actors of a design are left that wait."""
     if stuck:
-        places = ", ".join(run.actor.outputs[0] if run.actor.outputs else "-" for run in stuck)
+        places = ", ".join(actor.outputs[0] if actor.outputs else "-" for actor in stuck)
         raise DisagreementError(
             f"{name}: the design would wait for ever at {places}: a queue is too short.",
             hint="Please report this, with the model.",

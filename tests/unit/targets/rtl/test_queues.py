@@ -95,9 +95,13 @@ def test_queues_are_as_deep_as_those_tried_one_at_a_time(
         with monkeypatch.context() as patch:
             patch.setattr("edgeinfer.targets.rtl.design.schedule.FEW_STEPS", 0)
             as_if_long = with_queues(short)
+        with monkeypatch.context() as patch:
+            patch.setattr("edgeinfer.targets.rtl.design.schedule.LEAST_STEPPED", 0)
+            by_machine_code = with_queues(short)
         plainly = even_plainly(safe)
         assert dict(netlist.depths) == dict(plainly.depths), seed
         assert dict(as_if_long.depths) == dict(plainly.depths), seed
+        assert dict(by_machine_code.depths) == dict(plainly.depths), seed
         assert interval_of(safe) == count_interval(safe), seed
 
 
@@ -129,6 +133,36 @@ def test_times_found_at_once_are_those_found_step_by_step(seeds: range) -> None:
             start = times
             found += 1
     assert found > compared / 2
+
+
+@pytest.mark.parametrize("seeds", [range(3), pytest.param(range(3, 40), marks=pytest.mark.slow)])
+def test_machine_code_finds_the_times_of_the_rule(
+    seeds: range, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of queues without limits, drawn ones and such as nothing gets through; of pairs too."""
+    pytest.importorskip("llvmlite", reason="there is no machine code without llvmlite")
+    monkeypatch.setattr("edgeinfer.targets.rtl.design.schedule.LEAST_STEPPED", 0)
+    for seed in seeds:
+        _, netlist = random_netlist(seed)
+        schedule = Schedule(netlist)
+        assert schedule.is_stepped(1)
+        rng = np.random.default_rng(seed)
+        drawn = {
+            name: int(rng.integers(depth, 3 * depth + 1)) for name, depth in netlist.depths.items()
+        }
+        free: dict[str, int | None] = dict.fromkeys(netlist.depths)
+        for depths, pace in ((free, 0), (netlist.depths, 0), (drawn, 2 * slowest(netlist))):
+            times = schedule.times(depths, 2, pace)
+            plain = simulate_frames(netlist, depths, 2, pace)
+            for one, other in ((times.there, plain.there), (times.freed, plain.freed)):
+                assert one.keys() == other.keys()
+                assert all(np.array_equal(one[name], other[name]) for name in one), seed
+        for stream in rng.permutation(sorted(netlist.depths))[:4]:
+            pair = [a for a in netlist.actors if stream in (*a.inputs, *a.outputs)]
+            ends = simulate_part(pair, stream, drawn, 3)
+            assert schedule.ends_of_part(pair, stream, drawn, 3) == ends
+        with pytest.raises(DisagreementError, match="wait for ever"):
+            schedule.times(dict.fromkeys(netlist.depths, 0), 1)
 
 
 @pytest.mark.parametrize("seeds", [range(2), pytest.param(range(2, 30), marks=pytest.mark.slow)])
