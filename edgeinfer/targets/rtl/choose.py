@@ -11,7 +11,7 @@ from dataclasses import replace
 from edgeinfer.base.errors import UsageError
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.design.build import build_netlist
-from edgeinfer.targets.rtl.design.cycles import DesignCycles, count_cycles
+from edgeinfer.targets.rtl.design.cycles import DesignCycles
 from edgeinfer.targets.rtl.design.folding import (
     Folding,
     divisors,
@@ -29,31 +29,36 @@ from edgeinfer.targets.rtl.unrolled.straight import build_straight, is_unrolled
 MOST_STEPS = 1 << 21  # of a layer in a frame
 
 
-@functools.lru_cache(maxsize=1)
 def design_netlist(program: Program, settings: RtlSettings) -> tuple[Folding, Netlist]:
-    """The folding that the settings name or ask for, and the design it leads to.
+    """The folding that the settings name or ask for, and the design it leads to."""
+    folding, netlist, _ = _design(program, settings)
+    return folding, netlist
+
+
+def design_cycles(program: Program, settings: RtlSettings) -> DesignCycles:
+    """The cycles of the design that the settings lead to."""
+    return _design(program, settings)[2]
+
+
+@functools.lru_cache(maxsize=1)
+def _design(program: Program, settings: RtlSettings) -> tuple[Folding, Netlist, DesignCycles]:
+    """The folding, the design and its cycles.
 
     The last one is kept, because its files, its estimate and its simulation all ask for it; no
     more, because it holds all weights. Nobody may change what it refers to.
     """
     if is_unrolled(program, settings):
         folding, netlist = build_straight(program, settings)
-        return folding, with_queues(netlist)
+        return folding, *with_queues(netlist)
     as_made = made_program(program, settings)
     folding = choose_folding(as_made, settings)
     _check_countable(as_made, folding)
-    netlist = with_queues(build_netlist(as_made, folding))
+    netlist, cycles = with_queues(build_netlist(as_made, folding))
     frames = {op.name: netlist.values[op.name] for op in program.ops if op.name in netlist.values}
     if settings.sparse == "tokens":
         tokens = in_tokens(program).tokens
         frames = {name: stream for name, stream in frames.items() if name not in tokens}
-    return folding, replace(netlist, values=frames)
-
-
-@functools.lru_cache(maxsize=1)
-def design_cycles(program: Program, settings: RtlSettings) -> DesignCycles:
-    """The cycles of the design that the settings lead to, kept like the design itself."""
-    return count_cycles(design_netlist(program, settings)[1])
+    return folding, replace(netlist, values=frames), cycles
 
 
 def made_program(program: Program, settings: RtlSettings) -> Program:
@@ -109,11 +114,11 @@ def _for_latency(program: Program, settings: RtlSettings, most_us: float) -> Fol
     most = int(most_us * settings.clock_mhz)
 
     def reaches(folding: Folding) -> bool:
-        return count_cycles(with_queues(build_netlist(program, folding))).latency <= most
+        return with_queues(build_netlist(program, folding))[1].latency <= most
 
     quickest = keeping_up(program, 1, settings)
     if not reaches(quickest):
-        latency = count_cycles(with_queues(build_netlist(program, quickest))).latency
+        latency = with_queues(build_netlist(program, quickest))[1].latency
         raise UsageError(
             f"{program.name} cannot answer within {most_us:g} us at {settings.clock_mhz:g} MHz: "
             f"completely unfolded it takes {latency:,} cycles, "

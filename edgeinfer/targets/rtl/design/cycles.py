@@ -30,7 +30,11 @@ class DesignCycles:
 
 def count_cycles(netlist: Netlist) -> DesignCycles:
     """Count a design's cycles."""
-    interval, times = settle(Schedule(netlist), netlist.depths)  # the first frame is as if alone
+    return cycles_of(netlist, *settle(Schedule(netlist), netlist.depths))
+
+
+def cycles_of(netlist: Netlist, interval: int, times: Times) -> DesignCycles:
+    """The cycles of a design that has settled. Its first frame is as if alone."""
     start = _start(netlist, times)
     streams = netlist.streams
     first = {name: int(times.freed[name][0]) - start for name in streams}
@@ -55,11 +59,6 @@ def interface_cycles(netlist: Netlist, cycles: DesignCycles) -> DesignCycles:
     }  # counted from the frame's own cycle
     first, last = ({**own, **values} for own in (cycles.first_out, cycles.last_out))
     return DesignCycles(netlist.bare.latency + 1, 1, first, last)
-
-
-def interval_of(netlist: Netlist) -> int:
-    """Cycles between frames that follow one another without a gap, once that has settled."""
-    return settle(Schedule(netlist), netlist.depths)[0]
 
 
 def settle(

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from edgeinfer.targets.rtl.design.cycles import settle
+from edgeinfer.targets.rtl.design.cycles import DesignCycles, cycles_of, settle
 from edgeinfer.targets.rtl.design.netlist import Netlist, steps_of
 from edgeinfer.targets.rtl.design.schedule import Schedule
 from edgeinfer.targets.rtl.design.timing import Times
@@ -24,12 +24,12 @@ MOST_STEPS = 1 << 19
 SITE_MAKERS = ("ei_sites", "ei_site_coarsen")
 
 
-def with_queues(netlist: Netlist) -> Netlist:
-    """The same design with the depths of its queues."""
+def with_queues(netlist: Netlist) -> tuple[Netlist, DesignCycles]:
+    """The same design with the depths of its queues, and the cycles that it then takes."""
     schedule = Schedule(netlist)
     safe = replace(netlist, depths=_safe(schedule))
     if schedule.steps > MOST_STEPS and varying_streams(netlist):
-        return safe
+        return safe, cycles_of(safe, *settle(schedule, safe.depths))
     return _even_queues(safe, schedule)
 
 
@@ -76,13 +76,13 @@ def varying_streams(netlist: Netlist) -> frozenset[str]:
     return frozenset(streams)
 
 
-def _even_queues(netlist: Netlist, schedule: Schedule) -> Netlist:
+def _even_queues(netlist: Netlist, schedule: Schedule) -> tuple[Netlist, DesignCycles]:
     """Longer queues where bursts keep the slowest block from its best. Frames that come evenly, as
     slowly as that block takes them, show how much gathers where; what does not help goes again."""
     best = slowest(netlist)
-    interval, _ = settle(schedule, netlist.depths)
+    interval, plain_times = settle(schedule, netlist.depths)
     if interval <= best:
-        return netlist
+        return netlist, cycles_of(netlist, interval, plain_times)
     free: Mapping[str, int | None] = dict.fromkeys(netlist.depths)
     times = schedule.times(free, PACED_FRAMES, pace=best)
     deeper = {
@@ -94,7 +94,7 @@ def _even_queues(netlist: Netlist, schedule: Schedule) -> Netlist:
     even_netlist = replace(netlist, depths={**netlist.depths, **deeper})
     interval_reached, times_reached = settle(schedule, even_netlist.depths)
     if interval_reached >= interval:
-        return netlist
+        return netlist, cycles_of(netlist, interval, plain_times)
     extra = {name: depth * netlist.streams[name].width for name, depth in deeper.items()}
     names = sorted(extra, key=lambda name: -extra[name])
     return _spare(schedule, netlist, even_netlist, names, interval_reached, times_reached)
@@ -107,35 +107,38 @@ def _spare(
     names: Sequence[str],
     interval_reached: int,
     times: Times,
-) -> Netlist:
+) -> tuple[Netlist, DesignCycles]:
     """The longer queues without those that do not help, tried in the order of `names`.
 
-    The more are taken away at once the longer that goes well, and one at a time where it does not:
-    that it goes well is quickly seen, that it does not takes long. A longer queue never makes a
-    design slower, so the result is that of one at a time.
+    The more are taken away at once the longer that goes well; where it does not, halves show at
+    which it ends. A longer queue never makes a design slower, so the result is that of one at a
+    time.
     """
     names = [
         name
         for name in names
         if not _is_pair_too_slow(schedule, netlist, name, interval_reached, times)
     ]
-    first, together, in_a_row = 0, 1, 0
+    interval = interval_reached
+    first, together = 0, 1
+    failed: int | None = None  # the queues from `first` up to here cannot all go
     while first < len(names):
-        tried = names[first : first + together]
-        plain = {name: netlist.depths[name] for name in tried}
+        if failed == first + 1:
+            first, failed, together = failed, None, max(together // 2, 1)
+            continue
+        last = min(first + together, len(names)) if failed is None else (first + failed) // 2
+        plain = {name: netlist.depths[name] for name in names[first:last]}
         depths = {**even_netlist.depths, **plain}
-        interval, spared_times = interval_reached, times
+        interval_tried, times_tried = interval, times
         if not times.fit(plain):
-            interval, spared_times = settle(schedule, depths, start=times)
-        if interval <= interval_reached:
-            times = spared_times
-            even_netlist = replace(even_netlist, depths=depths)
-            first, in_a_row = first + len(tried), in_a_row + 1
-            together *= 2 if in_a_row > 1 else 1
-        else:
-            first += len(tried) == 1
-            together, in_a_row = max(len(tried) // 2, 1), 0
-    return even_netlist
+            interval_tried, times_tried = settle(schedule, depths, start=times)
+        if interval_tried > interval_reached:
+            failed = last
+            continue
+        interval, times = interval_tried, times_tried
+        even_netlist = replace(even_netlist, depths=depths)
+        first, together = last, together if failed else together * 2
+    return even_netlist, cycles_of(even_netlist, interval, times)
 
 
 def _is_pair_too_slow(

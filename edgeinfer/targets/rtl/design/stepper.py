@@ -26,7 +26,7 @@ WORD = 8  # bytes
 NO_LIMIT = 1 << 62
 
 # Columns of an actor's row; behind them the addresses of its inputs' and its outputs' rows.
-LEFT, AT, LENGTH, PATTERN, LATENCY, RELEASE, FREE_AT, ASKED, STREAMS = range(9)
+LEFT, AT, LENGTH, PATTERN, LATENCY, RELEASE, FREE_AT, IS_WIDE, ASKED, STREAMS = range(10)
 ACTOR_COLUMNS = STREAMS + 2 * PORTS
 # Columns of a stream's row. READER and WRITER are addresses of these actors' ASKED.
 THERE, THERE_COUNT, FREED, FREED_COUNT, DEPTH, READER, WRITER, STREAM_COLUMNS = range(8)
@@ -114,6 +114,7 @@ class Stepper:
                 actor.latency,
                 actor.release - 1,
                 LONG_AGO,
+                max(len(actor.inputs), len(actor.outputs)) > 1,
                 1,
             )
         for name, at in places.items():
@@ -149,125 +150,139 @@ def _compile() -> MachineCode:
 
 
 def _module() -> Any:
-    """The code for LLVM. What an actor's way changes is held in variables until it has to wait."""
+    """The code for LLVM: rounds over the actors that are asked, until none has moved."""
     from llvmlite import ir
 
     long = ir.IntType(WORD * 8)
     module = ir.Module(NAME)
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [long] * 2), NAME)
     actors, count = function.args
-    build = ir.IRBuilder(function.append_basic_block())
-    names = (
-        "moved",
-        "left",
-        "at",
-        "free_at",
-        "when",
-        "done0",
-        "done1",
-        "done2",
-        "given0",
-        "given1",
-        "given2",
-    )
-    cell = {name: build.alloca(long, name=name) for name in names}
-
-    def number(value: int) -> Any:
-        return ir.Constant(long, value)
-
-    def place(base: Any, index: Any) -> Any:
-        address = build.add(base, build.mul(index, number(WORD)))
-        return build.inttoptr(address, long.as_pointer())
-
-    def load(base: Any, index: int | Any) -> Any:
-        return build.load(place(base, number(index) if isinstance(index, int) else index))
-
-    def store(value: Any, base: Any, index: int | Any) -> None:
-        build.store(value, place(base, number(index) if isinstance(index, int) else index))
-
-    def has(word: Any, bit: int) -> Any:
-        return build.trunc(build.lshr(word, number(bit)), ir.IntType(1))
-
-    def keep_later(time: Any) -> None:
-        when = build.load(cell["when"])
-        build.store(build.select(build.icmp_signed(">", time, when), time, when), cell["when"])
-
+    code = _Code(ir, ir.IRBuilder(function.append_basic_block()), long)
+    build = code.build
+    moved = build.alloca(long)
+    variables = tuple(build.alloca(long) for _ in range(4 + 2 * PORTS))
     again, behind = function.append_basic_block(), function.append_basic_block()
     build.branch(again)
     build.position_at_end(again)
-    build.store(number(0), cell["moved"])
+    build.store(code.number(0), moved)
     with loop(build, count) as index:
-        row = build.add(actors, build.mul(index, number(ACTOR_COLUMNS * WORD)))
-        with build.if_then(build.icmp_signed("!=", load(row, ASKED), number(0))):
-            store(number(0), row, ASKED)
-            sources = [load(row, STREAMS + port) for port in range(PORTS)]
-            sinks = [load(row, STREAMS + PORTS + port) for port in range(PORTS)]
-            arrived = [(load(x, THERE), load(x, THERE_COUNT), load(x, FREED)) for x in sources]
-            places = [(load(x, FREED), load(x, FREED_COUNT), load(x, THERE)) for x in sinks]
-            depths = [load(x, DEPTH) for x in sinks]
-            length, pattern = load(row, LENGTH), load(row, PATTERN)
-            latency, release = load(row, LATENCY), load(row, RELEASE)
-            before = load(row, LEFT)
-            build.store(before, cell["left"])
-            build.store(load(row, AT), cell["at"])
-            build.store(load(row, FREE_AT), cell["free_at"])
-            for port in range(PORTS):
-                build.store(load(sources[port], FREED_COUNT), cell[f"done{port}"])
-                build.store(load(sinks[port], THERE_COUNT), cell[f"given{port}"])
-            head, waits = function.append_basic_block(), function.append_basic_block()
-
-            def go_on_if(condition: Any, waits: Any = waits) -> None:
-                on = function.append_basic_block()
-                build.cbranch(condition, on, waits)
-                build.position_at_end(on)
-
-            build.branch(head)
-            build.position_at_end(head)
-            go_on_if(build.icmp_signed("!=", build.load(cell["left"]), number(0)))
-            word = load(pattern, build.load(cell["at"]))
-            build.store(build.load(cell["free_at"]), cell["when"])
-            for port, (beats, beats_count, _) in enumerate(arrived):
-                with build.if_then(has(word, READS + port)):
-                    done = build.load(cell[f"done{port}"])
-                    go_on_if(build.icmp_signed("<", done, beats_count))
-                    keep_later(load(beats, done))
-            for port, (let_go, let_go_count, _) in enumerate(places):
-                with build.if_then(has(word, RESERVES + port)):
-                    needed = build.sub(build.load(cell[f"given{port}"]), depths[port])
-                    with build.if_then(build.icmp_signed(">=", needed, number(0))):
-                        go_on_if(build.icmp_signed("<", needed, let_go_count))
-                        keep_later(build.add(load(let_go, needed), number(1)))
-            when = build.load(cell["when"])
-            ended = build.add(when, build.lshr(word, number(CYCLES)))
-            build.store(ended, cell["free_at"])
-            for port, (_, _, freed) in enumerate(arrived):
-                with build.if_then(has(word, FREES + port)):
-                    done = build.load(cell[f"done{port}"])
-                    store(build.add(ended, release), freed, done)
-                    build.store(build.add(done, number(1)), cell[f"done{port}"])
-            for port, (_, _, there) in enumerate(places):
-                with build.if_then(has(word, YIELDS + port)):
-                    given = build.load(cell[f"given{port}"])
-                    store(build.add(when, latency), there, given)
-                    build.store(build.add(given, number(1)), cell[f"given{port}"])
-            following = build.add(build.load(cell["at"]), number(1))
-            is_last = build.icmp_signed("==", following, length)
-            build.store(build.select(is_last, number(0), following), cell["at"])
-            build.store(build.sub(build.load(cell["left"]), number(1)), cell["left"])
-            build.branch(head)
-            build.position_at_end(waits)
-            left = build.load(cell["left"])
-            with build.if_then(build.icmp_signed("!=", left, before)):
-                build.store(number(1), cell["moved"])
-                store(left, row, LEFT)
-                store(build.load(cell["at"]), row, AT)
-                store(build.load(cell["free_at"]), row, FREE_AT)
-                for port in range(PORTS):
-                    store(build.load(cell[f"done{port}"]), sources[port], FREED_COUNT)
-                    store(build.load(cell[f"given{port}"]), sinks[port], THERE_COUNT)
-                    store(number(1), load(sources[port], WRITER), 0)
-                    store(number(1), load(sinks[port], READER), 0)
-    build.cbranch(build.icmp_signed("!=", build.load(cell["moved"]), number(0)), again, behind)
+        row = build.add(actors, build.mul(index, code.number(ACTOR_COLUMNS * WORD)))
+        with build.if_then(code.is_not(code.load(row, ASKED), 0)):
+            code.store(code.number(0), row, ASKED)
+            with build.if_else(code.is_not(code.load(row, IS_WIDE), 0)) as (wide, narrow):
+                for branch, ports in ((wide, PORTS), (narrow, 1)):
+                    with branch:
+                        _build_way(code, row, ports, variables, moved)
+    build.cbranch(code.is_not(build.load(moved), 0), again, behind)
     build.position_at_end(behind)
     build.ret_void()
     return module
+
+
+@dataclass(frozen=True, slots=True)
+class _Code:
+    """What is being built, and words in memory."""
+
+    ir: Any
+    build: Any
+    long: Any
+
+    def number(self, value: int) -> Any:
+        return self.ir.Constant(self.long, value)
+
+    def load(self, base: Any, index: Any) -> Any:
+        return self.build.load(self._place(base, index))
+
+    def store(self, value: Any, base: Any, index: Any) -> None:
+        self.build.store(value, self._place(base, index))
+
+    def _place(self, base: Any, index: Any) -> Any:
+        offset = self.number(index) if isinstance(index, int) else index
+        address = self.build.add(base, self.build.mul(offset, self.number(WORD)))
+        return self.build.inttoptr(address, self.long.as_pointer())
+
+    def is_not(self, value: Any, other: Any) -> Any:
+        other = self.number(other) if isinstance(other, int) else other
+        return self.build.icmp_signed("!=", value, other)
+
+    def has(self, word: Any, bit: int) -> Any:
+        return self.build.trunc(self.build.lshr(word, self.number(bit)), self.ir.IntType(1))
+
+    def add_to(self, variable: Any, value: int) -> None:
+        self.build.store(self.build.add(self.build.load(variable), self.number(value)), variable)
+
+    def go_on_if(self, condition: Any, elsewhere: Any) -> None:
+        on = self.build.append_basic_block()
+        self.build.cbranch(condition, on, elsewhere)
+        self.build.position_at_end(on)
+
+    def keep_later(self, variable: Any, time: Any) -> None:
+        before = self.build.load(variable)
+        is_later = self.build.icmp_signed(">", time, before)
+        self.build.store(self.build.select(is_later, time, before), variable)
+
+
+def _build_way(code: _Code, row: Any, ports: int, variables: Sequence[Any], moved: Any) -> None:
+    """An actor's steps until it is done or has to wait. What changes on the way is held in
+    variables, which become registers."""
+    build = code.build
+    left, at, free_at, when = variables[:4]
+    done, given = variables[4 : 4 + PORTS][:ports], variables[4 + PORTS :][:ports]
+    sources = [code.load(row, STREAMS + port) for port in range(ports)]
+    sinks = [code.load(row, STREAMS + PORTS + port) for port in range(ports)]
+    arrived = [(code.load(x, THERE), code.load(x, THERE_COUNT)) for x in sources]
+    places = [(code.load(x, FREED), code.load(x, FREED_COUNT)) for x in sinks]
+    freed = [code.load(x, FREED) for x in sources]
+    there = [code.load(x, THERE) for x in sinks]
+    depths = [code.load(x, DEPTH) for x in sinks]
+    length, pattern = code.load(row, LENGTH), code.load(row, PATTERN)
+    latency, release = code.load(row, LATENCY), code.load(row, RELEASE)
+    kept = [(left, LEFT), (at, AT), (free_at, FREE_AT)]
+    for variable, column in kept:
+        build.store(code.load(row, column), variable)
+    ends = [*zip(done, sources, [FREED_COUNT] * ports, [WRITER] * ports, strict=True)]
+    ends += zip(given, sinks, [THERE_COUNT] * ports, [READER] * ports, strict=True)
+    for variable, stream, column, _ in ends:
+        build.store(code.load(stream, column), variable)
+    before = [build.load(variable) for variable, *_ in ends]
+    head, waits = build.append_basic_block(), build.append_basic_block()
+    build.branch(head)
+    build.position_at_end(head)
+    code.go_on_if(code.is_not(build.load(left), 0), waits)
+    word = code.load(pattern, build.load(at))
+    build.store(build.load(free_at), when)
+    for port, (beats, beats_count) in enumerate(arrived):
+        with build.if_then(code.has(word, READS + port)):
+            number = build.load(done[port])
+            code.go_on_if(build.icmp_signed("<", number, beats_count), waits)
+            code.keep_later(when, code.load(beats, number))
+    for port, (let_go, let_go_count) in enumerate(places):
+        with build.if_then(code.has(word, RESERVES + port)):
+            needed = build.sub(build.load(given[port]), depths[port])
+            with build.if_then(build.icmp_signed(">=", needed, code.number(0))):
+                code.go_on_if(build.icmp_signed("<", needed, let_go_count), waits)
+                code.keep_later(when, build.add(code.load(let_go, needed), code.number(1)))
+    began = build.load(when)
+    ended = build.add(began, build.lshr(word, code.number(CYCLES)))
+    build.store(ended, free_at)
+    for port in range(ports):
+        with build.if_then(code.has(word, FREES + port)):
+            code.store(build.add(ended, release), freed[port], build.load(done[port]))
+            code.add_to(done[port], 1)
+    for port in range(ports):
+        with build.if_then(code.has(word, YIELDS + port)):
+            code.store(build.add(began, latency), there[port], build.load(given[port]))
+            code.add_to(given[port], 1)
+    code.add_to(at, 1)
+    goes_on = code.is_not(build.load(at), length)
+    build.store(build.select(goes_on, build.load(at), code.number(0)), at)
+    code.add_to(left, -1)
+    build.branch(head)
+    build.position_at_end(waits)
+    for variable, column in kept:
+        code.store(build.load(variable), row, column)
+    for (variable, stream, column, other), old in zip(ends, before, strict=True):
+        with build.if_then(code.is_not(build.load(variable), old)):
+            code.store(build.load(variable), stream, column)
+            code.store(code.number(1), code.load(stream, other), 0)
+            build.store(code.number(1), moved)

@@ -123,7 +123,7 @@ def build_plane_design(cut: Cut, size: PlaneSize, pe: int, settings: RtlSettings
     channel = stages[-1].result if stages else cut.program.inputs[0].type
     rest = rest_of(cut)
     folding = fold_rest(rest, pe, len(cut.first.weights), settings)
-    netlist = with_queues(build_netlist(rest, folding))
+    netlist, _ = with_queues(build_netlist(rest, folding))
     engine = _engine(cut, cut.first, pe, channel, empty_place(cut, stages))
     geometry = lay_plane(cut, size, MOST_SPARE_LINES)
     return PlaneDesign(

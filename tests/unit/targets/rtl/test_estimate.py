@@ -85,7 +85,7 @@ def test_small_designs_take_what_yosys_found(name: str) -> None:
 def test_an_estimate_is_quick_and_has_bands_and_shares() -> None:
     program = hit_tagger(POOLED).program
     folded = fold_constants(program)
-    netlist = with_queues(build_netlist(folded, keeping_up(folded, 2304, RtlSettings())))
+    netlist, _ = with_queues(build_netlist(folded, keeping_up(folded, 2304, RtlSettings())))
     started = time.process_time()
     metrics = resource_metrics(netlist, device("lfe5u-85f"))
     assert time.process_time() - started < 1.0

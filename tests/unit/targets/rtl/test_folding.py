@@ -10,7 +10,7 @@ from edgeinfer.base.errors import UsageError
 from edgeinfer.targets.rtl import choose
 from edgeinfer.targets.rtl.choose import choose_folding, design_netlist
 from edgeinfer.targets.rtl.design import queues
-from edgeinfer.targets.rtl.design.cycles import count_cycles
+from edgeinfer.targets.rtl.design.cycles import DesignCycles, count_cycles
 from edgeinfer.targets.rtl.design.folding import divisors, narrowest
 from edgeinfer.targets.rtl.design.layers import MatrixLayer
 from edgeinfer.targets.rtl.design.netlist import Netlist
@@ -101,7 +101,7 @@ def test_files_and_estimate_of_a_design_size_its_queues_once(
 ) -> None:
     sized: list[str] = []
 
-    def with_queues(netlist: Netlist) -> Netlist:
+    def with_queues(netlist: Netlist) -> tuple[Netlist, DesignCycles]:
         sized.append(netlist.name)
         return queues.with_queues(netlist)
 

@@ -13,7 +13,7 @@ import pytest
 from edgeinfer.base.errors import DisagreementError
 from edgeinfer.targets.rtl.choose import design_netlist
 from edgeinfer.targets.rtl.design.build import build_netlist
-from edgeinfer.targets.rtl.design.cycles import interval_of
+from edgeinfer.targets.rtl.design.cycles import count_cycles
 from edgeinfer.targets.rtl.design.netlist import SENT, Netlist
 from edgeinfer.targets.rtl.design.prepare import prepare_program
 from edgeinfer.targets.rtl.design.queues import (
@@ -90,19 +90,22 @@ def test_queues_are_as_deep_as_those_tried_one_at_a_time(
     for seed in seeds:
         short, netlist = random_netlist(seed)
         with monkeypatch.context() as patch:
-            patch.setattr("edgeinfer.targets.rtl.design.queues._even_queues", lambda safe, _: safe)
-            safe = with_queues(short)
+            patch.setattr(
+                "edgeinfer.targets.rtl.design.queues._even_queues", lambda safe, _: (safe, None)
+            )
+            safe, _ = with_queues(short)
         with monkeypatch.context() as patch:
             patch.setattr("edgeinfer.targets.rtl.design.schedule.FEW_STEPS", 0)
-            as_if_long = with_queues(short)
+            as_if_long, cycles = with_queues(short)
         with monkeypatch.context() as patch:
             patch.setattr("edgeinfer.targets.rtl.design.schedule.LEAST_STEPPED", 0)
-            by_machine_code = with_queues(short)
+            by_machine_code, _ = with_queues(short)
         plainly = even_plainly(safe)
         assert dict(netlist.depths) == dict(plainly.depths), seed
         assert dict(as_if_long.depths) == dict(plainly.depths), seed
         assert dict(by_machine_code.depths) == dict(plainly.depths), seed
-        assert interval_of(safe) == count_interval(safe), seed
+        assert count_cycles(safe).interval == count_interval(safe), seed
+        assert cycles == count_cycles(as_if_long), seed
 
 
 @pytest.mark.parametrize("seeds", [range(3), pytest.param(range(3, 40), marks=pytest.mark.slow)])
@@ -140,7 +143,6 @@ def test_machine_code_finds_the_times_of_the_rule(
     seeds: range, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of queues without limits, drawn ones and such as nothing gets through; of pairs too."""
-    pytest.importorskip("llvmlite", reason="there is no machine code without llvmlite")
     monkeypatch.setattr("edgeinfer.targets.rtl.design.schedule.LEAST_STEPPED", 0)
     for seed in seeds:
         _, netlist = random_netlist(seed)
