@@ -137,7 +137,7 @@ def _spare(
             continue
         interval, times = interval_tried, times_tried
         even_netlist = replace(even_netlist, depths=depths)
-        first, together = last, together if failed else together * 2
+        first, together = last, together * 2 if failed is None else together
     return even_netlist, cycles_of(even_netlist, interval, times)
 
 
