@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from edgeinfer.targets.rtl.design.cycles import DesignCycles, cycles_of, settle
+from edgeinfer.targets.rtl.design.cycles import DesignCycles, count_cycles, cycles_of, settle
 from edgeinfer.targets.rtl.design.netlist import Netlist, steps_of
 from edgeinfer.targets.rtl.design.schedule import Schedule
 from edgeinfer.targets.rtl.design.timing import Times
@@ -29,7 +29,7 @@ def with_queues(netlist: Netlist) -> tuple[Netlist, DesignCycles]:
     schedule = Schedule(netlist)
     safe = replace(netlist, depths=_safe(schedule))
     if schedule.steps > MOST_STEPS and varying_streams(netlist):
-        return safe, cycles_of(safe, *settle(schedule, safe.depths))
+        return safe, count_cycles(safe)
     return _even_queues(safe, schedule)
 
 
