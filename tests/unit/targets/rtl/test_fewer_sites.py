@@ -13,6 +13,7 @@ from edgeinfer.base.errors import DisagreementError
 from edgeinfer.targets.rtl.choose import design_netlist, made_program
 from edgeinfer.targets.rtl.design.netlist import SENT, Netlist
 from edgeinfer.targets.rtl.design.prepare import prepare_program
+from edgeinfer.targets.rtl.design.schedule import Schedule
 from edgeinfer.targets.rtl.design.timing import simulate_frames
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.sparse.fewer import check_fewer_sites, owned_steps, owned_streams
@@ -110,3 +111,15 @@ def test_what_waits_beside_the_way_down_needs_room_for_a_frame() -> None:
     short = {**netlist.depths, **dict.fromkeys(forked, 4)}
     with pytest.raises(DisagreementError, match="wait for ever"):
         end_cycle(replace(netlist, depths=short))
+
+
+def test_machine_code_finds_the_times_of_designs_in_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their blocks read up to three streams, and wait for beats without letting go of them."""
+    monkeypatch.setattr("edgeinfer.targets.rtl.design.schedule.LEAST_STEPPED", 0)
+    netlist = token_design(0)
+    for each in (netlist, with_fewer(netlist, np.random.default_rng(0))):
+        schedule = Schedule(each)
+        assert schedule.is_stepped(2)
+        times, plain = schedule.times(each.depths, 2), simulate_frames(each, each.depths, 2)
+        assert all(np.array_equal(times.freed[name], plain.freed[name]) for name in plain.freed)
+        assert all(np.array_equal(times.there[name], plain.there[name]) for name in plain.there)
