@@ -32,8 +32,8 @@ Runner = Callable[[Mapping[str, NDArray[Any]]], Mapping[str, Ints]]  # raw input
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """What computes one batch at a time: several threads, each a part of it, or all of them
-    together where there are fewer samples than threads."""
+    """What computes a batch: several threads, each a part of it, or all of them together where
+    there are fewer samples than threads. Several batches may be computed at the same time."""
 
     run_part: Runner  # by several threads at the same time
     run_few: Runner
@@ -47,7 +47,7 @@ class RunnableProgram:
 
     program: Program
     recipe: Recipe
-    instances: tuple[Instance, ...]
+    instance: Instance
 
 
 @contextlib.contextmanager
@@ -62,7 +62,7 @@ def open_backend(run: Path, name: str, instances: int) -> Iterator[RunnableProgr
         single = Engine(program, threads=1)
         together = Engine(program, threads=threads) if threads > 1 else single
         instance = Instance(single.run, together.run, threads, single.batch)
-        yield RunnableProgram(program, recipe, (instance,) * instances)
+        yield RunnableProgram(program, recipe, instance)
         return
     if instances != 1:
         raise UsageError(
@@ -71,7 +71,7 @@ def open_backend(run: Path, name: str, instances: int) -> Iterator[RunnableProgr
     with open_run(run, Silent(), new=False) as folder:
         program, recipe = stored_program(folder), read_recipe(run / RECIPE)
         run_target = _target_runner(folder, program, name)
-        yield RunnableProgram(program, recipe, (Instance(run_target, run_target),))
+        yield RunnableProgram(program, recipe, Instance(run_target, run_target))
 
 
 def _target_runner(folder: RunFolder, program: Program, name: str) -> Runner:

@@ -66,7 +66,7 @@ class Batcher:
     def __init__(
         self,
         model: ServedModel,
-        instances: Sequence[Instance],
+        instance: Instance,
         budget: QueueBudget,
         tally: ModelTally,
     ) -> None:
@@ -74,14 +74,14 @@ class Batcher:
         self._budget = budget
         self._waiting: deque[Job] = deque()
         self._waiting_samples = 0
-        self._instance, self._instances = instances[0], len(instances)  # they are alike
+        self._instance = instance
         self._begun = 0  # batches of which no thread has come to the end yet
         self._loop = asyncio.get_running_loop()
         self._start: asyncio.Handle | None = None  # of batches, as soon as it is time for them
         self._unsettled: set[Batch] = set()
         self._is_closed = False
         self._settled = asyncio.Event()
-        self._pool = ThreadPoolExecutor(sum(i.threads for i in instances), "batch")
+        self._pool = ThreadPoolExecutor(model.batching.instances * instance.threads, "batch")
 
     async def infer(
         self, inputs: Mapping[str, WireTensor], outputs: Sequence[OutputPort]
@@ -152,7 +152,7 @@ class Batcher:
         """Whether a batch may go to the threads: one more than there are instances if it is
         full."""
         ahead = 1 if self._waiting_samples >= self.model.batching.batch else 0
-        return bool(self._waiting) and self._begun < self._instances + ahead
+        return bool(self._waiting) and self._begun < self.model.batching.instances + ahead
 
     def _start_batches(self) -> None:
         self._start = None

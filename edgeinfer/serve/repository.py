@@ -236,7 +236,7 @@ class Repository:
             raw_outputs=self.settings.raw_outputs, backend=self.settings.backend,
         )  # fmt: skip
         place.reason = ""
-        place.batcher = Batcher(model, backend.instances, self.budget, ModelTally())
+        place.batcher = Batcher(model, backend.instance, self.budget, ModelTally())
 
 
 async def _end(place: ModelVersion, reason: str) -> None:

@@ -45,7 +45,7 @@ async def ask_while_computing(
     """A request that is computed, and others that came after it."""
     model = replace(MODEL, batching=BatchSettings(batch=FULL))
     instance = Instance(gate.run, gate.run)
-    batcher = Batcher(model, [instance], QueueBudget(1 << 20), ModelTally())
+    batcher = Batcher(model, instance, QueueBudget(1 << 20), ModelTally())
     requests = []
     for seed, size in enumerate(sizes):
         tensor = WireTensor("x", "FP32", numbers(size, seed))
