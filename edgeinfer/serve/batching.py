@@ -11,6 +11,7 @@ it there without waiting for the loop, which may be busy receiving.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -23,7 +24,6 @@ from edgeinfer.serve.computing import (
     Answer,
     Batch,
     ComputedBatch,
-    ComputedParts,
     Job,
     compute_parts,
     cut_batch,
@@ -75,13 +75,13 @@ class Batcher:
         self._waiting: deque[Job] = deque()
         self._waiting_samples = 0
         self._instance = instance
-        self._begun = 0  # batches of which no thread has come to the end yet
         self._loop = asyncio.get_running_loop()
         self._start: asyncio.Handle | None = None  # of batches, as soon as it is time for them
         self._unsettled: set[Batch] = set()
         self._is_closed = False
         self._settled = asyncio.Event()
-        self._pool = ThreadPoolExecutor(model.batching.instances * instance.threads, "batch")
+        self._threads = model.batching.instances * instance.threads
+        self._pool = ThreadPoolExecutor(self._threads, "batch")
 
     async def infer(
         self, inputs: Mapping[str, WireTensor], outputs: Sequence[OutputPort]
@@ -149,10 +149,11 @@ class Batcher:
             self._start = self._loop.call_later(left, self._start_batches)
 
     def _may_start(self) -> bool:
-        """Whether a batch may go to the threads: one more than there are instances if it is
-        full."""
-        ahead = 1 if self._waiting_samples >= self.model.batching.batch else 0
-        return bool(self._waiting) and self._begun < self.model.batching.instances + ahead
+        """Whether a batch may go to the threads: if one is free, or for the first of them that
+        will be if the batch is full."""
+        free = self._threads - sum(batch.busy for batch in self._unsettled)
+        least = 0 if self._waiting_samples >= self.model.batching.batch else 1
+        return bool(self._waiting) and free >= least
 
     def _start_batches(self) -> None:
         self._start = None
@@ -161,28 +162,30 @@ class Batcher:
         self._plan_start()
 
     def _compute(self, jobs: Sequence[Job]) -> None:
-        """Give a batch to the threads. The next one may start when the first thread has nothing
-        left to do of this one, so that none waits for the slowest."""
-        batch = cut_batch(self.model, jobs, self._instance)
-        computed: list[ComputedParts] = []
-
-        def note(parts: ComputedParts) -> None:
-            computed.append(parts)
-            if len(computed) == 1:
-                self._begun -= 1
-                self._plan_start()
-            if len(computed) == batch.threads:
-                self._settle(jobs, join_parts(jobs, computed))
-                self._unsettled.discard(batch)
-                self._settled.set()
+        """Give a batch to the threads, to the fewer of them the more batches there are: so each has
+        fewer parts, and what each part costs counts less. A thread that has nothing left to do of
+        it is free for the next one, so that none waits for the slowest. The loop is woken only
+        where it has something to do, which costs as much as some of the work."""
+        sharers = max(self.model.batching.instances, len(self._unsettled) + 1)
+        batch = cut_batch(self.model, jobs, self._instance, -(-self._threads // sharers))
+        ended = itertools.count(1)
 
         def work() -> None:
-            self._loop.call_soon_threadsafe(note, compute_parts(batch))
+            batch.computed.append(compute_parts(batch))
+            if next(ended) == batch.threads:
+                self._loop.call_soon_threadsafe(self._finish, batch, join_parts(batch))
+            elif self._waiting:
+                self._loop.call_soon_threadsafe(self._plan_start)
 
-        self._begun += 1
         self._unsettled.add(batch)
         for _ in range(batch.threads):
             self._pool.submit(work)
+
+    def _finish(self, batch: Batch, computed: ComputedBatch) -> None:
+        self._settle(batch.jobs, computed)
+        self._unsettled.discard(batch)
+        self._settled.set()
+        self._plan_start()
 
     def _take(self, most: int, samples: int | None) -> list[Job]:
         """Jobs from the front that make a batch together."""

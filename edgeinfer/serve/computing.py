@@ -88,20 +88,26 @@ class Batch:
     jobs: Sequence[Job]
     runner: Runner
     threads: int  # that have something to do
+    processors: int  # that each of them keeps busy
     parts: Iterator[tuple[Piece, ...]] = field(repr=False)
+    computed: list[ComputedParts] = field(default_factory=list)  # by threads that are through
+
+    @property
+    def busy(self) -> int:
+        """Processors that it still takes or waits for."""
+        return (self.threads - len(self.computed)) * self.processors
 
 
-def cut_batch(model: ServedModel, jobs: Sequence[Job], instance: Instance) -> Batch:
-    """The jobs in parts for the threads of an instance."""
-    total = sum(job.samples for job in jobs)
-    threads, runner = instance.threads, instance.run_part
+def cut_batch(model: ServedModel, jobs: Sequence[Job], instance: Instance, threads: int) -> Batch:
+    """The jobs in parts for so many threads of an instance."""
+    total, processors, runner = sum(job.samples for job in jobs), 1, instance.run_part
     if total < threads:
-        threads, runner = 1, instance.run_few
+        threads, processors, runner = 1, instance.threads, instance.run_few
     most = math.ceil(total / threads)
     if instance.samples_at_once is not None:
         most = min(most, LARGEST_PART * instance.samples_at_once)
     parts = cut_samples([job.samples for job in jobs], math.ceil(total / math.ceil(total / most)))
-    return Batch(model, jobs, runner, min(threads, len(parts)), iter(parts))
+    return Batch(model, jobs, runner, min(threads, len(parts)), processors, iter(parts))
 
 
 def cut_samples(samples: Sequence[int], most: int) -> list[tuple[Piece, ...]]:
@@ -219,8 +225,9 @@ def values_of(model: ServedModel, outputs: Mapping[str, Ints]) -> Values:
     return values
 
 
-def join_parts(jobs: Sequence[Job], threads: Sequence[ComputedParts]) -> ComputedBatch:
+def join_parts(batch: Batch) -> ComputedBatch:
     """What all threads together computed."""
+    jobs, threads = batch.jobs, batch.computed
     pieces_by_job: list[list[ComputedPiece]] = [[] for _ in jobs]
     for computed in (piece for parts in threads for piece in parts.pieces):
         pieces_by_job[computed.piece.job].append(computed)

@@ -66,9 +66,10 @@ def test_each_job_gets_its_own_answer_and_a_bad_one_fails_alone(
             reals[data.draw(st.integers(0, len(reals) - 1)), 3] = np.nan
         tensors.append(WireTensor("x", "FP32", reals))
     jobs = jobs_of(tensors)
-    batch = cut_batch(MODEL, jobs, Instance(ENGINE.run, ENGINE.run, threads, at_once))
+    batch = cut_batch(MODEL, jobs, Instance(ENGINE.run, ENGINE.run, threads, at_once), threads)
     assert 1 <= batch.threads <= threads
-    computed = join_parts(jobs, [compute_parts(batch) for _ in range(threads)])
+    batch.computed.extend(compute_parts(batch) for _ in range(threads))
+    computed = join_parts(batch)
     for i, answer in enumerate(computed.answers):
         if i in bad:
             assert isinstance(answer, EdgeInferError) and "NaN" in str(answer)
@@ -83,8 +84,9 @@ def test_each_job_gets_its_own_answer_and_a_bad_one_fails_alone(
 def test_reals_and_integers_of_one_batch_are_told_apart() -> None:
     reals, raw = numbers(3), np.arange(-6, 6, dtype=np.int8).reshape(2, 6)
     jobs = jobs_of([WireTensor("x", "FP32", reals), WireTensor("x", "INT8", raw)])
-    batch = cut_batch(MODEL, jobs, Instance(ENGINE.run, ENGINE.run, 1, 100))
-    first, second = join_parts(jobs, [compute_parts(batch)]).answers
+    batch = cut_batch(MODEL, jobs, Instance(ENGINE.run, ENGINE.run, 1, 100), 1)
+    batch.computed.append(compute_parts(batch))
+    first, second = join_parts(batch).answers
     assert not isinstance(first, EdgeInferError) and not isinstance(second, EdgeInferError)
     assert np.array_equal(first[0].values, expected(PROGRAM, reals, DOWNWARDS)[1]["sum"])
     assert np.array_equal(second[0].values, expected(PROGRAM, raw / 16, DOWNWARDS)[1]["sum"])
@@ -98,7 +100,7 @@ def test_fewer_samples_than_threads_are_computed_by_all_together() -> None:
         few.append(1)
         return ENGINE.run(raw)
 
-    batch = cut_batch(MODEL, [job], Instance(ENGINE.run, run_few, 4, 100))
+    batch = cut_batch(MODEL, [job], Instance(ENGINE.run, run_few, 4, 100), 4)
     assert batch.threads == 1
     compute_parts(batch)
     assert few == [1]
