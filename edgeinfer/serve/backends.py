@@ -27,7 +27,8 @@ from quantization.fixed import Ints
 from quantization.recipe import Recipe
 
 ENGINE, BOARD = "engine", "board"
-Runner = Callable[[Mapping[str, NDArray[Any]]], Mapping[str, Ints]]  # raw inputs to raw outputs
+# Raw inputs to raw outputs. They fit the Program: the server has checked shapes and ranges.
+Runner = Callable[[Mapping[str, NDArray[Any]]], Mapping[str, Ints]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,8 @@ def open_backend(run: Path, name: str, instances: int) -> Iterator[RunnableProgr
         threads = max(1, available_threads() // instances)
         single = Engine(program, threads=1)
         together = Engine(program, threads=threads) if threads > 1 else single
-        instance = Instance(single.run, together.run, threads, single.batch)
+        runners = single.run_fitting, together.run_fitting  # the server has checked what they read
+        instance = Instance(*runners, threads, single.batch)
         yield RunnableProgram(program, recipe, instance)
         return
     if instances != 1:
