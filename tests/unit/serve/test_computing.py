@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from hypothesis import given, settings
@@ -104,3 +104,18 @@ def test_fewer_samples_than_threads_are_computed_by_all_together() -> None:
     assert batch.threads == 1
     compute_parts(batch)
     assert few == [1]
+
+
+def test_integers_from_an_odd_address_are_laid_where_they_are_read_quickly() -> None:
+    raw = np.arange(-6, 6, dtype="<i2").reshape(2, 6)
+    odd = np.frombuffer(b"." + raw.tobytes(), np.uint8)[1:].view("<i2").reshape(2, 6)
+    assert not odd.flags.aligned
+    (job,) = jobs_of([WireTensor("x", "INT16", odd)])
+    read: list[np.ndarray] = []
+
+    def run(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        read.append(inputs["x"])
+        return ENGINE.run(inputs)
+
+    compute_parts(cut_batch(MODEL, [job], Instance(run, run), 1))
+    assert read[0].flags.aligned and np.array_equal(read[0], raw)
