@@ -162,10 +162,9 @@ class Batcher:
         self._plan_start()
 
     def _compute(self, jobs: Sequence[Job]) -> None:
-        """Give a batch to the threads, to the fewer of them the more batches there are: so each has
-        fewer parts, and what each part costs counts less. A thread that has nothing left to do of
-        it is free for the next one, so that none waits for the slowest. The loop is woken only
-        where it has something to do, which costs as much as some of the work."""
+        """Give a batch to the threads, cut for the fewer of them the more batches there are. One
+        that has nothing left to do of it is free for the next batch, so that none waits for the
+        slowest. The loop is woken only where there is something for it to do: that is not cheap."""
         sharers = max(self.model.batching.instances, len(self._unsettled) + 1)
         batch = cut_batch(self.model, jobs, self._instance, -(-self._threads // sharers))
         ended = itertools.count(1)

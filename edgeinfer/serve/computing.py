@@ -98,12 +98,14 @@ class Batch:
         return (self.threads - len(self.computed)) * self.processors
 
 
-def cut_batch(model: ServedModel, jobs: Sequence[Job], instance: Instance, threads: int) -> Batch:
-    """The jobs in parts for so many threads of an instance."""
-    total, processors, runner = sum(job.samples for job in jobs), 1, instance.run_part
-    if total < threads:
-        threads, processors, runner = 1, instance.threads, instance.run_few
-    most = math.ceil(total / threads)
+def cut_batch(model: ServedModel, jobs: Sequence[Job], instance: Instance, share: int) -> Batch:
+    """The jobs in parts for the threads of an instance, of which so many are its share: there are
+    not more parts than these without need, as each has a cost of its own."""
+    total = sum(job.samples for job in jobs)
+    threads, processors, runner = instance.threads, 1, instance.run_part
+    if total < share:
+        threads, share, processors, runner = 1, 1, instance.threads, instance.run_few
+    most = math.ceil(total / share)
     if instance.samples_at_once is not None:
         most = min(most, LARGEST_PART * instance.samples_at_once)
     parts = cut_samples([job.samples for job in jobs], math.ceil(total / math.ceil(total / most)))

@@ -40,11 +40,11 @@ class Gate:
 
 
 async def ask_while_computing(
-    gate: Gate, sizes: Sequence[int]
+    gate: Gate, sizes: Sequence[int], threads: int = 1
 ) -> tuple[Batcher, list[asyncio.Task[Any]]]:
     """A request that is computed, and others that came after it."""
     model = replace(MODEL, batching=BatchSettings(batch=FULL))
-    instance = Instance(gate.run, gate.run)
+    instance = Instance(gate.run, gate.run, threads)
     batcher = Batcher(model, instance, QueueBudget(1 << 20), ModelTally())
     requests = []
     for seed, size in enumerate(sizes):
@@ -104,3 +104,17 @@ def test_a_model_that_is_unloaded_answers_what_it_computes_and_refuses_the_rest(
         wanted = expected(PROGRAM, numbers(FULL, seed), DOWNWARDS)[1]["sum"]
         assert np.array_equal(answer[0].values, wanted)
     assert all("is being unloaded" in str(error) for error in (third, last))
+
+
+def test_a_batch_that_others_are_computed_beside_takes_fewer_threads() -> None:
+    gate = Gate()
+
+    async def ask_all() -> None:
+        batcher, requests = await ask_while_computing(gate, (FULL, FULL, FULL, 1), threads=2)
+        assert batcher.tally.pending == 2  # of the full ones, one is put behind the first
+        gate.may_go_on.set()
+        await asyncio.gather(*requests)
+        await batcher.close()
+
+    asyncio.run(ask_all())
+    assert gate.sizes[:3] == [FULL // 2, FULL // 2, FULL]

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -104,6 +105,24 @@ def test_fewer_samples_than_threads_are_computed_by_all_together() -> None:
     assert batch.threads == 1
     compute_parts(batch)
     assert few == [1]
+
+
+@pytest.mark.parametrize(
+    ("samples", "share", "sizes", "threads"),
+    [
+        (8, 2, [4, 4], 2),
+        (8, 1, [8], 1),  # others are computed, too: one thread does it, as it is not long
+        (40, 1, [8, 8, 8, 8, 8], 2),  # a long one is for all threads that have time
+        (1, 1, [1], 1),
+    ],
+)
+def test_a_batch_is_cut_for_its_share_of_the_threads(
+    samples: int, share: int, sizes: list[int], threads: int
+) -> None:
+    (job,) = jobs_of([WireTensor("x", "FP32", numbers(samples))])
+    batch = cut_batch(MODEL, [job], Instance(ENGINE.run, ENGINE.run, 2, 2), share)
+    assert (batch.threads, batch.busy) == (threads, threads)
+    assert [sum(p.rows.stop - p.rows.start for p in part) for part in batch.parts] == sizes
 
 
 def test_integers_from_an_odd_address_are_laid_where_they_are_read_quickly() -> None:
