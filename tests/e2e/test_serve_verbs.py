@@ -228,12 +228,12 @@ def test_a_backend_that_fails_is_an_error_of_the_server(
 ) -> None:
     from edgeinfer.ir.engine.engine import Engine
 
-    def fail(self: Engine, inputs: Any, taps: Any = ()) -> Any:
+    def fail(self: Engine, inputs: Any) -> Any:
         raise ToolFailedError("the machine under it failed")
 
     with running(ServerSettings(RepositorySettings((folder / "small1",)))) as server:
         before = infer(server, "small", "x", numbers(1))
-    monkeypatch.setattr(Engine, "run", fail)
+    monkeypatch.setattr(Engine, "run_fitting", fail)
     with running(ServerSettings(RepositorySettings((folder / "small1",)))) as server:
         status, said = infer(server, "small", "x", numbers(1))
     assert "sum" in before and status == "INTERNAL" and "the machine under it failed" in said
