@@ -14,7 +14,7 @@ import asyncio
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from edgeinfer.serve.backends import Instance, Runner
 from edgeinfer.serve.faults import RequestError, RequestFault, without_frames
 from edgeinfer.serve.served import InputPort, OutputPort, ServedModel
 from edgeinfer.serve.tallies import BatchTimes
-from edgeinfer.serve.tensors import REAL, WireTensor, check_raw, raw_dtype, raw_values
+from edgeinfer.serve.tensors import REAL, WireTensor, is_within, raw_dtype, raw_values
 from quantization.fixed import Ints, dequantize
 
 Answer = tuple[WireTensor, ...]
@@ -186,18 +186,12 @@ def _read_tensors(
     tensors: Sequence[WireTensor], places: Sequence[slice], port: InputPort
 ) -> tuple[NDArray[Any], dict[int, EdgeInferError]]:
     """Integers of tensors, one behind the other; which could not be had, and why. Those of one
-    request stay where they lie, unless that is an odd address: NumPy may look through such integers
-    ten times slower than it copies them. Many small ones are first laid together: the work for each
-    is then small."""
+    request stay where they lie if none can lie beyond its type. Many small ones are first laid
+    together: the work for each is then small."""
     count, type_ = places[-1].stop, port.quantizer.type
     errors: dict[int, EdgeInferError] = {}
-    if len(tensors) == 1 and tensors[0].datatype != REAL:
-        raw = replace(tensors[0], values=np.require(tensors[0].values, requirements="A"))
-        try:
-            check_raw(raw, type_)
-        except EdgeInferError as error:
-            errors[0] = without_frames(error)
-        return raw.values, errors
+    if len(tensors) == 1 and is_within(tensors[0].values.dtype, type_):
+        return tensors[0].values, errors
     into = np.empty((count, *port.shape), raw_dtype(type_))
     if len(tensors) > 1 and len({tensor.datatype for tensor in tensors}) == 1:
         together = np.concatenate([tensor.values for tensor in tensors])
