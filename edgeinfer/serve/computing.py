@@ -82,7 +82,8 @@ class ComputedBatch:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """Jobs that are computed together, and the parts that no thread has taken yet."""
+    """Jobs that are computed together, the parts that no thread has taken yet, and what threads
+    have computed."""
 
     model: ServedModel
     jobs: Sequence[Job]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from edgeinfer.serve.faults import RequestError
 from edgeinfer.serve.tensors import (
+    CACHED_BYTES,
     WireTensor,
     bytes_of,
     narrowest_datatype,
@@ -72,6 +73,21 @@ def test_raw_integers_are_taken_as_they_are_or_refused() -> None:
     assert into.tolist() == [0, 255]
     with pytest.raises(RequestError, match=r"integer -1; its type .* holds 0\.\.255"):
         raw_values(WireTensor("x", "INT8", np.array([0, -1], np.int8)), quantizer, into)
+
+
+@pytest.mark.parametrize("offset", [0, 1])
+def test_many_raw_integers_are_narrowed_part_by_part(offset: int) -> None:
+    count, quantizer = CACHED_BYTES + 3, Quantizer(Fixed(False, 8, 0))  # three parts
+    content = bytes(offset) + (np.arange(count) % 256).astype("<i2").tobytes()
+    sent = np.frombuffer(bytearray(content), np.uint8)[offset:].view("<i2")
+    into = np.empty(count, np.uint8)
+    raw_values(WireTensor("x", "INT16", sent), quantizer, into)
+    assert np.array_equal(into, sent)
+    for place, bad in ((0, -1), (count - 1, 256)):
+        spoiled = sent.copy()
+        spoiled[place] = bad
+        with pytest.raises(RequestError, match=f"raw integer {bad};"):
+            raw_values(WireTensor("x", "INT16", spoiled), quantizer, into)
 
 
 @given(st.sampled_from(["FP32", "INT8", "UINT8", "INT16", "UINT16", "INT32"]))
