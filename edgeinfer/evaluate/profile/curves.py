@@ -128,8 +128,15 @@ def share(hits: int, samples: int) -> Uncertain:
 def paired_difference(
     first: NDArray[np.bool_], second: NDArray[np.bool_], sample: NDArray[np.intp]
 ) -> Uncertain:
-    """The difference of two shares over the same decisions, each of a sample."""
+    """The difference of two shares over the same decisions, each of a sample.
+
+    The interval counts one more sample that only the first decides rightly, and one that only
+    the second does (Bonett and Price): few samples that are decided alike prove little."""
     apart = first.astype(np.float64) - second
-    mean = float(apart.mean())
-    moved = by_sample((apart - mean) / len(apart), sample, int(sample.max()) + 1)
-    return around(mean, moved, least=-1.0)
+    value = float(apart.mean())
+    owners, owner = np.unique(sample, return_inverse=True)
+    size = len(apart) / len(owners)  # decisions of one sample stand and fall together
+    moved = np.append(by_sample(apart / size, owner, len(owners)), (1.0, -1.0))
+    centre, half = float(moved.mean()), SIGMAS * float(moved.std()) / math.sqrt(len(moved))
+    low, high = min(centre - half, value), max(centre + half, value)
+    return Uncertain(value=value, low=max(low, -1.0), high=min(high, 1.0))

@@ -210,6 +210,28 @@ def test_a_share_near_an_end_has_an_interval() -> None:
     assert half.high == pytest.approx(0.596, abs=1e-3)
 
 
+def test_few_samples_that_are_decided_alike_prove_little() -> None:
+    """Where two samples of a hundred are decided otherwise, 95 of 100 intervals hold that."""
+    alike = curves.paired_difference(np.ones(10, bool), np.ones(10, bool), np.arange(10))
+    assert alike.value == 0.0 and alike.low < -0.2 and alike.high > 0.2
+    rng, covered = np.random.default_rng(4), 0
+    for _ in range(400):
+        first = rng.random(60) < 0.98
+        lost = curves.paired_difference(np.ones(60, bool), first, np.arange(60))
+        covered += lost.low <= 0.02 <= lost.high
+    assert covered >= 0.93 * 400
+
+
+def test_decisions_of_one_sample_count_once_in_a_paired_difference() -> None:
+    rng = np.random.default_rng(5)
+    first, second = rng.random(200) < 0.9, rng.random(200) < 0.8
+    once = curves.paired_difference(first, second, np.arange(200))
+    twice = curves.paired_difference(
+        np.repeat(first, 2), np.repeat(second, 2), np.repeat(np.arange(200), 2)
+    )
+    assert twice == once
+
+
 def test_a_curve_goes_from_nothing_to_everything_and_encloses_its_area() -> None:
     rng = np.random.default_rng(2)
     positive = rng.random(3000) < 0.5
