@@ -90,15 +90,22 @@ class Offence:
 
 
 class UnsupportedModelError(ModelError):
-    """One report of every layer of a model that cannot be read."""
+    """One report of every layer of a model that cannot be read, or not be made for a target."""
 
-    def __init__(self, source: str | Path, offences: Iterable[Offence], *, hint: str = "") -> None:
+    def __init__(
+        self,
+        source: str | Path,
+        offences: Iterable[Offence],
+        *,
+        hint: str = "",
+        trouble: str = "cannot be read",
+    ) -> None:
         self.offences = tuple(offences)
         listed = "; ".join(_with_forms(self.offences))
         count = len(self.offences)
         noun = "layer" if count == 1 else "layers"
         super().__init__(
-            f"{source}: {count} {noun} cannot be read: {listed}.",
+            f"{source}: {count} {noun} {trouble}: {listed}.",
             hint=hint or "Replace or remove what is listed, save the model again, and retry.",
         )
 

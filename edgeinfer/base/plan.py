@@ -139,19 +139,23 @@ def unwritable(path: Path, error: OSError) -> ToolFailedError:
             )
         case errno.ENOTDIR | errno.EEXIST:
             blocker = next((p for p in (path, *path.parents) if p.is_file()), path)
+            where = "" if blocker == path else f"{path}: "
             return ToolFailedError(
-                f"{path}: {blocker} is a file, where a folder is needed.",
+                f"{where}{blocker} is a file, where a folder is needed.",
                 hint="Choose another name, or move the file away.",
             )
         case errno.EISDIR:
             return ToolFailedError(
-                f"{path}: this is a folder, where a file is to be written.",
+                f"{path} is a folder, where a file is to be written.",
                 hint="Name a file inside it.",
             )
         case errno.ENAMETOOLONG:
             return ToolFailedError(f"{path}: the name is too long.", hint="Choose a shorter one.")
         case _:  # the system's own words must do for all other errors
-            return ToolFailedError(f"{path}: cannot be written: {error}.")
+            return ToolFailedError(
+                f"{path} cannot be written ({error.strerror or error}).",
+                hint="Choose another place.",
+            )
 
 
 def _refuse_other(path: Path) -> None:

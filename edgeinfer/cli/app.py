@@ -244,13 +244,19 @@ def dispatch(tokens: list[str]) -> int:
     if tokens[0] == "--version":
         sys.stdout.write(f"{__version__}\n")
         return 0
-    from cyclopts import CycloptsError
+    from cyclopts import CycloptsError, UnusedCliTokensError
 
     app = build_app()
     if tokens[0] == "--install-completion":
         return install_completion(app, tokens[1:])
     try:
         function, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
+    except UnusedCliTokensError as error:
+        left = ", ".join(map(repr, error.unused_tokens or ()))
+        raise UsageError(
+            f"edgeinfer {tokens[0]} does nothing with {left}.",
+            hint=f"edgeinfer {tokens[0]} --help shows what it takes.",
+        ) from None
     except CycloptsError as error:
         raise UsageError(str(error), hint="edgeinfer VERB --help lists the options.") from None
     function(*bound.args, **bound.kwargs)

@@ -134,8 +134,13 @@ def describe_targets() -> str:
 def choose_targets(names: list[str], options: TargetOptions) -> list[ChosenTarget]:
     """The targets by their names, with the settings that were given for each."""
     from edgeinfer.base.devices import device
+    from edgeinfer.base.errors import UsageError
     from edgeinfer.targets.registry import choose_for, entry_of
 
+    if NONE in names and len(set(names)) > 1:
+        raise UsageError(
+            "--target none means no target at all.", hint="Leave it out, or the other targets."
+        )
     target_names = list(dict.fromkeys(name for name in names if name != NONE))
     entries = {name: entry_of(name) for name in target_names}
     chosen_options = options.given_values()

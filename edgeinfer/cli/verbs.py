@@ -228,9 +228,12 @@ def explain(run: Run, /, *, json: Json = False) -> None:
 
 
 def _explanation_lines(entry: Agreement) -> list[str]:
+    from edgeinfer.report.words import count_noun
+
     first, second = entry.pair
     if entry.bit_identical:
-        return [f"{first} = {second}: every output bit-identical in {entry.samples} samples"]
+        samples = count_noun(entry.samples, "sample")
+        return [f"{first} = {second}: every output bit-identical in {samples}"]
     lines = [
         f"{first} and {second} differ: {entry.decision_flips} of {entry.samples} samples decide "
         f"otherwise, outputs differ by at most {entry.max_abs_diff:g}"

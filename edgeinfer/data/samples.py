@@ -349,7 +349,8 @@ def _check_finite(place: str, name: str, values: NDArray[np.generic]) -> None:
     parts = (flat[at : at + LOOKED_AT] for at in range(0, flat.size, LOOKED_AT))
     bad = sum(int(np.size(part) - np.isfinite(part).sum()) for part in parts)
     if bad:
+        what = "1 value that is" if bad == 1 else f"{bad:,} values that are"
         raise InputError(
-            f"{place}: {name!r} has {bad} values that are NaN or infinite.",
+            f"{place}: {name!r} has {what} NaN or infinite.",
             hint="Remove those samples, or replace the values.",
         )

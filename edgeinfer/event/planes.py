@@ -39,7 +39,10 @@ def simulate_planes(
     """Planes of simulated events, one an event. Their last `wrapped_wires` are the first ones
     again: wires that return on the other face."""
     if min(count, wires, pixels) < 1 or wrapped_wires < 0 or wires * pixels > MOST_PIXELS:
-        raise UsageError(f"{count} planes of {wires} x {pixels} cannot be simulated.")
+        raise UsageError(
+            f"{count} planes of {wires} x {pixels} cannot be simulated.",
+            hint=f"Ask for 1 or more, of at most {MOST_PIXELS:,} pixels each.",
+        )
     children = np.random.SeedSequence(seed).spawn(count)
     settings = plane_settings(wires, pixels)
     for number, child in enumerate(children):

@@ -71,6 +71,11 @@ def _first_bytes(path: Path) -> bytes:
     if path.is_dir():
         saved = (path / "saved_model.pb").exists() or (path / "keras_metadata.pb").exists()
         what = "a TensorFlow SavedModel" if saved else "a folder"
+        if (path / "result.json").exists() and (path / "model").is_dir():
+            raise InputError(
+                f"{path} is a run folder, not a model file.",
+                hint=f"The model that it was made of is in {path / 'model'}.",
+            )
         raise InputError(f"{path} is {what}, not a model file.", hint=_SAVE_AS_KERAS)
     if not path.exists():
         siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []

@@ -141,9 +141,11 @@ def _groups(pairs: Sequence[Agreement]) -> list[list[str]]:
 def _alike(result: Result, stages: Sequence[str], pairs: Sequence[Agreement]) -> str:
     counts = [entry.samples for entry in pairs if set(entry.pair) <= set(stages)]
     least, most = min(counts), max(counts)
-    how_many = f"{most:,}" if least == most else f"{least:,} to {most:,}"
+    how_many = words.count_noun(most, "sample")
+    if least != most:
+        how_many = f"{least:,} to {how_many}"
     names = words.join_words([stage_title(name, result) for name in stages])
-    return f"{names[:1].upper()}{names[1:]} yield the same integers in {how_many} samples."
+    return f"{names[:1].upper()}{names[1:]} yield the same integers in {how_many}."
 
 
 def near_pairs(result: Result) -> tuple[Agreement, ...]:

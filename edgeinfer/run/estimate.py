@@ -20,6 +20,7 @@ from edgeinfer.evaluate.judge import raw_inputs
 from edgeinfer.graph.nodes import Graph
 from edgeinfer.ir.program import Program
 from edgeinfer.readers import load
+from edgeinfer.report import words
 from edgeinfer.run.defaults import plain
 from edgeinfer.run.emit import refuse_ops
 from edgeinfer.run.lower import lower_as_asked, lower_with, read_recipe
@@ -163,11 +164,11 @@ def _lines(
     width = max((len(metric.name) for metric in rows), default=0)
     for metric in rows:
         band = ""
-        if metric.low is not None and metric.high is not None:
-            band = f", between {metric.low:,.6g} and {metric.high:,.6g}"
-        lines.append(
-            f"{metric.name:<{width}} {metric.value:>14,.6g} {metric.unit:<9} {metric.origin}{band}"
-        )
+        low, high = words.number(metric.low), words.number(metric.high)
+        if low != high:
+            band = f", between {low} and {high}"
+        value = words.number(metric.value)
+        lines.append(f"{metric.name:<{width}} {value:>14} {metric.unit:<9} {metric.origin}{band}")
     layers = {metric.layer for metric in metrics if metric.layer}
     if layers:
         lines.append(f"figures of {len(layers)} layers are listed with --json")

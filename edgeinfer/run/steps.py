@@ -42,7 +42,7 @@ from edgeinfer.run.result import (
 from edgeinfer.run.samples import DataFile, Simulation, Source, digest_of, samples_of
 from edgeinfer.run.tools import ToolOrder
 from edgeinfer.run.trial import ModelFiles, ProgramTrial, recall_model
-from edgeinfer.targets.registry import ChosenTarget
+from edgeinfer.targets.registry import ChosenTarget, known_targets
 from quantization.fixed import Ints
 
 BASE = (Stage.ENGINE, Stage.INTERPRET)  # stages that need no target
@@ -68,6 +68,8 @@ def compile_model(
     A model without formats of its own, and without a recipe, gets `formats`. Without `projects`,
     targets only estimate; where that is not `worth` it, nothing is tried.
     """
+    if projects:
+        tools.check_steps(targets)
     model = ModelFiles(model_path, batch_axis)
     read_as: dict[str, Any] = {"files": model.digests}
     if batch_axis != 0:
@@ -95,7 +97,6 @@ def compile_model(
         assembled = assemble_result(folder)
         return exercise(trial, (Stage.ENGINE,)) if worth(assembled) else assembled
     settled = [emit(trial, chosen) for chosen in targets]
-    tools.check_steps(settled)
     stages = (Stage.ENGINE, *(chosen.target.stage for chosen in settled if chosen.is_simulated))
     result = exercise(trial, stages, settled)
     busy = [chosen for chosen in settled if tools.of(chosen)]
@@ -132,11 +133,13 @@ def simulate_run(
     targets = run_projects.recall_targets(
         folder, folder.records["lower"].facts["program"]["digest"]
     )
-    unknown = set(stages) - {*BASE, *(chosen.target.stage for chosen in targets)}
+    unknown = sorted(set(stages) - {*BASE, *(chosen.target.stage for chosen in targets)})
     if unknown:
+        having = [name for name, each in known_targets().items() if each.make().stage in unknown]
         raise UsageError(
-            f"{folder.path} was not compiled for a target that has the stage {sorted(unknown)[0]}.",
-            hint=f"Compile it with: edgeinfer compile MODEL --target hls -o {folder.path}",
+            f"{folder.path} was not compiled for a target that has the stage {unknown[0]}.",
+            hint=f"Compile it with: edgeinfer compile MODEL --target {' or '.join(having)} "
+            f"-o {folder.path}",
         )
     base = tuple(stage for stage in BASE if stage in stages)
     return exercise(

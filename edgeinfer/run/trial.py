@@ -176,6 +176,11 @@ class ProgramTrial:
 def stored_program(folder: RunFolder) -> Program:
     """The Program that a run folder holds."""
     path = folder.path / PROGRAM
+    if not folder.path.is_dir():
+        raise UsageError(
+            f"There is no run folder {folder.path}.",
+            hint=f"Make it with: edgeinfer compile MODEL -o {folder.path}",
+        )
     if not path.is_file():
         raise UsageError(
             f"{folder.path} holds no Program.", hint="Compile the model into it again."

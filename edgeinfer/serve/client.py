@@ -118,7 +118,16 @@ class Client(ABC):
 
     def fail(self, status: object, text: str) -> ToolFailedError:
         """The error of an answer that is none."""
+        if "failed to connect" in text:  # gRPC says so in the place of an answer
+            return self.silence(text.rpartition(": ")[2])
         return ToolFailedError(f"{self.url} answered {status}: {text}")
+
+    def silence(self, reason: object) -> ToolFailedError:
+        """The error of a server that is not there, or has gone."""
+        return ToolFailedError(
+            f"{self.url} does not answer: {reason}.",
+            hint="Check the address, or start a server with: edgeinfer serve RUN",
+        )
 
 
 class GrpcClient(Client):
@@ -321,7 +330,7 @@ class HttpClient(Client):
             content = response.read()
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
-            raise ToolFailedError(f"{self.url} does not answer: {error}.") from None
+            raise self.silence(error.args[-1] if error.args else error) from None
         if response.status != http.HTTPStatus.OK:
             raise self.fail(response.status, content[:1000].decode(errors="replace"))
         with self.understanding():

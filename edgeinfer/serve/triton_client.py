@@ -137,4 +137,4 @@ class TritonClient(Client):
             status = str(error.status() or "an error").removeprefix("StatusCode.")
             raise self.fail(status, error.message()) from None
         except OSError as error:  # by HTTP the package passes on what the socket says
-            raise ToolFailedError(f"{self.url} does not answer: {error}.") from None
+            raise self.silence(error) from None

@@ -18,6 +18,8 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "saved" / "variables").mkdir(parents=True)
     (tmp_path / "saved" / "saved_model.pb").touch()
     (tmp_path / "net.keras").touch()
+    (tmp_path / "run" / "model").mkdir(parents=True)
+    (tmp_path / "run" / "result.json").touch()
     np.savez("labels.npz", x=np.zeros((10, 16)), y=np.zeros((10, 9)))
     return tmp_path
 
@@ -34,7 +36,14 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("compile jet-tagger --data labels.npz -o R", "need (10,) or (10, 5)"),
         ("compile jet-tagger --target hls --device zcu105 -o R", "Did you mean 'zcu106'"),
         ("compile jet-tagger --target hsl -o R", "Did you mean 'hls'"),
+        ("compile jet-tagger --target none --target hls -o R", "no target at all"),
+        ("estimate run", "made of is in run/model"),
+        ("map run", "run is a folder"),
+        ("serve nowhere", "There is no run folder nowhere"),
         ("report nowhere", "compile MODEL"),
+        ("models nope", "models does nothing with 'nope'"),
+        ("fit jet-tagger --loss -1", "Give 0 or more"),
+        ("compile jet-tagger --target none --synth -o R", "Targets with --synth"),
     ],
 )
 def test_a_first_mistake_is_answered(

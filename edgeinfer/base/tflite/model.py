@@ -135,6 +135,8 @@ class TfliteModel:
 
 def read(path: Path) -> TfliteModel:
     """Read a file."""
+    if path.is_dir():
+        raise InputError(f"{path} is a folder, not a model file.", hint="Name a file inside it.")
     if not path.is_file():
         raise InputError(f"There is no file {path}.", hint="Check the path.")
     with path.open("rb") as file:

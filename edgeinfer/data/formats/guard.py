@@ -20,6 +20,10 @@ MAX_BLOCK_BYTES = 512 * 1024 * 1024
 """No single array of a data file may claim more than this, whatever the size of the file."""
 
 
+PREDICATES = frozenset(["is", "holds", "has", "fits", "claims", "stores", "covers", "cannot"])
+"""Words with which a problem begins that says something of the file, or of the key in it."""
+
+
 class DataFileError(InputError):
     """A data file that breaks its format: the file, the key inside it, and what is wrong."""
 
@@ -28,7 +32,8 @@ class DataFileError(InputError):
         self.key = key
         self.problem = problem
         where = f"{self.path}: {key!r}" if key else self.path
-        super().__init__(f"{where}: {problem}.", hint=hint)
+        joint = " " if problem.partition(" ")[0] in PREDICATES else ": "
+        super().__init__(f"{where}{joint}{problem}.", hint=hint)
 
     def __reduce__(self) -> tuple[object, tuple[object, ...]]:
         return _rebuild_error, (self.path, self.key, self.problem, self.hint)

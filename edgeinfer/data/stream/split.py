@@ -47,8 +47,9 @@ class EventSplit:
         missing = [name for name in EVENT_COLUMNS if name not in layout]
         if missing:
             raise UsageError(
-                f"a split by event needs run, subrun and evt; {missing[0]!r} is not in the source.",
-                hint="Plain x.npy/y.npy files do not say which event a patch is from: split files.",
+                "A division by event needs the columns run, subrun and evt, but there is no "
+                f"{missing[0]!r} in these data.",
+                hint="They do not say which event a row is from: divide the files instead.",
             )
         return layout
 

@@ -50,14 +50,14 @@ def _best_score(comparison: RunComparison, judged: Sequence[ComparedEntry]) -> s
         and not _same_network(entry, best)
     ]
     alike = _distinct([best, *(each for each in judged if _same_network(each, best))])
+    if len({entry.run.label for entry in judged}) == 1:
+        return f"The {title} of {words.short(best.run.shown, 50)} is {_score_text(best)}"
     if not near:
         if len(alike) == 1:
-            return f"The best {title}, {_score_text(best)}, has {_entry_name(best)}"
+            return f"{_entry_name(best)} has the best {title}, {_score_text(best)}"
         names_text = words.join_words([_entry_name(entry) for entry in alike[:MOST_TIED]])
-        first = (
-            "The best" if len({entry.run.label for entry in judged}) > len(alike) else "The same"
-        )
-        return f"{first} {title}, {_score_text(best)}, have {names_text}, which are one network"
+        which = "best" if len({entry.run.label for entry in judged}) > len(alike) else "same"
+        return f"{names_text}, which are one network, have the {which} {title}, {_score_text(best)}"
     names = [_entry_name(entry) for entry in _distinct([*alike, *near])]
     names_text = words.join_words(names[:MOST_TIED]) + (
         " and others" if len(names) > MOST_TIED else ""
@@ -103,13 +103,15 @@ def _fastest(timed: Sequence[ComparedEntry]) -> str:
         and not surely_less(first, entry.timing.latency)
     ]
     lasting = f"{words.seconds(first.value * 1e-6)} ({first.origin})"
+    if len(timed) == 1:
+        return f"{_entry_name(fastest)} takes {lasting}"
     if not near:
-        return f"the fastest, {lasting}, is {_entry_name(fastest)}"
+        return f"{_entry_name(fastest)} is the fastest, {lasting}"
     names = [_entry_name(entry) for entry in [fastest, *near]]
     names_text = words.join_words(names[:MOST_TIED]) + (
         " and others" if len(names) > MOST_TIED else ""
     )
-    return f"as fast as each other, as far as is known, are {names_text}, from {lasting}"
+    return f"{names_text} are as fast as each other, as far as is known, from {lasting}"
 
 
 def _worth(entry: ComparedEntry) -> float:
@@ -179,7 +181,7 @@ def markdown(comparison: RunComparison) -> str:
 def lines(comparison: RunComparison, most: int = 40) -> list[str]:
     """For a terminal."""
     table = entries_table(comparison)
-    rows = [[column.title for column in table.columns]]
+    rows = [[f"{column.title} {column.unit}".rstrip() for column in table.columns]]
     rows += [[cell.text for cell in row] for row in table.rows[:most]]
     widths = [max(len(row[n]) for row in rows) for n in range(len(table.columns))]
     texts = [headline(comparison), ""]

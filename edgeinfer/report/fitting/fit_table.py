@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from edgeinfer.base.errors import UsageError
 from edgeinfer.evaluate.merit import Merit
 from edgeinfer.report import words
 from edgeinfer.report.timings import TimingBand
@@ -78,6 +79,12 @@ class FitLimits:
 
     loss: float | None = None  # None: what few would mind
     latency_us: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.loss is not None and not self.loss >= 0:
+            raise UsageError(
+                f"A loss of {self.loss:g} cannot be asked for.", hint="Give 0 or more."
+            )
 
 
 @dataclass(frozen=True, slots=True)

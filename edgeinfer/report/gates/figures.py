@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from edgeinfer.base.metrics import Metric, Origin, Scores
 from edgeinfer.ir.agreement import Agreement
+from edgeinfer.report import words
 from edgeinfer.report.quantity import STATE_ORDER, quantity_of, strength, targets_of, whole
 from edgeinfer.report.result import Result
 from edgeinfer.report.timings import PATCHES, timings_of
@@ -117,8 +118,8 @@ def best_of(metrics: Iterable[Metric]) -> Metric | None:
 def figure_of_metric(metric: Metric) -> KnownFigure:
     """A metric as a figure."""
     state = quantity_of(metric).state
-    parts = [f"after {state}" if state else "", metric.tool or "", metric.version or ""]
-    how = " ".join(part for part in parts if part)
+    tool = f"by {metric.tool} {metric.version or ''}".rstrip() if metric.tool else ""
+    how = " ".join(part for part in (f"after {state}" if state else "", tool) if part)
     return KnownFigure(metric.value, metric.origin, metric.low, metric.high, how)
 
 
@@ -211,7 +212,8 @@ def _origin_text(pairs: Sequence[Agreement]) -> str:
     apart = [" and ".join(entry.pair) for entry in pairs if not entry.bit_identical]
     if apart:
         return f"{', '.join(apart)} differ"
-    return ", ".join(f"{' = '.join(e.pair)} in {e.samples} samples" for e in pairs)
+    counts = (f"{' = '.join(e.pair)} in {words.count_noun(e.samples, 'sample')}" for e in pairs)
+    return ", ".join(counts)
 
 
 def _device(result: Result, name: str, prefix: str | None) -> Iterator[tuple[str, KnownFigure]]:

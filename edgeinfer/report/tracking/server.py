@@ -82,7 +82,8 @@ def send_runs(server: TrackingServer, experiment: str, runs: Sequence[TrackedRun
         ) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ToolFailedError(
-            f"{server.address} does not answer as an MLflow server: {error}.",
+            f"{server.address} does not answer as an MLflow server: "
+            f"{getattr(error, 'reason', error)}.",
             hint="Check the address. Runs that were sent are not sent again.",
         ) from None
     return len(new)

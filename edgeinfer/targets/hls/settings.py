@@ -117,7 +117,9 @@ class HlsSettings(Settings):
                     f"A reuse factor of {factor} for {where} is not possible; the least is 1."
                 )
         if self.latency_us is not None and self.latency_us <= 0:
-            raise UsageError(f"A latency of {self.latency_us:g} us cannot be reached.")
+            raise UsageError(
+                f"A latency of {self.latency_us:g} us cannot be reached.", hint="Give more than 0."
+            )
         if self.sparse not in ("frames", "tokens"):
             raise UsageError(f"sparse is frames or tokens, not {self.sparse!r}.")
         self._obey_board()

@@ -178,7 +178,9 @@ class RtlSettings(Settings):
                 f"A throughput of {self.throughput:g} frames a second is not possible."
             )
         if self.latency_us is not None and self.latency_us <= 0:
-            raise UsageError(f"A latency of {self.latency_us:g} us cannot be reached.")
+            raise UsageError(
+                f"A latency of {self.latency_us:g} us cannot be reached.", hint="Give more than 0."
+            )
         if self.unroll not in ("auto", "full", "never"):
             raise UsageError(f"unroll is auto, full or never, not {self.unroll!r}.")
         if self.unroll_levels < 1 or self.unroll_most < 1:

@@ -104,7 +104,7 @@ def test_a_header_that_claims_more_than_there_is_is_refused(tmp_path: Path) -> N
 def test_what_is_no_archive_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "d.npz"
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"d\.npz: is not a NumPy archive"):
+    with pytest.raises(InputError, match=r"d\.npz is not a NumPy archive"):
         samples.read(path, IN, OUT)
 
 

@@ -214,10 +214,10 @@ def test_overlapping_intervals_never_name_a_winner(
     result = put(("a", uncertain(first, half, "ab")), ("b", uncertain(second, other_half, "cd")))
     overlap = first - half <= second + other_half and second - other_half <= first + half
     said = page.headline(result)
-    assert ("The best AUC" in said) is not overlap
+    assert ("the best AUC" in said) is not overlap
     assert ("A tie in AUC" in said) is overlap
     if not overlap:
-        assert said.endswith(f" has {'a' if first > second else 'b'}.")
+        assert said.startswith(f"{'a' if first > second else 'b'} has ")
     assert said == page.lines(result)[0] == page.document(result)["headline"]
     assert said in page.html(result) and plain(said) in page.markdown(result)
     assert (colour(result, "quantized: AUC") == "") is overlap
@@ -226,9 +226,10 @@ def test_overlapping_intervals_never_name_a_winner(
 def test_of_runs_of_one_network_none_is_the_best() -> None:
     one, worse = uncertain(0.9, 0.01, "ab"), uncertain(0.8, 0.01, "cd")
     said = page.headline(put(("a", one), ("b", one)))
-    assert said == "The same AUC, 0.9 ± 0.01, have a and b, which are one network."
+    assert said == "a and b, which are one network, have the same AUC, 0.9 ± 0.01."
     said = page.headline(put(("a", one), ("b", one), ("c", worse)))
-    assert said == "The best AUC, 0.9 ± 0.01, have a and b, which are one network."
+    assert said == "a and b, which are one network, have the best AUC, 0.9 ± 0.01."
+    assert page.headline(put(("a", one))) == "The AUC of a is 0.9 ± 0.01."
 
 
 @settings(deadline=None)

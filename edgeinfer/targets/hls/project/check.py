@@ -23,4 +23,5 @@ def refuse(program: Program, plan: Plan) -> None:
             f"{program.name} as an HLS project",
             plan.offences,
             hint="Change what is listed, or choose another target.",
+            trouble="cannot be made",
         )

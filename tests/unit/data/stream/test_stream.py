@@ -203,5 +203,5 @@ def test_event_positions_are_uniform() -> None:
 def test_files_without_events_cannot_be_split_by_event(tmp_path: Path, patches) -> None:
     pair = (str(tmp_path / "x.npy"), str(tmp_path / "y.npy"))
     write_plain_patches(*pair, patches(50))
-    with pytest.raises(UsageError, match="split by event"):
+    with pytest.raises(UsageError, match="division by event"):
         BatchStream(EventSplit(PlainPatches((pair,), (8, 8)), 0, 0.5))
