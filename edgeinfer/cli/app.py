@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 INTERRUPTED, BROKEN_PIPE, BUG = 130, 141, 70
 SIGNALLED = 128  # and the signal's number, as a shell tells it
+START_AGAIN = "The same command starts again from the beginning."
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class Verb:
     function: str
     usage: str
     purpose: str
+    resumes: bool = False  # what is finished when it is interrupted is kept, and not done again
 
 
 VERBS = {
@@ -44,6 +46,7 @@ VERBS = {
         "edgeinfer.cli.demo:demo",
         "demo",
         "show everything on the hit tagger, in minutes",
+        resumes=True,
     ),
     "doctor": Verb(
         "edgeinfer.cli.verbs:doctor",
@@ -84,21 +87,25 @@ VERBS = {
         "edgeinfer.cli.quantize:search",
         "search MODEL --budget 0.5",
         "search a width for every tensor under a budget",
+        resumes=True,
     ),
     "compile": Verb(
         "edgeinfer.cli.verbs:compile_",
         "compile MODEL --target hls",
         "turn a model into its integer Program and into targets, and try them",
+        resumes=True,
     ),
     "simulate": Verb(
         "edgeinfer.cli.verbs:simulate",
         "simulate RUN --stage engine,csim",
         "try a run's Program and targets again, on more or other samples",
+        resumes=True,
     ),
     "board": Verb(
         "edgeinfer.cli.board:board",
         "board list | build | load | run | test",
         "bring a run's design onto its board, real or simulated, and run it",
+        resumes=True,
     ),
     "explain": Verb(
         "edgeinfer.cli.verbs:explain",
@@ -114,6 +121,7 @@ VERBS = {
         "edgeinfer.cli.report:report",
         "report RUN",
         "write a run as a page: verdict, curves, layers, budgets",
+        resumes=True,
     ),
     "compare": Verb(
         "edgeinfer.cli.report:compare",
@@ -211,8 +219,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # it errs on one-channel convolutions
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
+    verb = VERBS.get(tokens[0]) if tokens else None
     with terminable():
-        return run_guarded(lambda: dispatch(tokens))
+        return run_guarded(lambda: dispatch(tokens), resumes=verb is not None and verb.resumes)
 
 
 def build_app() -> App:
@@ -287,18 +296,19 @@ def _unencodable(token: str) -> bool:
     return False
 
 
-def run_guarded(run: Callable[[], int]) -> int:
+def run_guarded(run: Callable[[], int], *, resumes: bool = False) -> int:
     """The exit code of whatever happens, told in one paragraph and never as a traceback."""
+    left = "What was finished is kept: resume with the same command." if resumes else START_AGAIN
     try:
         return run()
     except EdgeInferError as error:
         return _report_error(str(error), error.exit_code)
     except TerminationRequest as error:
-        kept = str(error) or "What was finished is kept: resume with the same command."
+        kept = str(error) or left
         _say(f"edgeinfer: ended by {error.signal_name}. {kept}")
         return SIGNALLED + error.number
     except KeyboardInterrupt as error:
-        kept = str(error) or "What was finished is kept: resume with the same command."
+        kept = str(error) or left
         _say(f"edgeinfer: interrupted. {kept}")
         return INTERRUPTED
     except BrokenPipeError:

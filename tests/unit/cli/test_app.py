@@ -137,9 +137,19 @@ def test_each_kind_of_failure_has_its_code(
     assert "Traceback" not in output.err
 
 
-def test_an_interruption_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
-    raising(KeyboardInterrupt())
-    assert "resume with the same command" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("verb", "way"),
+    [("compile", "resume with the same command"), ("event", "starts again from the beginning")],
+)
+def test_an_interruption_says_how_to_go_on(
+    verb: str, way: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(tokens: list[str]) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(app, "dispatch", interrupt)
+    assert main([verb]) == 130
+    assert way in capsys.readouterr().err
 
 
 def test_a_bug_of_ours_asks_for_a_report_and_keeps_the_traceback(
