@@ -24,7 +24,7 @@ from edgeinfer.base.signals import TerminationRequest, terminable
 from edgeinfer.base.version import __version__
 
 if TYPE_CHECKING:
-    from cyclopts import App
+    from cyclopts import App, CycloptsError
 
 INTERRUPTED, BROKEN_PIPE, BUG = 130, 141, 70
 SIGNALLED = 128  # and the signal's number, as a shell tells it
@@ -253,24 +253,38 @@ def dispatch(tokens: list[str]) -> int:
     if tokens[0] == "--version":
         sys.stdout.write(f"{__version__}\n")
         return 0
-    from cyclopts import CycloptsError, UnusedCliTokensError
+    from cyclopts import CycloptsError
 
     app = build_app()
     if tokens[0] == "--install-completion":
         return install_completion(app, tokens[1:])
     try:
         function, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
-    except UnusedCliTokensError as error:
-        left = ", ".join(map(repr, error.unused_tokens or ()))
-        raise UsageError(
-            f"edgeinfer {tokens[0]} does nothing with {left}.",
-            hint=f"edgeinfer {tokens[0]} --help shows what it takes.",
-        ) from None
     except CycloptsError as error:
-        raise UsageError(str(error), hint="edgeinfer VERB --help lists the options.") from None
+        raise UsageError(
+            _mistake(error), hint=f"{_called(error)} --help lists the options."
+        ) from None
     function(*bound.args, **bound.kwargs)
     sys.stdout.flush()
     return 0
+
+
+def _called(error: CycloptsError) -> str:
+    """The verb as it was called, as far as it is known."""
+    return f"edgeinfer {' '.join(error.command_chain or ('VERB',))}"
+
+
+def _mistake(error: CycloptsError) -> str:
+    """What is wrong with the words of a command."""
+    from cyclopts import MissingArgumentError, UnusedCliTokensError
+
+    if isinstance(error, UnusedCliTokensError):
+        return f"{_called(error)} does nothing with {', '.join(error.unused_tokens or ())}."
+    if isinstance(error, MissingArgumentError) and error.argument is not None:
+        if error.keyword is not None:
+            return f"{error.keyword} needs a value."
+        return f"{_called(error)} needs {error.argument.name}."
+    return str(error)
 
 
 def install_completion(app: App, shells: list[str]) -> int:

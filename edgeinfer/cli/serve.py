@@ -57,7 +57,7 @@ def serve(
     max_batch: Annotated[int, Parameter(help="samples that one request may hold")] = 65536,
     message_mb: Annotated[float, Parameter(help="size of a request, at most")] = 64.0,
     receive_mb: Annotated[
-        float, Parameter(help="requests that are being received at once; more wait, and are then refused")
+        float, Parameter(help="requests that are received at once; more wait, and are then refused")
     ] = 512.0,
     queue_mb: Annotated[
         float, Parameter(help="requests that wait or are computed; more are answered UNAVAILABLE")

@@ -119,7 +119,7 @@ class Client(ABC):
     def fail(self, status: object, text: str) -> ToolFailedError:
         """The error of an answer that is none."""
         if "failed to connect" in text:  # gRPC says so in the place of an answer
-            return self.silence(text.rpartition(": ")[2])
+            return self.silence(text.partition("last error: ")[2] or text)
         return ToolFailedError(f"{self.url} answered {status}: {text}")
 
     def silence(self, reason: object) -> ToolFailedError:
@@ -328,6 +328,14 @@ class HttpClient(Client):
             self._connection.request(method, request.path, request.body, dict(request.headers))
             response = self._connection.getresponse()
             content = response.read()
+        except http.client.BadStatusLine as error:
+            self._connection.close()
+            if isinstance(error, http.client.RemoteDisconnected):
+                raise self.silence("it has closed the connection") from None
+            raise ToolFailedError(
+                f"{self.url} answers, but not by HTTP.",
+                hint="For the port of gRPC, write grpc:// in place of http://.",
+            ) from None
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
             raise self.silence(error.args[-1] if error.args else error) from None

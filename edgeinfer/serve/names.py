@@ -58,8 +58,14 @@ def read_names(path: Path | None) -> Mapping[str, NamesPart]:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
+        wrong = {
+            "model_type": "is no table",
+            "dict_type": "is no table",
+            "string_type": "is no text",
+            "extra_forbidden": "is not an entry that is known",
+        }.get(first["type"], f": {first['msg']}")
         raise InputError(
-            f"{path}: {where}: {first['msg']}.",
+            f"{path}: {where} {wrong}.",
             hint="A model's table has name, inputs and outputs; docs/serving.md shows one.",
         ) from None
 

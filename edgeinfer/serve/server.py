@@ -192,7 +192,8 @@ def _bind_grpc(server: grpc.aio.Server, settings: ServerSettings) -> int:
         else:
             port = server.add_secure_port(address, _grpc_credentials(settings.certificates))
     except RuntimeError as error:
-        raise _port_error(settings.host, settings.grpc_port, str(error)) from None
+        reason = str(error).partition(";")[0]  # behind it, gRPC tells how to debug it
+        raise _port_error(settings.host, settings.grpc_port, reason) from None
     return int(port)
 
 

@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import socketserver
 import threading
 import time
 from collections.abc import Iterator
@@ -133,6 +134,24 @@ class NoServer(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *arguments: Any) -> None:
         """Say nothing."""
+
+
+def test_a_port_that_speaks_no_http_is_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    class Garble(socketserver.BaseRequestHandler):
+        """Answers as the port of gRPC answers a client by HTTP: with a frame of HTTP/2."""
+
+        def handle(self) -> None:
+            self.request.recv(1000)
+            self.request.sendall(b"\0\0\x12\4\0\0\0\0\0\0\3\x7f\xff\xff\xff")
+
+    with socketserver.TCPServer(("127.0.0.1", 0), Garble) as other:
+        thread = threading.Thread(target=other.handle_request)
+        thread.start()
+        url = f"http://127.0.0.1:{other.server_address[1]}"
+        assert main(["infer", url, "--data", "d.npz"]) == 4
+        thread.join()
+    said = capsys.readouterr().err
+    assert "answers, but not by HTTP" in said and "write grpc://" in said
 
 
 def test_a_server_of_something_else_is_told_apart(capsys: pytest.CaptureFixture[str]) -> None:

@@ -51,7 +51,7 @@ def test_a_model_bears_the_names_of_the_file(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("a = [", "is not TOML"),
-        ("small = 3", "small: Input should be"),
+        ("small = 3", "small is no table"),
         ("[small]\nnam = 'x'", "nam"),
         ("[small.inputs]\ny = 'z'", "small has no input 'y'"),
         ("[small]\nname = ''", "no name"),
