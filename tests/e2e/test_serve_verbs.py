@@ -11,9 +11,9 @@ import json
 import os
 import signal
 import socket
+import socketserver
 import subprocess
 import sys
-import socketserver
 import threading
 import time
 from collections.abc import Iterator
