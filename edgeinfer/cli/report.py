@@ -83,6 +83,11 @@ def report(
     if (run / "study.json").is_file():
         _study(run, sql, parquet, optuna, mlflow, json)
         return
+    if (run / "study.toml").is_file():
+        raise UsageError(
+            f"The study {run} is not finished.",
+            hint=f"Go on with: edgeinfer sweep STUDY.toml -o {run} --resume",
+        )
     if sql is not None or parquet is not None or optuna is not None:
         raise UsageError(
             "--sql, --parquet and --optuna are for studies.", hint="Name a study's folder."

@@ -70,7 +70,8 @@ def choose_scheme(program: Program, classes: Sequence[str]) -> TagScheme:
             f"--classes names {len(classes)} classes; {several[0]} has {count} channels.",
             hint=f"Give {count} names with commas between them.",
         )
-    named = tuple(classes) or TAGGER_CLASSES
+    known = TAGGER_CLASSES if single else ()  # ProtoDUNE's taggers are known by their Michel score
+    named = tuple(classes) or known
     if len(named) != count:
         named = tuple(f"class {number}" for number in range(count))
     return TagScheme(several[0], named, single[0] if single else None)

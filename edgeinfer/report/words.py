@@ -116,6 +116,11 @@ def kind_name(name: str) -> str:
     return KINDS.get(name, short(name))
 
 
+def unit_of_kind(name: str) -> str:
+    """The unit of a resource, where it is more than a count of pieces."""
+    return "B" if name.endswith("_bytes") else ""
+
+
 def short(name: str, longest: int = LONGEST) -> str:
     """A name that fits; the middle of a long one is left out."""
     text = printable(name)

@@ -68,7 +68,7 @@ def _front(
         kind = "full c0" if best else "hollow c1" if each.over else "hollow c0"
         marks.append(Dot(x, y, kind, _about(each), 5.0 if best else 3.5))
     sentence = (
-        f"{words.count_noun(len(front), 'trial')} of {len(trials)} are on the front; hollow points "
+        f"The front holds {len(front)} of {words.count_noun(len(trials), 'trial')}; hollow points "
         "are beaten by one of them, or beyond a budget. The line joins what nothing beats in these "
         "two figures."
     )

@@ -272,8 +272,11 @@ def query_trials(finished: FinishedStudy, sql: str) -> list[dict[str, Any]]:
         names = [column[0] for column in answer.description]
         return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
     except duckdb.Error as error:
-        message = str(error).partition("\n")[0]
-        raise UsageError(f"The question cannot be answered: {message}.") from None
+        message = str(error).partition("\n")[0].rstrip(".!")
+        raise UsageError(
+            f"The question cannot be answered: {message}.",
+            hint="docs/studies.md shows one, and trials.csv the columns of the table `trials`.",
+        ) from None
     finally:
         connection.close()
 

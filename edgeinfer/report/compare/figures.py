@@ -51,14 +51,14 @@ def _pareto(comparison: RunComparison, kind: str, alike: Sequence[Series]) -> Fi
     ends = [end for s in scores for end in (s.low, s.high) if end is not None]
     up = over([*(p.score for p in points), *ends], BOTTOM, TOP)
     what = "latency" if kind == LATENCY.name else words.kind_name(kind)
-    unit = " (µs)" if kind == LATENCY.name else ""
+    unit = "µs" if kind == LATENCY.name else words.unit_of_kind(kind)
     score = SCORES.get(comparison.score_name, "score")
     marks: list[Mark] = []
     if near and offered is not None:
         edge = across.place(offered)
         marks.append(Box(LEFT, TOP, edge - LEFT, BOTTOM - TOP, "budget", "what the device offers"))
         marks.append(Label(min(edge, RIGHT) - 6, TOP + 14, "device", "muted small", "end"))
-    marks += axes(across, up, f"{what}{unit}", score)
+    marks += axes(across, up, f"{what} ({unit})" if unit else what, score)
     for number, series in enumerate(alike):
         marks += _draw_points(series, number, across, up)
     marks += _name_points(alike, across, up)

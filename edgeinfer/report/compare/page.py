@@ -29,8 +29,8 @@ def headline(comparison: RunComparison) -> str:
     judged = [entry for entry in comparison.entries if entry.score is not None]
     if not judged:
         return "No run was judged by labels, so only their costs can be compared."
-    groups = {entry.group for entry in judged}
-    if len(groups) > 1:
+    if len({entry.group for entry in judged}) > 1:
+        groups = {entry.group for entry in comparison.entries}  # as the table numbers them
         return f"{len(groups)} groups of runs, whose scores cannot be compared with each other."
     timed = [entry for entry in judged if entry.timing is not None and _fast(entry) == _fast(entry)]
     sentences = [_best_score(comparison, judged), *([_fastest(timed)] if timed else [])]

@@ -45,7 +45,7 @@ def entries_table(comparison: RunComparison) -> ReportTable:
         Column("origin", about="of the latency"),
         Column("event", "s", True, "all planes of one, through a design for that"),
         *(
-            Column(_title(q), numeric=True, about=q.state and f"after {q.state}")
+            Column(_title(q), words.unit_of_kind(q.name), True, q.state and f"after {q.state}")
             for q in quantities
         ),
         Column("fits", about="on its device"),

@@ -99,7 +99,7 @@ def resources_table(table: FitTable) -> ReportTable | None:
     columns = (
         Column("target"),
         Column("formats"),
-        *(Column(words.kind_name(kind), numeric=True) for kind in kinds),
+        *(Column(words.kind_name(kind), words.unit_of_kind(kind), True) for kind in kinds),
     )
     caption = "What the designs take, and the share of the device; ≈ marks an estimate"
     return ReportTable("fit-resources", caption, columns, tuple(rows)) if rows else None

@@ -123,6 +123,9 @@ def test_logits_become_shares_and_shares_stay() -> None:
 def test_classes_have_names_and_what_has_none_is_refused() -> None:
     assert choose_scheme(program(2), []).classes == ("class 0", "class 1")
     assert choose_scheme(program(2), ["a", "b"]).classes == ("a", "b")
+    ours, other = program(), replace(program(), outputs=program().outputs[:1])
+    assert choose_scheme(ours, []).classes == ("track", "shower", "none")
+    assert choose_scheme(other, []).classes == ("class 0", "class 1", "class 2")
     with pytest.raises(UsageError, match="names 2 classes; label has 3 channels"):
         choose_scheme(program(), ["a", "b"])
     with pytest.raises(UsageError, match="has none"):
