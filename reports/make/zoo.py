@@ -40,7 +40,9 @@ from reports.make.guard import LIMIT_AUC, linear_guard_auc
 NOTE = (
     "Measured on simulated data; this is not a detector's performance. Each seed has its own "
     "simulated events, its own training and its own test events. Intervals hold 95 % of a "
-    "bootstrap over events. Windows are our estimate of an honest difficulty."
+    "bootstrap over events, not over trainings: how far these are apart stands beside them. The "
+    "first seed's weights ship, and `edgeinfer models` has their figures. Windows are our estimate "
+    "of an honest difficulty."
 )
 COMMAND = "python -m reports.make.zoo"
 GUARDED = "hit-tagger-pooled"
@@ -168,8 +170,8 @@ def markdown(table: dict[str, Any]) -> str:
         "",
         f"Regenerate with `{table['command']}`.",
         "",
-        "| model | parameters | MAC | seeds | figure | value | 95 % interval | window |",
-        "|---|---|---|---|---|---|---|---|",
+        "| model | parameters | MAC | seeds | figure | value | 95 % interval | by seed | window |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, row in table["models"].items():
         seeds = ", ".join(next(iter(row["metrics"].values()))["seeds"])
@@ -178,9 +180,11 @@ def markdown(table: dict[str, Any]) -> str:
             window = figures["window"]
             span = f"{window[0]}-{window[1]}" if window else ""
             unit = f" {figures['unit']}" if figures["unit"] else ""
+            values = [f"{seed['value']:.4f}" for seed in figures["seeds"].values()]
+            by_seed = ", ".join(values) if len(values) > 1 else ""
             lines.append(
                 f"| {head} | {metric} | {figures['value']:.4f}{unit} | "
-                f"{figures['low']:.4f}-{figures['high']:.4f} | {span} |"
+                f"{figures['low']:.4f}-{figures['high']:.4f} | {by_seed} | {span} |"
             )
             head = " | | | "
     guard = table["linear_guard"]
