@@ -90,3 +90,8 @@ def __getattr__(name: str) -> Any:
         place = next((module for module, names in _PLACES.items() if name in names), "api")
         return getattr(importlib.import_module(f"edgeinfer.{place}"), name)
     raise AttributeError(f"module 'edgeinfer' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """What ``help(edgeinfer)`` and a notebook's completion show."""
+    return sorted({*globals(), *__all__})

@@ -43,7 +43,10 @@ def main(folder: Path) -> None:
     """Train for some seconds, and write model and data."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-    import keras
+    try:
+        import keras
+    except ModuleNotFoundError:
+        sys.exit("Keras trains this example and is not installed: pip install 'edgeinfer[train]'")
 
     keras.utils.set_random_seed(SEED)
     x, y = pictures(SAMPLES, SEED)
@@ -66,6 +69,7 @@ def main(folder: Path) -> None:
     model.save(folder / "small.keras")
     x, y = pictures(500, SEED + 1)
     np.savez(folder / "small.npz", x=x, y=y)
+    sys.stdout.write(f"written   {folder / 'small.keras'}, {folder / 'small.npz'}\n")
 
 
 if __name__ == "__main__":

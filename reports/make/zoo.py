@@ -180,8 +180,8 @@ def markdown(table: dict[str, Any]) -> str:
             window = figures["window"]
             span = f"{window[0]}-{window[1]}" if window else ""
             unit = f" {figures['unit']}" if figures["unit"] else ""
-            values = [f"{seed['value']:.4f}" for seed in figures["seeds"].values()]
-            by_seed = ", ".join(values) if len(values) > 1 else ""
+            each = [f"{seed['value']:.4f}" for seed in figures["seeds"].values()]
+            by_seed = ", ".join(each) if len(each) > 1 else ""
             lines.append(
                 f"| {head} | {metric} | {figures['value']:.4f}{unit} | "
                 f"{figures['low']:.4f}-{figures['high']:.4f} | {by_seed} | {span} |"

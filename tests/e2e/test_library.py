@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import pydoc
 import typing
 from pathlib import Path
 
@@ -221,3 +222,8 @@ def test_what_an_answer_shows_holds_no_control_characters() -> None:
     shown = repr(LibraryAnswer({}, ("a name \x1b[31m", "\x9bwith\r colours")))
     assert len(shown.splitlines()) == 2
     assert not set(shown) & {"\x1b", "\x9b", "\r"}
+
+
+def test_help_shows_every_function_of_the_library() -> None:
+    text = pydoc.render_doc(edgeinfer, renderer=pydoc.plaintext)
+    assert [name for name in edgeinfer.__all__ if f"\n    {name}(" not in text] == []
