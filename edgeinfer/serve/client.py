@@ -338,7 +338,7 @@ class HttpClient(Client):
             ) from None
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
-            raise self.silence(error.args[-1] if error.args else error) from None
+            raise self.silence(getattr(error, "strerror", None) or error) from None
         if response.status != http.HTTPStatus.OK:
             raise self.fail(response.status, content[:1000].decode(errors="replace"))
         with self.understanding():

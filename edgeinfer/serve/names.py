@@ -63,7 +63,7 @@ def read_names(path: Path | None) -> Mapping[str, NamesPart]:
             "dict_type": "is no table",
             "string_type": "is no text",
             "extra_forbidden": "is not an entry that is known",
-        }.get(first["type"], f": {first['msg']}")
+        }.get(first["type"], f"is wrong ({first['msg']})")
         raise InputError(
             f"{path}: {where} {wrong}.",
             hint="A model's table has name, inputs and outputs; docs/serving.md shows one.",
