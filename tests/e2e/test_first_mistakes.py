@@ -18,6 +18,8 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "saved" / "variables").mkdir(parents=True)
     (tmp_path / "saved" / "saved_model.pb").touch()
     (tmp_path / "net.keras").touch()
+    (tmp_path / "begun").mkdir()
+    (tmp_path / "begun" / "study.toml").touch()
     (tmp_path / "run" / "model").mkdir(parents=True)
     (tmp_path / "run" / "result.json").touch()
     np.savez("labels.npz", x=np.zeros((10, 16)), y=np.zeros((10, 9)))
@@ -41,6 +43,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("map run", "run is a folder"),
         ("serve nowhere", "There is no run folder nowhere"),
         ("report nowhere", "compile MODEL"),
+        ("report begun", "sweep STUDY.toml -o begun --resume"),
         ("compile jet-tagger --bits", "--bits needs a value"),
         ("infer grpc://h:1", "infer needs --data"),
         ("models nope", "models does nothing with nope"),

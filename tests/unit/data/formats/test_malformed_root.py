@@ -79,7 +79,7 @@ def test_a_histogram_of_another_class(tmp_path: Path, plane) -> None:
         return name, histogram_of("pdg", subject.pdg, subject) if part == "raw" else histogram
 
     write_parts(tmp_path / "d.root", subject, swap)
-    with pytest.raises(DataFileError, match="_raw': is a TH2I, a TH2F is expected"):
+    with pytest.raises(DataFileError, match="_raw' is a TH2I, a TH2F is expected"):
         read_all(PlaneDump((str(tmp_path / "d.root"),)))
 
 
@@ -91,7 +91,7 @@ def test_a_deposit_of_another_size(tmp_path: Path, plane) -> None:
         return name, small if part == "deposit" else histogram
 
     write_parts(tmp_path / "d.root", subject, shrink)
-    with pytest.raises(DataFileError, match=r"_deposit': covers \(\(100, 169\)"):
+    with pytest.raises(DataFileError, match=r"_deposit' covers \(\(100, 169\)"):
         read_all(PlaneDump((str(tmp_path / "d.root"),)))
 
 
