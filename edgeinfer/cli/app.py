@@ -262,14 +262,14 @@ def dispatch(tokens: list[str]) -> int:
         function, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
     except CycloptsError as error:
         raise UsageError(
-            _mistake(error), hint=f"{_called(error)} --help lists the options."
+            _mistake(error), hint=f"{_name_verb(error)} --help lists the options."
         ) from None
     function(*bound.args, **bound.kwargs)
     sys.stdout.flush()
     return 0
 
 
-def _called(error: CycloptsError) -> str:
+def _name_verb(error: CycloptsError) -> str:
     """The verb as it was called, as far as it is known."""
     return f"edgeinfer {' '.join(error.command_chain or ('VERB',))}"
 
@@ -279,11 +279,11 @@ def _mistake(error: CycloptsError) -> str:
     from cyclopts import MissingArgumentError, UnusedCliTokensError
 
     if isinstance(error, UnusedCliTokensError):
-        return f"{_called(error)} does nothing with {', '.join(error.unused_tokens or ())}."
+        return f"{_name_verb(error)} does nothing with {', '.join(error.unused_tokens or ())}."
     if isinstance(error, MissingArgumentError) and error.argument is not None:
         if error.keyword is not None:
             return f"{error.keyword} needs a value."
-        return f"{_called(error)} needs {error.argument.name}."
+        return f"{_name_verb(error)} needs {error.argument.name}."
     return str(error)
 
 
