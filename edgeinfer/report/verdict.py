@@ -261,14 +261,17 @@ def _loss_answer(result: Result, profile: Profile | None) -> Answer:
         return Answer(question, AnswerState.UNKNOWN, f"decides as the float in {share}", detail)
     own = drop_of(result, ("quantized",)) or drop
     interval = interval_of(result, profile, own)
-    within = "" if interval is None else f" ± {words.number(_half(interval), 2)}"
+    shown = interval is not None and interval.low < interval.high  # else no samples changed places
+    within = f" ± {words.number(_half(interval), 2)}" if interval is not None and shown else ""
     short = f"{own.label} {own.change}{within}"
     where = "" if own.stage == "quantized" else f" ({stage_title(own.stage, result)})"
     detail = (
         f"{own.label}: {words.number(own.before)} as floats, {words.number(own.after)} as "
         f"integers{where}."
     )
-    if interval is not None:
+    if interval is not None and not shown:
+        detail += " These samples show no difference, so they cannot tell what others would lose."
+    elif interval is not None:
         low, high = words.number(interval.low, 2), words.number(interval.high, 2)
         detail += f" The loss lies between {low} and {high} with 95 % confidence."
     if drop.lost > own.lost:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 import xml.etree.ElementTree as xml
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -237,6 +238,13 @@ def test_the_loss_has_its_own_interval_and_a_stage_that_loses_more_is_named() ->
     alone = {stage: GOOD.accuracy[stage] for stage in ("float", "tflite")}
     one = GOOD.model_copy(update={"accuracy": alone})
     assert verdict_on(one, PROFILE).lost.words == "AUC −0.0024"
+
+
+def test_samples_without_any_difference_do_not_bound_the_loss() -> None:
+    same = replace(GOOD.accuracy["float"], lost={"auc": (0.0, 0.0)})
+    alike = {"float": GOOD.accuracy["float"], "quantized": same}
+    sentence = verdict_on(GOOD.model_copy(update={"accuracy": alike})).lost.sentence
+    assert "95 %" not in sentence and "cannot tell what others would lose" in sentence
 
 
 def test_resources_are_counted_by_the_best_there_is() -> None:
