@@ -16,7 +16,7 @@ from edgeinfer.base.extras import require_extra
 from edgeinfer.base.names import printable
 from edgeinfer.library.answers import data_path, reference_entry
 from edgeinfer.precision.learned.front import Bounds
-from edgeinfer.precision.learned.settings import CostKind, LearnedSettings
+from edgeinfer.precision.learned.settings import CostKind, LearnedSettings, Start
 from edgeinfer.precision.lookup.settings import LookupSettings
 from edgeinfer.precision.qat.settings import QatSettings
 from edgeinfer.precision.search.run import SearchSettings, SearchStrategy
@@ -69,6 +69,7 @@ def learn(
     folder: str | Path,
     *,
     cost: CostKind = "adders",
+    start: Start | None = None,
     device: str | None = None,
     at_most: Mapping[str, float] | None = None,
     at_least: Mapping[str, float] | None = None,
@@ -80,12 +81,13 @@ def learn(
     """Train widths, or with `neurons` a network of tables: a folder with a front of networks, and
     the best within `at_most` (`{"lut": 2000}`), or cheapest with `at_least`. `cost`: what the
     hardware pays for: `adders` of an unrolled design, multipliers and memory of a `folded` one,
-    `bytes` of an int8 chip; `device`: whose hardware that is. Needs the extra `[train]`."""
+    `bytes` of an int8 chip; `device`: whose hardware that is. `start`: from `random` weights
+    or the network's (`float`), by default random for adders alone. Needs the extra `[train]`."""
     require_extra("train", "Learning widths")
     order = LearnedOrder(
         model.path,
         Path(folder),
-        LearnedSettings(points, cost=cost),
+        LearnedSettings(points, cost=cost, start=start),
         QatSettings(epochs=epochs, seed=seed),
         Bounds(at_most or {}, at_least or {}),
         reference_entry(model),

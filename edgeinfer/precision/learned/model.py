@@ -22,10 +22,11 @@ from edgeinfer.graph import nodes as g
 from edgeinfer.ir.target_costs import MultiplierPrices
 from edgeinfer.precision.learned.costs import GROWN, LOWEST, Hull, LearnedLayer, cost_function
 from edgeinfer.precision.learned.network import LearnedPlan, LearnedPoint, Linear
-from edgeinfer.precision.learned.settings import CostKind
+from edgeinfer.precision.learned.settings import CostKind, Start
 from edgeinfer.precision.learned.tensors import cut, integer_bits, nearest, power, whole
 
-FIRST_BITS = 3.0  # behind the point, of weights and tensors that begin to learn
+FIRST_BITS = 3.0  # behind the point, of random weights and their tensors that begin to learn
+FLOAT_BITS = 5.0  # the same of tensors between trained weights, and below the largest such weight
 ROUNDED_BITS = 8.0  # behind the point, of an output's bias, which cost nothing
 BYTE_BITS = 8.0  # of a weight and of a tensor, where each is a byte
 ROOM = 1.0 + 2.0**-7  # for a byte to be rounded up
@@ -51,6 +52,7 @@ class LearnedModel:
         rng: np.random.Generator,
         kind: CostKind = "adders",
         prices: MultiplierPrices | None = None,
+        start: Start = "random",
     ) -> None:
         self.plan, self.kind = plan, kind
         self.layer_cost = cost_function(kind, prices)
@@ -62,15 +64,16 @@ class LearnedModel:
         self.low: dict[str, Any] = {}
         self.high: dict[str, Any] = {}
         for node in plan.linear:
-            kernel = draw_kernel(node, rng)
+            kernel, bias = first_weights(node, rng, start)
             self.kernels[node.name] = tf.Variable(kernel)
-            self.biases[node.name] = tf.Variable(np.zeros(kernel.shape[-1], np.float32))
+            self.biases[node.name] = tf.Variable(bias)
             if kind != "bytes":  # in which every weight has as many bits as there are
                 shape = kernel.shape if kind == "adders" else (1,) * kernel.ndim
-                first = np.full(shape, FIRST_BITS, np.float32)
+                first = np.full(shape, first_bits(kernel, start), np.float32)
                 self.kernel_bits[node.name] = tf.Variable(first)
         for name, point in plan.points.items():
-            behind = BYTE_BITS if kind == "bytes" else FIRST_BITS - 1
+            behind = FIRST_BITS - 1 if start == "random" else FLOAT_BITS
+            behind = BYTE_BITS if kind == "bytes" else behind
             self.bits[name] = tf.Variable(np.full(point.shape, behind, np.float32))
             zeros = np.zeros(point.shape, np.float32)
             self.low[name] = tf.Variable(zeros, trainable=False)
@@ -259,12 +262,27 @@ class LearnedModel:
         return tf.constant(ROUNDED_BITS)
 
 
-def draw_kernel(node: Linear, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Random weights that keep the size of what passes through (after Glorot)."""
+def first_weights(
+    node: Linear, rng: np.random.Generator, start: Start
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Kernel and bias before training: the layer's own, or random ones that keep the size of what
+    passes through (after Glorot) and no bias."""
     shape = node.kernel.shape
+    none = np.zeros(shape[-1], np.float32)
+    if start == "float":
+        bias = none if node.bias is None else node.bias.astype(np.float32)
+        return node.kernel.astype(np.float32), bias
     window = math.prod(shape[:-2])
     reach = math.sqrt(6.0 / (window * (shape[-2] + shape[-1])))
-    return rng.uniform(-reach, reach, shape).astype(np.float32)
+    return rng.uniform(-reach, reach, shape).astype(np.float32), none
+
+
+def first_bits(kernel: NDArray[np.float32], start: Start) -> float:
+    """Bits behind the point of a kernel's weights before training."""
+    most = float(np.max(np.abs(kernel), initial=0.0))
+    if start == "random" or most == 0.0:
+        return FIRST_BITS
+    return FLOAT_BITS - math.floor(math.log2(most))
 
 
 def _convolve(x: Any, kernel: Any, strides: Any, dilation: Any, groups: int) -> Any:

@@ -12,6 +12,8 @@ from edgeinfer.precision.qat.settings import Pace
 
 CostKind = Literal["adders", "folded", "bytes"]  # what hardware pays for
 
+Start = Literal["random", "float"]  # the weights that training begins from
+
 MOST_POINTS = 100
 LEARNED_PACE = Pace(40, 1024, 3e-3)  # the epochs are those of one point
 
@@ -34,6 +36,9 @@ class LearnedSettings:
     cost: CostKind = "adders"
     """of --method learned: adders of digits, for unrolled designs; folded: multipliers by classes
     of widths on --device, and memory; bytes: of weights, for int8 chips such as the Edge TPU"""
+    start: Start | None = None
+    """weights that --method learned begins from: random, which finds the smallest networks, or
+    float, those of the given network, which keeps its score; random for adders, else float"""
 
     def __post_init__(self) -> None:
         if not 1 <= self.points <= MOST_POINTS:
@@ -44,8 +49,18 @@ class LearnedSettings:
                 f"There is no cost {self.cost!r} that widths are learned under.",
                 hint=did_you_mean(self.cost, kinds) or f"Choose one of {', '.join(kinds)}.",
             )
+        if self.start not in (None, *get_args(Start)):
+            raise UsageError(
+                f"Training cannot start from {self.start!r} weights.",
+                hint=f"Choose one of {', '.join(get_args(Start))}.",
+            )
         if not 0.0 < self.cost_low <= self.cost_high:
             raise UsageError(
                 f"--cost-low is {self.cost_low:g} and --cost-high {self.cost_high:g}, but the "
                 f"weight of the cost rises from the one to the other, and is above 0."
             )
+
+    @property
+    def first_weights(self) -> Start:
+        """What training begins from."""
+        return self.start or ("random" if self.cost == "adders" else "float")

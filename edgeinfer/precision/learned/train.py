@@ -70,7 +70,10 @@ class _Run:
         training = lesson.training
         self.plan, self.lesson, self.watch = plan, lesson, watch
         self.rng = np.random.default_rng(training.seed)
-        self.model = LearnedModel(plan, self.rng, lesson.settings.cost, lesson.prices)
+        settings = lesson.settings
+        self.model = LearnedModel(
+            plan, self.rng, settings.cost, lesson.prices, settings.first_weights
+        )
         self.pace = training.pace(LEARNED_PACE)
         self.batch = min(self.pace.batch, len(lesson.samples))
         self.steps = len(lesson.samples) // self.batch * self.pace.epochs

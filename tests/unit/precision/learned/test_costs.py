@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -11,8 +13,10 @@ from numpy.typing import NDArray
 from edgeinfer.base.devices import device
 from edgeinfer.base.errors import UsageError
 from edgeinfer.graph import nodes as g
+from edgeinfer.ir.engine.float_engine import FloatEngine
 from edgeinfer.ir.target_costs import MultiplierPrices, steepest_falls
 from edgeinfer.precision.learned.network import plan_learning
+from edgeinfer.precision.learned.settings import CostKind, LearnedSettings
 from edgeinfer.targets.rtl.estimate.estimate import multiplier_prices
 
 FEWER = (1, 2, 4, 8, 12)  # bits by which a width is made narrower to find what is cheaper
@@ -107,3 +111,36 @@ def test_a_width_has_a_slope_where_fewer_bits_of_it_cost_less(kind: str) -> None
             assert own >= 0.0
             falling += expected
     assert falling > 0  # or no slope was looked at
+
+
+@pytest.mark.parametrize("kind", ["adders", "folded", "bytes"])
+def test_training_can_begin_as_the_network_that_is_given(kind: str) -> None:
+    """Its outputs before the first step are the float network's, but for the bits that are cut."""
+    import tensorflow as tf
+
+    from edgeinfer.precision.learned.model import LearnedModel
+
+    graph, rng = small_network(), np.random.default_rng(0)
+    x = rng.uniform(0.0, 1.0, (50, 4, 4, 2)).astype(np.float32)
+    expected = FloatEngine(graph).run({"x": x})["b"]
+    misses = {}
+    for start in ("float", "random"):
+        model = LearnedModel(
+            plan_learning(graph, {"b": "b"}), rng, kind,  # type: ignore[arg-type]
+            multiplier_prices(device("xczu7ev"), 10), start,  # type: ignore[arg-type]
+        )  # fmt: skip
+        for _ in range(4):
+            passed = model.run({"x": tf.constant(x)})
+            for name, (low, high) in passed.ranges.items():
+                model.low[name].assign(low)
+                model.high[name].assign(high)
+        misses[start] = np.std(passed.tensors["b"].numpy() - expected) / np.std(expected)
+    assert misses["float"] < 0.1 < 0.5 < misses["random"]
+
+
+def test_random_weights_are_the_start_where_adders_are_paid_for() -> None:
+    starts = {cost: LearnedSettings(cost=cost).first_weights for cost in get_args(CostKind)}
+    assert starts == {"adders": "random", "folded": "float", "bytes": "float"}
+    assert LearnedSettings(cost="folded", start="random").first_weights == "random"
+    with pytest.raises(UsageError, match="'old' weights"):
+        LearnedSettings(start="old")  # type: ignore[arg-type]
