@@ -168,11 +168,9 @@ class Judge:
             self._refuse_when_spent()
             start = self.clock()
             outcome = ask(recipe, weights)
-            self.journal.add(
-                key, outcome.score, outcome.costs, outcome.weights, self.clock() - start
-            )
-        else:
-            outcome = RecipeOutcome(entry.score, entry.costs, entry.weights)
+            seconds = self.clock() - start
+            entry = self.journal.add(key, outcome.score, outcome.costs, outcome.weights, seconds)
+        outcome = RecipeOutcome(entry.score, entry.costs, entry.note)
         self.trials[key] = Trial(dict(widths), recipe, outcome, repaired)
         return self.trials[key]
 

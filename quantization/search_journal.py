@@ -8,11 +8,12 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 VERSION = 1
+OLD_NOTE = "weights"  # what a note is called in the journals of earlier releases
 
 
 class SearchError(ValueError):
@@ -21,11 +22,12 @@ class SearchError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """An answer, and how long it took."""
+    """An answer, a note of the one who asked (where weights are kept, why a target refuses), and
+    how long it took."""
 
     score: float
     costs: Mapping[str, float]
-    weights: str
+    note: str
     seconds: float
 
 
@@ -63,21 +65,14 @@ class SearchJournal:
         return self._entries.get(key)
 
     def add(
-        self, key: str, score: float, costs: Mapping[str, float], weights: str, seconds: float
-    ) -> None:
+        self, key: str, score: float, costs: Mapping[str, float], note: str, seconds: float
+    ) -> JournalEntry:
         """Remember an answer for good."""
         if not math.isfinite(score) or not all(math.isfinite(cost) for cost in costs.values()):
             raise SearchError(f"A recipe was judged {score} at {dict(costs)}; both must be finite.")
-        self._entries[key] = JournalEntry(score, dict(costs), weights, seconds)
-        self._append(
-            {
-                "key": key,
-                "score": score,
-                "costs": dict(costs),
-                "weights": weights,
-                "seconds": seconds,
-            }
-        )
+        entry = self._entries[key] = JournalEntry(score, dict(costs), note, seconds)
+        self._append({"key": key, **asdict(entry)})
+        return entry
 
     def _append(self, record: Mapping[str, Any]) -> None:
         if self.path is None:
@@ -105,7 +100,7 @@ class SearchJournal:
                 self._entries[record["key"]] = JournalEntry(
                     float(record["score"]),
                     {name: float(cost) for name, cost in record["costs"].items()},
-                    str(record["weights"]),
+                    str(record["note"] if "note" in record else record[OLD_NOTE]),
                     float(record["seconds"]),
                 )
         except (TypeError, KeyError, AttributeError, UnicodeDecodeError, json.JSONDecodeError):

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from quantization.search_journal import JournalEntry, SearchJournal
+from quantization.search_journal import SearchJournal
 
 if TYPE_CHECKING:
     import optuna
@@ -108,10 +108,9 @@ def explore_trainings(
                 began = clock()
                 score, costs, refusal = attempt(point)
                 seconds = round(clock() - began, 2)
-                journal.add(point.name, score, costs, refusal, seconds)
-                entry = JournalEntry(score, costs, refusal, seconds)
+                entry = journal.add(point.name, score, costs, refusal, seconds)
             trained[point] = TrainedPoint(
-                point, entry.score, entry.costs, entry.seconds, entry.weights
+                point, entry.score, entry.costs, entry.seconds, refusal=entry.note
             )
         _tell(study, proposal, trained[point], space.cost)
     return list(trained.values())

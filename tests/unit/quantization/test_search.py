@@ -16,7 +16,7 @@ from quantization.fixed import Fixed, Quantizer
 from quantization.recipe import Recipe, WeightFormat
 from quantization.search import Judge, Limits, RecipeOutcome, Space, Trial, WidthKnob, front
 from quantization.search_greedy import Descent, descend, exchanges, polish
-from quantization.search_journal import SearchError, SearchJournal
+from quantization.search_journal import JournalEntry, SearchError, SearchJournal
 from quantization.search_thorough import Exploration, Sampler, explore
 
 WIDTHS = (8, 7, 6, 5, 4, 3, 2)
@@ -153,6 +153,17 @@ def test_a_journal_belongs_to_one_search(tmp_path: Path) -> None:
         SearchJournal.open(path, "me")
     with pytest.raises(SearchError, match="finite"):
         SearchJournal().add("k", float("nan"), {}, "", 0.0)
+
+
+def test_a_journal_of_an_earlier_release_is_read(tmp_path: Path) -> None:
+    """There the note was called weights, also where it was a target's refusal."""
+    path = tmp_path / "search.jsonl"
+    SearchJournal.open(path, "me").add("k", 0.5, {"lut": 3.0}, "too large", 2.0)
+    now = path.read_text()
+    assert '"note": "too large"' in now
+    path.write_text(now.replace('"note"', '"weights"'))
+    known = SearchJournal.open(path, "me")
+    assert known.find("k") == JournalEntry(0.5, {"lut": 3.0}, "too large", 2.0)
 
 
 def test_trials_count_over_all_sessions(tmp_path: Path) -> None:
