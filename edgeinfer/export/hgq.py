@@ -22,15 +22,7 @@ from numpy.typing import NDArray
 
 from edgeinfer.base.errors import InputError, ModelError, Offence
 from edgeinfer.export.hgq_layers import LayerText, describe_layers
-from edgeinfer.graph.nodes import (
-    ConvNode,
-    DenseNode,
-    Floats,
-    Graph,
-    Node,
-    Shape,
-    inputs_of,
-)
+from edgeinfer.graph import nodes as g
 from quantization.fixed import Ints, Overflow
 
 KERAS = "3.15.0"  # whose layout of files this is
@@ -58,7 +50,7 @@ class ElementRounding:
 class ElementNetwork:
     """A network and what rounds its tensors, one after the other, by the name of the node."""
 
-    graph: Graph
+    graph: g.Graph
     roundings: Mapping[str, tuple[ElementRounding, ...]]
 
 
@@ -91,17 +83,17 @@ class _Writer:
     tensors: dict[str, str] = field(default_factory=dict)  # of the Graph: the layer of it
     kinds: Counter[str] = field(default_factory=Counter)
 
-    def add(self, node: Node) -> None:
+    def add(self, node: g.Node) -> None:
         """A node's layer, and the quantizers behind it."""
         graph = self.network.graph
         name = node.name.replace("/", ".")
-        xs = [self.tensors[x] for x in inputs_of(node)]
-        shapes = [graph.shapes[x] for x in inputs_of(node)]
+        xs = [self.tensors[x] for x in g.inputs_of(node)]
+        shapes = [graph.shapes[x] for x in g.inputs_of(node)]
         *before, last = describe_layers(node, graph)
         for layer in before:
             self._append(layer, f"{name}_pad", xs, shapes)
             xs, shapes = [f"{name}_pad"], [layer.shape]
-        if isinstance(node, ConvNode | DenseNode):
+        if isinstance(node, g.ConvNode | g.DenseNode):
             last.config.update(self._store_weights(last.kind, name, node))
         self._append(last, name, xs, shapes)
         xs = [name]
@@ -112,7 +104,7 @@ class _Writer:
         self.tensors[node.name] = xs[0]
 
     def _append(
-        self, layer: LayerText, name: str, xs: Sequence[str], shapes: Sequence[Shape]
+        self, layer: LayerText, name: str, xs: Sequence[str], shapes: Sequence[g.Shape]
     ) -> None:
         ours = layer.module.startswith("hgq")
         entry: dict[str, Any] = {
@@ -144,7 +136,9 @@ class _Writer:
         self.groups[f"{group}/vars"] = name
         return group
 
-    def _store_weights(self, kind: str, name: str, node: ConvNode | DenseNode) -> dict[str, Any]:
+    def _store_weights(
+        self, kind: str, name: str, node: g.ConvNode | g.DenseNode
+    ) -> dict[str, Any]:
         """The layer's variables; the options that say so."""
         group = self._group(kind, name)
         stored = {"kq": node.kernel} if node.bias is None else {"kq": node.kernel, "bq": node.bias}
@@ -165,7 +159,7 @@ class _Writer:
         for number, row in enumerate(rows):
             self.variables[f"{place}/quantizer/vars/{number}"] = row
 
-    def _round(self, name: str, rounding: ElementRounding, x: str, shape: Shape) -> None:
+    def _round(self, name: str, rounding: ElementRounding, x: str, shape: g.Shape) -> None:
         rank = len(shape)
         spread = [
             np.broadcast_to(values, np.broadcast_shapes((1,) * rank, values.shape))[None]
@@ -238,7 +232,7 @@ def _config(
     }  # fmt: skip
 
 
-def widths_of_values(values: Floats) -> tuple[Ints, Ints]:
+def widths_of_values(values: g.Floats) -> tuple[Ints, Ints]:
     """For each number the bits before its point and behind it that it needs, a sign not counted."""
     mantissa, exponent = np.frexp(np.abs(values))
     whole = np.ldexp(mantissa, 53).astype(np.int64)
@@ -249,7 +243,7 @@ def widths_of_values(values: Floats) -> tuple[Ints, Ints]:
     return integer.astype(np.int64), np.where(zero, 0, 53 - exponent - trailing).astype(np.int64)
 
 
-def _exact_float32(name: str, values: Floats) -> NDArray[np.float32]:
+def _exact_float32(name: str, values: g.Floats) -> NDArray[np.float32]:
     rounded = values.astype(np.float32)
     if (rounded.astype(np.float64) != values).any():
         raise InputError(

@@ -12,38 +12,7 @@ import numpy as np
 
 from edgeinfer.base.errors import ModelError, Offence, RecipeError
 from edgeinfer.export.qkeras_formats import obstacle, weight_obstacle
-from edgeinfer.graph.nodes import (
-    ActivationNode,
-    AffineNode,
-    BatchNormNode,
-    ConcatNode,
-    ConstantNode,
-    ConvNode,
-    DenseNode,
-    Floats,
-    Function,
-    Graph,
-    IndexingNode,
-    InputNode,
-    MergeKind,
-    MergeNode,
-    MoveNode,
-    Node,
-    PadNode,
-    Pads,
-    PoolNode,
-    PoolNodeKind,
-    PReluNode,
-    ReshapeNode,
-    ScanNode,
-    Shape,
-    SitesNode,
-    SliceNode,
-    SoftmaxNode,
-    TransposeNode,
-    UpsampleNode,
-    weights_of,
-)
+from edgeinfer.graph import nodes as g
 from edgeinfer.graph.windows import same_pads
 from quantization.fixed import Fixed, Quantizer
 from quantization.recipe import Recipe
@@ -52,7 +21,7 @@ KERAS_HARD_SIGMOID = (1 / 6, 0.5)
 QKERAS_HARD_SIGMOID = (0.5, 0.5)
 
 
-def refuse_inexpressible(graph: Graph, recipe: Recipe) -> None:
+def refuse_inexpressible(graph: g.Graph, recipe: Recipe) -> None:
     """One error that names every layer and format for which QKeras has no equal."""
     layers = tuple(_layer_offences(graph, recipe))
     formats = tuple(_format_offences(graph, recipe))
@@ -66,21 +35,21 @@ def refuse_inexpressible(graph: Graph, recipe: Recipe) -> None:
     )
 
 
-def _layer_offences(graph: Graph, recipe: Recipe) -> Iterator[Offence]:
+def _layer_offences(graph: g.Graph, recipe: Recipe) -> Iterator[Offence]:
     for node in graph.nodes:
         reason = layer_obstacle(node, graph, recipe.activation(node.name))
         if reason is not None:
             yield Offence(node.name, type(node).__name__.removesuffix("Node"), reason)
 
 
-def _format_offences(graph: Graph, recipe: Recipe) -> Iterator[Offence]:
+def _format_offences(graph: g.Graph, recipe: Recipe) -> Iterator[Offence]:
     keys: set[str] = set()
     for node in graph.nodes:
         quantizer = recipe.activation(node.name)
         reason = None if quantizer is None else obstacle(quantizer)
         if reason is not None:
             yield Offence(node.name, "format", reason)
-        for key, values in weights_of(node).items():
+        for key, values in g.weights_of(node).items():
             fmt = recipe.weight(key)
             if fmt is None or key in keys:
                 continue
@@ -90,57 +59,57 @@ def _format_offences(graph: Graph, recipe: Recipe) -> Iterator[Offence]:
                 yield Offence(key, "format", reason)
 
 
-def layer_obstacle(node: Node, graph: Graph, quantizer: Quantizer | None) -> str | None:
+def layer_obstacle(node: g.Node, graph: g.Graph, quantizer: Quantizer | None) -> str | None:
     """Why Keras has no layer of this meaning; None where it has one."""
     match node:
-        case InputNode() | DenseNode() | ReshapeNode() | TransposeNode() | ConcatNode():
+        case g.InputNode() | g.DenseNode() | g.ReshapeNode() | g.TransposeNode() | g.ConcatNode():
             return None
-        case SoftmaxNode():
+        case g.SoftmaxNode():
             return None if node.mask is None else "a softmax with a mask is no layer of QKeras"
-        case ConstantNode():
+        case g.ConstantNode():
             return "Keras layers hold no constant tensors"
-        case ConvNode():
+        case g.ConvNode():
             if max(node.strides) > 1 and max(node.dilation) > 1:
                 return "Keras takes strides or dilation, not both"
             return None
-        case BatchNormNode():
+        case g.BatchNormNode():
             return None
-        case AffineNode():
+        case g.AffineNode():
             x = graph.shapes[node.x]
             if per_channel(node.scale, x) and per_channel(node.shift, x):
                 return None
             return f"its constants differ along other axes of {x} than the last"
-        case PReluNode():
+        case g.PReluNode():
             x = graph.shapes[node.x]
             fits = node.slope.ndim <= len(x) and np.broadcast_shapes(x, node.slope.shape) == x
             return None if fits else f"slopes of {node.slope.shape} do not fit {x}"
-        case ActivationNode():
+        case g.ActivationNode():
             return _function_obstacle(node, quantizer)
-        case PoolNode():
+        case g.PoolNode():
             return _pool_obstacle(node, graph.shapes[node.x])
-        case PadNode():
+        case g.PadNode():
             if node.value != 0.0 or node.pads[-1] != (0, 0) or len(node.pads) not in (2, 3):
                 return "Keras pads spatial axes, and with zeros"
             return None
-        case UpsampleNode():
+        case g.UpsampleNode():
             return None if len(node.factors) in (1, 2) else "Keras repeats one or two axes"
-        case SliceNode():
+        case g.SliceNode():
             x = graph.shapes[node.x]
             whole = (node.starts[-1], node.stops[-1]) == (0, x[-1])
             if set(node.steps) != {1} or not whole or len(x) not in (2, 3):
                 return "Keras crops spatial axes, and without steps"
             return None
-        case MoveNode():
+        case g.MoveNode():
             return "Keras has no layer that moves elements so"
-        case SitesNode() if node.most is None and graph.shapes[node.x][-1] == 1:
+        case g.SitesNode() if node.most is None and graph.shapes[node.x][-1] == 1:
             return None
-        case IndexingNode():
+        case g.IndexingNode():
             return "Keras has no layer that finds elements by computed numbers"
-        case MergeNode():
-            if node.kind is MergeKind.SUBTRACT and len(node.xs) != 2:
+        case g.MergeNode():
+            if node.kind is g.MergeKind.SUBTRACT and len(node.xs) != 2:
                 return f"Keras subtracts two tensors, not {len(node.xs)}"
             return None
-        case ScanNode():
+        case g.ScanNode():
             return (
                 "recurrences are not written as layers; write a recipe (-o F.toml) in their stead"
             )
@@ -148,7 +117,7 @@ def layer_obstacle(node: Node, graph: Graph, quantizer: Quantizer | None) -> str
             assert_never(node)
 
 
-def per_channel(values: Floats, x: Shape) -> bool:
+def per_channel(values: g.Floats, x: g.Shape) -> bool:
     """Whether constants vary along the last axis only."""
     return (
         values.ndim <= len(x)
@@ -161,41 +130,43 @@ def per_channel(values: Floats, x: Shape) -> bool:
     )
 
 
-def explicit(pads: Pads, sizes: Shape, window: Shape, strides: Shape, dilation: Shape) -> bool:
+def explicit(
+    pads: g.Pads, sizes: g.Shape, window: g.Shape, strides: g.Shape, dilation: g.Shape
+) -> bool:
     """Whether pads are neither none nor what Keras calls 'same'."""
     return any(map(any, pads)) and pads != same_pads(sizes, window, strides, dilation)
 
 
-def _pool_obstacle(node: PoolNode, x: Shape) -> str | None:
+def _pool_obstacle(node: g.PoolNode, x: g.Shape) -> str | None:
     one = (1,) * len(node.window)
     if len(node.window) not in (1, 2):
         return f"Keras pools over one or two axes, not {len(node.window)}"
     padded = any(map(any, node.pads))
-    if node.kind is PoolNodeKind.SUM:
+    if node.kind is g.PoolNodeKind.SUM:
         return "Keras has no sum over a window"
-    if node.kind is PoolNodeKind.AVERAGE and node.count_pads:
+    if node.kind is g.PoolNodeKind.AVERAGE and node.count_pads:
         return None  # zeros around the tensor count like any others
     if padded and explicit(node.pads, x[:-1], node.window, node.strides, one):
         return f"Keras has no {node.kind} pooling with pads of {node.pads}"
     return None
 
 
-def unit_type(function: Function, bits: int) -> Fixed:
+def unit_type(function: g.Function, bits: int) -> Fixed:
     """The one type into which QKeras' own sigmoid or tanh rounds."""
-    return Fixed(True, bits, 1) if function is Function.TANH else Fixed(False, bits, 0)
+    return Fixed(True, bits, 1) if function is g.Function.TANH else Fixed(False, bits, 0)
 
 
-def _function_obstacle(node: ActivationNode, quantizer: Quantizer | None) -> str | None:
+def _function_obstacle(node: g.ActivationNode, quantizer: Quantizer | None) -> str | None:
     match node.function:
-        case Function.LEAKY_RELU if node.parameters[0] < 0:
+        case g.Function.LEAKY_RELU if node.parameters[0] < 0:
             return f"Keras refuses the negative slope {node.parameters[0]:g}"
-        case Function.HARD_SIGMOID if node.parameters == QKERAS_HARD_SIGMOID:
+        case g.Function.HARD_SIGMOID if node.parameters == QKERAS_HARD_SIGMOID:
             if quantizer and quantizer.type == unit_type(node.function, quantizer.type.bits):
                 return None
             return "QKeras has clip(x/2 + 1/2, 0, 1) in ufixed<bits,0> only"
-        case Function.HARD_SIGMOID if node.parameters != KERAS_HARD_SIGMOID:
+        case g.Function.HARD_SIGMOID if node.parameters != KERAS_HARD_SIGMOID:
             return f"Keras 3 has no hard_sigmoid of slope {node.parameters[0]:g}"
-        case Function.POWER_OF_TWO:
+        case g.Function.POWER_OF_TWO:
             return "QKeras finds powers of two through a logarithm in float32, not on integers"
         case _:  # nothing stands against the other functions
             return None

@@ -15,44 +15,17 @@ from keras import layers as kl
 from edgeinfer.export.qkeras_checks import explicit
 from edgeinfer.export.qkeras_formats import StoredWeights, bits, prepare_weights
 from edgeinfer.export.qkeras_functions import plain_function, rounding_function
-from edgeinfer.graph.nodes import (
-    ActivationNode,
-    AffineNode,
-    BatchNormNode,
-    ConcatNode,
-    ConstantNode,
-    ConvNode,
-    DenseNode,
-    Graph,
-    IndexingNode,
-    InputNode,
-    MergeKind,
-    MergeNode,
-    MoveNode,
-    Node,
-    PadNode,
-    Pads,
-    PoolNode,
-    PoolNodeKind,
-    PReluNode,
-    ReshapeNode,
-    ScanNode,
-    SitesNode,
-    SliceNode,
-    SoftmaxNode,
-    TransposeNode,
-    UpsampleNode,
-)
+from edgeinfer.graph import nodes as g
 from quantization.fixed import Quantizer
 from quantization.recipe import Recipe
 
 MERGES = {
-    MergeKind.ADD: kl.Add,
-    MergeKind.SUBTRACT: kl.Subtract,
-    MergeKind.MULTIPLY: kl.Multiply,
-    MergeKind.AVERAGE: kl.Average,
-    MergeKind.MAXIMUM: kl.Maximum,
-    MergeKind.MINIMUM: kl.Minimum,
+    g.MergeKind.ADD: kl.Add,
+    g.MergeKind.SUBTRACT: kl.Subtract,
+    g.MergeKind.MULTIPLY: kl.Multiply,
+    g.MergeKind.AVERAGE: kl.Average,
+    g.MergeKind.MAXIMUM: kl.Maximum,
+    g.MergeKind.MINIMUM: kl.Minimum,
 }
 
 
@@ -64,7 +37,7 @@ def keras_name(name: str) -> str:
 class Layers:
     """A Keras network in the making: which Keras tensor holds which node's value."""
 
-    def __init__(self, graph: Graph, recipe: Recipe) -> None:
+    def __init__(self, graph: g.Graph, recipe: Recipe) -> None:
         self.graph = graph
         self.recipe = recipe
         self.inputs: dict[str, Any] = {}
@@ -72,18 +45,20 @@ class Layers:
         self.linear: dict[str, list[Any]] = {}  # the Keras layers of each Conv's or Dense's layer
         self._taken = {keras_name(node.name) for node in graph.nodes}
         self._shared: dict[tuple[str, str], Any] = {}
-        self._uses = Counter(n.layer for n in graph.nodes if isinstance(n, ConvNode | DenseNode))
+        self._uses = Counter(
+            n.layer for n in graph.nodes if isinstance(n, g.ConvNode | g.DenseNode)
+        )
 
-    def add(self, node: Node) -> None:
+    def add(self, node: g.Node) -> None:
         """Append a node's layers; the last of them bears the node's name."""
         quantizer = self.recipe.activation(node.name)
         name = keras_name(node.name)
-        if isinstance(node, InputNode):
+        if isinstance(node, g.InputNode):
             self.inputs[node.name] = keras.Input(node.shape, name=name)
             rounding = qkeras.QActivation(bits(self._known(quantizer)), name=self._fresh(node.name))
             self.tensors[node.name] = rounding(self.inputs[node.name])
             return
-        if isinstance(node, ActivationNode) and quantizer is not None:
+        if isinstance(node, g.ActivationNode) and quantizer is not None:
             rounded = rounding_function(node, quantizer)
             if rounded is not None:
                 self.tensors[node.name] = qkeras.QActivation(rounded, name=name)(self._x(node.x))
@@ -96,8 +71,8 @@ class Layers:
             y = kl.Activation("linear", name=name)(y)  # the layer's name is not this output's
         self.tensors[node.name] = y
 
-    def _is_shared(self, node: Node) -> bool:
-        return isinstance(node, ConvNode | DenseNode) and self._uses[node.layer] > 1
+    def _is_shared(self, node: g.Node) -> bool:
+        return isinstance(node, g.ConvNode | g.DenseNode) and self._uses[node.layer] > 1
 
     def _known(self, quantizer: Quantizer | None) -> Quantizer:
         assert quantizer is not None, "lowering completes the recipe for every input"
@@ -119,49 +94,49 @@ class Layers:
         assert fmt is not None, "lowering completes the recipe for every weight"
         return prepare_weights(values, fmt)
 
-    def _layer(self, node: Node, name: str) -> Any:
+    def _layer(self, node: g.Node, name: str) -> Any:
         match node:
-            case ConvNode():
+            case g.ConvNode():
                 return self._conv(node, name)
-            case DenseNode():
+            case g.DenseNode():
                 return self._linear(node, name, "", self._dense)(self._x(node.x))
-            case BatchNormNode() | AffineNode():
+            case g.BatchNormNode() | g.AffineNode():
                 return self._affine(node, name)
-            case PReluNode():
+            case g.PReluNode():
                 return self._prelu(node, name)
-            case ActivationNode():
+            case g.ActivationNode():
                 return plain_function(node, name)(self._x(node.x))
-            case SoftmaxNode():
+            case g.SoftmaxNode():
                 axis = node.axis + 1 if node.axis >= 0 else node.axis
                 return kl.Softmax(axis=axis, name=name)(self._x(node.x))
-            case PoolNode():
+            case g.PoolNode():
                 return self._pool(node, name)
-            case ReshapeNode():
+            case g.ReshapeNode():
                 return kl.Reshape(node.shape, name=name)(self._x(node.x))
-            case TransposeNode():
+            case g.TransposeNode():
                 return kl.Permute(tuple(a + 1 for a in node.order), name=name)(self._x(node.x))
-            case PadNode():
+            case g.PadNode():
                 return _zeros(node.pads[:-1], name)(self._x(node.x))
-            case UpsampleNode():
+            case g.UpsampleNode():
                 rank = len(node.factors)
                 repeat = kl.UpSampling1D if rank == 1 else kl.UpSampling2D
                 size = node.factors[0] if rank == 1 else node.factors
                 return repeat(size, name=name)(self._x(node.x))
-            case SliceNode():
+            case g.SliceNode():
                 return self._crop(node, name)
-            case MergeNode():
+            case g.MergeNode():
                 return MERGES[node.kind](name=name)([self._x(x) for x in node.xs])
-            case ConcatNode():
+            case g.ConcatNode():
                 axis = node.axis + 1 if node.axis >= 0 else node.axis
                 return kl.Concatenate(axis=axis, name=name)([self._x(x) for x in node.xs])
-            case SitesNode():
+            case g.SitesNode():
                 return self._sites(node, name)
-            case InputNode() | ConstantNode() | MoveNode() | ScanNode() | IndexingNode():
+            case g.InputNode() | g.ConstantNode() | g.MoveNode() | g.ScanNode() | g.IndexingNode():
                 raise AssertionError(node)  # made elsewhere, or refused before
             case _:
                 assert_never(node)
 
-    def _linear(self, node: ConvNode | DenseNode, name: str, padding: str, make: Any) -> Any:
+    def _linear(self, node: g.ConvNode | g.DenseNode, name: str, padding: str, make: Any) -> Any:
         """The Keras layer of a Conv or Dense, one for all nodes that share it."""
         key = (node.layer, padding)
         if key not in self._shared:
@@ -170,7 +145,7 @@ class Layers:
             self.linear.setdefault(node.layer, []).append(self._shared[key])
         return self._shared[key]
 
-    def _quantizers(self, node: ConvNode | DenseNode) -> tuple[list[Any], dict[str, Any]]:
+    def _quantizers(self, node: g.ConvNode | g.DenseNode) -> tuple[list[Any], dict[str, Any]]:
         """Weights to set, and the layer's arguments."""
         kernel = self._stored(f"{node.layer}/kernel", node.kernel)
         weights, arguments = (
@@ -184,12 +159,12 @@ class Layers:
             arguments["bias_quantizer"] = bits(bias.quantizer, bias.alpha)
         return weights, arguments
 
-    def _dense(self, node: DenseNode, name: str, _: str) -> Any:
+    def _dense(self, node: g.DenseNode, name: str, _: str) -> Any:
         weights, arguments = self._quantizers(node)
         layer = qkeras.QDense(node.kernel.shape[1], name=name, **arguments)
         return _fill_layer(layer, self.graph.shapes[node.x], weights)
 
-    def _conv(self, node: ConvNode, name: str) -> Any:
+    def _conv(self, node: g.ConvNode, name: str) -> Any:
         x = self._x(node.x)
         sizes, window = self.graph.shapes[node.x][:-1], node.kernel.shape[: len(node.strides)]
         padding = "same" if any(map(any, node.pads)) else "valid"
@@ -197,7 +172,7 @@ class Layers:
             x, padding = _zeros(node.pads, self._fresh(f"{node.name}_pad"))(x), "valid"
         return self._linear(node, name, padding, self._convolution)(x)
 
-    def _convolution(self, node: ConvNode, name: str, padding: str) -> Any:
+    def _convolution(self, node: g.ConvNode, name: str, padding: str) -> Any:
         weights, arguments = self._quantizers(node)
         rank = len(node.strides)
         window, filters = node.kernel.shape[:rank], node.kernel.shape[-1]
@@ -227,7 +202,7 @@ class Layers:
         layer = qkeras.QConv2D(filters, window, groups=node.groups, **geometry, **arguments)
         return _fill_layer(layer, shape, weights)
 
-    def _affine(self, node: BatchNormNode | AffineNode, name: str) -> Any:
+    def _affine(self, node: g.BatchNormNode | g.AffineNode, name: str) -> Any:
         """scale x + shift as a batch norm of mean 0 and variance 1: exact, with an epsilon of 0."""
         channels = self.graph.shapes[node.x][-1]
         weights = [
@@ -245,7 +220,7 @@ class Layers:
         )
         return np.broadcast_to(exact.reshape(-1), (channels,))
 
-    def _prelu(self, node: PReluNode, name: str) -> Any:
+    def _prelu(self, node: g.PReluNode, name: str) -> Any:
         stored = self._stored(f"{node.layer}/slope", node.slope)
         exact = stored.values * np.asarray(
             1.0 if stored.alpha is None else stored.alpha, np.float32
@@ -256,30 +231,30 @@ class Layers:
         layer = kl.PReLU(shared_axes=shared or None, name=name)
         return _fill_layer(layer, x, [slope])(self._x(node.x))
 
-    def _pool(self, node: PoolNode, name: str) -> Any:
+    def _pool(self, node: g.PoolNode, name: str) -> Any:
         x, rank = self._x(node.x), len(node.window)
         padded = any(map(any, node.pads))
-        if padded and node.kind is PoolNodeKind.AVERAGE and node.count_pads:
+        if padded and node.kind is g.PoolNodeKind.AVERAGE and node.count_pads:
             x, padded = _zeros(node.pads, self._fresh(f"{node.name}_pad"))(x), False
         kinds = {
-            (PoolNodeKind.MAX, 1): kl.MaxPooling1D,
-            (PoolNodeKind.MAX, 2): kl.MaxPooling2D,
-            (PoolNodeKind.AVERAGE, 1): kl.AveragePooling1D,
-            (PoolNodeKind.AVERAGE, 2): kl.AveragePooling2D,
+            (g.PoolNodeKind.MAX, 1): kl.MaxPooling1D,
+            (g.PoolNodeKind.MAX, 2): kl.MaxPooling2D,
+            (g.PoolNodeKind.AVERAGE, 1): kl.AveragePooling1D,
+            (g.PoolNodeKind.AVERAGE, 2): kl.AveragePooling2D,
         }
         window = node.window[0] if rank == 1 else node.window
         strides = node.strides[0] if rank == 1 else node.strides
         pool = kinds[node.kind, rank]
         return pool(window, strides, padding="same" if padded else "valid", name=name)(x)
 
-    def _sites(self, node: SitesNode, name: str) -> Any:
+    def _sites(self, node: g.SitesNode, name: str) -> Any:
         """A network in the network: Keras names operations itself, and may take a node's name."""
         x = keras.Input(self.graph.shapes[node.x])
         lit = keras.ops.cast(keras.ops.greater(x, node.threshold), "float32")
         inner = keras.Model(x, lit, name=self._fresh(f"{node.name}_lit"))
         return kl.Activation("linear", name=name)(inner(self._x(node.x)))
 
-    def _crop(self, node: SliceNode, name: str) -> Any:
+    def _crop(self, node: g.SliceNode, name: str) -> Any:
         sizes = self.graph.shapes[node.x][:-1]
         edges = zip(node.starts, node.stops, sizes, strict=False)
         cut = tuple((start, size - stop) for start, stop, size in edges)
@@ -294,7 +269,7 @@ def _fill_layer(layer: Any, shape: tuple[int | None, ...], weights: list[Any]) -
     return layer
 
 
-def _zeros(pads: Pads, name: str) -> Any:
+def _zeros(pads: g.Pads, name: str) -> Any:
     if len(pads) == 1:
         return kl.ZeroPadding1D(pads[0], name=name)
     return kl.ZeroPadding2D(pads, name=name)

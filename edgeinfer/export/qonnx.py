@@ -23,29 +23,12 @@ from edgeinfer.export.onnx_values import (
     state_of,
 )
 from edgeinfer.export.qonnx_tables import function_of
+from edgeinfer.ir import ops
 from edgeinfer.ir.engine.choice import OpArithmetic
 from edgeinfer.ir.engine.elementwise import prelu
 from edgeinfer.ir.engine.onnx_builder import OnnxBuilder
 from edgeinfer.ir.engine.values import CarriedTensor, Carrier, cast_to, lay_out, parameter
 from edgeinfer.ir.engine.window import NATIVE_RANKS, onnx_pads
-from edgeinfer.ir.ops import (
-    Concat,
-    Conv,
-    Dense,
-    Input,
-    Op,
-    Pair,
-    Pool,
-    PoolKind,
-    PRelu,
-    Requant,
-    Reshape,
-    Scale,
-    Softmax,
-    Table,
-    Upsample,
-    inputs_of,
-)
 from edgeinfer.ir.passes import fold_constants
 from edgeinfer.ir.program import HostFunction, Program
 from quantization.fixed import Fixed, Overflow, Quantizer, Rounding, fixed_of_range
@@ -66,7 +49,7 @@ MODES = {
 class QonnxEmitter(ValueEmitter):
     """Quant nodes for inputs, weights and roundings."""
 
-    def stated_input(self, op: Input, tensor: str) -> CarriedTensor:
+    def stated_input(self, op: ops.Input, tensor: str) -> CarriedTensor:
         """An input with its type."""
         source = self.quant(tensor, Quantizer(op.type))
         return CarriedTensor(source, Carrier.FLOAT32, op.shape, False, op.type.frac)
@@ -97,51 +80,51 @@ class QonnxEmitter(ValueEmitter):
             rounding_mode=MODES[quantizer.rounding],
         )
 
-    def emit_op(self, op: Op, arithmetic: OpArithmetic) -> CarriedTensor:
+    def emit_op(self, op: ops.Op, arithmetic: OpArithmetic) -> CarriedTensor:
         """As for values, with what a reader can tell apart."""
         carrier = arithmetic.carrier
         match op:
-            case Conv():
+            case ops.Conv():
                 return self._conv(op, arithmetic)
-            case Dense():
+            case ops.Dense():
                 return self._dense(op, carrier)
-            case Scale():
+            case ops.Scale():
                 return self._scale(op, carrier)
-            case PRelu():
+            case ops.PRelu():
                 return self._prelu(op, carrier)
-            case Table():
+            case ops.Table():
                 return self._table(op)
-            case Softmax():
+            case ops.Softmax():
                 raise NotCarriedError("it goes through integer tables, and QONNX has none")
-            case Pool(kind=PoolKind.SUM) if not self._global(op):
+            case ops.Pool(kind=ops.PoolKind.SUM) if not self._global(op):
                 return self._summed(op, arithmetic)
-            case Pair() | Concat():
-                for name in inputs_of(op):  # side by side as they are
+            case ops.Pair() | ops.Concat():
+                for name in ops.inputs_of(op):  # side by side as they are
                     if name in self.values:
                         source, shape = self.values[name], self.state.shapes[name]
                         self.values[name] = lay_out(self.builder, source, shape, False)
                 return ValueEmitter.emit_op(self, op, arithmetic)
-            case Upsample():
+            case ops.Upsample():
                 return self._upsample(op, carrier)
-            case Reshape():
+            case ops.Reshape():
                 x = lay_out(self.builder, self.read(op.x, carrier), self.state.shapes[op.x], False)
                 tensor = self.builder.reshape(x.tensor, op.shape)
                 return replace(x, tensor=tensor, layout=op.shape)
             case _:  # `ValueEmitter` knows every op
                 return ValueEmitter.emit_op(self, op, arithmetic)
 
-    def requantize(self, op: Requant, carrier: Carrier) -> CarriedTensor:
+    def requantize(self, op: ops.Requant, carrier: Carrier) -> CarriedTensor:
         """A Quant node, which rounds and saturates at once."""
         x = self.read(op.x, carrier)
         tensor = self.quant(x.tensor, op.quantizer)
         return replace(x, tensor=tensor, carrier=Carrier.FLOAT32, exponent=op.type.frac)
 
-    def _global(self, op: Pool) -> bool:
+    def _global(self, op: ops.Pool) -> bool:
         """A sum over all of space, which ReduceSum states."""
         unpadded = all(pad == (0, 0) for pad in op.pads)
         return op.window == op.strides == self.state.shapes[op.x][:-1] and unpadded
 
-    def _summed(self, op: Pool, arithmetic: OpArithmetic) -> CarriedTensor:
+    def _summed(self, op: ops.Pool, arithmetic: OpArithmetic) -> CarriedTensor:
         """A sum over windows: a convolution of ones, each channel for itself."""
         self._floats(op, arithmetic)
         shape = self.state.shapes[op.x]
@@ -158,7 +141,7 @@ class QonnxEmitter(ValueEmitter):
         )
         return replace(x, tensor=tensor, layout=self.state.shapes[op.name])
 
-    def _floats(self, op: Conv | Pool, arithmetic: OpArithmetic) -> None:
+    def _floats(self, op: ops.Conv | ops.Pool, arithmetic: OpArithmetic) -> None:
         """ONNX Runtime sums windows in float32 only: what that may do is said."""
         if len(self.state.shapes[op.x]) - 1 not in NATIVE_RANKS:
             raise NotCarriedError("it has more spatial axes than ONNX Runtime knows")
@@ -182,7 +165,7 @@ class QonnxEmitter(ValueEmitter):
             return self.builder.constant(self.exactly(whole, frac, carrier))
         return self._weight(whole, type_, carrier)
 
-    def _conv(self, op: Conv, arithmetic: OpArithmetic) -> CarriedTensor:
+    def _conv(self, op: ops.Conv, arithmetic: OpArithmetic) -> CarriedTensor:
         self._floats(op, arithmetic)
         x = cast_to(self.builder, self.values[op.x], Carrier.FLOAT32)
         x = lay_out(self.builder, x, self.state.shapes[op.x], True)
@@ -192,7 +175,7 @@ class QonnxEmitter(ValueEmitter):
             weights.append(self._bias(op.bias, op.type.frac, x.carrier))
         return self.convolution(op, x, *weights)
 
-    def _dense(self, op: Dense, carrier: Carrier) -> CarriedTensor:
+    def _dense(self, op: ops.Dense, carrier: Carrier) -> CarriedTensor:
         x = lay_out(self.builder, self.read(op.x, carrier), self.state.shapes[op.x], False)
         tensor = self.builder.node(
             "MatMul", x.tensor, self._weight(op.weight, op.weight_type, carrier)
@@ -202,7 +185,7 @@ class QonnxEmitter(ValueEmitter):
             tensor = self.builder.node("Add", tensor, bias)
         return CarriedTensor(tensor, carrier, self.state.shapes[op.name], False, op.type.frac)
 
-    def _scale(self, op: Scale, carrier: Carrier) -> CarriedTensor:
+    def _scale(self, op: ops.Scale, carrier: Carrier) -> CarriedTensor:
         """Mul and Add, both even where one does nothing: a reader takes them as one multiplier."""
         x, shape = self.read(op.x, carrier), self.state.shapes[op.name]
         like = replace(lay_out(self.builder, x, self.state.shapes[op.x], x.first), layout=shape)
@@ -215,14 +198,14 @@ class QonnxEmitter(ValueEmitter):
             tensor = self.builder.node("Add", tensor, bias)
         return replace(like, tensor=tensor, exponent=op.type.frac)
 
-    def _prelu(self, op: PRelu, carrier: Carrier) -> CarriedTensor:
+    def _prelu(self, op: ops.PRelu, carrier: Carrier) -> CarriedTensor:
         if carrier is not Carrier.FLOAT32:
             raise NotCarriedError("ONNX Runtime's PRelu works in float32, which is too narrow")
         x = self.read(op.x, carrier)
         x = lay_out(self.builder, x, self.state.shapes[op.x], x.first)
         return prelu(self.builder, op, x, self.state.shapes[op.name])
 
-    def _table(self, op: Table) -> CarriedTensor:
+    def _table(self, op: ops.Table) -> CarriedTensor:
         """The function that the table holds, and its rounding."""
         x = self.read(op.x, Carrier.FLOAT32)
         function = function_of(op, self.state.ranges[op.x], self.state.types[op.x].frac)
@@ -232,7 +215,7 @@ class QonnxEmitter(ValueEmitter):
         tensor = self.quant(tensor, function.quantizer)
         return replace(x, tensor=tensor, exponent=op.type.frac)
 
-    def _upsample(self, op: Upsample, carrier: Carrier) -> CarriedTensor:
+    def _upsample(self, op: ops.Upsample, carrier: Carrier) -> CarriedTensor:
         x, shape = self.read(op.x, carrier), self.state.shapes[op.x]
         x = lay_out(self.builder, x, shape, x.first)
         factors = [*op.factors, 1] if not x.first else [1, *op.factors]

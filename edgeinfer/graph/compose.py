@@ -12,43 +12,28 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
-from edgeinfer.graph.nodes import (
-    ActivationNode,
-    ConcatNode,
-    DenseNode,
-    Floats,
-    Function,
-    MergeKind,
-    MergeNode,
-    Node,
-    PoolNode,
-    PoolNodeKind,
-    ReshapeNode,
-    Shape,
-    SoftmaxNode,
-    TransposeNode,
-)
+from edgeinfer.graph import nodes as g
 
 
 class LayerSite(Protocol):
     """Where the nodes of a layer go."""
 
-    def add(self, node: Node) -> str:
+    def add(self, node: g.Node) -> str:
         """Append a node; the name of its tensor."""
 
     def name(self, suffix: str = "") -> str:
         """A free name for a further node of the layer; without a suffix, the layer's own name."""
 
-    def shape(self, tensor: str) -> Shape:
+    def shape(self, tensor: str) -> g.Shape:
         """A tensor's shape without the batch."""
 
 
 class NodeDrawing(Protocol):
     """A graph that a reader draws, node by node."""
 
-    shapes: dict[str, Shape]
+    shapes: dict[str, g.Shape]
 
-    def add(self, node: Node) -> str:
+    def add(self, node: g.Node) -> str:
         """Append a node; the name of its tensor."""
 
     def fresh(self, name: str) -> str:
@@ -62,13 +47,13 @@ class OperatorSite:
     d: NodeDrawing
     stem: str
 
-    def add(self, node: Node) -> str:
+    def add(self, node: g.Node) -> str:
         return self.d.add(node)
 
     def name(self, suffix: str = "") -> str:
         return self.d.fresh(f"{self.stem}_{suffix}" if suffix else self.stem)
 
-    def shape(self, tensor: str) -> Shape:
+    def shape(self, tensor: str) -> g.Shape:
         return self.d.shapes[tensor]
 
 
@@ -77,26 +62,26 @@ class Projection:
     """A dense layer: its name for recipes, its kernel and its bias."""
 
     layer: str
-    kernel: Floats  # (in, out)
-    bias: Floats | None
+    kernel: g.Floats  # (in, out)
+    bias: g.Floats | None
 
 
-def reshape(site: LayerSite, x: str, shape: Shape, label: str) -> str:
+def reshape(site: LayerSite, x: str, shape: g.Shape, label: str) -> str:
     """The tensor in another shape; itself where it has that shape."""
-    return x if site.shape(x) == shape else site.add(ReshapeNode(site.name(label), x, shape))
+    return x if site.shape(x) == shape else site.add(g.ReshapeNode(site.name(label), x, shape))
 
 
-def transpose(site: LayerSite, x: str, order: Shape, label: str) -> str:
+def transpose(site: LayerSite, x: str, order: g.Shape, label: str) -> str:
     """The tensor with its axes in another order; itself where the order is theirs."""
     if order == tuple(range(len(order))):
         return x
-    return site.add(TransposeNode(site.name(label), x, order))
+    return site.add(g.TransposeNode(site.name(label), x, order))
 
 
-def pool_rows(site: LayerSite, rows: str, kind: PoolNodeKind, label: str) -> str:
+def pool_rows(site: LayerSite, rows: str, kind: g.PoolNodeKind, label: str) -> str:
     """The sum or the mean of every row of a tensor (rows, elements, 1), as (rows, 1, 1)."""
     window = (1, site.shape(rows)[1])
-    return site.add(PoolNode(site.name(label), rows, kind, window, (1, 1), ((0, 0), (0, 0))))
+    return site.add(g.PoolNode(site.name(label), rows, kind, window, (1, 1), ((0, 0), (0, 0))))
 
 
 def normalize_rows(site: LayerSite, rows: str, epsilon: float, *, centred: bool, mean: bool) -> str:
@@ -106,13 +91,13 @@ def normalize_rows(site: LayerSite, rows: str, epsilon: float, *, centred: bool,
     standard deviation. epsilon is added to what the root is taken of.
     """
     if centred:
-        middle = pool_rows(site, rows, PoolNodeKind.AVERAGE, "mean")
-        rows = site.add(MergeNode(site.name("centred"), (rows, middle), MergeKind.SUBTRACT))
-    square = site.add(MergeNode(site.name("square"), (rows, rows), MergeKind.MULTIPLY))
-    kind = PoolNodeKind.AVERAGE if mean else PoolNodeKind.SUM
+        middle = pool_rows(site, rows, g.PoolNodeKind.AVERAGE, "mean")
+        rows = site.add(g.MergeNode(site.name("centred"), (rows, middle), g.MergeKind.SUBTRACT))
+    square = site.add(g.MergeNode(site.name("square"), (rows, rows), g.MergeKind.MULTIPLY))
+    kind = g.PoolNodeKind.AVERAGE if mean else g.PoolNodeKind.SUM
     power = pool_rows(site, square, kind, "variance" if centred else "power")
-    inverse = site.add(ActivationNode(site.name("inverse"), power, Function.RSQRT, (epsilon,)))
-    return site.add(MergeNode(site.name("normalized"), (rows, inverse), MergeKind.MULTIPLY))
+    inverse = site.add(g.ActivationNode(site.name("inverse"), power, g.Function.RSQRT, (epsilon,)))
+    return site.add(g.MergeNode(site.name("normalized"), (rows, inverse), g.MergeKind.MULTIPLY))
 
 
 def normalize_last_axes(
@@ -154,10 +139,10 @@ def multiply_rows(site: LayerSite, a: str, b: str, label: str) -> str:
     left = reshape(site, a, (parts, rows, 1, length), f"{label}_left")
     right = reshape(site, b, (parts, 1, columns, length), f"{label}_right")
     products = site.add(
-        MergeNode(site.name(f"{label}_products"), (left, right), MergeKind.MULTIPLY)
+        g.MergeNode(site.name(f"{label}_products"), (left, right), g.MergeKind.MULTIPLY)
     )
     flat = reshape(site, products, (parts * rows * columns, length, 1), f"{label}_rows")
-    sums = pool_rows(site, flat, PoolNodeKind.SUM, label)
+    sums = pool_rows(site, flat, g.PoolNodeKind.SUM, label)
     return reshape(site, sums, (parts, rows, columns), f"{label}_shaped")
 
 
@@ -216,7 +201,7 @@ def weigh_values(
         )
     scores = multiply_rows(site, queries, keys, "scores")
     if bias is not None:
-        scores = site.add(MergeNode(site.name("biased"), (scores, bias), MergeKind.ADD))
+        scores = site.add(g.MergeNode(site.name("biased"), (scores, bias), g.MergeKind.ADD))
     weights = weigh_rows(site, scores, mask)
     columns = transpose(site, values, (0, 2, 1), "value_columns")
     mixed = multiply_rows(site, weights, columns, "mixed")
@@ -225,13 +210,13 @@ def weigh_values(
 
 def weigh_rows(site: LayerSite, scores: str, mask: str | None) -> str:
     """The softmax of each row of scores."""
-    return site.add(SoftmaxNode(site.name("weights"), scores, -1, mask))
+    return site.add(g.SoftmaxNode(site.name("weights"), scores, -1, mask))
 
 
 def _split_heads(site: LayerSite, x: str, projection: Projection, heads: int, label: str) -> str:
     """A projection of a sequence, as (heads, places, size)."""
     layer, kernel, bias = projection.layer, projection.kernel, projection.bias
-    dense = site.add(DenseNode(site.name(label), layer, x, kernel, bias))
+    dense = site.add(g.DenseNode(site.name(label), layer, x, kernel, bias))
     places, width = site.shape(dense)
     parted = reshape(site, dense, (places, heads, width // heads), f"{label}_parted")
     return transpose(site, parted, (1, 0, 2), f"{label}_heads")
@@ -249,4 +234,4 @@ def _share_mask(site: LayerSite, mask: str, heads: int, key_heads: int) -> str:
     if lead and lead[0] == heads:
         return reshape(site, mask, (key_heads, shared * places, others), "mask_groups")
     flat = reshape(site, mask, (places, others), "mask_rows")
-    return site.add(ConcatNode(site.name("mask_groups"), (flat,) * shared, 0))
+    return site.add(g.ConcatNode(site.name("mask_groups"), (flat,) * shared, 0))

@@ -12,16 +12,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edgeinfer.graph import nodes as g
 from edgeinfer.graph.compose import LayerSite, reshape, transpose
 from edgeinfer.graph.moves import GatherNode
-from edgeinfer.graph.nodes import (
-    Floats,
-    PadNode,
-    Pads,
-    PoolNode,
-    PoolNodeKind,
-    Shape,
-)
 from edgeinfer.graph.windows import count_windows, dilate_window
 
 
@@ -29,12 +22,12 @@ from edgeinfer.graph.windows import count_windows, dilate_window
 class VolumeWindow:
     """Where a window of three axes goes over a volume (depth, height, width)."""
 
-    window: Shape
-    strides: Shape
-    pads: Pads
-    dilation: Shape = (1, 1, 1)
+    window: g.Shape
+    strides: g.Shape
+    pads: g.Pads
+    dilation: g.Shape = (1, 1, 1)
 
-    def places(self, sizes: Shape) -> Shape:
+    def places(self, sizes: g.Shape) -> g.Shape:
         """How many places the window takes along each axis."""
         reach = dilate_window(self.window, self.dilation)
         return count_windows(sizes, reach, self.strides, self.pads)
@@ -49,7 +42,7 @@ def stack_slices(site: LayerSite, x: str, over: VolumeWindow, groups: int) -> st
     below += -(sizes[1] + above + below) % over.strides[1]  # each slice begins at a step
     pads = ((front, back), (above, below), sides, (0, 0))
     if any(map(any, pads)):
-        x = site.add(PadNode(site.name("padded"), x, pads))
+        x = site.add(g.PadNode(site.name("padded"), x, pads))
     taps = over.window[0]
     chosen = tuple(
         place * over.strides[0] + tap * over.dilation[0]
@@ -64,14 +57,14 @@ def stack_slices(site: LayerSite, x: str, over: VolumeWindow, groups: int) -> st
     return reshape(site, turned, (depth * height, width, taps * channels), "image")
 
 
-def flatten_kernel(kernel: Floats) -> Floats:
+def flatten_kernel(kernel: g.Floats) -> g.Floats:
     """The kernel for the image: (depth, height, width, in, out) -> (height, width, all in, out)."""
     taps, height, width, inward, outward = kernel.shape
     turned = kernel.transpose(1, 2, 0, 3, 4)
     return turned.reshape(height, width, taps * inward, outward)
 
 
-def unstack_slices(site: LayerSite, y: str, over: VolumeWindow, sizes: Shape) -> str:
+def unstack_slices(site: LayerSite, y: str, over: VolumeWindow, sizes: g.Shape) -> str:
     """The volume out of the image that a convolution made of `stack_slices`; `sizes` are those of
     the volume that was read."""
     depth, rows, columns = over.places(sizes)
@@ -86,7 +79,7 @@ def unstack_slices(site: LayerSite, y: str, over: VolumeWindow, sizes: Shape) ->
 def pool_volume(
     site: LayerSite,
     x: str,
-    kind: PoolNodeKind,
+    kind: g.PoolNodeKind,
     over: VolumeWindow,
     label: str,
     *,
@@ -98,10 +91,10 @@ def pool_volume(
     turned = transpose(site, x, (1, 2, 0, 3), "by_place")
     image = reshape(site, turned, (*sizes[1:], sizes[0] * channels), "image")
     flat = (over.window[1:], over.strides[1:], over.pads[1:])
-    pooled = site.add(PoolNode(site.name("slices"), image, kind, *flat, count_pads))
+    pooled = site.add(g.PoolNode(site.name("slices"), image, kind, *flat, count_pads))
     parted = reshape(site, pooled, (rows, columns, sizes[0], channels), "parted")
     deep = transpose(site, parted, (2, 0, 1, 3), "by_depth")
     series = reshape(site, deep, (sizes[0], rows * columns * channels), "series")
     along = (over.window[:1], over.strides[:1], over.pads[:1])
-    y = site.add(PoolNode(site.name("depths"), series, kind, *along, count_pads))
+    y = site.add(g.PoolNode(site.name("depths"), series, kind, *along, count_pads))
     return reshape(site, y, (depth, rows, columns, channels), label)

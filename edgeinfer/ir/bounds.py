@@ -15,33 +15,7 @@ from typing import assert_never
 
 import numpy as np
 
-from edgeinfer.ir.ops import (
-    Clip,
-    Concat,
-    Constant,
-    Conv,
-    Dense,
-    Input,
-    Moves,
-    Op,
-    Pad,
-    Pair,
-    PairKind,
-    Pool,
-    PoolKind,
-    PRelu,
-    Requant,
-    Reshape,
-    Scale,
-    Scan,
-    Shape,
-    Sites,
-    Softmax,
-    Table,
-    Transpose,
-    Upsample,
-    Weights,
-)
+from edgeinfer.ir import ops
 from edgeinfer.ir.program import Program, body_of
 from quantization import ranges
 from quantization.fixed import Fixed, Ints, Overflow, Quantizer, Rounding
@@ -61,73 +35,73 @@ def bounds_of(program: Program) -> dict[str, Interval]:
 
 
 def bound_op(
-    op: Op,
+    op: ops.Op,
     x: Mapping[str, Interval],
     types: Mapping[str, Fixed],
-    shapes: Mapping[str, Shape],
+    shapes: Mapping[str, ops.Shape],
 ) -> Interval:
     """The range of one op's value, given the ranges of what it reads and its own grid."""
     match op:
-        case Input():
+        case ops.Input():
             return ranges.of_type(op.type)
-        case Constant():
+        case ops.Constant():
             return ranges.of_values(wide(op.value))
-        case Conv():
+        case ops.Conv():
             shift = op.shift(types[op.x].frac)
             return _add_bias(_conv(op, x[op.x], shapes[op.x]), shift, op.bias)
-        case Dense():
+        case ops.Dense():
             shift = op.shift(types[op.x].frac)
             product = ranges.linear(join_pixels(x[op.x], shapes[op.x]), wide(op.weight))
             return _add_bias(product, shift, op.bias)
-        case Scale():
+        case ops.Scale():
             shift = op.shift(types[op.x].frac)
             product = ranges.multiply_ranges(x[op.x], ranges.of_values(wide(op.factor)))
             return _add_bias(product, shift, op.bias)
-        case Requant():
+        case ops.Requant():
             quantizer = op.quantizer
             return ranges.requantize_range(x[op.x], types[op.x].frac, quantizer)
-        case Clip():
+        case ops.Clip():
             y = x[op.x]
             if op.low is not None:
                 y = ranges.larger(y, ranges.of_values(np.asarray(op.low)))
             if op.high is not None:
                 y = ranges.smaller(y, ranges.of_values(np.asarray(op.high)))
             return y
-        case PRelu():
+        case ops.PRelu():
             kept = ranges.shift_range(ranges.larger(x[op.x], ZERO), op.slope_type.frac)
             slope = ranges.of_values(wide(op.slope))
             scaled = ranges.multiply_ranges(ranges.smaller(x[op.x], ZERO), slope)
             return hull(kept, scaled)
-        case Table():
+        case ops.Table():
             first, last = x[op.x].bottom - op.first, x[op.x].top - op.first
             entries = wide(op.entries[max(first, 0) : last + 1])
             return Interval(np.asarray(entries.min()), np.asarray(entries.max()))
-        case Softmax():
+        case ops.Softmax():
             return _softmax(op, shapes[op.x][op.axis])
-        case Pool():
+        case ops.Pool():
             return _pool(op, x[op.x], shapes[op.x])
-        case Sites():
+        case ops.Sites():
             return Interval(np.asarray(0), np.asarray(int(x[op.x].top > op.threshold)))
-        case Pair():
+        case ops.Pair():
             return _pair(op, x[op.a], types[op.a].frac, x[op.b], types[op.b].frac)
-        case Concat():
+        case ops.Concat():
             return _concat(op, x, types, shapes)
-        case Scan():
+        case ops.Scan():
             return bounds_of(body_of(op))[body_of(op).outputs[0].value]
-        case Pad():
+        case ops.Pad():
             flat = join_pixels(x[op.x], shapes[op.x])
             if op.pads[-1] != (0, 0):
                 flat = Interval(np.asarray(flat.bottom), np.asarray(flat.top))
             return hull(flat, ranges.of_values(np.asarray(op.value)))
-        case Upsample():
+        case ops.Upsample():
             return join_pixels(x[op.x], shapes[op.x])
-        case Moves():
+        case ops.Moves():
             return _move_bounds(op, x[op.x], shapes[op.x])
         case _:
             assert_never(op)
 
 
-def wide(weights: Weights) -> Ints:
+def wide(weights: ops.Weights) -> Ints:
     """Stored integers as int64."""
     return weights.astype(np.int64)
 
@@ -137,15 +111,15 @@ def hull(a: Interval, b: Interval) -> Interval:
     return Interval(np.minimum(a.low, b.low), np.maximum(a.high, b.high))
 
 
-def reach_of_sums(op: Conv | Dense, x: Interval, x_shape: Shape) -> int:
+def reach_of_sums(op: ops.Conv | ops.Dense, x: Interval, x_shape: ops.Shape) -> int:
     """Largest absolute value of any partial sum of products, in whatever order they are added,
     before shift and bias: what an arithmetic without wrap-around must be able to hold."""
     weights = np.abs(op.weight.astype(np.float64))
     match op:
-        case Dense():
+        case ops.Dense():
             magnitude = join_pixels(x, x_shape).magnitude.astype(np.float64)
             sums = np.broadcast_to(magnitude, (op.weight.shape[0],)) @ weights
-        case Conv():
+        case ops.Conv():
             magnitude = join_pixels(x, x_shape).magnitude.astype(np.float64)
             channels = np.broadcast_to(magnitude, (x_shape[-1],))
             inside, outside = op.weight.shape[-2], op.weight.shape[-1] // op.groups
@@ -156,11 +130,11 @@ def reach_of_sums(op: Conv | Dense, x: Interval, x_shape: Shape) -> int:
     return int(np.ceil(sums.max(initial=0.0)))
 
 
-def _add_bias(product: Interval, shift: int, bias: Weights) -> Interval:
+def _add_bias(product: Interval, shift: int, bias: ops.Weights) -> Interval:
     return ranges.add_ranges(ranges.shift_range(product, shift), ranges.of_values(wide(bias)))
 
 
-def join_pixels(x: Interval, shape: Shape) -> Interval:
+def join_pixels(x: Interval, shape: ops.Shape) -> Interval:
     """The same bounds for each channel: all axes but the last are joined."""
     if x.low.ndim <= 1 and x.high.ndim <= 1:
         return x
@@ -169,7 +143,7 @@ def join_pixels(x: Interval, shape: Shape) -> Interval:
     return Interval(low.min(axis=axes), high.max(axis=axes))
 
 
-def _conv(op: Conv, x: Interval, shape: Shape) -> Interval:
+def _conv(op: ops.Conv, x: Interval, shape: ops.Shape) -> Interval:
     inside, outside = op.weight.shape[-2], op.weight.shape[-1] // op.groups
     taps = int(np.prod(op.window))
     joined = join_pixels(x, shape)
@@ -188,12 +162,12 @@ def _conv(op: Conv, x: Interval, shape: Shape) -> Interval:
     )
 
 
-def _pool(op: Pool, x: Interval, shape: Shape) -> Interval:
+def _pool(op: ops.Pool, x: Interval, shape: ops.Shape) -> Interval:
     flat = join_pixels(x, shape)
     match op.kind:
-        case PoolKind.MAX:
+        case ops.PoolKind.MAX:
             return flat
-        case PoolKind.SUM:
+        case ops.PoolKind.SUM:
             if any(pad != (0, 0) for pad in op.pads):
                 flat = hull(flat, ZERO)
             count = int(np.prod(op.window))
@@ -202,8 +176,8 @@ def _pool(op: Pool, x: Interval, shape: Shape) -> Interval:
             assert_never(op.kind)
 
 
-def _pair(op: Pair, a: Interval, frac_a: int, b: Interval, frac_b: int) -> Interval:
-    if op.kind is PairKind.MUL:
+def _pair(op: ops.Pair, a: Interval, frac_a: int, b: Interval, frac_b: int) -> Interval:
+    if op.kind is ops.PairKind.MUL:
         if op.a == op.b:  # a square is never negative
             square = ranges.multiply_ranges(a, a)
             low = np.where((a.low <= 0) & (a.high >= 0), 0, np.minimum(a.low**2, a.high**2))
@@ -212,23 +186,23 @@ def _pair(op: Pair, a: Interval, frac_a: int, b: Interval, frac_b: int) -> Inter
     a = ranges.shift_range(a, op.type.frac - frac_a)
     b = ranges.shift_range(b, op.type.frac - frac_b)
     match op.kind:
-        case PairKind.ADD:
+        case ops.PairKind.ADD:
             return ranges.add_ranges(a, b)
-        case PairKind.SUB:
+        case ops.PairKind.SUB:
             return ranges.add_ranges(a, ranges.negate_range(b))
-        case PairKind.MAX:
+        case ops.PairKind.MAX:
             return ranges.larger(a, b)
-        case PairKind.MIN:
+        case ops.PairKind.MIN:
             return ranges.smaller(a, b)
         case _:
             assert_never(op.kind)
 
 
 def _concat(
-    op: Concat,
+    op: ops.Concat,
     x: Mapping[str, Interval],
     types: Mapping[str, Fixed],
-    shapes: Mapping[str, Shape],
+    shapes: Mapping[str, ops.Shape],
 ) -> Interval:
     parts = [ranges.shift_range(x[name], op.type.frac - types[name].frac) for name in op.xs]
     if op.axis < len(shapes[op.xs[0]]) - 1:
@@ -244,7 +218,7 @@ def _concat(
     )
 
 
-def _move_bounds(op: Moves, x: Interval, shape: Shape) -> Interval:
+def _move_bounds(op: ops.Moves, x: Interval, shape: ops.Shape) -> Interval:
     """Bounds that follow the elements to their new places."""
     if x.low.size == x.high.size == 1:
         moved = Interval(x.low.reshape(()), x.high.reshape(()))
@@ -255,22 +229,22 @@ def _move_bounds(op: Moves, x: Interval, shape: Shape) -> Interval:
     return Interval(op.move(low, op.fill), op.move(high, op.fill))
 
 
-def _move_large(op: Moves, x: Interval, shape: Shape) -> Interval:
+def _move_large(op: ops.Moves, x: Interval, shape: ops.Shape) -> Interval:
     """Bounds for each channel where one for each element would be too many."""
     low, high = (np.broadcast_to(end, shape[-1:]) for end in (x.low, x.high))
     filled = op.fills(shape)
     after, before = op.shape_of(shape)[-1], shape[-1]
-    stays = isinstance(op, Transpose) and op.order[-1] == len(shape) - 1
-    if (isinstance(op, Reshape) or stays) and before % after == 0:
+    stays = isinstance(op, ops.Transpose) and op.order[-1] == len(shape) - 1
+    if (isinstance(op, ops.Reshape) or stays) and before % after == 0:
         y = Interval(low.reshape(-1, after).min(axis=0), high.reshape(-1, after).max(axis=0))
-    elif isinstance(op, Reshape) and after % before == 0:
+    elif isinstance(op, ops.Reshape) and after % before == 0:
         y = Interval(np.tile(low, after // before), np.tile(high, after // before))
     else:
         y = Interval(np.asarray(low.min()), np.asarray(high.max()))
     return hull(y, ranges.of_values(np.asarray(op.fill))) if filled else y
 
 
-def _softmax(op: Softmax, channels: int) -> Interval:
+def _softmax(op: ops.Softmax, channels: int) -> Interval:
     e, r = (
         Interval(np.asarray(table.min()), np.asarray(table.max()))
         for table in (wide(op.exp), wide(op.inverse))
@@ -281,7 +255,7 @@ def _softmax(op: Softmax, channels: int) -> Interval:
     return ranges.requantize_range(product, op.exp_type.frac + op.inverse_type.frac, quantizer)
 
 
-def exact_requant(op: Requant, x: Interval, x_type: Fixed) -> bool:
+def exact_requant(op: ops.Requant, x: Interval, x_type: Fixed) -> bool:
     """Whether a requantisation changes no value: no finer grid is lost, nothing can overflow."""
     if op.type.frac < x_type.frac:
         return False

@@ -10,21 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgeinfer.graph.nodes import (
-    ActivationNode,
-    AffineNode,
-    BatchNormNode,
-    Floats,
-    Function,
-    Graph,
-    InputNode,
-    Node,
-    ScanNode,
-    SoftmaxNode,
-    inputs_of,
-    weights_of,
-    whole_inputs,
-)
+from edgeinfer.graph import nodes as g
 from quantization.calibrate import fit_quantizer, fitted_channels
 from quantization.fixed import Fixed, Overflow, Quantizer, Rounding, fixed_of_range
 from quantization.recipe import Recipe, WeightFormat
@@ -35,13 +21,13 @@ BITS = 24  # as many as a float32 mantissa has
 FINER = 6  # bits of an input below the step to which a scaled quantizer rounds it
 PIECEWISE_LINEAR = frozenset(
     {
-        Function.LINEAR,
-        Function.RELU,
-        Function.RELU6,
-        Function.LEAKY_RELU,
-        Function.HARD_TANH,
-        Function.SIGN,
-        Function.TERNARY,
+        g.Function.LINEAR,
+        g.Function.RELU,
+        g.Function.RELU6,
+        g.Function.LEAKY_RELU,
+        g.Function.HARD_TANH,
+        g.Function.SIGN,
+        g.Function.TERNARY,
     }
 )
 
@@ -54,7 +40,7 @@ class CompletedRecipe:
     findings: tuple[str, ...]
 
 
-def complete_recipe(graph: Graph, recipe: Recipe) -> CompletedRecipe:
+def complete_recipe(graph: g.Graph, recipe: Recipe) -> CompletedRecipe:
     """The recipe with a format for each input and weight that it left open.
 
     An index takes whole numbers that mean every entry, and some beside them that mean none; a mask
@@ -67,7 +53,7 @@ def complete_recipe(graph: Graph, recipe: Recipe) -> CompletedRecipe:
     """
     findings: list[str] = []
     activations: dict[str, Quantizer] = {}
-    whole = whole_inputs(graph)
+    whole = g.whole_inputs(graph)
     for input_node in graph.inputs:
         if recipe.activation(input_node.name) is not None or input_node.output_before is not None:
             continue
@@ -87,7 +73,7 @@ def complete_recipe(graph: Graph, recipe: Recipe) -> CompletedRecipe:
                 rounding = first_rounding(network, recipe, node.name)
                 if rounding is not None:
                     activations[node.name] = rounding
-            if isinstance(node, ScanNode):
+            if isinstance(node, g.ScanNode):
                 _complete_states(node, recipe, activations, findings)
     for outer, inner in state_ports(graph):
         if recipe.activation(outer) is None:
@@ -95,10 +81,10 @@ def complete_recipe(graph: Graph, recipe: Recipe) -> CompletedRecipe:
             activations[outer] = rounding or STATE
     weights: dict[str, WeightFormat] = {}
     for node in graph.all_nodes():
-        if isinstance(node, ScanNode):
+        if isinstance(node, g.ScanNode):
             continue  # the weights are those of its body's nodes
-        per_channel = isinstance(node, BatchNormNode | AffineNode)
-        for key, values in weights_of(node).items():
+        per_channel = isinstance(node, g.BatchNormNode | g.AffineNode)
+        for key, values in g.weights_of(node).items():
             if recipe.weight(key) is None and key not in weights:
                 weights[key] = open_format(values, per_channel)
                 if not (per_channel or _is_held(values, weights[key])):
@@ -109,26 +95,26 @@ def complete_recipe(graph: Graph, recipe: Recipe) -> CompletedRecipe:
     return CompletedRecipe(recipe.updated(Recipe.of(activations, weights)), tuple(findings))
 
 
-def state_ports(graph: Graph) -> Iterator[tuple[str, str]]:
+def state_ports(graph: g.Graph) -> Iterator[tuple[str, str]]:
     """Inputs that go from sample to sample, and the states of recurrences that begin as they are:
     both have one format, so that nothing is rounded between two samples."""
     for node in graph.nodes:
-        if isinstance(node, ScanNode):
+        if isinstance(node, g.ScanNode):
             for start, state in zip(node.starts, node.states, strict=True):
                 if start in graph.states:
                     yield start, state.name
 
 
-def _networks(graph: Graph) -> Iterator[Graph]:
+def _networks(graph: g.Graph) -> Iterator[g.Graph]:
     """A graph and the bodies of all recurrences in it."""
     yield graph
     for node in graph.nodes:
-        if isinstance(node, ScanNode):
+        if isinstance(node, g.ScanNode):
             yield from _networks(node.body)
 
 
 def _complete_states(
-    node: ScanNode, recipe: Recipe, activations: dict[str, Quantizer], findings: list[str]
+    node: g.ScanNode, recipe: Recipe, activations: dict[str, Quantizer], findings: list[str]
 ) -> None:
     """A state has one format in every step. What becomes the state is brought to it at once, and
     whatever else reads that sees it so, unless the recipe gives it a format of its own."""
@@ -139,31 +125,31 @@ def _complete_states(
             activations[state.name] = state_format
             if state_format is STATE:
                 findings.append(f"{state.name}: the state has no format; taken as {state_format}.")
-        own = isinstance(node.body.node(after), InputNode) or recipe.activation(after)
+        own = isinstance(node.body.node(after), g.InputNode) or recipe.activation(after)
         if not own:
             activations.setdefault(after, state_format)
 
 
-def _is_curve(node: Node) -> bool:
+def _is_curve(node: g.Node) -> bool:
     """Whether a node's values lie on no grid until they are rounded."""
-    if isinstance(node, ActivationNode):
+    if isinstance(node, g.ActivationNode):
         return node.function not in PIECEWISE_LINEAR
-    return isinstance(node, SoftmaxNode)
+    return isinstance(node, g.SoftmaxNode)
 
 
-def first_rounding(graph: Graph, recipe: Recipe, tensor: str) -> Quantizer | None:
+def first_rounding(graph: g.Graph, recipe: Recipe, tensor: str) -> Quantizer | None:
     """The one quantizer through which everything that reads a tensor sees it, if there is one."""
     formats = {
         recipe.activation(node.name)
-        if isinstance(node, ActivationNode) and node.function is Function.LINEAR
+        if isinstance(node, g.ActivationNode) and node.function is g.Function.LINEAR
         else None
         for node in graph.nodes
-        if tensor in inputs_of(node)
+        if tensor in g.inputs_of(node)
     }
     return formats.pop() if len(formats) == 1 and tensor not in graph.outputs else None
 
 
-def input_format(graph: Graph, recipe: Recipe, tensor: str) -> tuple[Quantizer, str]:
+def input_format(graph: g.Graph, recipe: Recipe, tensor: str) -> tuple[Quantizer, str]:
     """What an input without a format of its own is taken as, and why."""
     rounded = first_rounding(graph, recipe, tensor)
     if rounded is not None:
@@ -174,16 +160,16 @@ def input_format(graph: Graph, recipe: Recipe, tensor: str) -> tuple[Quantizer, 
     return INPUT, ""
 
 
-def scaled_rounding(graph: Graph, recipe: Recipe, tensor: str) -> Quantizer | None:
+def scaled_rounding(graph: g.Graph, recipe: Recipe, tensor: str) -> Quantizer | None:
     """A format that spans the range of the quantizers which see the tensor through a scale that is
     no power of two, and divides their steps finely."""
     lows: list[float] = []
     highs: list[float] = []
     steps: list[float] = []
     for node in graph.nodes:
-        if tensor not in inputs_of(node):
+        if tensor not in g.inputs_of(node):
             continue
-        if not isinstance(node, AffineNode) or not (node.scale.size == node.shift.size == 1):
+        if not isinstance(node, g.AffineNode) or not (node.scale.size == node.shift.size == 1):
             return None
         rounded = first_rounding(graph, recipe, node.name)
         scale, shift = node.scale.item(), node.shift.item()
@@ -201,16 +187,16 @@ def scaled_rounding(graph: Graph, recipe: Recipe, tensor: str) -> Quantizer | No
     return Quantizer(type_) if type_.bits <= BITS else None
 
 
-def open_format(values: Floats, per_channel: bool) -> WeightFormat:
+def open_format(values: g.Floats, per_channel: bool) -> WeightFormat:
     """24 bits, placed to fit."""
     if per_channel and values.ndim and values.shape[-1] > 1:
         return fitted_channels(values, BITS)
     return WeightFormat.of(fit_quantizer(values, BITS))
 
 
-def _error(values: Floats, fmt: WeightFormat) -> float:
+def _error(values: g.Floats, fmt: WeightFormat) -> float:
     return float(np.abs(np.ldexp(fmt.raw(values).astype(np.float64), -fmt.frac) - values).max())
 
 
-def _is_held(values: Floats, fmt: WeightFormat) -> bool:
+def _is_held(values: g.Floats, fmt: WeightFormat) -> bool:
     return _error(values, fmt) == 0.0

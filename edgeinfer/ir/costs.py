@@ -28,27 +28,8 @@ from typing import assert_never
 import numpy as np
 
 from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.ir import ops
 from edgeinfer.ir.bases import Accumulates
-from edgeinfer.ir.ops import (
-    Clip,
-    Concat,
-    Constant,
-    Input,
-    Moves,
-    Op,
-    Pair,
-    PairKind,
-    Pool,
-    PRelu,
-    Requant,
-    Scale,
-    Scan,
-    Shape,
-    Sites,
-    Softmax,
-    Table,
-    Weights,
-)
 from edgeinfer.ir.program import Program, body_of
 from quantization.fixed import Ints, fixed_of_range
 
@@ -125,7 +106,7 @@ def costs_of(program: Program, estimate: Estimate | None = None) -> Costs:
     return Costs(layers, dict(estimate(program)) if estimate else {})
 
 
-def cost_of(op: Op, program: Program) -> LayerCost | None:
+def cost_of(op: ops.Op, program: Program) -> LayerCost | None:
     """One op's costs; None where it neither multiplies nor holds weights."""
     shapes = program.shapes
     match op:
@@ -134,30 +115,38 @@ def cost_of(op: Op, program: Program) -> LayerCost | None:
             width = program.type(op.x).bits
             bias = op.bias if np.any(op.bias) else None
             return _linear(op.name, op.weight, bias, positions, width)
-        case Scale():
+        case ops.Scale():
             return _elementwise(
                 op.name, op.factor, op.bias, shapes[op.name], program.type(op.x).bits
             )
-        case PRelu():
+        case ops.PRelu():
             width = program.type(op.x).bits
             return _elementwise(op.name, op.slope, None, shapes[op.name], width)
-        case Pair(kind=PairKind.MUL):
+        case ops.Pair(kind=ops.PairKind.MUL):
             count = math.prod(shapes[op.name])
             product = count * program.type(op.a).bits * program.type(op.b).bits
             return LayerCost(op.name, count, count, product, product, 0, 0)
-        case Constant():
+        case ops.Constant():
             return LayerCost(op.name, 0, 0, 0, 0, op.value.size, op.value.size * width_of(op.value))
-        case Scan():
+        case ops.Scan():
             return _cost_of_steps(op, shapes[op.xs[0]][0])
-        case Input() | Requant() | Clip() | Table() | Softmax() | Pool() | Sites():
+        case (
+            ops.Input()
+            | ops.Requant()
+            | ops.Clip()
+            | ops.Table()
+            | ops.Softmax()
+            | ops.Pool()
+            | ops.Sites()
+        ):
             return None
-        case Pair() | Concat() | Moves():
+        case ops.Pair() | ops.Concat() | ops.Moves():
             return None
         case _:
             assert_never(op)
 
 
-def _cost_of_steps(op: Scan, steps: int) -> LayerCost:
+def _cost_of_steps(op: ops.Scan, steps: int) -> LayerCost:
     """A body's work in every step, and its weights once."""
     once = costs_of(body_of(op))
     return LayerCost(
@@ -171,7 +160,7 @@ def _cost_of_steps(op: Scan, steps: int) -> LayerCost:
     )
 
 
-def width_of(raw: Weights | Ints) -> int:
+def width_of(raw: ops.Weights | Ints) -> int:
     """Bits of the narrowest type that holds all of these integers on a grid of their own, which is
     as coarse as they allow; 0 where all are zero."""
     wide = np.asarray(raw, dtype=np.int64)
@@ -182,14 +171,14 @@ def width_of(raw: Weights | Ints) -> int:
     return fixed_of_range(min(int(wide.min()), 0) >> idle, max(int(wide.max()), 0) >> idle, 0).bits
 
 
-def channel_widths(weight: Weights) -> Ints:
+def channel_widths(weight: ops.Weights) -> Ints:
     """`width_of` for each slice along the last axis."""
     columns = weight.reshape(-1, weight.shape[-1])
     return np.array([width_of(columns[:, c]) for c in range(columns.shape[1])], dtype=np.int64)
 
 
 def _linear(
-    name: str, weight: Weights, bias: Weights | None, positions: int, width: int
+    name: str, weight: ops.Weights, bias: ops.Weights | None, positions: int, width: int
 ) -> LayerCost:
     widths = channel_widths(weight)
     size = weight.size // weight.shape[-1]
@@ -206,7 +195,7 @@ def _linear(
 
 
 def _elementwise(
-    name: str, factor: Weights, bias: Weights | None, shape: Shape, width: int
+    name: str, factor: ops.Weights, bias: ops.Weights | None, shape: ops.Shape, width: int
 ) -> LayerCost:
     count, bits = math.prod(shape), width_of(factor)
     nonzero = int(np.count_nonzero(np.broadcast_to(factor, shape)))

@@ -20,6 +20,7 @@ from typing import assert_never
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeinfer.ir import ops
 from edgeinfer.ir.bounds import reach_of_sums, wide
 from edgeinfer.ir.float32_rounding import (
     COUNTED,
@@ -30,29 +31,6 @@ from edgeinfer.ir.float32_rounding import (
     gamma,
     requant_error,
     table_error,
-)
-from edgeinfer.ir.ops import (
-    Clip,
-    Concat,
-    Constant,
-    Conv,
-    Dense,
-    Input,
-    Moves,
-    Op,
-    Pair,
-    PairKind,
-    Pool,
-    PoolKind,
-    PRelu,
-    Requant,
-    Scale,
-    Scan,
-    Shape,
-    Sites,
-    Softmax,
-    Table,
-    inputs_of,
 )
 from edgeinfer.ir.program import Program, body_of, inputs_given, states_of
 from edgeinfer.ir.verify import verify
@@ -99,9 +77,9 @@ class _Walk:
         for op in self.program.ops:
             self.errors[op.name] = start_errors.get(op.name) or self.error_of(op)
 
-    def error_of(self, op: Op) -> RoundingError:
+    def error_of(self, op: ops.Op) -> RoundingError:
         """The error of an op's value, in its unit, counting what its rounded copy may be off by."""
-        infinite = [x for x in inputs_of(op) if math.isinf(self.errors[x].size)]
+        infinite = [x for x in ops.inputs_of(op) if math.isinf(self.errors[x].size)]
         if infinite:
             return RoundingError(math.inf, f"it reads %{infinite[0]}, about which nothing is known")
         size, reason = self._raw_error(op)
@@ -112,40 +90,40 @@ class _Walk:
             size += lsb / 2
         return RoundingError(size * INFLATION, reason if size else "")
 
-    def _raw_error(self, op: Op) -> RoundingError:
+    def _raw_error(self, op: ops.Op) -> RoundingError:
         match op:
-            case Input() | Constant():
+            case ops.Input() | ops.Constant():
                 return self._held(op)
-            case Conv() | Dense():
+            case ops.Conv() | ops.Dense():
                 return self._linear(op)
-            case Scale():
+            case ops.Scale():
                 return self._scale(op)
-            case Requant():
+            case ops.Requant():
                 x, error = self.ranges[op.x], self._of(op)
                 return requant_error(op, x, self.program.type(op.x), error)
-            case Clip():
+            case ops.Clip():
                 return clip_error(op, self._magnitude(op.x), self._of(op))
-            case PRelu():
+            case ops.PRelu():
                 return self._prelu(op)
-            case Table():
+            case ops.Table():
                 return table_error(op, self.program[op.x], self.ranges, self._of(op))
-            case Softmax():
+            case ops.Softmax():
                 reason = "its tables are integers; a framework's exponentials are not"
                 return RoundingError(op.type.max - op.type.min, reason)
-            case Pool():
+            case ops.Pool():
                 return self._pool(op)
-            case Sites():
+            case ops.Sites():
                 return self._sites(op)
-            case Pair():
+            case ops.Pair():
                 return self._pair(op)
-            case Scan():
+            case ops.Scan():
                 return self._scan(op)
-            case Concat() | Moves():
+            case ops.Concat() | ops.Moves():
                 return self._of(op)
             case _:
                 assert_never(op)
 
-    def _scan(self, op: Scan) -> RoundingError:
+    def _scan(self, op: ops.Scan) -> RoundingError:
         """Step by step: what a state is off by goes into the next step."""
         body, worst = body_of(op), RoundingError(0.0, "")
         body_errors = {one.name: self.errors[x] for x, one in inputs_given(op)}
@@ -161,9 +139,9 @@ class _Walk:
             body_errors |= {name: max(body_errors[name], after[name], key=_size) for name in after}
         return worst
 
-    def _of(self, op: Op) -> RoundingError:
+    def _of(self, op: ops.Op) -> RoundingError:
         """The largest error among what an op reads."""
-        worst = max(inputs_of(op), key=lambda x: self.errors[x].size)
+        worst = max(ops.inputs_of(op), key=lambda x: self.errors[x].size)
         size = self.errors[worst].size
         return RoundingError(size, f"it reads %{worst}, which is inexact" if size else "")
 
@@ -171,13 +149,13 @@ class _Walk:
         """Largest absolute value, in its unit."""
         return math.ldexp(float(self.ranges[name].magnitude.max()), -self.program.type(name).frac)
 
-    def _held(self, op: Input | Constant) -> RoundingError:
+    def _held(self, op: ops.Input | ops.Constant) -> RoundingError:
         reach = float(self.ranges[op.name].magnitude.max())
         if reach <= COUNTED:
             return RoundingError(0.0, "")
         return RoundingError(self._magnitude(op.name) * UNIT, _too_far("its values", reach))
 
-    def _linear(self, op: Conv | Dense) -> RoundingError:
+    def _linear(self, op: ops.Conv | ops.Dense) -> RoundingError:
         frac, x, shape = self.program.type(op.x).frac, self.ranges[op.x], self.program.shapes[op.x]
         shift = op.shift(frac)
         weight, bias = wide(op.weight), wide(op.bias)
@@ -200,7 +178,7 @@ class _Walk:
         size += gamma(channels.shape[0] + 2) * whole
         return RoundingError(size, error.reason or _too_far("partial sums", reach))
 
-    def _scale(self, op: Scale) -> RoundingError:
+    def _scale(self, op: ops.Scale) -> RoundingError:
         frac = self.program.type(op.x).frac
         shift = op.shift(frac)
         factor, bias = np.broadcast_arrays(wide(op.factor), wide(op.bias))
@@ -221,9 +199,9 @@ class _Walk:
         )
         return RoundingError(size + gamma(4) * whole, reason)
 
-    def _average_gap(self, op: Scale) -> float:
+    def _average_gap(self, op: ops.Scale) -> float:
         """What a division by n differs from the multiplication that stands for it."""
-        if not isinstance(self.program[op.x], Pool | Pair) or wide(op.bias).any():
+        if not isinstance(self.program[op.x], ops.Pool | ops.Pair) or wide(op.bias).any():
             return 0.0
         factor = np.ldexp(wide(op.factor).astype(np.float64), -op.factor_type.frac)
         if (factor <= 0).any():
@@ -234,7 +212,7 @@ class _Walk:
             return 0.0  # no average: a scale of its own
         return float(gap.max()) * self._magnitude(op.x)
 
-    def _prelu(self, op: PRelu) -> RoundingError:
+    def _prelu(self, op: ops.PRelu) -> RoundingError:
         slope = np.abs(wide(op.slope)) / _lowest_bits(wide(op.slope)[None])
         reach = float((self.ranges[op.x].magnitude * slope).max())
         error = self._of(op)
@@ -245,12 +223,12 @@ class _Walk:
         size += UNIT * (self._magnitude(op.name) + size)
         return RoundingError(size, error.reason or _too_far("products", reach))
 
-    def _pool(self, op: Pool) -> RoundingError:
+    def _pool(self, op: ops.Pool) -> RoundingError:
         error, count = self._of(op), math.prod(op.window)
         match op.kind:
-            case PoolKind.MAX:
+            case ops.PoolKind.MAX:
                 return error
-            case PoolKind.SUM:
+            case ops.PoolKind.SUM:
                 reach = count * float(self.ranges[op.x].magnitude.max())
                 if not error.size and reach <= COUNTED:
                     return error
@@ -260,22 +238,22 @@ class _Walk:
             case _:
                 assert_never(op.kind)
 
-    def _sites(self, op: Sites) -> RoundingError:
+    def _sites(self, op: ops.Sites) -> RoundingError:
         error = self._of(op)
         if not error.size:
             return error
         return RoundingError(1.0, f"{error.reason}, and may lie on the other side of a threshold")
 
-    def _pair(self, op: Pair) -> RoundingError:
+    def _pair(self, op: ops.Pair) -> RoundingError:
         a, b = self.errors[op.a].size, self.errors[op.b].size
         error = self._of(op)
         reach = float(self.ranges[op.name].magnitude.max())
         match op.kind:
-            case PairKind.MAX | PairKind.MIN:
+            case ops.PairKind.MAX | ops.PairKind.MIN:
                 return error
-            case PairKind.ADD | PairKind.SUB:
+            case ops.PairKind.ADD | ops.PairKind.SUB:
                 size, what = a + b, "sums"
-            case PairKind.MUL:
+            case ops.PairKind.MUL:
                 size, what = (
                     self._magnitude(op.a) * b + self._magnitude(op.b) * a + a * b,
                     "products",
@@ -292,7 +270,7 @@ def _size(error: RoundingError) -> float:
     return error.size
 
 
-def _reach_either_way(op: Conv | Dense, x: Interval, shape: Shape) -> int:
+def _reach_either_way(op: ops.Conv | ops.Dense, x: Interval, shape: ops.Shape) -> int:
     """As `reach_of_sums`, knowing that a partial sum takes from its positive products or from its
     negative ones, and at most all of either."""
     weight = wide(op.weight)

@@ -12,29 +12,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from edgeinfer.base.errors import InputError, ProgramError
-from edgeinfer.ir.ops import (
-    Clip,
-    Concat,
-    Constant,
-    Conv,
-    Dense,
-    Input,
-    Moves,
-    Op,
-    Pads,
-    Pair,
-    PairKind,
-    Pool,
-    PoolKind,
-    PRelu,
-    Requant,
-    Scale,
-    Scan,
-    Shape,
-    Sites,
-    Softmax,
-    Table,
-)
+from edgeinfer.ir import ops
 from edgeinfer.ir.program import Program, body_of
 from quantization.fixed import Fixed, Ints, requantize
 
@@ -48,7 +26,7 @@ def interpret(program: Program, inputs: Mapping[str, Ints]) -> Values:
     types = {op.name: op.type for op in program.ops}
     values: Values = dict(checked)
     for op in program.ops:
-        if isinstance(op, Constant):
+        if isinstance(op, ops.Constant):
             stored = op.value.astype(np.int64)
             values[op.name] = np.broadcast_to(stored, (batch, *stored.shape))
         else:
@@ -93,7 +71,7 @@ def fitting_inputs(program: Program, inputs: Mapping[str, NDArray[Any]]) -> dict
     return raws
 
 
-def interpret_constant(op: Op, constants: Mapping[str, Constant]) -> Ints:
+def interpret_constant(op: ops.Op, constants: Mapping[str, ops.Constant]) -> Ints:
     """The one value of an op that reads nothing but constants."""
     values = {name: constant.value.astype(np.int64)[None] for name, constant in constants.items()}
     types = {name: constant.type for name, constant in constants.items()}
@@ -101,53 +79,53 @@ def interpret_constant(op: Op, constants: Mapping[str, Constant]) -> Ints:
     return value
 
 
-def _evaluate(op: Op, values: Mapping[str, Ints], types: Mapping[str, Fixed]) -> Ints:
+def _evaluate(op: ops.Op, values: Mapping[str, Ints], types: Mapping[str, Fixed]) -> Ints:
     def frac(name: str) -> int:
         return types[name].frac
 
     match op:
-        case Input() | Constant():
+        case ops.Input() | ops.Constant():
             return values[op.name]
-        case Conv():
+        case ops.Conv():
             shift = op.shift(frac(op.x))
             return (_conv(values[op.x], op) << shift) + op.bias.astype(np.int64)
-        case Dense():
+        case ops.Dense():
             shift = op.shift(frac(op.x))
             product = values[op.x] @ op.weight.astype(np.int64)
             return (product << shift) + op.bias.astype(np.int64)
-        case Scale():
+        case ops.Scale():
             shift = op.shift(frac(op.x))
             product = values[op.x] * op.factor.astype(np.int64)
             return (product << shift) + op.bias.astype(np.int64)
-        case Requant():
+        case ops.Requant():
             return requantize(values[op.x], frac(op.x), op.quantizer)
-        case Clip():
+        case ops.Clip():
             return np.clip(values[op.x], op.low, op.high) if _is_bounded(op) else values[op.x]
-        case PRelu():
+        case ops.PRelu():
             x = values[op.x]
             return np.where(x >= 0, x << op.slope_type.frac, x * op.slope.astype(np.int64))
-        case Table():
+        case ops.Table():
             return op.entries.astype(np.int64)[values[op.x] - op.first]
-        case Softmax():
+        case ops.Softmax():
             return _softmax(values[op.x], op)
-        case Pool():
+        case ops.Pool():
             return _pool(values[op.x], op)
-        case Sites():
+        case ops.Sites():
             return _sites(values[op.x], op)
-        case Pair():
+        case ops.Pair():
             return _pair(op, values[op.a], frac(op.a), values[op.b], frac(op.b))
-        case Concat():
+        case ops.Concat():
             parts = [values[x] << (op.type.frac - frac(x)) for x in op.xs]
             return np.concatenate(parts, axis=op.axis + 1)
-        case Scan():
+        case ops.Scan():
             return _scan(op, values)
-        case Moves():
+        case ops.Moves():
             return _move_elements(op, values[op.x])
         case _:
             assert_never(op)
 
 
-def _scan(op: Scan, values: Mapping[str, Ints]) -> Ints:
+def _scan(op: ops.Scan, values: Mapping[str, Ints]) -> Ints:
     """The body, step by step, each with the states that the one before it has left."""
     names = [port.name for port in body_of(op).inputs]
     states = [values[start] for start in op.starts]
@@ -160,18 +138,20 @@ def _scan(op: Scan, values: Mapping[str, Ints]) -> Ints:
     return np.stack(yielded, axis=1) if op.stacked else yielded[-1]
 
 
-def _move_elements(op: Moves, x: Ints) -> Ints:
+def _move_elements(op: ops.Moves, x: Ints) -> Ints:
     """Every element from its place in the operand, or the fill."""
     shape = x.shape[1:]
     flat = np.append(x.reshape(len(x), -1), np.full((len(x), 1), op.fill, np.int64), axis=1)
     return flat[:, op.sources(shape)].reshape(-1, *op.shape_of(shape))
 
 
-def _is_bounded(op: Clip) -> bool:
+def _is_bounded(op: ops.Clip) -> bool:
     return op.low is not None or op.high is not None
 
 
-def windows(x: Ints, window: Shape, strides: Shape, pads: Pads, dilation: Shape, fill: int) -> Ints:
+def windows(
+    x: Ints, window: ops.Shape, strides: ops.Shape, pads: ops.Pads, dilation: ops.Shape, fill: int
+) -> Ints:
     """All positions of a window: (batch, *positions, channels, *window)."""
     rank = len(window)
     padded = np.pad(x, ((0, 0), *pads, (0, 0)), constant_values=fill)
@@ -184,7 +164,7 @@ def windows(x: Ints, window: Shape, strides: Shape, pads: Pads, dilation: Shape,
     return result
 
 
-def _conv(x: Ints, op: Conv) -> Ints:
+def _conv(x: Ints, op: ops.Conv) -> Ints:
     rank = len(op.strides)
     window = op.window
     windows_of_x = windows(x, window, op.strides, op.pads, op.dilation, fill=0)
@@ -200,13 +180,13 @@ def _conv(x: Ints, op: Conv) -> Ints:
     return np.concatenate(parts, axis=-1)
 
 
-def _pool(x: Ints, op: Pool) -> Ints:
+def _pool(x: Ints, op: ops.Pool) -> Ints:
     rank = len(op.window)
     reduce: Callable[..., Any]
     match op.kind:
-        case PoolKind.MAX:
+        case ops.PoolKind.MAX:
             fill, reduce = np.iinfo(np.int64).min, np.max
-        case PoolKind.SUM:
+        case ops.PoolKind.SUM:
             fill, reduce = 0, np.sum
         case _:
             assert_never(op.kind)
@@ -215,7 +195,7 @@ def _pool(x: Ints, op: Pool) -> Ints:
     return pooled
 
 
-def _sites(x: Ints, op: Sites) -> Ints:
+def _sites(x: Ints, op: ops.Sites) -> Ints:
     lit: Ints = (x.max(axis=-1, keepdims=True) > op.threshold).astype(np.int64)
     if op.most is None:
         return lit
@@ -223,24 +203,24 @@ def _sites(x: Ints, op: Sites) -> Ints:
     return lit * (number <= op.most)
 
 
-def _pair(op: Pair, a: Ints, frac_a: int, b: Ints, frac_b: int) -> Ints:
-    if op.kind is PairKind.MUL:
+def _pair(op: ops.Pair, a: Ints, frac_a: int, b: Ints, frac_b: int) -> Ints:
+    if op.kind is ops.PairKind.MUL:
         return a * b
     a, b = a << (op.type.frac - frac_a), b << (op.type.frac - frac_b)
     match op.kind:
-        case PairKind.ADD:
+        case ops.PairKind.ADD:
             return a + b
-        case PairKind.SUB:
+        case ops.PairKind.SUB:
             return a - b
-        case PairKind.MAX:
+        case ops.PairKind.MAX:
             return np.maximum(a, b)
-        case PairKind.MIN:
+        case ops.PairKind.MIN:
             return np.minimum(a, b)
         case _:
             assert_never(op.kind)
 
 
-def _softmax(x: Ints, op: Softmax) -> Ints:
+def _softmax(x: Ints, op: ops.Softmax) -> Ints:
     axis = op.axis + 1
     below = (x.max(axis=axis, keepdims=True) - x) >> op.exp_shift
     e = op.exp.astype(np.int64)[np.minimum(below, op.exp.size - 1)]

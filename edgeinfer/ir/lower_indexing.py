@@ -13,19 +13,9 @@ import numpy as np
 
 from edgeinfer.base.errors import ProgramError
 from edgeinfer.graph.indexing import LookNode, RankNode, ScatterNode, widest_index
+from edgeinfer.ir import ops
 from edgeinfer.ir.builder import ProgramBuilder, provisional
 from edgeinfer.ir.lower_tables import MOST_ENTRIES
-from edgeinfer.ir.ops import (
-    Constant,
-    PairKind,
-    Pool,
-    PoolKind,
-    Reshape,
-    Shape,
-    Table,
-    Transpose,
-    pack_weights,
-)
 from quantization.fixed import Fixed, Ints, Overflow, Quantizer, Rounding, fixed_of_range
 
 ONE = Fixed(False, 1, 1)
@@ -64,7 +54,7 @@ def look_in_table(b: ProgramBuilder, name: str, table: Ints, type_: Fixed, index
     column = np.arange(columns, dtype=np.int64)
     factor_type = fixed_of_range(0, columns, 0)
     place = b.affine(f"{name}.place", index, factor, factor_type, column, 0)
-    return b.add(Table(name, type_, place, low * columns, pack_weights(rows.reshape(-1))))
+    return b.add(ops.Table(name, type_, place, low * columns, ops.pack_weights(rows.reshape(-1))))
 
 
 def add_up(b: ProgramBuilder, node: ScatterNode, name: str, x: str, index: str) -> str:
@@ -101,10 +91,10 @@ def rank_rows(b: ProgramBuilder, node: RankNode, name: str, x: str) -> str:
         return _largest(b, node, name, key, digits)
     left = _reshape(b, f"{name}.left", key, (rows, size, 1))
     right = _reshape(b, f"{name}.right", key, (rows, 1, size))
-    apart = b.pair(f"{name}.apart", left, right, PairKind.SUB)
+    apart = b.pair(f"{name}.apart", left, right, ops.PairKind.SUB)
     above = b.clip(f"{name}.above", apart, 0, 1)
     above = b.shifted(f"{name}.is_above", above, frac, 0, 0)
-    turned = b.exact(Transpose(f"{name}.below", provisional(0), above, (0, 2, 1)))
+    turned = b.exact(ops.Transpose(f"{name}.below", provisional(0), above, (0, 2, 1)))
     order = _sum_last_axis(b, f"{name}.order", turned)  # of each element: how many are larger
     asked_ranks = _reshape(b, f"{name}.asked", order, (rows, 1, size))
     ranks = np.arange(node.count).reshape(1, -1, 1)
@@ -118,7 +108,9 @@ def _largest(b: ProgramBuilder, node: RankNode, name: str, key: str, digits: int
     rows, size = b.shapes[key]
     deep = _reshape(b, f"{name}.row", key, (rows, size, 1))
     window = ((1, size), (1, 1), ((0, 0), (0, 0)))
-    most = b.exact(Pool(f"{name}.most", provisional(b.frac(key)), deep, PoolKind.MAX, *window))
+    most = b.exact(
+        ops.Pool(f"{name}.most", provisional(b.frac(key)), deep, ops.PoolKind.MAX, *window)
+    )
     flat = _reshape(b, f"{name}.flat", most, (rows, 1))
     frac = b.frac(key)
     last = Quantizer(Fixed(False, digits, digits - frac), Rounding.TRN, Overflow.WRAP)
@@ -147,18 +139,20 @@ def _limit_index(b: ProgramBuilder, name: str, index: str, entries: int) -> str:
 def _hits(b: ProgramBuilder, name: str, index: str, entries: Ints, around: int | None) -> str:
     """1 where the index means the entry, 0 elsewhere; `around`: so many entries before it is what
     counts from the end."""
-    apart = b.pair(f"{name}.apart_from", index, _constant(b, f"{name}.each", entries), PairKind.SUB)
+    apart = b.pair(
+        f"{name}.apart_from", index, _constant(b, f"{name}.each", entries), ops.PairKind.SUB
+    )
     low, high = b.ranges[apart].bottom, b.ranges[apart].top
     differences = np.arange(low, high + 1)
     hit = differences == 0
     if around is not None and b.ranges[index].bottom < 0:
         hit |= differences == -around
-    return b.add(Table(f"{name}.hits", ONE, apart, low, pack_weights(hit.astype(np.int64))))
+    return b.add(ops.Table(f"{name}.hits", ONE, apart, low, ops.pack_weights(hit.astype(np.int64))))
 
 
 def _sum_of_hits(b: ProgramBuilder, name: str, hits: str, x: str, result: str = "") -> str:
     """The sums of x over the last axis where there are hits."""
-    products = b.pair(f"{name}.products", hits, x, PairKind.MUL)
+    products = b.pair(f"{name}.products", hits, x, ops.PairKind.MUL)
     return _sum_last_axis(b, result or f"{name}.sum", products)
 
 
@@ -167,17 +161,17 @@ def _sum_last_axis(b: ProgramBuilder, name: str, x: str) -> str:
     first, second, last = b.shapes[x]
     rows = _reshape(b, f"{name}.terms", x, (first * second, last, 1))
     window = ((1, last), (1, 1), ((0, 0), (0, 0)))
-    sums = Pool(f"{name}.sums", provisional(b.frac(x)), rows, PoolKind.SUM, *window)
+    sums = ops.Pool(f"{name}.sums", provisional(b.frac(x)), rows, ops.PoolKind.SUM, *window)
     return _reshape(b, name, b.exact(sums), (first, second))
 
 
 def _constant(b: ProgramBuilder, name: str, values: Ints) -> str:
-    return b.exact(Constant(name, provisional(0), pack_weights(values.astype(np.int64))))
+    return b.exact(ops.Constant(name, provisional(0), ops.pack_weights(values.astype(np.int64))))
 
 
-def _reshape(b: ProgramBuilder, name: str, x: str, shape: Shape) -> str:
-    return b.exact(Reshape(name, provisional(b.frac(x)), x, shape))
+def _reshape(b: ProgramBuilder, name: str, x: str, shape: ops.Shape) -> str:
+    return b.exact(ops.Reshape(name, provisional(b.frac(x)), x, shape))
 
 
 def _transpose(b: ProgramBuilder, name: str, x: str) -> str:
-    return b.exact(Transpose(name, provisional(b.frac(x)), x, (1, 0)))
+    return b.exact(ops.Transpose(name, provisional(b.frac(x)), x, (1, 0)))

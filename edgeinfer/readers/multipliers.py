@@ -8,34 +8,25 @@ from collections import Counter
 from collections.abc import Container, Mapping
 from dataclasses import replace
 
+from edgeinfer.graph import nodes as g
 from edgeinfer.graph.fold import rewire_node
-from edgeinfer.graph.nodes import (
-    ActivationNode,
-    AffineNode,
-    Floats,
-    Function,
-    Node,
-    PoolNode,
-    PoolNodeKind,
-    inputs_of,
-)
 from edgeinfer.readers.grids import fixed_bias, fixed_multiplier
 from quantization.recipe import WeightFormat
 
-_HOMOGENEOUS = (Function.RELU, Function.LEAKY_RELU)
+_HOMOGENEOUS = (g.Function.RELU, g.Function.LEAKY_RELU)
 
 
-def move_scales_up(nodes: list[Node], fixed: Container[str]) -> list[Node]:
+def move_scales_up(nodes: list[g.Node], fixed: Container[str]) -> list[g.Node]:
     """A scale moves up past rectifiers and maxima into the Affine node before them.
 
     fixed: tensors that must stay what they are (quantized ones and outputs).
     """
-    readers = Counter(x for node in nodes for x in inputs_of(node))
-    moved_nodes: dict[str, Node] = {}
+    readers = Counter(x for node in nodes for x in g.inputs_of(node))
+    moved_nodes: dict[str, g.Node] = {}
     renamed: dict[str, str] = {}
     for node in nodes:
         current = rewire_node(node, renamed)
-        if isinstance(current, AffineNode) and current.name not in fixed:
+        if isinstance(current, g.AffineNode) and current.name not in fixed:
             target = _target(current, moved_nodes, readers, fixed)
             if target is not None:
                 moved_nodes[target.name] = replace(
@@ -51,20 +42,20 @@ def move_scales_up(nodes: list[Node], fixed: Container[str]) -> list[Node]:
 
 
 def _target(
-    node: AffineNode,
-    moved_nodes: Mapping[str, Node],
+    node: g.AffineNode,
+    moved_nodes: Mapping[str, g.Node],
     readers: Mapping[str, int],
     fixed: Container[str],
-) -> AffineNode | None:
+) -> g.AffineNode | None:
     """The Affine node that can take over what this one does."""
     before, between = moved_nodes[node.x], 0
-    while not isinstance(before, AffineNode):
-        passes = (isinstance(before, ActivationNode) and before.function in _HOMOGENEOUS) or (
-            isinstance(before, PoolNode) and before.kind is PoolNodeKind.MAX
+    while not isinstance(before, g.AffineNode):
+        passes = (isinstance(before, g.ActivationNode) and before.function in _HOMOGENEOUS) or (
+            isinstance(before, g.PoolNode) and before.kind is g.PoolNodeKind.MAX
         )
         if not passes or readers[before.name] != 1 or before.name in fixed:
             return None
-        before, between = moved_nodes[inputs_of(before)[0]], between + 1
+        before, between = moved_nodes[g.inputs_of(before)[0]], between + 1
     if readers[before.name] != 1 or before.name in fixed:
         return None
     if between and (_bulky(node.scale) or (node.scale <= 0).any() or (node.shift != 0).any()):
@@ -72,19 +63,19 @@ def _target(
     return before
 
 
-def _bulky(values: Floats) -> bool:
+def _bulky(values: g.Floats) -> bool:
     return any(size != 1 for size in values.shape[:-1])
 
 
 def on_grids(
-    nodes: list[Node], *, exact: bool
-) -> tuple[list[Node], dict[str, WeightFormat], list[str]]:
+    nodes: list[g.Node], *, exact: bool
+) -> tuple[list[g.Node], dict[str, WeightFormat], list[str]]:
     """Affine nodes with fixed-point numbers, the numbers' formats, and their errors."""
-    done: list[Node] = []
+    done: list[g.Node] = []
     formats: dict[str, WeightFormat] = {}
     findings: list[str] = []
     for node in nodes:
-        if not isinstance(node, AffineNode):
+        if not isinstance(node, g.AffineNode):
             done.append(node)
             continue
         scale = fixed_multiplier(node.scale, exact=exact)

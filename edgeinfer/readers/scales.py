@@ -17,30 +17,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from edgeinfer.base.names import free_name
+from edgeinfer.graph import nodes as g
 from edgeinfer.graph.fold import rewire_node
 from edgeinfer.graph.functions import CURVES, evaluate
-from edgeinfer.graph.nodes import (
-    ActivationNode,
-    AffineNode,
-    BatchNormNode,
-    ConcatNode,
-    ConstantNode,
-    ConvNode,
-    DenseNode,
-    Function,
-    MergeKind,
-    MergeNode,
-    MoveNode,
-    Node,
-    PadNode,
-    PoolNode,
-    PoolNodeKind,
-    inputs_of,
-)
 from quantization.fixed import Quantizer, fixed_of_range
 
-HOMOGENEOUS = (Function.RELU, Function.LEAKY_RELU)
-ADDITIVE = frozenset(MergeKind) - {MergeKind.MULTIPLY}
+HOMOGENEOUS = (g.Function.RELU, g.Function.LEAKY_RELU)
+ADDITIVE = frozenset(g.MergeKind) - {g.MergeKind.MULTIPLY}
 CURVE_BITS = 16  # of a function's values that are computed with before they are rounded
 FINE_BITS = 24  # of those that are rounded next
 
@@ -52,7 +35,7 @@ class _Scales:
     activations: dict[str, Quantizer]
     outputs: tuple[str, ...]
     names: set[str]
-    nodes: list[Node] = field(default_factory=list)
+    nodes: list[g.Node] = field(default_factory=list)
     owed: dict[str, tuple[str, float]] = field(default_factory=dict)
     ranges: dict[str, tuple[int, int]] = field(default_factory=dict)  # of whole numbers
     computed: set[str] = field(default_factory=set)  # tensors that more than an Affine node reads
@@ -64,11 +47,11 @@ class _Scales:
 
     def affine(self, name: str, x: str, scale: float, shift: float = 0.0) -> str:
         """Append a multiplication by one number."""
-        node = AffineNode(name, self.fresh(name), x, np.asarray([scale]), np.asarray([shift]))
+        node = g.AffineNode(name, self.fresh(name), x, np.asarray([scale]), np.asarray([shift]))
         self.nodes.append(node)
         return name
 
-    def owe(self, node: Node, scale: float, like: str) -> None:
+    def owe(self, node: g.Node, scale: float, like: str) -> None:
         """Append a node whose tensor is to be multiplied by a scale still; `like`: the whole
         numbers that it moves."""
         name = node.name
@@ -82,10 +65,10 @@ class _Scales:
         else:
             self.owed[name] = (name, scale)
 
-    def settle(self, node: Node) -> Node:
+    def settle(self, node: g.Node) -> g.Node:
         """The node, reading tensors of which nothing is owed."""
         renamed: dict[str, str] = {}
-        for x in inputs_of(node):
+        for x in g.inputs_of(node):
             if x in self.owed and x not in renamed:
                 base, scale = self.owed[x]
                 renamed[x] = self.affine(self.fresh(f"{base}_scaled"), base, scale)
@@ -93,24 +76,24 @@ class _Scales:
 
 
 def carry_scales(
-    nodes: list[Node], outputs: tuple[str, ...], activations: dict[str, Quantizer]
-) -> list[Node]:
+    nodes: list[g.Node], outputs: tuple[str, ...], activations: dict[str, Quantizer]
+) -> list[g.Node]:
     """The nodes with scales carried on to the next rounding. Functions that look up whole numbers
     get a format, which is added to `activations`."""
     done = _Scales(activations, outputs, {node.name for node in nodes})
     for node in nodes:
-        done.computed.update(() if isinstance(node, AffineNode) else inputs_of(node))
+        done.computed.update(() if isinstance(node, g.AffineNode) else g.inputs_of(node))
     for node in nodes:
         _carry(done, node)
     return _divide_before(done.nodes, {*outputs, *activations})
 
 
-def _carry(done: _Scales, node: Node) -> None:
-    if isinstance(node, BatchNormNode):
-        node = AffineNode(node.name, node.name, node.x, node.scale, node.shift)
-    xs = inputs_of(node)
+def _carry(done: _Scales, node: g.Node) -> None:
+    if isinstance(node, g.BatchNormNode):
+        node = g.AffineNode(node.name, node.name, node.x, node.scale, node.shift)
+    xs = g.inputs_of(node)
     base, scale = done.owed.get(xs[0], (xs[0], 1.0)) if xs else ("", 1.0)
-    if isinstance(node, AffineNode):
+    if isinstance(node, g.AffineNode):
         node = replace(node, x=base, scale=node.scale * scale)
         free = node.name not in done.outputs and node.name not in done.activations
         if free and _is_factor(node):
@@ -119,7 +102,7 @@ def _carry(done: _Scales, node: Node) -> None:
             _keep(done, node, base)
     elif not xs or xs[0] not in done.owed:
         _keep(done, done.settle(node), base)
-    elif isinstance(node, ConvNode | DenseNode):
+    elif isinstance(node, g.ConvNode | g.DenseNode):
         if node.bias is None:
             done.owe(replace(node, x=base), scale, "")
         else:
@@ -127,33 +110,37 @@ def _carry(done: _Scales, node: Node) -> None:
             done.nodes.append(replace(node, name=sums, x=base, bias=None))
             layer = done.fresh(f"{node.name}_scale")
             factor = np.asarray([scale])
-            done.nodes.append(AffineNode(node.name, layer, sums, factor, node.bias))
-    elif isinstance(node, PoolNode) and node.kind is PoolNodeKind.AVERAGE and not _over_edge(node):
-        total = replace(node, x=base, kind=PoolNodeKind.SUM)
+            done.nodes.append(g.AffineNode(node.name, layer, sums, factor, node.bias))
+    elif (
+        isinstance(node, g.PoolNode)
+        and node.kind is g.PoolNodeKind.AVERAGE
+        and not _over_edge(node)
+    ):
+        total = replace(node, x=base, kind=g.PoolNodeKind.SUM)
         done.owe(total, scale / math.prod(node.window), "")
     elif _is_homogeneous(node):
         done.owe(rewire_node(node, {xs[0]: base}), scale, base if _stays_whole(node) else "")
     elif _is_curve(node) and base in done.ranges and node.name not in done.activations:
-        assert isinstance(node, ActivationNode)
+        assert isinstance(node, g.ActivationNode)
         _look_up(done, node, base, scale)
     else:
         done.nodes.append(done.settle(node))
 
 
-def _keep(done: _Scales, node: Node, x: str) -> None:
+def _keep(done: _Scales, node: g.Node, x: str) -> None:
     """Append a node as it is, and note the range of whole numbers."""
     done.nodes.append(node)
     quantizer = done.activations.get(node.name)
     if quantizer is not None and quantizer.type.frac == 0:
         done.ranges[node.name] = (quantizer.type.raw_min, quantizer.type.raw_max)
-    elif isinstance(node, AffineNode) and x in done.ranges and (node.scale == 1).all():
+    elif isinstance(node, g.AffineNode) and x in done.ranges and (node.scale == 1).all():
         low, high = done.ranges[x]
         moved = round(float(node.shift.reshape(-1)[0]))
         if (node.shift == moved).all():
             done.ranges[node.name] = (low + moved, high + moved)
 
 
-def _look_up(done: _Scales, node: ActivationNode, x: str, scale: float) -> None:
+def _look_up(done: _Scales, node: g.ActivationNode, x: str, scale: float) -> None:
     """A function of whole numbers: a table of what it is of each, in fine steps."""
     low, high = done.ranges[x]
     values = evaluate(node.function, node.parameters, scale * np.arange(low, high + 1.0))
@@ -161,7 +148,9 @@ def _look_up(done: _Scales, node: ActivationNode, x: str, scale: float) -> None:
     bits = CURVE_BITS if node.name in {*done.computed, *done.outputs} else FINE_BITS
     frac = bits - 1 - (math.frexp(reach)[1] if reach else 0)
     entries = np.rint(np.ldexp(values, frac))
-    table = replace(node, x=x, function=Function.LOOKUP, parameters=(float(low), *entries.tolist()))
+    table = replace(
+        node, x=x, function=g.Function.LOOKUP, parameters=(float(low), *entries.tolist())
+    )
     name = table.name
     if name in done.outputs:
         table = replace(table, name=done.fresh(f"{name}_table"))
@@ -175,53 +164,53 @@ def _look_up(done: _Scales, node: ActivationNode, x: str, scale: float) -> None:
         done.owed[name] = (table.name, math.ldexp(1.0, -frac))
 
 
-def _is_factor(node: Node) -> bool:
+def _is_factor(node: g.Node) -> bool:
     """Whether a node multiplies everything by one positive number."""
-    if not isinstance(node, AffineNode) or node.scale.size != 1 or (node.shift != 0).any():
+    if not isinstance(node, g.AffineNode) or node.scale.size != 1 or (node.shift != 0).any():
         return False
     return float(node.scale.item()) > 0
 
 
-def _is_homogeneous(node: Node) -> bool:
+def _is_homogeneous(node: g.Node) -> bool:
     """Whether a node of one tensor, times a number, is the node of the tensor times that."""
-    if isinstance(node, PadNode):
+    if isinstance(node, g.PadNode):
         return node.value == 0
-    return isinstance(node, MoveNode | PoolNode) or (
-        isinstance(node, ActivationNode) and node.function in HOMOGENEOUS
+    return isinstance(node, g.MoveNode | g.PoolNode) or (
+        isinstance(node, g.ActivationNode) and node.function in HOMOGENEOUS
     )
 
 
-def _stays_whole(node: Node) -> bool:
+def _stays_whole(node: g.Node) -> bool:
     """Whether a node makes whole numbers of whole numbers, none beyond them but zero."""
-    if isinstance(node, PoolNode):
-        return node.kind is PoolNodeKind.MAX
-    return not isinstance(node, ActivationNode) or node.function is Function.RELU
+    if isinstance(node, g.PoolNode):
+        return node.kind is g.PoolNodeKind.MAX
+    return not isinstance(node, g.ActivationNode) or node.function is g.Function.RELU
 
 
-def _is_curve(node: Node) -> bool:
-    return isinstance(node, ActivationNode) and node.function in CURVES
+def _is_curve(node: g.Node) -> bool:
+    return isinstance(node, g.ActivationNode) and node.function in CURVES
 
 
-def _over_edge(node: PoolNode) -> bool:
+def _over_edge(node: g.PoolNode) -> bool:
     """Whether a window hangs over the edge, so that fewer elements count there."""
     return any(pad != (0, 0) for pad in node.pads) and not node.count_pads
 
 
-def _divide_before(nodes: list[Node], fixed: Container[str]) -> list[Node]:
+def _divide_before(nodes: list[g.Node], fixed: Container[str]) -> list[g.Node]:
     """A factor in front of a rounding goes up to where the numbers are made, through sums too."""
     table = {node.name: node for node in nodes}
-    readers = Counter(x for node in nodes for x in inputs_of(node))
-    more: dict[str, list[Node]] = {}
+    readers = Counter(x for node in nodes for x in g.inputs_of(node))
+    more: dict[str, list[g.Node]] = {}
     renamed: dict[str, str] = {}
     for name in list(table):
         node = table[name] = rewire_node(table[name], renamed)
-        if not isinstance(node, AffineNode) or node.scale.size != 1 or node.name in fixed:
+        if not isinstance(node, g.AffineNode) or node.scale.size != 1 or node.name in fixed:
             continue
         factor = float(node.scale.item())
         before = table[node.x]
         if (
             factor <= 0
-            or isinstance(before, AffineNode)
+            or isinstance(before, g.AffineNode)
             or not _absorbs(before, table, readers, fixed)
         ):
             continue
@@ -232,7 +221,7 @@ def _divide_before(nodes: list[Node], fixed: Container[str]) -> list[Node]:
             renamed[name] = node.x
             readers[node.x] = readers[name]
             del table[name]
-    result: list[Node] = []
+    result: list[g.Node] = []
     for name in table:
         result += more.get(name, ())
         result.append(table[name])
@@ -240,40 +229,40 @@ def _divide_before(nodes: list[Node], fixed: Container[str]) -> list[Node]:
 
 
 def _absorbs(
-    node: Node, table: Mapping[str, Node], readers: Mapping[str, int], fixed: Container[str]
+    node: g.Node, table: Mapping[str, g.Node], readers: Mapping[str, int], fixed: Container[str]
 ) -> bool:
     """Whether a factor can become a part of a node, or of what it reads."""
     if node.name in fixed or readers[node.name] != 1:
         return False
-    if isinstance(node, AffineNode):
+    if isinstance(node, g.AffineNode):
         return True
-    if isinstance(node, ConcatNode) or (isinstance(node, MergeNode) and node.kind in ADDITIVE):
+    if isinstance(node, g.ConcatNode) or (isinstance(node, g.MergeNode) and node.kind in ADDITIVE):
         return any(_absorbs(table[x], table, readers, fixed) for x in node.xs)
-    return _is_homogeneous(node) and _absorbs(table[inputs_of(node)[0]], table, readers, fixed)
+    return _is_homogeneous(node) and _absorbs(table[g.inputs_of(node)[0]], table, readers, fixed)
 
 
 def _multiply(
-    node: Node,
+    node: g.Node,
     factor: float,
-    table: dict[str, Node],
+    table: dict[str, g.Node],
     readers: Mapping[str, int],
     fixed: Container[str],
-    more: dict[str, list[Node]],
+    more: dict[str, list[g.Node]],
 ) -> None:
     """Multiply a node's tensor by a number, as `_absorbs` has found that it can be."""
-    if isinstance(node, AffineNode):
+    if isinstance(node, g.AffineNode):
         table[node.name] = replace(node, scale=node.scale * factor, shift=node.shift * factor)
         return
     renamed: dict[str, str] = {}
-    for place, x in enumerate(inputs_of(node)):
+    for place, x in enumerate(g.inputs_of(node)):
         before = table[x]
         if _absorbs(before, table, readers, fixed):
             _multiply(before, factor, table, readers, fixed, more)
-        elif isinstance(before, ConstantNode) and readers[x] == 1:
+        elif isinstance(before, g.ConstantNode) and readers[x] == 1:
             table[x] = replace(before, value=before.value * factor)
         else:
             name = free_name(f"{node.name}_scaled{place}", table)
-            scaled = AffineNode(name, name, x, np.asarray([factor]), np.zeros(1))
+            scaled = g.AffineNode(name, name, x, np.asarray([factor]), np.zeros(1))
             more.setdefault(node.name, []).append(scaled)
             renamed[x] = name
     table[node.name] = rewire_node(node, renamed)

@@ -19,34 +19,13 @@ from typing import assert_never
 import numpy as np
 
 from edgeinfer.base.errors import ProgramError
+from edgeinfer.ir import ops
 from edgeinfer.ir.bases import Accumulates
 from edgeinfer.ir.bounds import reach_of_sums, wide
 from edgeinfer.ir.engine.byte_products import largest_operand, wide_pairs
 from edgeinfer.ir.engine.rewrite import RewrittenProgram
 from edgeinfer.ir.engine.round import largest_in_requant
 from edgeinfer.ir.engine.values import FLOAT32_INTEGERS, FLOAT64_INTEGERS, Carrier
-from edgeinfer.ir.ops import (
-    Clip,
-    Concat,
-    Constant,
-    Dense,
-    Input,
-    Moves,
-    Op,
-    Pair,
-    PairKind,
-    Pool,
-    PoolKind,
-    PRelu,
-    Requant,
-    Reshape,
-    Scale,
-    Scan,
-    Sites,
-    Softmax,
-    Table,
-    inputs_of,
-)
 from quantization import ranges
 from quantization.fixed import MAX_BITS, Overflow, Rounding
 from quantization.ranges import Interval
@@ -70,25 +49,25 @@ class OpArithmetic:
         return f"%{self.value} ({self.op}): {self.carrier}, {self.why}"
 
 
-def arithmetic_of(op: Op, state: RewrittenProgram, reach: Mapping[str, int]) -> OpArithmetic:
+def arithmetic_of(op: ops.Op, state: RewrittenProgram, reach: Mapping[str, int]) -> OpArithmetic:
     """The op's arithmetic; `reach` holds what `largest` is for the ops before it."""
     largest = _largest(op, state, reach)
     carrier, why = _narrowest(largest)
-    if isinstance(op, Dense):
+    if isinstance(op, ops.Dense):
         byte = _byte_carrier(op, state)
         if byte is not None and largest < FLOAT64_INTEGERS:
             carrier, why = byte, "two neighbouring products fit 16 bits, all of them 32"
     return OpArithmetic(op.name, type(op).__name__, carrier, largest, why)
 
 
-def reach_of(op: Op, state: RewrittenProgram, reach: Mapping[str, int], largest: int) -> int:
+def reach_of(op: ops.Op, state: RewrittenProgram, reach: Mapping[str, int], largest: int) -> int:
     """What `largest` is for the op, or for a product before it when nothing real may lie between:
     ONNX Runtime removes what changes nothing, and then joins the product with what follows."""
     match op:
-        case Requant() if op.type.frac < state.types[op.x].frac:
+        case ops.Requant() if op.type.frac < state.types[op.x].frac:
             return largest  # it rounds
-        case Requant() | Clip() | Concat() | Moves():
-            raised = (reach[x] << (op.type.frac - state.types[x].frac) for x in inputs_of(op))
+        case ops.Requant() | ops.Clip() | ops.Concat() | ops.Moves():
+            raised = (reach[x] << (op.type.frac - state.types[x].frac) for x in ops.inputs_of(op))
             return max(largest, *raised)
         case _:  # the other ops compute, so a product before them stays apart
             return largest
@@ -117,7 +96,7 @@ def _magnitude_of(raw: np.ndarray[tuple[int, ...], np.dtype[np.integer]]) -> int
     return max(abs(int(raw.min(initial=0))), abs(int(raw.max(initial=0))))
 
 
-def _byte_carrier(op: Dense, state: RewrittenProgram) -> Carrier | None:
+def _byte_carrier(op: ops.Dense, state: RewrittenProgram) -> Carrier | None:
     """UINT8 or INT8 where products of bytes are exact everywhere and pay, else None."""
     if op.weight.size < BYTES_PAY_FROM or len(state.shapes[op.x]) != 1:
         return None
@@ -139,67 +118,76 @@ def _byte_carrier(op: Dense, state: RewrittenProgram) -> Carrier | None:
 def requants_to_bytes(state: RewrittenProgram, kept: Sequence[str]) -> dict[str, Carrier]:
     """Requantisations that only products of bytes read, through reshapes, and may round to bytes
     at once: half to even, and saturating."""
-    readers = Counter(x for op in state.ops for x in inputs_of(op))
+    readers = Counter(x for op in state.ops for x in ops.inputs_of(op))
     carriers_wanted: dict[str, Carrier] = {}
     carriers: dict[str, Carrier] = {}
     for op in reversed(state.ops):
         carrier = carriers_wanted.get(op.name)
-        if isinstance(op, Dense):
+        if isinstance(op, ops.Dense):
             carrier = _byte_carrier(op, state)
         if carrier is None:
             continue
         match op:
-            case Dense() | Reshape() if readers[op.x] == 1 and op.x not in kept:
+            case ops.Dense() | ops.Reshape() if readers[op.x] == 1 and op.x not in kept:
                 carriers_wanted[op.x] = carrier
-            case Requant(rounding=Rounding.RND_CONV, overflow=Overflow.SAT | Overflow.SAT_SYM):
+            case ops.Requant(rounding=Rounding.RND_CONV, overflow=Overflow.SAT | Overflow.SAT_SYM):
                 carriers[op.name] = carrier
             case _:  # any other op keeps its own carrier
                 pass
     return carriers
 
 
-def _largest(op: Op, state: RewrittenProgram, reach: Mapping[str, int]) -> int:
+def _largest(op: ops.Op, state: RewrittenProgram, reach: Mapping[str, int]) -> int:
     """Largest absolute value among the op's operands, partial sums and results, all as integers."""
-    magnitudes = [magnitude(state.ranges[name]) for name in (*inputs_of(op), op.name)]
+    magnitudes = [magnitude(state.ranges[name]) for name in (*ops.inputs_of(op), op.name)]
     match op:
         case Accumulates():
             sums = reach_of_sums(op, state.ranges[op.x], state.shapes[op.x])
             shift = op.shift(state.types[op.x].frac)
             return max(magnitudes[-1], (sums << shift) + _magnitude_of(op.bias))
-        case Scale():
+        case ops.Scale():
             shift = op.shift(state.types[op.x].frac)
             product = ranges.multiply_ranges(state.ranges[op.x], ranges.of_values(wide(op.factor)))
             return max(*magnitudes, (magnitude(product) << shift) + _magnitude_of(op.bias))
-        case Requant():
+        case ops.Requant():
             quantizer = op.quantizer
             return max(
                 magnitudes[-1],
                 largest_in_requant(state.ranges[op.x], state.types[op.x].frac, quantizer),
             )
-        case Table():
+        case ops.Table():
             return max(*magnitudes, abs(op.first) + op.entries.size)
-        case Softmax():
+        case ops.Softmax():
             return max(magnitudes[-1], _largest_in_softmax(op, state))
-        case Pool(kind=PoolKind.SUM):
+        case ops.Pool(kind=ops.PoolKind.SUM):
             return max(*magnitudes, int(np.prod(op.window)) * magnitudes[0])
-        case Pair(kind=PairKind.MUL):
+        case ops.Pair(kind=ops.PairKind.MUL):
             return max(*magnitudes, magnitudes[0] * magnitudes[1])
-        case Pair():
+        case ops.Pair():
             up = [op.type.frac - state.types[x].frac for x in (op.a, op.b)]
             a, b = (magnitudes[0] << up[0], magnitudes[1] << up[1])
-            if op.kind in (PairKind.MAX, PairKind.MIN):
+            if op.kind in (ops.PairKind.MAX, ops.PairKind.MIN):
                 return max(magnitudes[-1], a, b)
             # A convolution and a sum may be computed as one: the partial sums count.
             return max(magnitudes[-1], max(a, reach[op.a] << up[0]) + max(b, reach[op.b] << up[1]))
-        case Sites():
+        case ops.Sites():
             return max(*magnitudes, abs(op.threshold))
-        case Input() | Constant() | Clip() | PRelu() | Pool() | Concat() | Scan() | Moves():
+        case (
+            ops.Input()
+            | ops.Constant()
+            | ops.Clip()
+            | ops.PRelu()
+            | ops.Pool()
+            | ops.Concat()
+            | ops.Scan()
+            | ops.Moves()
+        ):
             return max(magnitudes)
         case _:
             assert_never(op)
 
 
-def _largest_in_softmax(op: Softmax, state: RewrittenProgram) -> int:
+def _largest_in_softmax(op: ops.Softmax, state: RewrittenProgram) -> int:
     x = state.ranges[op.x]
     count = state.shapes[op.x][op.axis]
     e, r = _magnitude_of(op.exp), _magnitude_of(op.inverse)

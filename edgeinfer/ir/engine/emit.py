@@ -11,6 +11,7 @@ from typing import assert_never
 
 import numpy as np
 
+from edgeinfer.ir import ops
 from edgeinfer.ir.bounds import bounds_of
 from edgeinfer.ir.engine.byte_products import largest_operand
 from edgeinfer.ir.engine.choice import (
@@ -40,31 +41,6 @@ from edgeinfer.ir.engine.values import (
     rescale,
 )
 from edgeinfer.ir.engine.window import conv, dense, dense_in_bytes, gather, pool, upsample
-from edgeinfer.ir.ops import (
-    Clip,
-    Concat,
-    Constant,
-    Conv,
-    Dense,
-    Input,
-    Moves,
-    Op,
-    Pad,
-    Pair,
-    Pool,
-    PRelu,
-    Requant,
-    Reshape,
-    Scale,
-    Scan,
-    Sites,
-    Slice,
-    Softmax,
-    Table,
-    Transpose,
-    Upsample,
-    inputs_of,
-)
 from edgeinfer.ir.passes import fold_constants
 from edgeinfer.ir.program import Program, body_of
 from quantization.ranges import Interval
@@ -92,7 +68,7 @@ def emit_model(
     With `only_integers`, int64 carries every value: slower, and no float anywhere.
     """
     emitter = _start_emitter(program, proved, kept, OnnxBuilder(), only_integers, sparse=True)
-    read = [op for op in emitter.state.ops if isinstance(op, Input)]
+    read = [op for op in emitter.state.ops if isinstance(op, ops.Input)]
     inputs = [(op.name, *emitter.take(op)) for op in read]
     emitter.emit_all()
     outputs = tuple((name, emitter.result(name)) for name in kept)
@@ -122,14 +98,14 @@ def _exponents(state: RewrittenProgram, kept: Sequence[str]) -> dict[str, int]:
     It is asked for by a requantisation, handed on by what commutes with it, and granted by a
     product, whose weights take it up.
     """
-    readers = Counter(x for op in state.ops for x in inputs_of(op))
+    readers = Counter(x for op in state.ops for x in ops.inputs_of(op))
     types = state.types
     exponents: dict[str, int] = {}
     for op in reversed(state.ops):
         match op:
-            case Requant():
+            case ops.Requant():
                 exponent = types[op.x].frac - op.type.frac
-            case Clip() | Pool() | Moves():
+            case ops.Clip() | ops.Pool() | ops.Moves():
                 exponent = exponents.get(op.name, 0)
             case _:  # the other ops cannot leave a power of two for later
                 continue
@@ -148,11 +124,11 @@ class Emitter:
     builder: OnnxBuilder
     only_integers: bool = False
     values: dict[str, CarriedTensor] = field(default_factory=dict)
-    constants: dict[str, Constant] = field(default_factory=dict)
+    constants: dict[str, ops.Constant] = field(default_factory=dict)
     arithmetic: dict[str, OpArithmetic] = field(default_factory=dict)
     reach: dict[str, int] = field(default_factory=dict)
 
-    def take(self, op: Input) -> tuple[str, Carrier]:
+    def take(self, op: ops.Input) -> tuple[str, Carrier]:
         """A tensor from outside for an input, and its element type."""
         carrier = float_for(max(abs(op.type.raw_min), op.type.raw_max))
         carrier = Carrier.INT64 if self.only_integers else carrier
@@ -163,14 +139,14 @@ class Emitter:
     def emit_all(self) -> None:
         """Nodes for every op but the inputs, which have been taken."""
         for op in self.state.ops:
-            if isinstance(op, Constant):
+            if isinstance(op, ops.Constant):
                 self.constants[op.name] = op
-            elif not isinstance(op, Input):
+            elif not isinstance(op, ops.Input):
                 self.emit(op)
 
-    def emit(self, op: Op) -> None:
+    def emit(self, op: ops.Op) -> None:
         """Nodes for one op."""
-        reach = {x: self.reach.get(x, 0) for x in inputs_of(op)}
+        reach = {x: self.reach.get(x, 0) for x in ops.inputs_of(op)}
         arithmetic = arithmetic_of(op, self.state, reach)
         if self.only_integers:
             arithmetic = replace(arithmetic, carrier=Carrier.INT64, why="integers were asked for")
@@ -219,20 +195,20 @@ class Emitter:
         keeps = x.first and x.layout == shape
         return lay_out(self.builder, x, shape, keeps if first is None else first)
 
-    def emit_op(self, op: Op, arithmetic: OpArithmetic) -> CarriedTensor:
+    def emit_op(self, op: ops.Op, arithmetic: OpArithmetic) -> CarriedTensor:
         """The op's value, in the arithmetic that is exact for it."""
         builder, carrier, shapes = self.builder, arithmetic.carrier, self.state.shapes
         exponent = self.exponents.get(op.name, 0) if carrier is not Carrier.INT64 else 0
         if (value_at_sites := self._at_sites(op, carrier, exponent)) is not None:
             return value_at_sites
         match op:
-            case Input() | Constant():
+            case ops.Input() | ops.Constant():
                 return self.values[op.name]
-            case Conv():
+            case ops.Conv():
                 shift = op.shift(self.state.types[op.x].frac)
                 x = self.read(op.x, carrier)
                 return conv(builder, op, x, (shapes[op.x], shapes[op.name]), shift, exponent)
-            case Dense():
+            case ops.Dense():
                 shift = op.shift(self.state.types[op.x].frac)
                 x = self.read(op.x, carrier)
                 if carrier in (Carrier.UINT8, Carrier.INT8):
@@ -240,51 +216,51 @@ class Emitter:
                     largest = largest_operand(carrier, self.state.ranges[op.x].top)
                     return dense_in_bytes(builder, op, x, shift, exponent, sums, largest)
                 return dense(builder, op, x, (shapes[op.x], shapes[op.name]), shift, exponent)
-            case Scale():
+            case ops.Scale():
                 x = self.shaped(op.x, carrier)
                 shift = op.shift(self.state.types[op.x].frac)
                 return scale(builder, op, x, shapes[op.name], shift, exponent)
-            case Requant():
+            case ops.Requant():
                 return self.requantize(op, carrier)
-            case Clip():
+            case ops.Clip():
                 x = self.read(op.x, carrier)
                 range_ = self.state.ranges[op.x]
                 limits = narrow_limits((op.low, op.high), (range_.bottom, range_.top))
                 return clip(builder, x, *limits)
-            case PRelu():
+            case ops.PRelu():
                 return prelu(builder, op, self.shaped(op.x, carrier), shapes[op.name])
-            case Table():
+            case ops.Table():
                 return table(builder, op, self.read(op.x, carrier), carrier)
-            case Softmax():
+            case ops.Softmax():
                 return softmax(builder, op, self.shaped(op.x, carrier), self.state.ranges[op.x])
-            case Pool():
+            case ops.Pool():
                 x = self.read(op.x, carrier)
                 least = self.state.ranges[op.x].bottom
                 return pool(builder, op, x, (shapes[op.x], shapes[op.name]), least)
-            case Sites():
+            case ops.Sites():
                 x = rescale(builder, self.shaped(op.x, carrier, False), 0)
                 return find_sites(builder, x, op.threshold, op.most)
-            case Pair():
+            case ops.Pair():
                 a, b = self.read(op.a, carrier), self.read(op.b, carrier)
                 fracs = self.state.types[op.a].frac, self.state.types[op.b].frac
                 both = shapes[op.a], shapes[op.b], shapes[op.name]
                 return pair(builder, op, (a, b), fracs, both)
-            case Concat():
+            case ops.Concat():
                 return self._concatenated(op, carrier)
-            case Scan():
+            case ops.Scan():
                 return self._scanned(op)
-            case Reshape():
+            case ops.Reshape():
                 return self.values[op.x]
-            case Transpose():
+            case ops.Transpose():
                 return self._transposed(op, carrier)
-            case Pad():
+            case ops.Pad():
                 return self._padded(op, carrier)
-            case Upsample():
+            case ops.Upsample():
                 x = self.read(op.x, carrier)
                 return upsample(builder, op.factors, x, (shapes[op.x], shapes[op.name]))
-            case Slice():
+            case ops.Slice():
                 return self._sliced(op, carrier)
-            case Moves():
+            case ops.Moves():
                 return self._gathered(op, carrier)
             case _:
                 assert_never(op)
@@ -302,23 +278,23 @@ class Emitter:
             return PlacedTensor(self.shaped(name, carrier, False), self.state.shapes[name], None)
         return PlacedTensor(self.read(name, carrier), self.state.images[name], sites)
 
-    def _at_sites(self, op: Op, carrier: Carrier, exponent: int) -> CarriedTensor | None:
+    def _at_sites(self, op: ops.Op, carrier: Carrier, exponent: int) -> CarriedTensor | None:
         """The value where it, or what it reads, is held at sites in a way of its own."""
         sites = self.state.site_sets.get(op.name)
         match op:
-            case Conv() if sites is not None:
+            case ops.Conv() if sites is not None:
                 shift = op.shift(self.state.types[op.x].frac)
                 return self._rows.conv(op, self._placed(op.x, carrier), sites, shift, exponent)
-            case Pool() if sites is not None:
+            case ops.Pool() if sites is not None:
                 return self._rows.pool(op, self._placed(op.x, carrier), sites)
             case SpaceToPixels() if sites is not None:
                 return self._rows.pixels(op, self._placed(op.x, carrier), sites)
-            case Reshape() if sites is not None or op.x in self.state.site_sets:
+            case ops.Reshape() if sites is not None or op.x in self.state.site_sets:
                 return self._rows.bring(self._placed(op.x, carrier), sites)
             case _:  # the others are computed row by row, or do not touch what is held so
                 return None
 
-    def requantize(self, op: Requant, carrier: Carrier) -> CarriedTensor:
+    def requantize(self, op: ops.Requant, carrier: Carrier) -> CarriedTensor:
         """A requantisation, with the clips that were folded into it."""
         quantizer = op.quantizer
         limits = self.state.limits.get(op.name, (None, None))
@@ -330,7 +306,7 @@ class Emitter:
             return rounded_to_bytes(self.builder, x, frac, range_, quantizer, limits, byte)
         return requantize_tensor(self.builder, x, frac, range_, quantizer, limits)
 
-    def _concatenated(self, op: Concat, carrier: Carrier) -> CarriedTensor:
+    def _concatenated(self, op: ops.Concat, carrier: Carrier) -> CarriedTensor:
         shape = self.state.shapes[op.name]
         parts = [self.shaped(x, carrier) for x in op.xs]
         first = len(shape) > 1 and 2 * sum(part.first for part in parts) >= len(parts)
@@ -347,15 +323,15 @@ class Emitter:
         tensor = self.builder.node("Concat", *tensors, axis=axis_in(shape, first, op.axis))
         return CarriedTensor(tensor, carrier, shape, first, common)
 
-    def _batched(self, part: CarriedTensor, name: str, op: Concat | Scan) -> CarriedTensor:
+    def _batched(self, part: CarriedTensor, name: str, op: ops.Concat | ops.Scan) -> CarriedTensor:
         """A constant once for every sample of the batch."""
         if name in self.values:
             return part
-        like = next(self.values[x].tensor for x in inputs_of(op) if x in self.values)
+        like = next(self.values[x].tensor for x in ops.inputs_of(op) if x in self.values)
         tensor = self.builder.each_sample(part.tensor, like, len(part.layout))
         return replace(part, tensor=tensor)
 
-    def _scanned(self, op: Scan) -> CarriedTensor:
+    def _scanned(self, op: ops.Scan) -> CarriedTensor:
         """A loop whose body is emitted as any Program is; states stay in the inputs' carriers."""
         body = fold_constants(body_of(op))
         kept = [output.value for output in body.outputs]
@@ -369,7 +345,7 @@ class Emitter:
         carriers = [inner.values[x].carrier for x in read]
         outer = [
             self._batched(self.shaped(x, carrier, False), x, op)
-            for x, carrier in zip(inputs_of(op), carriers, strict=True)
+            for x, carrier in zip(ops.inputs_of(op), carriers, strict=True)
         ]
         tensors = [rescale(self.builder, value, 0).tensor for value in outer]
         after = [
@@ -382,19 +358,19 @@ class Emitter:
         tensor = self.builder.scan(builder, starts, xs, after, y, stacked=op.stacked)
         return CarriedTensor(tensor, inner.carrier_of(kept[0]), self.state.shapes[op.name])
 
-    def _gathered(self, op: Moves, carrier: Carrier) -> CarriedTensor:
+    def _gathered(self, op: ops.Moves, carrier: Carrier) -> CarriedTensor:
         shape = self.state.shapes[op.x]
         x = lay_out(self.builder, self.read(op.x, carrier), shape, False)
         fill = integers_in(np.asarray(op.fill), -x.exponent, carrier)
         return gather(self.builder, op, x, shape, fill)
 
-    def _transposed(self, op: Transpose, carrier: Carrier) -> CarriedTensor:
+    def _transposed(self, op: ops.Transpose, carrier: Carrier) -> CarriedTensor:
         x, shape = self.shaped(op.x, carrier), self.state.shapes[op.x]
         order = [0, *(axis_in(shape, x.first, axis) for axis in op.order)]
         tensor = self.builder.node("Transpose", x.tensor, perm=order)
         return CarriedTensor(tensor, carrier, self.state.shapes[op.name], False, x.exponent)
 
-    def _padded(self, op: Pad, carrier: Carrier) -> CarriedTensor:
+    def _padded(self, op: ops.Pad, carrier: Carrier) -> CarriedTensor:
         x, shape = self.shaped(op.x, carrier), self.state.shapes[op.x]
         around = np.zeros((2, len(shape) + 1), dtype=np.int64)
         for axis, pads in enumerate(op.pads):
@@ -405,7 +381,7 @@ class Emitter:
         )
         return replace(x, tensor=tensor, layout=self.state.shapes[op.name])
 
-    def _sliced(self, op: Slice, carrier: Carrier) -> CarriedTensor:
+    def _sliced(self, op: ops.Slice, carrier: Carrier) -> CarriedTensor:
         x, shape = self.shaped(op.x, carrier), self.state.shapes[op.x]
         axes = [axis_in(shape, x.first, axis) for axis in range(len(shape))]
         bounds = [self.builder.constant(b, np.int64) for b in (op.starts, op.stops, axes, op.steps)]

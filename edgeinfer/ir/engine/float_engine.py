@@ -14,34 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.base.errors import InputError, UsageError, did_you_mean
-from edgeinfer.graph.nodes import (
-    ActivationNode,
-    AffineNode,
-    BatchNormNode,
-    ConcatNode,
-    ConstantNode,
-    ConvNode,
-    DenseNode,
-    Graph,
-    IndexingNode,
-    InputNode,
-    MergeKind,
-    MergeNode,
-    MoveNode,
-    Node,
-    PadNode,
-    PoolNode,
-    PoolNodeKind,
-    PReluNode,
-    ReshapeNode,
-    ScanNode,
-    Shape,
-    SliceNode,
-    SoftmaxNode,
-    TransposeNode,
-    UpsampleNode,
-    inputs_of,
-)
+from edgeinfer.graph import nodes as g
 from edgeinfer.ir.engine.float_functions import apply_function
 from edgeinfer.ir.engine.float_indexing import choose_elements
 from edgeinfer.ir.engine.onnx_builder import (
@@ -70,7 +43,7 @@ class _CompiledNetwork:
 class FloatEngine:
     """Runs a Graph in float32. Another set of taps is compiled when first asked for."""
 
-    def __init__(self, graph: Graph, *, threads: int | None = None) -> None:
+    def __init__(self, graph: g.Graph, *, threads: int | None = None) -> None:
         self.graph = graph
         self.threads = threads or available_threads()
         self.batch = samples_at_once(max(math.prod(shape) for shape in graph.shapes.values()))
@@ -128,28 +101,28 @@ class FloatEngine:
         return counts.pop()
 
 
-def _without_inputs(graph: Graph) -> frozenset[str]:
+def _without_inputs(graph: g.Graph) -> frozenset[str]:
     """Tensors that are the same for every sample."""
     still: set[str] = set()
     for node in graph.nodes:
-        if not isinstance(node, InputNode) and still.issuperset(inputs_of(node)):
+        if not isinstance(node, g.InputNode) and still.issuperset(g.inputs_of(node)):
             still.add(node.name)
     return frozenset(still)
 
 
 def _compile_graph(
-    graph: Graph, still: frozenset[str], tensor_names: Sequence[str], threads: int
+    graph: g.Graph, still: frozenset[str], tensor_names: Sequence[str], threads: int
 ) -> _CompiledNetwork:
     needed = set(tensor_names)
     for node in reversed(graph.nodes):
         if node.name in needed:
-            needed.update(inputs_of(node))
+            needed.update(g.inputs_of(node))
     walk = _Walk(graph.shapes, still)
     fed: list[tuple[str, str]] = []
     for node in graph.nodes:
         if node.name not in needed:
             continue
-        if isinstance(node, InputNode):
+        if isinstance(node, g.InputNode):
             fed.append((node.name, walk.builder.input(np.dtype(np.float32), node.shape)))
             walk.values[node.name] = CarriedTensor(fed[-1][1], FLOAT, node.shape)
         else:
@@ -158,14 +131,14 @@ def _compile_graph(
         (name, walk.builder.result(walk.shaped(name, False).tensor)) for name in tensor_names
     )
     model = walk.builder.model(sorted({tensor for _, tensor in outputs}))
-    blocks = any(isinstance(n, ConvNode) and graph.shapes[n.x][-1] > 1 for n in graph.nodes)
+    blocks = any(isinstance(n, g.ConvNode) and graph.shapes[n.x][-1] > 1 for n in graph.nodes)
     session = open_session(model, threads, exact=False, channel_blocks=blocks)
     return _CompiledNetwork(session, tuple(fed), outputs)
 
 
 @dataclass(slots=True)
 class _Walk:
-    shapes: Mapping[str, Shape]
+    shapes: Mapping[str, g.Shape]
     still: frozenset[str]
     builder: OnnxBuilder = field(default_factory=OnnxBuilder)
     values: dict[str, CarriedTensor] = field(default_factory=dict)
@@ -176,33 +149,33 @@ class _Walk:
         keeps = x.first and x.layout == shape
         return lay_out(self.builder, x, shape, keeps if first is None else first)
 
-    def emit_op(self, node: Node) -> CarriedTensor:
+    def emit_op(self, node: g.Node) -> CarriedTensor:
         """Nodes for one node of the Graph."""
         builder, shape = self.builder, self.shapes[node.name]
         match node:
-            case InputNode() | ConstantNode():
-                assert isinstance(node, ConstantNode)
+            case g.InputNode() | g.ConstantNode():
+                assert isinstance(node, g.ConstantNode)
                 return CarriedTensor(builder.constant(node.value[None], np.float32), FLOAT, shape)
-            case ConvNode():
+            case g.ConvNode():
                 return self._conv(node, shape)
-            case DenseNode():
+            case g.DenseNode():
                 return self._dense(node, shape)
-            case BatchNormNode():
+            case g.BatchNormNode():
                 return self._affine(node.x, node.scale, node.shift, shape)
-            case AffineNode():
+            case g.AffineNode():
                 return self._affine(node.x, node.scale, node.shift, shape)
-            case ActivationNode():
+            case g.ActivationNode():
                 x = self.values[node.x]
                 tensor = apply_function(builder, node.function, node.parameters, x.tensor)
                 return replace(x, tensor=tensor)
-            case PReluNode():
+            case g.PReluNode():
                 x = self._wide(node.x, shape)
                 slope = builder.node("Mul", x.tensor, parameter(builder, node.slope, x))
                 zero = builder.constant(0.0, np.float32)
                 positive = builder.node("GreaterOrEqual", x.tensor, zero)
                 tensor = builder.node("Where", positive, x.tensor, slope)
                 return replace(x, tensor=tensor, layout=shape)
-            case SoftmaxNode(mask=str() as mask):
+            case g.SoftmaxNode(mask=str() as mask):
                 x = self.shaped(node.x, False)
                 kept = self._wide(mask, shape)
                 kept = lay_out(builder, kept, kept.layout, False)
@@ -212,19 +185,19 @@ class _Walk:
                 masked = builder.node("Where", is_shown, x.tensor, hidden)
                 axis = node.axis % len(shape) + 1
                 return replace(x, tensor=builder.node("Softmax", masked, axis=axis))
-            case SoftmaxNode():
+            case g.SoftmaxNode():
                 x = self.shaped(node.x)
                 axis = axis_in(shape, x.first, node.axis % len(shape))
                 return replace(x, tensor=builder.node("Softmax", x.tensor, axis=axis))
-            case PoolNode():
+            case g.PoolNode():
                 return self._pool(node, shape)
-            case ReshapeNode():
+            case g.ReshapeNode():
                 return self.values[node.x]
-            case TransposeNode():
+            case g.TransposeNode():
                 x = self.shaped(node.x)
                 order = [0, *(axis_in(x.layout, x.first, axis) for axis in node.order)]
                 return CarriedTensor(builder.node("Transpose", x.tensor, perm=order), FLOAT, shape)
-            case PadNode():
+            case g.PadNode():
                 x = self.shaped(node.x)
                 around = np.zeros((2, len(shape) + 1), dtype=np.int64)
                 for axis, pads in enumerate(node.pads):
@@ -232,35 +205,35 @@ class _Walk:
                 fill = builder.constant(node.value, np.float32)
                 tensor = builder.node("Pad", x.tensor, builder.constant(around.ravel()), fill)
                 return replace(x, tensor=tensor, layout=shape)
-            case UpsampleNode():
+            case g.UpsampleNode():
                 return upsample(
                     builder, node.factors, self.values[node.x], (self.shapes[node.x], shape)
                 )
-            case SliceNode():
+            case g.SliceNode():
                 x = self.shaped(node.x)
                 axes = [axis_in(shape, x.first, axis) for axis in range(len(shape))]
                 bounds = (node.starts, node.stops, axes, node.steps)
                 ends = (builder.constant(bound, np.int64) for bound in bounds)
                 return replace(x, tensor=builder.node("Slice", x.tensor, *ends), layout=shape)
-            case MoveNode():
+            case g.MoveNode():
                 x = lay_out(builder, self.values[node.x], self.shapes[node.x], False)
                 return gather(
                     builder, node, x, self.shapes[node.x], np.asarray(node.fill, np.float32)
                 )
-            case MergeNode():
+            case g.MergeNode():
                 return self._merged(node, shape)
-            case ConcatNode():
+            case g.ConcatNode():
                 return self._concatenated(node, shape)
-            case ScanNode():
+            case g.ScanNode():
                 return self._scanned(node, shape)
-            case IndexingNode():
+            case g.IndexingNode():
                 tensors = [self.shaped(x, False).tensor for x in node.reads]
                 shapes = [self.shapes[x] for x in node.reads]
                 return CarriedTensor(choose_elements(builder, node, tensors, shapes), FLOAT, shape)
             case _:
                 assert_never(node)
 
-    def _wide(self, name: str, shape: Shape) -> CarriedTensor:
+    def _wide(self, name: str, shape: g.Shape) -> CarriedTensor:
         """A tensor with as many axes as a shape that it is to be broadcast to."""
         missing = len(shape) - len(self.shapes[name])
         if not missing:
@@ -268,7 +241,7 @@ class _Walk:
         return lay_out(self.builder, self.values[name], (1,) * missing + self.shapes[name], False)
 
     def _affine(
-        self, name: str, scale: NDArray[np.float64], shift: NDArray[np.float64], shape: Shape
+        self, name: str, scale: NDArray[np.float64], shift: NDArray[np.float64], shape: g.Shape
     ) -> CarriedTensor:
         x = self._wide(name, shape)
         like = replace(x, layout=shape)
@@ -276,7 +249,7 @@ class _Walk:
         moved = self.builder.node("Add", scaled, parameter(self.builder, shift, like))
         return replace(like, tensor=moved)
 
-    def _conv(self, node: ConvNode, shape: Shape) -> CarriedTensor:
+    def _conv(self, node: g.ConvNode, shape: g.Shape) -> CarriedTensor:
         rank = len(node.strides)
         kernel = np.moveaxis(node.kernel, (-1, -2), (0, 1))
         weights = [self.builder.constant(kernel, np.float32)]
@@ -294,7 +267,7 @@ class _Walk:
         )
         return CarriedTensor(tensor, FLOAT, shape, True)
 
-    def _dense(self, node: DenseNode, shape: Shape) -> CarriedTensor:
+    def _dense(self, node: g.DenseNode, shape: g.Shape) -> CarriedTensor:
         builder, x = self.builder, self.values[node.x]
         bias = np.zeros(shape[-1]) if node.bias is None else node.bias
         if len(shape) == 1:
@@ -307,7 +280,7 @@ class _Walk:
             builder.node("Add", product, builder.constant(bias, np.float32)), FLOAT, shape
         )
 
-    def _pool(self, node: PoolNode, shape: Shape) -> CarriedTensor:
+    def _pool(self, node: g.PoolNode, shape: g.Shape) -> CarriedTensor:
         attributes: dict[str, Any] = {
             "kernel_shape": list(node.window),
             "strides": list(node.strides),
@@ -315,12 +288,12 @@ class _Walk:
         }
         x = self.shaped(node.x, True)
         match node.kind:
-            case PoolNodeKind.MAX:
+            case g.PoolNodeKind.MAX:
                 tensor = self.builder.node("MaxPool", x.tensor, **attributes)
-            case PoolNodeKind.AVERAGE:
+            case g.PoolNodeKind.AVERAGE:
                 attributes["count_include_pad"] = int(node.count_pads)
                 tensor = self.builder.node("AveragePool", x.tensor, **attributes)
-            case PoolNodeKind.SUM:
+            case g.PoolNodeKind.SUM:
                 ones = np.ones((x.layout[-1], 1, *node.window), np.float32)
                 weights = self.builder.constant(ones)
                 tensor = self.builder.node(
@@ -330,26 +303,26 @@ class _Walk:
                 assert_never(node.kind)
         return CarriedTensor(tensor, FLOAT, shape, True)
 
-    def _merged(self, node: MergeNode, shape: Shape) -> CarriedTensor:
+    def _merged(self, node: g.MergeNode, shape: g.Shape) -> CarriedTensor:
         parts = [self._wide(x, shape) for x in node.xs]
         first = any(part.first for part in parts)
         parts = [lay_out(self.builder, part, part.layout, first) for part in parts]
         kinds = {
-            MergeKind.ADD: "Add",
-            MergeKind.SUBTRACT: "Sub",
-            MergeKind.MULTIPLY: "Mul",
-            MergeKind.AVERAGE: "Add",
-            MergeKind.MAXIMUM: "Max",
-            MergeKind.MINIMUM: "Min",
+            g.MergeKind.ADD: "Add",
+            g.MergeKind.SUBTRACT: "Sub",
+            g.MergeKind.MULTIPLY: "Mul",
+            g.MergeKind.AVERAGE: "Add",
+            g.MergeKind.MAXIMUM: "Max",
+            g.MergeKind.MINIMUM: "Min",
         }
         tensors = [part.tensor for part in parts]
         tensor = reduce(lambda a, b: self.builder.node(kinds[node.kind], a, b), tensors)
-        if node.kind is MergeKind.AVERAGE:
+        if node.kind is g.MergeKind.AVERAGE:
             count = self.builder.constant(len(tensors), np.float32)
             tensor = self.builder.node("Div", tensor, count)
         return CarriedTensor(tensor, FLOAT, shape, first)
 
-    def _concatenated(self, node: ConcatNode, shape: Shape) -> CarriedTensor:
+    def _concatenated(self, node: g.ConcatNode, shape: g.Shape) -> CarriedTensor:
         moving = [x for x in node.xs if x not in self.still]
         first = len(shape) > 1 and any(self.shaped(x).first for x in node.xs)
         tensors = []
@@ -362,19 +335,19 @@ class _Walk:
         axis = axis_in(shape, first, node.axis % len(shape))
         return CarriedTensor(self.builder.node("Concat", *tensors, axis=axis), FLOAT, shape, first)
 
-    def _scanned(self, node: ScanNode, shape: Shape) -> CarriedTensor:
+    def _scanned(self, node: g.ScanNode, shape: g.Shape) -> CarriedTensor:
         builder, body = self.builder, node.body
         inner = _Walk(body.shapes, _without_inputs(body), builder.body())
         for port in (*node.states, *node.slices):
             tensor = inner.builder.input(np.dtype(np.float32), port.shape)
             inner.values[port.name] = CarriedTensor(tensor, FLOAT, port.shape)
         for each in body.nodes:
-            if not isinstance(each, InputNode):
+            if not isinstance(each, g.InputNode):
                 inner.values[each.name] = inner.emit_op(each)
-        moving = [x for x in inputs_of(node) if x not in self.still]
+        moving = [x for x in g.inputs_of(node) if x not in self.still]
         reads = {
             x: self.sampled(x, moving[0]) if moving else self.shaped(x, False).tensor
-            for x in inputs_of(node)
+            for x in g.inputs_of(node)
         }
         y, *after = (inner.sampled(name, node.slices[0].name) for name in body.outputs)
         xs, starts = [reads[x] for x in node.xs], [reads[x] for x in node.starts]

@@ -8,13 +8,7 @@ from typing import Any, assert_never
 
 import numpy as np
 
-from edgeinfer.graph.nodes import (
-    ActivationNode,
-    AffineNode,
-    Function,
-    MergeKind,
-    MergeNode,
-)
+from edgeinfer.graph import nodes as g
 from edgeinfer.readers.keras import quantizers as q
 from edgeinfer.readers.keras.builder import Site
 from edgeinfer.readers.keras.fields import UnsupportedLayerError
@@ -59,19 +53,19 @@ def label(step: Step) -> str:
         case Plain() | Rectifier() | GraphFunction() | SoftmaxAlong():
             return label_of_function(step)
         case q.QuantizedBits() | q.QuantizedLinear():
-            return Function.LINEAR
+            return g.Function.LINEAR
         case q.QuantizedRelu():
-            return Function.LEAKY_RELU if step.negative_slope else Function.RELU
+            return g.Function.LEAKY_RELU if step.negative_slope else g.Function.RELU
         case q.QuantizedTanh():
-            return Function.TANH
+            return g.Function.TANH
         case q.QuantizedSigmoid():
-            return Function.SIGMOID
+            return g.Function.SIGMOID
         case q.Binary():
-            return Function.SIGN
+            return g.Function.SIGN
         case q.Ternary():
-            return Function.TERNARY
+            return g.Function.TERNARY
         case q.PowerOfTwo():
-            return Function.POWER_OF_TWO
+            return g.Function.POWER_OF_TWO
         case q.QuantizedHardSwish():
             return "hard_swish"
         case _:
@@ -93,23 +87,23 @@ def emit(site: Site, x: str, step: Step, name: str) -> str:
         case q.QuantizedRelu():
             return _relu(site, x, step, name)
         case q.QuantizedTanh():
-            function = Function.TANH if step.real else Function.HARD_TANH
+            function = g.Function.TANH if step.real else g.Function.HARD_TANH
             type_ = Fixed(True, step.bits, 1)
             overflow = Overflow.SAT_SYM if step.symmetric else Overflow.SAT
             return add_quantized(
-                site, ActivationNode(name, x, function), Quantizer(type_, overflow=overflow)
+                site, g.ActivationNode(name, x, function), Quantizer(type_, overflow=overflow)
             )
         case q.QuantizedSigmoid():
             return _sigmoid(site, x, step, name)
         case q.Binary():
             _refuse_auto(step.alpha)
-            y = add_quantized(site, ActivationNode(name, x, Function.SIGN), _SIGNS)
+            y = add_quantized(site, g.ActivationNode(name, x, g.Function.SIGN), _SIGNS)
             half = 0.5 if step.zero_one else 0.0
             return _add_scale(site, y, step.alpha, 1.0 - half, half)
         case q.Ternary():
             _refuse_auto(step.alpha)
             threshold = np.float32(0.33 if step.threshold is None else step.threshold)
-            node = ActivationNode(name, x, Function.TERNARY, (float(threshold),))
+            node = g.ActivationNode(name, x, g.Function.TERNARY, (float(threshold),))
             return _add_scale(site, add_quantized(site, node, _SIGNS), step.alpha)
         case q.PowerOfTwo():
             return _power_of_two(site, x, step, name)
@@ -122,7 +116,7 @@ def emit(site: Site, x: str, step: Step, name: str) -> str:
 _SIGNS = Quantizer(Fixed(True, 2, 2), overflow=Overflow.SAT_SYM)
 
 
-def add_quantized(site: Site, node: ActivationNode | MergeNode, quantizer: Quantizer) -> str:
+def add_quantized(site: Site, node: g.ActivationNode | g.MergeNode, quantizer: Quantizer) -> str:
     site.builder.activations[node.name] = quantizer
     return site.add(node)
 
@@ -142,13 +136,13 @@ def _add_scale(site: Site, x: str, alpha: q.Alpha, factor: float = 1.0, shift: f
         return x
     name = site.builder.fresh(f"{x}_scale")
     scale = factors.astype(np.float64)
-    return site.add(AffineNode(name, name, x, scale * factor, scale * shift))
+    return site.add(g.AffineNode(name, name, x, scale * factor, scale * shift))
 
 
 def _fixed_point(site: Site, x: str, spec: q.QuantizedBits | q.QuantizedLinear, name: str) -> str:
     _refuse_auto(spec.alpha)
     if spec.bits == 1 and spec.keep_negative:
-        y = add_quantized(site, ActivationNode(name, x, Function.SIGN), _SIGNS)
+        y = add_quantized(site, g.ActivationNode(name, x, g.Function.SIGN), _SIGNS)
         step = 0.5 * 2.0**spec.integer if isinstance(spec, q.QuantizedLinear) else 1.0
         return _add_scale(site, y, spec.alpha, step)
     if isinstance(spec, q.QuantizedLinear) and spec.alpha not in (None, 1.0):
@@ -157,7 +151,7 @@ def _fixed_point(site: Site, x: str, spec: q.QuantizedBits | q.QuantizedLinear, 
         )
     type_ = Fixed(spec.keep_negative, spec.bits, spec.integer + int(spec.keep_negative))
     overflow = Overflow.SAT_SYM if spec.symmetric and spec.keep_negative else Overflow.SAT
-    node = ActivationNode(name, x, Function.LINEAR)
+    node = g.ActivationNode(name, x, g.Function.LINEAR)
     return _add_scale(
         site, add_quantized(site, node, Quantizer(type_, overflow=overflow)), spec.alpha
     )
@@ -169,33 +163,33 @@ def _relu(site: Site, x: str, spec: q.QuantizedRelu, name: str) -> str:
     slope = spec.negative_slope
     if not slope:
         type_ = Fixed(False, spec.bits, spec.integer)
-        y = add_quantized(site, ActivationNode(name, x, Function.RELU), Quantizer(type_))
+        y = add_quantized(site, g.ActivationNode(name, x, g.Function.RELU), Quantizer(type_))
     else:
         if spec.bits < 2:
             raise UnsupportedLayerError("quantized_relu with a negative slope needs 2 bits")
         type_ = Fixed(True, spec.bits, spec.integer + 1)
-        node = ActivationNode(name, x, Function.LEAKY_RELU, (slope,))
+        node = g.ActivationNode(name, x, g.Function.LEAKY_RELU, (slope,))
         y = add_quantized(site, node, Quantizer(type_))
         lowest = -slope * 2.0**spec.integer
         if slope > 1 or lowest > -type_.lsb:
             raise UnsupportedLayerError(f"its negative_slope {slope} leaves no step below zero")
-        y = add_clip(site, y, MergeKind.MAXIMUM, lowest) if slope < 1 else y
+        y = add_clip(site, y, g.MergeKind.MAXIMUM, lowest) if slope < 1 else y
     if spec.upper_bound is None or spec.upper_bound >= type_.max:
         return y
     if spec.upper_bound / type_.lsb % 1:
         raise UnsupportedLayerError("its relu_upper_bound lies between two of its steps")
-    return add_clip(site, y, MergeKind.MINIMUM, spec.upper_bound)
+    return add_clip(site, y, g.MergeKind.MINIMUM, spec.upper_bound)
 
 
 def _sigmoid(site: Site, x: str, spec: q.QuantizedSigmoid, name: str) -> str:
     node = (
-        ActivationNode(name, x, Function.SIGMOID)
+        g.ActivationNode(name, x, g.Function.SIGMOID)
         if spec.real
-        else ActivationNode(name, x, Function.HARD_SIGMOID, QKERAS_HARD_SIGMOID)
+        else g.ActivationNode(name, x, g.Function.HARD_SIGMOID, QKERAS_HARD_SIGMOID)
     )
     type_ = Fixed(False, spec.bits, 0)
     y = add_quantized(site, node, Quantizer(type_))
-    return add_clip(site, y, MergeKind.MAXIMUM, type_.lsb) if spec.symmetric else y
+    return add_clip(site, y, g.MergeKind.MAXIMUM, type_.lsb) if spec.symmetric else y
 
 
 def _power_of_two(site: Site, x: str, spec: q.PowerOfTwo, name: str) -> str:
@@ -214,11 +208,11 @@ def _power_of_two(site: Site, x: str, spec: q.PowerOfTwo, name: str) -> str:
         low = high - 24
     if spec.relu and spec.negative_slope:
         slope = site.builder.fresh(f"{name}_slope")
-        x = site.add(ActivationNode(slope, x, Function.LEAKY_RELU, (spec.negative_slope,)))
+        x = site.add(g.ActivationNode(slope, x, g.Function.LEAKY_RELU, (spec.negative_slope,)))
     parameters = (float(low), float(high), float(signed))
     type_ = Fixed(signed, high - low + 1 + int(signed), high + 1 + int(signed))
     overflow = Overflow.SAT_SYM if signed else Overflow.SAT
-    node = ActivationNode(name, x, Function.POWER_OF_TWO, parameters)
+    node = g.ActivationNode(name, x, g.Function.POWER_OF_TWO, parameters)
     return add_quantized(site, node, Quantizer(type_, overflow=overflow))
 
 
@@ -229,5 +223,5 @@ def _hard_swish(site: Site, x: str, spec: q.QuantizedHardSwish, name: str) -> st
         )
     curve = site.builder.fresh(f"{name}_curve")
     parameters = (float(spec.shift), float(spec.bound))
-    site.add(ActivationNode(curve, x, Function.HARD_SWISH, parameters))
+    site.add(g.ActivationNode(curve, x, g.Function.HARD_SWISH, parameters))
     return _fixed_point(site, curve, spec.output, name)

@@ -11,19 +11,8 @@ from typing import Any
 import numpy as np
 
 from edgeinfer.graph import compose
+from edgeinfer.graph import nodes as g
 from edgeinfer.graph.compose_einsum import multiply_along, split_equation
-from edgeinfer.graph.nodes import (
-    ActivationNode,
-    AffineNode,
-    ConstantNode,
-    DenseNode,
-    Floats,
-    Function,
-    MergeKind,
-    MergeNode,
-    ReshapeNode,
-    TransposeNode,
-)
 from edgeinfer.readers.keras.arguments import Arguments, CallTensor, as_constant, per_sample
 from edgeinfer.readers.keras.builder import Site
 from edgeinfer.readers.keras.einsum import add_einsum, parse_equation
@@ -32,13 +21,13 @@ from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError
 MOST_FACTORS = 8  # of a power
 
 
-def add_pair(site: Site, kind: MergeKind, a: Any, b: Any) -> str:
+def add_pair(site: Site, kind: g.MergeKind, a: Any, b: Any) -> str:
     """A sum, difference, product, maximum or minimum of two operands, one of them a tensor."""
     if isinstance(a, CallTensor) and isinstance(b, CallTensor):
         ranks = len(site.shape(a.name)), len(site.shape(b.name))
         if ranks[0] != ranks[1]:
             raise UnsupportedLayerError(f"it combines tensors of {ranks[0]} and {ranks[1]} axes")
-        return site.add(MergeNode(site.name(), (a.name, b.name), kind))
+        return site.add(g.MergeNode(site.name(), (a.name, b.name), kind))
     if isinstance(a, CallTensor):
         return _add_constant(site, kind, a.name, as_constant(b), first=False)
     if isinstance(b, CallTensor):
@@ -46,36 +35,36 @@ def add_pair(site: Site, kind: MergeKind, a: Any, b: Any) -> str:
     raise UnsupportedLayerError("it reads no tensor")
 
 
-def _add_constant(site: Site, kind: MergeKind, x: str, values: Floats, *, first: bool) -> str:
+def _add_constant(site: Site, kind: g.MergeKind, x: str, values: g.Floats, *, first: bool) -> str:
     values = per_sample(values, len(site.shape(x)))
     one, zero = np.ones(1), np.zeros(1)
     match kind:
-        case MergeKind.ADD:
+        case g.MergeKind.ADD:
             return _add_affine(site, x, one, values)
-        case MergeKind.SUBTRACT:
+        case g.MergeKind.SUBTRACT:
             return (
                 _add_affine(site, x, -one, values) if first else _add_affine(site, x, one, -values)
             )
-        case MergeKind.MULTIPLY:
+        case g.MergeKind.MULTIPLY:
             return _add_affine(site, x, values, zero)
         case _:  # all others are merges of two tensors
-            constant = site.add(ConstantNode(site.builder.fresh(f"{x}_bound"), values))
-            return site.add(MergeNode(site.name(), (x, constant), kind))
+            constant = site.add(g.ConstantNode(site.builder.fresh(f"{x}_bound"), values))
+            return site.add(g.MergeNode(site.name(), (x, constant), kind))
 
 
-def _add_affine(site: Site, x: str, scale: Floats, shift: Floats) -> str:
-    return site.add(AffineNode(site.name(), site.layer.path, x, scale, shift))
+def _add_affine(site: Site, x: str, scale: g.Floats, shift: g.Floats) -> str:
+    return site.add(g.AffineNode(site.name(), site.layer.path, x, scale, shift))
 
 
 def add_quotient(site: Site, a: Any, b: Any) -> str:
     """A tensor divided by constants, or anything times the reciprocal of a tensor."""
     if isinstance(b, CallTensor):
-        node = ActivationNode(site.name("reciprocal"), b.name, Function.RECIPROCAL)
-        return add_pair(site, MergeKind.MULTIPLY, a, CallTensor(site.add(node)))
+        node = g.ActivationNode(site.name("reciprocal"), b.name, g.Function.RECIPROCAL)
+        return add_pair(site, g.MergeKind.MULTIPLY, a, CallTensor(site.add(node)))
     divisor = as_constant(b)
     if not divisor.all():
         raise UnsupportedLayerError("it divides by zero")
-    return add_pair(site, MergeKind.MULTIPLY, a, 1.0 / divisor)
+    return add_pair(site, g.MergeKind.MULTIPLY, a, 1.0 / divisor)
 
 
 def add_power(site: Site, a: Any, b: Any) -> str:
@@ -84,18 +73,18 @@ def add_power(site: Site, a: Any, b: Any) -> str:
         raise UnsupportedLayerError("its exponent is a tensor; constants are read")
     power = Fields({"exponent": np.asarray(as_constant(b)).tolist()}).number("exponent")
     if power not in range(1, MOST_FACTORS + 1):
-        return site.add(ActivationNode(site.name(), a.name, Function.POWER, (power,)))
+        return site.add(g.ActivationNode(site.name(), a.name, g.Function.POWER, (power,)))
     y = a.name
     for left in range(int(power) - 1, 0, -1):
         name = site.name() if left == 1 else site.name("power")
-        y = site.add(MergeNode(name, (y, a.name), MergeKind.MULTIPLY))
+        y = site.add(g.MergeNode(name, (y, a.name), g.MergeKind.MULTIPLY))
     return y
 
 
 def read_square(site: Site, arguments: Arguments) -> str:
     """`keras.ops.square`."""
     x = arguments.tensor()
-    return site.add(MergeNode(site.name(), (x, x), MergeKind.MULTIPLY))
+    return site.add(g.MergeNode(site.name(), (x, x), g.MergeKind.MULTIPLY))
 
 
 def read_negative(site: Site, arguments: Arguments) -> str:
@@ -109,16 +98,16 @@ def read_clip(site: Site, arguments: Arguments) -> str:
     low = arguments.take(1, "x_min", "clip_value_min", "a_min")
     high = arguments.take(2, "x_max", "clip_value_max", "a_max")
     if low is not None:
-        x = _limit(site, x, low, MergeKind.MAXIMUM, site.name("low" if high is not None else ""))
+        x = _limit(site, x, low, g.MergeKind.MAXIMUM, site.name("low" if high is not None else ""))
     if high is not None:
-        x = _limit(site, x, high, MergeKind.MINIMUM, site.name())
+        x = _limit(site, x, high, g.MergeKind.MINIMUM, site.name())
     return x
 
 
-def _limit(site: Site, x: str, bound: Any, kind: MergeKind, name: str) -> str:
+def _limit(site: Site, x: str, bound: Any, kind: g.MergeKind, name: str) -> str:
     values = per_sample(as_constant(bound), len(site.shape(x)))
-    constant = site.add(ConstantNode(site.builder.fresh(f"{name}_bound"), values))
-    return site.add(MergeNode(name, (x, constant), kind))
+    constant = site.add(g.ConstantNode(site.builder.fresh(f"{name}_bound"), values))
+    return site.add(g.MergeNode(name, (x, constant), kind))
 
 
 def read_sum_of_list(site: Site, arguments: Arguments) -> str:
@@ -127,7 +116,7 @@ def read_sum_of_list(site: Site, arguments: Arguments) -> str:
     xs = tuple(each.name for each in listed or () if isinstance(each, CallTensor))
     if len(xs) < 2 or len(xs) != len(listed):
         raise UnsupportedLayerError("it adds other than two or more tensors")
-    return site.add(MergeNode(site.name(), xs, MergeKind.ADD))
+    return site.add(g.MergeNode(site.name(), xs, g.MergeKind.ADD))
 
 
 def read_matmul(site: Site, arguments: Arguments) -> str:
@@ -144,16 +133,16 @@ def read_matmul(site: Site, arguments: Arguments) -> str:
         raise UnsupportedLayerError(f"its constant has the shape {matrix.shape}, not a matrix")
     if isinstance(a, CallTensor):
         kernel = matrix.T if turns[1] else matrix
-        return site.add(DenseNode(site.name(), site.layer.path, a.name, kernel, None))
+        return site.add(g.DenseNode(site.name(), site.layer.path, a.name, kernel, None))
     assert isinstance(b, CallTensor)
     rank = len(site.shape(b.name))
     if rank < 2:
         raise UnsupportedLayerError("it multiplies along the batch")
     swap = (*range(rank - 2), rank - 1, rank - 2)
-    turned = site.add(TransposeNode(site.name("columns"), b.name, swap))
+    turned = site.add(g.TransposeNode(site.name("columns"), b.name, swap))
     kernel = matrix if turns[0] else matrix.T
-    y = site.add(DenseNode(site.name("product"), site.layer.path, turned, kernel, None))
-    return site.add(TransposeNode(site.name(), y, swap))
+    y = site.add(g.DenseNode(site.name("product"), site.layer.path, turned, kernel, None))
+    return site.add(g.TransposeNode(site.name(), y, swap))
 
 
 def _multiply_tensors(site: Site, names: tuple[str, str], turns: list[bool]) -> str:
@@ -207,4 +196,4 @@ def _einsum_of_tensors(site: Site, text: Any, a: str, b: str) -> str:
         product = multiply_along(site, a, b, (left, right, y))
     except ValueError as error:
         raise UnsupportedLayerError(str(error)) from None
-    return site.add(ReshapeNode(site.name(), product, site.shape(product)))
+    return site.add(g.ReshapeNode(site.name(), product, site.shape(product)))

@@ -7,19 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeinfer.graph.nodes import (
-    ActivationNode,
-    AffineNode,
-    DenseNode,
-    Function,
-    MergeKind,
-    MergeNode,
-    PoolNodeKind,
-    ReshapeNode,
-    Shape,
-    SliceNode,
-    TransposeNode,
-)
+from edgeinfer.graph import nodes as g
 from edgeinfer.readers.keras.arguments import Arguments, as_constant, axes_of, axis_of
 from edgeinfer.readers.keras.builder import Site
 from edgeinfer.readers.keras.fields import UnsupportedLayerError
@@ -38,14 +26,14 @@ def read_variance(site: Site, arguments: Arguments) -> str:
 def read_deviation(site: Site, arguments: Arguments) -> str:
     """`keras.ops.std`: the root of the variance."""
     variance = _add_variance(site, *_parse(site, arguments), site.name("variance"))
-    return site.add(ActivationNode(site.name(), variance, Function.SQRT))
+    return site.add(g.ActivationNode(site.name(), variance, g.Function.SQRT))
 
 
-def _add_variance(site: Site, x: str, axes: Shape, keep: bool, name: str) -> str:
-    mean = add_reduction(site, x, axes, PoolNodeKind.AVERAGE, True, site.name("mean"))
-    centred = site.add(MergeNode(site.name("centred"), (x, mean), MergeKind.SUBTRACT))
+def _add_variance(site: Site, x: str, axes: g.Shape, keep: bool, name: str) -> str:
+    mean = add_reduction(site, x, axes, g.PoolNodeKind.AVERAGE, True, site.name("mean"))
+    centred = site.add(g.MergeNode(site.name("centred"), (x, mean), g.MergeKind.SUBTRACT))
     square = _square(site, centred)
-    return add_reduction(site, square, axes, PoolNodeKind.AVERAGE, keep, name)
+    return add_reduction(site, square, axes, g.PoolNodeKind.AVERAGE, keep, name)
 
 
 def read_norm(site: Site, arguments: Arguments) -> str:
@@ -54,15 +42,17 @@ def read_norm(site: Site, arguments: Arguments) -> str:
     order = 2 if order == "euclidean" else order
     x, axes, keep = _parse(site, arguments)
     if len(axes) == 1 and order in (1, "inf", float("inf")):
-        size = site.add(ActivationNode(site.name("size"), x, Function.LEAKY_RELU, (-1.0,)))
-        kind = PoolNodeKind.SUM if order == 1 else PoolNodeKind.MAX
+        size = site.add(g.ActivationNode(site.name("size"), x, g.Function.LEAKY_RELU, (-1.0,)))
+        kind = g.PoolNodeKind.SUM if order == 1 else g.PoolNodeKind.MAX
         return add_reduction(site, size, axes, kind, keep, site.name())
     if order not in ((2,) if len(axes) == 1 else (2, "fro")):
         raise UnsupportedLayerError(
             f"its ord is {order!r} over {len(axes)} axes; 1, 2 and infinity over one axis are read"
         )
-    power = add_reduction(site, _square(site, x), axes, PoolNodeKind.SUM, keep, site.name("power"))
-    return site.add(ActivationNode(site.name(), power, Function.SQRT))
+    power = add_reduction(
+        site, _square(site, x), axes, g.PoolNodeKind.SUM, keep, site.name("power")
+    )
+    return site.add(g.ActivationNode(site.name(), power, g.Function.SQRT))
 
 
 def read_normalize(site: Site, arguments: Arguments) -> str:
@@ -74,10 +64,10 @@ def read_normalize(site: Site, arguments: Arguments) -> str:
         raise UnsupportedLayerError(f"its order is {order!r}; 2 is read")
     smallest = EPSILON if limit is None else float(limit)
     power = add_reduction(
-        site, _square(site, x), (axis,), PoolNodeKind.SUM, True, site.name("power")
+        site, _square(site, x), (axis,), g.PoolNodeKind.SUM, True, site.name("power")
     )
-    inverse = ActivationNode(site.name("inverse"), power, Function.RSQRT, (smallest**2,))
-    return site.add(MergeNode(site.name(), (x, site.add(inverse)), MergeKind.MULTIPLY))
+    inverse = g.ActivationNode(site.name("inverse"), power, g.Function.RSQRT, (smallest**2,))
+    return site.add(g.MergeNode(site.name(), (x, site.add(inverse)), g.MergeKind.MULTIPLY))
 
 
 def read_log_sum(site: Site, arguments: Arguments) -> str:
@@ -86,11 +76,11 @@ def read_log_sum(site: Site, arguments: Arguments) -> str:
     below, largest, total = _below_largest(site, x, axes)
     del below
     if keep:
-        return site.add(MergeNode(site.name(), (total, largest), MergeKind.ADD))
-    added = site.add(MergeNode(site.name("added"), (total, largest), MergeKind.ADD))
+        return site.add(g.MergeNode(site.name(), (total, largest), g.MergeKind.ADD))
+    added = site.add(g.MergeNode(site.name("added"), (total, largest), g.MergeKind.ADD))
     shape = site.shape(x)
     rest = tuple(size for axis, size in enumerate(shape) if axis not in axes)
-    return site.add(ReshapeNode(site.name(), added, rest))
+    return site.add(g.ReshapeNode(site.name(), added, rest))
 
 
 def read_log_softmax(site: Site, arguments: Arguments) -> str:
@@ -103,17 +93,17 @@ def read_log_softmax(site: Site, arguments: Arguments) -> str:
 def add_log_softmax(site: Site, x: str, axis: int) -> str:
     """Append distances to the largest element, less the logarithm of their exponentials' sum."""
     below, _, total = _below_largest(site, x, (axis,))
-    return site.add(MergeNode(site.name(), (below, total), MergeKind.SUBTRACT))
+    return site.add(g.MergeNode(site.name(), (below, total), g.MergeKind.SUBTRACT))
 
 
-def _below_largest(site: Site, x: str, axes: Shape) -> tuple[str, str, str]:
+def _below_largest(site: Site, x: str, axes: g.Shape) -> tuple[str, str, str]:
     """The distances to the largest element, that element, and the logarithm of the sum of the
     distances' exponentials, which none of them overflows."""
-    largest = add_reduction(site, x, axes, PoolNodeKind.MAX, True, site.name("largest"))
-    below = site.add(MergeNode(site.name("below"), (x, largest), MergeKind.SUBTRACT))
-    powers = site.add(ActivationNode(site.name("powers"), below, Function.EXPONENTIAL))
-    total = add_reduction(site, powers, axes, PoolNodeKind.SUM, True, site.name("total"))
-    return below, largest, site.add(ActivationNode(site.name("log"), total, Function.LOG))
+    largest = add_reduction(site, x, axes, g.PoolNodeKind.MAX, True, site.name("largest"))
+    below = site.add(g.MergeNode(site.name("below"), (x, largest), g.MergeKind.SUBTRACT))
+    powers = site.add(g.ActivationNode(site.name("powers"), below, g.Function.EXPONENTIAL))
+    total = add_reduction(site, powers, axes, g.PoolNodeKind.SUM, True, site.name("total"))
+    return below, largest, site.add(g.ActivationNode(site.name("log"), total, g.Function.LOG))
 
 
 def read_product(site: Site, arguments: Arguments) -> str:
@@ -132,13 +122,15 @@ def read_product(site: Site, arguments: Arguments) -> str:
     for place in range(shape[axis]):
         starts, stops = [0] * len(shape), list(shape)
         starts[axis], stops[axis] = place, place + 1
-        parts.append(site.add(SliceNode(site.name("factor"), x, tuple(starts), tuple(stops), ones)))
+        parts.append(
+            site.add(g.SliceNode(site.name("factor"), x, tuple(starts), tuple(stops), ones))
+        )
     product = parts[0]
     for part in parts[1:]:
         pair = (product, part)
-        product = site.add(MergeNode(site.name("product"), pair, MergeKind.MULTIPLY))
+        product = site.add(g.MergeNode(site.name("product"), pair, g.MergeKind.MULTIPLY))
     rest = tuple(size for place, size in enumerate(shape) if place != axis)
-    return site.add(ReshapeNode(site.name(), product, site.shape(product) if keep else rest))
+    return site.add(g.ReshapeNode(site.name(), product, site.shape(product) if keep else rest))
 
 
 def read_running_sum(site: Site, arguments: Arguments) -> str:
@@ -150,11 +142,11 @@ def read_running_sum(site: Site, arguments: Arguments) -> str:
         if arguments.option(option, default=False):
             raise UnsupportedLayerError(f"its {option} is set")
     order = (*(place for place in range(len(shape)) if place != axis), axis)
-    turned = site.add(TransposeNode(site.name("turned"), x, order))
+    turned = site.add(g.TransposeNode(site.name("turned"), x, order))
     ones = np.triu(np.ones((shape[axis], shape[axis])))
-    sums = site.add(DenseNode(site.name("sums"), site.layer.path, turned, ones, None))
+    sums = site.add(g.DenseNode(site.name("sums"), site.layer.path, turned, ones, None))
     back = tuple(order.index(place) for place in range(len(shape)))
-    return site.add(TransposeNode(site.name(), sums, back))
+    return site.add(g.TransposeNode(site.name(), sums, back))
 
 
 def read_remainder(site: Site, arguments: Arguments) -> str:
@@ -164,9 +156,9 @@ def read_remainder(site: Site, arguments: Arguments) -> str:
         raise UnsupportedLayerError("its divisor is not one number above 0")
     by = float(divisor.reshape(()))
     quotient = add_affine(site, x, 1.0 / by, 0.0, site.name("quotient"))
-    whole = site.add(ActivationNode(site.name("whole"), quotient, Function.FLOOR))
+    whole = site.add(g.ActivationNode(site.name("whole"), quotient, g.Function.FLOOR))
     multiple = add_affine(site, whole, by, 0.0, site.name("multiple"))
-    return site.add(MergeNode(site.name(), (x, multiple), MergeKind.SUBTRACT))
+    return site.add(g.MergeNode(site.name(), (x, multiple), g.MergeKind.SUBTRACT))
 
 
 def read_batch_norm(site: Site, arguments: Arguments) -> str:
@@ -192,14 +184,14 @@ def read_batch_norm(site: Site, arguments: Arguments) -> str:
         )
     except ValueError:
         raise UnsupportedLayerError(f"its constants do not fit an axis of {shape[axis]}") from None
-    return site.add(AffineNode(site.name(), site.layer.path, x, factor, shift))
+    return site.add(g.AffineNode(site.name(), site.layer.path, x, factor, shift))
 
 
 def _square(site: Site, x: str) -> str:
-    return site.add(MergeNode(site.name("square"), (x, x), MergeKind.MULTIPLY))
+    return site.add(g.MergeNode(site.name("square"), (x, x), g.MergeKind.MULTIPLY))
 
 
-def _parse(site: Site, arguments: Arguments) -> tuple[str, Shape, bool]:
+def _parse(site: Site, arguments: Arguments) -> tuple[str, g.Shape, bool]:
     x = arguments.tensor()
     axes = axes_of(arguments.take(1, "axis"), len(site.shape(x)))
     return x, axes, bool(arguments.option("keepdims", default=False))

@@ -8,18 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeinfer.graph.nodes import (
-    AffineNode,
-    ConcatNode,
-    Floats,
-    MergeKind,
-    MergeNode,
-    MoveNode,
-    PoolNode,
-    PoolNodeKind,
-    ReshapeNode,
-    SitesNode,
-)
+from edgeinfer.graph import nodes as g
 from edgeinfer.readers.keras import arithmetic, reducing
 from edgeinfer.readers.keras.arguments import Arguments, CallTensor, as_constant, per_sample
 from edgeinfer.readers.keras.builder import Site
@@ -68,7 +57,7 @@ def read_sign(site: Site, arguments: Arguments) -> str:
     x = arguments.tensor()
     turned = _add_affine(site, x, -np.ones(1), np.zeros(1), site.name("turned"))
     sides = (_above(site, side, 0.0, site.name("above")) for side in (x, turned))
-    return site.add(MergeNode(site.name(), tuple(sides), MergeKind.SUBTRACT))
+    return site.add(g.MergeNode(site.name(), tuple(sides), g.MergeKind.SUBTRACT))
 
 
 def read_any(site: Site, arguments: Arguments) -> str:
@@ -86,12 +75,12 @@ def read_not(site: Site, arguments: Arguments) -> str:
 
 def read_and(site: Site, arguments: Arguments) -> str:
     """What is true in both."""
-    return _join(site, MergeKind.MULTIPLY, arguments)
+    return _join(site, g.MergeKind.MULTIPLY, arguments)
 
 
 def read_or(site: Site, arguments: Arguments) -> str:
     """What is true in one or both."""
-    return _join(site, MergeKind.MAXIMUM, arguments)
+    return _join(site, g.MergeKind.MAXIMUM, arguments)
 
 
 def read_where(site: Site, arguments: Arguments) -> str:
@@ -109,14 +98,14 @@ def read_where(site: Site, arguments: Arguments) -> str:
         _mask_value(site, mask, x, site.name(label))
         for mask, x, label in ((truth.name, a, "taken"), (other, b, "left"))
     )
-    return site.add(MergeNode(site.name(), tuple(parts), MergeKind.ADD))
+    return site.add(g.MergeNode(site.name(), tuple(parts), g.MergeKind.ADD))
 
 
 def _pair_of(arguments: Arguments) -> tuple[Any, Any]:
     return arguments.take(0, "x", "x1", "a"), arguments.take(1, "y", "x2", "b")
 
 
-def _join(site: Site, kind: MergeKind, arguments: Arguments) -> str:
+def _join(site: Site, kind: g.MergeKind, arguments: Arguments) -> str:
     a, b = _pair_of(arguments)
     for each in (a, b):
         if not isinstance(each, CallTensor):
@@ -137,21 +126,21 @@ def _above(site: Site, x: str, threshold: float, name: str) -> str:
     """Which elements are above a number: those of one channel are pixels."""
     shape = site.shape(x)
     if len(shape) > 1 and shape[-1] == 1:
-        return site.add(SitesNode(name, x, threshold))
-    column = site.add(ReshapeNode(site.name("column"), x, (*shape, 1)))
-    truth = site.add(SitesNode(site.name("truth"), column, threshold))
-    return site.add(ReshapeNode(name, truth, shape))
+        return site.add(g.SitesNode(name, x, threshold))
+    column = site.add(g.ReshapeNode(site.name("column"), x, (*shape, 1)))
+    truth = site.add(g.SitesNode(site.name("truth"), column, threshold))
+    return site.add(g.ReshapeNode(name, truth, shape))
 
 
 def _whether_apart(site: Site, a: Any, b: Any, name: str) -> str:
     """What is left of a difference is above or below zero."""
     rest = _difference(site, a, b)
     shape = site.shape(rest)
-    column = site.add(ReshapeNode(site.name("column"), rest, (*shape, 1)))
+    column = site.add(g.ReshapeNode(site.name("column"), rest, (*shape, 1)))
     turned = _add_affine(site, column, -np.ones(1), np.zeros(1), site.name("negative"))
-    both = site.add(ConcatNode(site.name("signs"), (column, turned), -1))
-    truth = site.add(SitesNode(site.name("truth"), both, 0.0))
-    return site.add(ReshapeNode(name, truth, shape))
+    both = site.add(g.ConcatNode(site.name("signs"), (column, turned), -1))
+    truth = site.add(g.SitesNode(site.name("truth"), both, 0.0))
+    return site.add(g.ReshapeNode(name, truth, shape))
 
 
 def _difference(site: Site, a: Any, b: Any) -> str:
@@ -160,7 +149,7 @@ def _difference(site: Site, a: Any, b: Any) -> str:
         if len(site.shape(a.name)) != len(site.shape(b.name)):
             raise UnsupportedLayerError("it compares tensors with unlike numbers of axes")
         pair = (a.name, b.name)
-        return site.add(MergeNode(site.name("difference"), pair, MergeKind.SUBTRACT))
+        return site.add(g.MergeNode(site.name("difference"), pair, g.MergeKind.SUBTRACT))
     if not isinstance(a, CallTensor) and not isinstance(b, CallTensor):
         raise UnsupportedLayerError("it compares no tensor")
     sign, x, values = (1.0, a, b) if isinstance(a, CallTensor) else (-1.0, b, a)
@@ -179,11 +168,11 @@ def _mask_value(site: Site, mask: str, x: Any, name: str) -> str:
     if isinstance(x, CallTensor):
         if len(site.shape(x.name)) != len(site.shape(mask)):
             raise UnsupportedLayerError("it chooses from tensors with unlike numbers of axes")
-        return site.add(MergeNode(name, (mask, x.name), MergeKind.MULTIPLY))
+        return site.add(g.MergeNode(name, (mask, x.name), g.MergeKind.MULTIPLY))
     return _add_affine(site, mask, _fill(site, mask, x), np.zeros(1), name)
 
 
-def _fill(site: Site, mask: str, x: Any) -> Floats:
+def _fill(site: Site, mask: str, x: Any) -> g.Floats:
     values = per_sample(as_constant(x), len(site.shape(mask)))
     if np.abs(values).max(initial=0.0) > LARGEST_FILL:
         raise UnsupportedLayerError(
@@ -193,8 +182,8 @@ def _fill(site: Site, mask: str, x: Any) -> Floats:
     return values
 
 
-def _add_affine(site: Site, x: str, scale: Floats, shift: Floats, name: str) -> str:
-    return site.add(AffineNode(name, name, x, scale, shift))
+def _add_affine(site: Site, x: str, scale: g.Floats, shift: g.Floats, name: str) -> str:
+    return site.add(g.AffineNode(name, name, x, scale, shift))
 
 
 def _check_truth(site: Site, tensor: str) -> None:
@@ -204,13 +193,13 @@ def _check_truth(site: Site, tensor: str) -> None:
     while waiting:
         node = nodes_by_name[waiting.pop()]
         match node:
-            case SitesNode():
+            case g.SitesNode():
                 pass
-            case MoveNode() | PoolNode(kind=PoolNodeKind.MAX):  # `any` of truths
+            case g.MoveNode() | g.PoolNode(kind=g.PoolNodeKind.MAX):  # `any` of truths
                 waiting.append(node.x)
-            case MergeNode(kind=MergeKind.MULTIPLY | MergeKind.MAXIMUM):
+            case g.MergeNode(kind=g.MergeKind.MULTIPLY | g.MergeKind.MAXIMUM):
                 waiting += node.xs
-            case AffineNode() if (node.scale == -1).all() and (node.shift == 1).all():
+            case g.AffineNode() if (node.scale == -1).all() and (node.shift == 1).all():
                 waiting.append(node.x)
             case _:  # of nothing else it is known
                 raise UnsupportedLayerError(

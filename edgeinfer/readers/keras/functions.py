@@ -10,40 +10,29 @@ from math import prod
 import numpy as np
 
 from edgeinfer.graph import compose
-from edgeinfer.graph.nodes import (
-    ActivationNode,
-    AffineNode,
-    ConstantNode,
-    Function,
-    MergeKind,
-    MergeNode,
-    PoolNodeKind,
-    ReshapeNode,
-    SliceNode,
-    SoftmaxNode,
-)
+from edgeinfer.graph import nodes as g
 from edgeinfer.readers.keras.builder import Site
 from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError
 
-_ALONE: dict[str, tuple[Function, tuple[float, ...]]] = {
-    "relu": (Function.RELU, ()),
-    "relu6": (Function.RELU6, ()),
-    "leaky_relu": (Function.LEAKY_RELU, (0.2,)),
-    "sigmoid": (Function.SIGMOID, ()),
-    "tanh": (Function.TANH, ()),
-    "hard_tanh": (Function.HARD_TANH, ()),
-    "elu": (Function.ELU, (1.0,)),
-    "celu": (Function.ELU, (1.0,)),
-    "mish": (Function.MISH, ()),
-    "selu": (Function.SELU, ()),
-    "softplus": (Function.SOFTPLUS, ()),
-    "softsign": (Function.SOFTSIGN, ()),
-    "swish": (Function.SWISH, ()),
-    "gelu": (Function.GELU, ()),
-    "exponential": (Function.EXPONENTIAL, ()),
-    "smooth_sigmoid": (Function.HARD_SIGMOID, (0.1875, 0.5)),
-    "sparse_sigmoid": (Function.HARD_SIGMOID, (0.5, 0.5)),
-    "abs": (Function.LEAKY_RELU, (-1.0,)),
+_ALONE: dict[str, tuple[g.Function, tuple[float, ...]]] = {
+    "relu": (g.Function.RELU, ()),
+    "relu6": (g.Function.RELU6, ()),
+    "leaky_relu": (g.Function.LEAKY_RELU, (0.2,)),
+    "sigmoid": (g.Function.SIGMOID, ()),
+    "tanh": (g.Function.TANH, ()),
+    "hard_tanh": (g.Function.HARD_TANH, ()),
+    "elu": (g.Function.ELU, (1.0,)),
+    "celu": (g.Function.ELU, (1.0,)),
+    "mish": (g.Function.MISH, ()),
+    "selu": (g.Function.SELU, ()),
+    "softplus": (g.Function.SOFTPLUS, ()),
+    "softsign": (g.Function.SOFTSIGN, ()),
+    "swish": (g.Function.SWISH, ()),
+    "gelu": (g.Function.GELU, ()),
+    "exponential": (g.Function.EXPONENTIAL, ()),
+    "smooth_sigmoid": (g.Function.HARD_SIGMOID, (0.1875, 0.5)),
+    "sparse_sigmoid": (g.Function.HARD_SIGMOID, (0.5, 0.5)),
+    "abs": (g.Function.LEAKY_RELU, (-1.0,)),
 }
 _TOGETHER = frozenset(  # of several nodes
     {
@@ -87,7 +76,7 @@ class Rectifier:
 class GraphFunction:
     """A function of the Graph with its parameters."""
 
-    function: Function
+    function: g.Function
     parameters: tuple[float, ...] = ()
 
 
@@ -123,9 +112,9 @@ def function_of_layer(kind: str, fields: Fields) -> FloatStep:
             return Rectifier(threshold=1.0 if theta is None else theta)
         case "ELU":
             alpha = fields.optional("alpha")
-            return GraphFunction(Function.ELU, (1.0 if alpha is None else alpha,))
+            return GraphFunction(g.Function.ELU, (1.0 if alpha is None else alpha,))
         case "LeakyReLU":
-            return GraphFunction(Function.LEAKY_RELU, (_slope(fields),))
+            return GraphFunction(g.Function.LEAKY_RELU, (_slope(fields),))
         case "Softmax":
             axis = fields.get("axis", -1)
             return SoftmaxAlong(Fields({"axis": axis}).integer("axis"))
@@ -153,7 +142,7 @@ def label_of_function(step: FloatStep) -> str:
         case Plain(name=name):
             return name
         case Rectifier(slope=slope):
-            return Function.LEAKY_RELU if slope else Function.RELU
+            return g.Function.LEAKY_RELU if slope else g.Function.RELU
         case GraphFunction(function=function):
             return function
         case SoftmaxAlong():
@@ -168,33 +157,33 @@ def add_function(site: Site, x: str, step: FloatStep, name: str) -> str:
         case Rectifier():
             return _add_rectifier(site, x, step, name)
         case GraphFunction():
-            return site.add(ActivationNode(name, x, step.function, step.parameters))
+            return site.add(g.ActivationNode(name, x, step.function, step.parameters))
         case SoftmaxAlong(axis=axis):
             rank = len(site.shape(x))
             if axis == 0 or not -rank <= axis <= rank:
                 raise UnsupportedLayerError(f"it runs over axis {axis} of a tensor of {rank} axes")
-            return site.add(SoftmaxNode(name, x, axis - 1 if axis > 0 else axis))
+            return site.add(g.SoftmaxNode(name, x, axis - 1 if axis > 0 else axis))
 
 
 def _add_plain(site: Site, x: str, function: str, name: str) -> str:
     match function:
         case "softmax":
-            return site.add(SoftmaxNode(name, x))
+            return site.add(g.SoftmaxNode(name, x))
         case "hard_sigmoid":
-            return site.add(ActivationNode(name, x, Function.HARD_SIGMOID, _hard_sigmoid(site)))
+            return site.add(g.ActivationNode(name, x, g.Function.HARD_SIGMOID, _hard_sigmoid(site)))
         case "hard_swish":
             return _add_gate(
-                site, x, x, GraphFunction(Function.HARD_SIGMOID, _KERAS3_HARD_SIGMOID), name
+                site, x, x, GraphFunction(g.Function.HARD_SIGMOID, _KERAS3_HARD_SIGMOID), name
             )
         case "log_sigmoid":
             negative = add_scale(site, x, -1.0, site.builder.fresh(f"{name}_negative"))
             soft = site.builder.fresh(f"{name}_softplus")
-            site.add(ActivationNode(soft, negative, Function.SOFTPLUS))
+            site.add(g.ActivationNode(soft, negative, g.Function.SOFTPLUS))
             return add_scale(site, soft, -1.0, name)
         case "tanh_shrink":
             curve = site.builder.fresh(f"{name}_tanh")
-            site.add(ActivationNode(curve, x, Function.TANH))
-            return site.add(MergeNode(name, (x, curve), MergeKind.SUBTRACT))
+            site.add(g.ActivationNode(curve, x, g.Function.TANH))
+            return site.add(g.MergeNode(name, (x, curve), g.MergeKind.SUBTRACT))
         case "soft_shrink":
             return add_soft_shrink(site, x, 0.5, name)
         case "hard_shrink":
@@ -209,7 +198,7 @@ def _add_plain(site: Site, x: str, function: str, name: str) -> str:
             return _add_square_plus(site, x, name)
         case _:  # the caller has checked that the name is known
             kind, parameters = _ALONE[function]
-            return site.add(ActivationNode(name, x, kind, parameters))
+            return site.add(g.ActivationNode(name, x, kind, parameters))
 
 
 def _add_log_softmax(site: Site, x: str, name: str) -> str:
@@ -217,13 +206,13 @@ def _add_log_softmax(site: Site, x: str, name: str) -> str:
     sum."""
     shape = site.shape(x)
     rows = compose.reshape(site, x, (prod(shape[:-1]), shape[-1], 1), "rows")
-    largest = compose.pool_rows(site, rows, PoolNodeKind.MAX, "largest")
-    below = site.add(MergeNode(site.name("distance"), (rows, largest), MergeKind.SUBTRACT))
-    powers = site.add(ActivationNode(site.name("powers"), below, Function.EXPONENTIAL))
-    total = compose.pool_rows(site, powers, PoolNodeKind.SUM, "total")
-    log = site.add(ActivationNode(site.name("log"), total, Function.LOG))
-    rest = site.add(MergeNode(site.name("logits"), (below, log), MergeKind.SUBTRACT))
-    return site.add(ReshapeNode(name, rest, shape))
+    largest = compose.pool_rows(site, rows, g.PoolNodeKind.MAX, "largest")
+    below = site.add(g.MergeNode(site.name("distance"), (rows, largest), g.MergeKind.SUBTRACT))
+    powers = site.add(g.ActivationNode(site.name("powers"), below, g.Function.EXPONENTIAL))
+    total = compose.pool_rows(site, powers, g.PoolNodeKind.SUM, "total")
+    log = site.add(g.ActivationNode(site.name("log"), total, g.Function.LOG))
+    rest = site.add(g.MergeNode(site.name("logits"), (below, log), g.MergeKind.SUBTRACT))
+    return site.add(g.ReshapeNode(name, rest, shape))
 
 
 def _add_sparse_plus(site: Site, x: str, name: str) -> str:
@@ -231,11 +220,11 @@ def _add_sparse_plus(site: Site, x: str, name: str) -> str:
     gate, square, over, rest = (
         site.builder.fresh(f"{name}_{part}") for part in ("gate", "square", "over", "rest")
     )
-    site.add(ActivationNode(gate, x, Function.HARD_SIGMOID, (0.5, 0.5)))
-    site.add(MergeNode(square, (gate, gate), MergeKind.MULTIPLY))
+    site.add(g.ActivationNode(gate, x, g.Function.HARD_SIGMOID, (0.5, 0.5)))
+    site.add(g.MergeNode(square, (gate, gate), g.MergeKind.MULTIPLY))
     add_affine(site, x, 1.0, -1.0, over)
-    site.add(ActivationNode(rest, over, Function.RELU))
-    return site.add(MergeNode(name, (square, rest), MergeKind.ADD))
+    site.add(g.ActivationNode(rest, over, g.Function.RELU))
+    return site.add(g.MergeNode(name, (square, rest), g.MergeKind.ADD))
 
 
 def _add_square_plus(site: Site, x: str, name: str) -> str:
@@ -243,10 +232,10 @@ def _add_square_plus(site: Site, x: str, name: str) -> str:
     square, raised, root, both = (
         site.builder.fresh(f"{name}_{part}") for part in ("square", "raised", "root", "both")
     )
-    site.add(MergeNode(square, (x, x), MergeKind.MULTIPLY))
+    site.add(g.MergeNode(square, (x, x), g.MergeKind.MULTIPLY))
     add_affine(site, square, 1.0, 4.0, raised)
-    site.add(ActivationNode(root, raised, Function.SQRT))
-    site.add(MergeNode(both, (x, root), MergeKind.ADD))
+    site.add(g.ActivationNode(root, raised, g.Function.SQRT))
+    site.add(g.MergeNode(both, (x, root), g.MergeKind.ADD))
     return add_scale(site, both, 0.5, name)
 
 
@@ -254,12 +243,12 @@ def _add_rectifier(site: Site, x: str, step: Rectifier, name: str) -> str:
     if step.threshold:
         return _add_threshold_rectifier(site, x, step, name)
     if step.slope:
-        y = site.add(ActivationNode(name, x, Function.LEAKY_RELU, (step.slope,)))
+        y = site.add(g.ActivationNode(name, x, g.Function.LEAKY_RELU, (step.slope,)))
     elif step.top == 6.0:
-        return site.add(ActivationNode(name, x, Function.RELU6))
+        return site.add(g.ActivationNode(name, x, g.Function.RELU6))
     else:
-        y = site.add(ActivationNode(name, x, Function.RELU))
-    return y if step.top is None else add_clip(site, y, MergeKind.MINIMUM, step.top)
+        y = site.add(g.ActivationNode(name, x, g.Function.RELU))
+    return y if step.top is None else add_clip(site, y, g.MergeKind.MINIMUM, step.top)
 
 
 def _add_threshold_rectifier(site: Site, x: str, step: Rectifier, name: str) -> str:
@@ -267,17 +256,17 @@ def _add_threshold_rectifier(site: Site, x: str, step: Rectifier, name: str) -> 
     last = step.top is None and not step.slope
     gate = _add_gate_above(site, x, step.threshold, 1.0)
     part = name if last else site.builder.fresh(f"{name}_above")
-    y = site.add(MergeNode(part, (x, gate), MergeKind.MULTIPLY))
+    y = site.add(g.MergeNode(part, (x, gate), g.MergeKind.MULTIPLY))
     if step.top is not None:
-        y = add_clip(site, y, MergeKind.MAXIMUM, 0.0)
-        y = add_clip(site, y, MergeKind.MINIMUM, step.top, None if step.slope else name)
+        y = add_clip(site, y, g.MergeKind.MAXIMUM, 0.0)
+        y = add_clip(site, y, g.MergeKind.MINIMUM, step.top, None if step.slope else name)
     if not step.slope:
         return y
     below = add_affine(site, x, -1.0, step.threshold, site.builder.fresh(f"{name}_below"))
     rest = site.builder.fresh(f"{name}_rest")
-    site.add(ActivationNode(rest, below, Function.RELU))
+    site.add(g.ActivationNode(rest, below, g.Function.RELU))
     scaled = add_affine(site, rest, step.slope, 0.0, site.builder.fresh(f"{name}_slope"))
-    return site.add(MergeNode(name, (y, scaled), MergeKind.SUBTRACT))
+    return site.add(g.MergeNode(name, (y, scaled), g.MergeKind.SUBTRACT))
 
 
 def _add_gate_above(site: Site, x: str, threshold: float, sign: float) -> str:
@@ -285,7 +274,7 @@ def _add_gate_above(site: Site, x: str, threshold: float, sign: float) -> str:
     stem = site.builder.fresh(f"{x}_{'above' if sign > 0 else 'below'}")
     short = add_affine(site, x, -sign, threshold, f"{stem}_distance")
     signs = site.builder.fresh(f"{stem}_sign")
-    site.add(ActivationNode(signs, short, Function.SIGN))
+    site.add(g.ActivationNode(signs, short, g.Function.SIGN))
     return add_affine(site, signs, -0.5, 0.5, stem)
 
 
@@ -293,11 +282,11 @@ def add_threshold(site: Site, x: str, threshold: float, default: float, name: st
     """x where it is above the threshold, else a number."""
     gate = _add_gate_above(site, x, threshold, 1.0)
     if not default:
-        return site.add(MergeNode(name, (x, gate), MergeKind.MULTIPLY))
+        return site.add(g.MergeNode(name, (x, gate), g.MergeKind.MULTIPLY))
     above = site.builder.fresh(f"{name}_above")
-    site.add(MergeNode(above, (x, gate), MergeKind.MULTIPLY))
+    site.add(g.MergeNode(above, (x, gate), g.MergeKind.MULTIPLY))
     rest = add_affine(site, gate, -default, default, site.builder.fresh(f"{name}_rest"))
-    return site.add(MergeNode(name, (above, rest), MergeKind.ADD))
+    return site.add(g.MergeNode(name, (above, rest), g.MergeKind.ADD))
 
 
 def add_hard_shrink(site: Site, x: str, threshold: float, name: str) -> str:
@@ -305,8 +294,8 @@ def add_hard_shrink(site: Site, x: str, threshold: float, name: str) -> str:
     if threshold < 0:
         raise UnsupportedLayerError(f"its threshold is {threshold:g}")
     gates = [_add_gate_above(site, x, threshold, sign) for sign in (1.0, -1.0)]
-    gate = site.add(MergeNode(site.builder.fresh(f"{name}_gate"), tuple(gates), MergeKind.ADD))
-    return site.add(MergeNode(name, (x, gate), MergeKind.MULTIPLY))
+    gate = site.add(g.MergeNode(site.builder.fresh(f"{name}_gate"), tuple(gates), g.MergeKind.ADD))
+    return site.add(g.MergeNode(name, (x, gate), g.MergeKind.MULTIPLY))
 
 
 def _hard_sigmoid(site: Site) -> tuple[float, float]:
@@ -319,8 +308,8 @@ def _hard_sigmoid(site: Site) -> tuple[float, float]:
 def _add_gate(site: Site, x: str, of: str, gate: GraphFunction, name: str) -> str:
     """x times a function of another tensor."""
     gated = site.builder.fresh(f"{name}_gate")
-    site.add(ActivationNode(gated, of, gate.function, gate.parameters))
-    return site.add(MergeNode(name, (x, gated), MergeKind.MULTIPLY))
+    site.add(g.ActivationNode(gated, of, gate.function, gate.parameters))
+    return site.add(g.MergeNode(name, (x, gated), g.MergeKind.MULTIPLY))
 
 
 def add_gated_half(site: Site, x: str, axis: int, name: str) -> str:
@@ -332,18 +321,18 @@ def add_gated_half(site: Site, x: str, axis: int, name: str) -> str:
     cut, second = list(shape), list(zeros)
     cut[axis], second[axis] = middle, middle
     value, gate = (site.builder.fresh(f"{name}_{part}") for part in ("value", "half"))
-    site.add(SliceNode(value, x, tuple(zeros), tuple(cut), ones))
-    site.add(SliceNode(gate, x, tuple(second), shape, ones))
-    return _add_gate(site, value, gate, GraphFunction(Function.SIGMOID), name)
+    site.add(g.SliceNode(value, x, tuple(zeros), tuple(cut), ones))
+    site.add(g.SliceNode(gate, x, tuple(second), shape, ones))
+    return _add_gate(site, value, gate, GraphFunction(g.Function.SIGMOID), name)
 
 
 def add_soft_shrink(site: Site, x: str, threshold: float, name: str) -> str:
     """x moved towards zero by the threshold, and no further than zero."""
     if threshold < 0:
         raise UnsupportedLayerError(f"its threshold is {threshold:g}")
-    near = add_clip(site, x, MergeKind.MAXIMUM, -threshold)
-    near = add_clip(site, near, MergeKind.MINIMUM, threshold)
-    return site.add(MergeNode(name, (x, near), MergeKind.SUBTRACT))
+    near = add_clip(site, x, g.MergeKind.MAXIMUM, -threshold)
+    near = add_clip(site, near, g.MergeKind.MINIMUM, threshold)
+    return site.add(g.MergeNode(name, (x, near), g.MergeKind.SUBTRACT))
 
 
 def add_scale(site: Site, x: str, factor: float, name: str) -> str:
@@ -353,11 +342,11 @@ def add_scale(site: Site, x: str, factor: float, name: str) -> str:
 
 def add_affine(site: Site, x: str, factor: float, shift: float, name: str) -> str:
     """A tensor times a number, plus a number."""
-    return site.add(AffineNode(name, name, x, np.asarray([factor]), np.asarray([shift])))
+    return site.add(g.AffineNode(name, name, x, np.asarray([factor]), np.asarray([shift])))
 
 
-def add_clip(site: Site, x: str, kind: MergeKind, bound: float, name: str | None = None) -> str:
+def add_clip(site: Site, x: str, kind: g.MergeKind, bound: float, name: str | None = None) -> str:
     """The larger or smaller of a tensor and a constant."""
-    constant = site.add(ConstantNode(site.builder.fresh(f"{x}_bound"), np.asarray([bound])))
+    constant = site.add(g.ConstantNode(site.builder.fresh(f"{x}_bound"), np.asarray([bound])))
     clip = site.builder.fresh(f"{x}_clip") if name is None else name
-    return site.add(MergeNode(clip, (x, constant), kind))
+    return site.add(g.MergeNode(clip, (x, constant), kind))

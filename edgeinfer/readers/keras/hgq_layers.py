@@ -10,14 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from edgeinfer.graph import compose
-from edgeinfer.graph.nodes import (
-    ActivationNode,
-    AffineNode,
-    Function,
-    MergeKind,
-    MergeNode,
-    PoolNodeKind,
-)
+from edgeinfer.graph import nodes as g
 from edgeinfer.readers.keras import (
     activation_layers,
     attention,
@@ -42,7 +35,7 @@ from edgeinfer.readers.keras.hgq_variables import ATTENTION, EACH_INPUT, PACKAGE
 from edgeinfer.readers.keras.reducing import add_reduction
 
 FUSED_EPSILON = np.float32(1e-7)  # Keras's own; QEinsumDenseBatchnorm does not use its option
-POOLS = {"MaxPooling": PoolNodeKind.MAX, "AveragePooling": PoolNodeKind.AVERAGE}
+POOLS = {"MaxPooling": g.PoolNodeKind.MAX, "AveragePooling": g.PoolNodeKind.AVERAGE}
 
 
 def read_hgq_layer(site: Site) -> str:
@@ -95,7 +88,7 @@ def _read_inside(site: Site, name: str) -> str:
         case "QSum" | "QMeanPow2":
             return _add_sum(site, mean=name == "QMeanPow2")
         case "QAveragePow2":
-            total = shaping.merge_layer(replace(site, stem=site.name("sum")), MergeKind.ADD)
+            total = shaping.merge_layer(replace(site, stem=site.name("sum")), g.MergeKind.ADD)
             return _add_power(site, total, len(site.inputs))
         case "QDot":
             return attention.dot_layer(site)
@@ -108,7 +101,7 @@ def _read_inside(site: Site, name: str) -> str:
 def _add_line(site: Site) -> str:
     """The tensor times a trained number, plus another."""
     scale, bias = (site.shaped(name, (1,)).astype(np.float64) for name in ("scale", "bias"))
-    return site.add(AffineNode(site.name("line"), site.layer.path, site.x, scale, bias))
+    return site.add(g.AffineNode(site.name("line"), site.layer.path, site.x, scale, bias))
 
 
 def _add_pool(site: Site, name: str) -> str:
@@ -197,7 +190,7 @@ def _add_norm(site: Site) -> str:
         round_weights(site, slot, values).astype(np.float64).reshape(wide)
         for slot, values in (("kq", scale), ("bq", offset))
     )
-    return site.add(AffineNode(site.name(), site.layer.path, site.x, factors, offsets))
+    return site.add(g.AffineNode(site.name(), site.layer.path, site.x, factors, offsets))
 
 
 def _add_power(site: Site, x: str, count: int) -> str:
@@ -212,7 +205,7 @@ def _add_sum(site: Site, *, mean: bool) -> str:
     keep = fields.flag("keepdims", False)
     scale = 1.0 if mean else fields.number("scale", 1.0)
     named = "sum" if mean or scale != 1.0 else ""
-    y = add_reduction(site, site.x, axes, PoolNodeKind.SUM, keep, site.name(named))
+    y = add_reduction(site, site.x, axes, g.PoolNodeKind.SUM, keep, site.name(named))
     if mean:
         return _add_power(site, y, math.prod(shape[axis] for axis in axes))
     return y if scale == 1.0 else add_scale(site, y, scale, site.name())
@@ -224,22 +217,22 @@ def _add_softmax(site: Site) -> str:
     axes = axes_of(fields.get("axes", -1), len(site.shape(x)))
     factor = float(np.float32(fields.number("input_scaler", 1.0)))
     if fields.flag("stable", True):
-        top = add_reduction(site, x, axes, PoolNodeKind.MAX, True, site.name("top"))
-        depth = MergeNode(site.name("depth"), (top, x), MergeKind.SUBTRACT)
+        top = add_reduction(site, x, axes, g.PoolNodeKind.MAX, True, site.name("top"))
+        depth = g.MergeNode(site.name("depth"), (top, x), g.MergeKind.SUBTRACT)
         x = round_tensor(site, site.add(depth), "exp_table/iq", site.name("exp_iq"))
         factor = -factor
     if factor != 1.0:
         x = add_scale(site, x, factor, site.name("scaled"))
-    x = site.add(ActivationNode(site.name("exp"), x, Function.EXPONENTIAL))
+    x = site.add(g.ActivationNode(site.name("exp"), x, g.Function.EXPONENTIAL))
     exp = round_tensor(site, x, "exp_table/oq", site.name("exp_oq"))
-    total = add_reduction(site, exp, axes, PoolNodeKind.SUM, True, site.name("total"))
+    total = add_reduction(site, exp, axes, g.PoolNodeKind.SUM, True, site.name("total"))
     total = round_tensor(site, total, "inv_table/iq", site.name("inv_iq"))
     formats = read_formats(site, "inv_table/oq", site.shape(total), batch=True)
     if formats is not None and formats[1].signed.any():  # HGQ2 adds 1e-7, which moves ties below 0
         raise UnsupportedLayerError("its table of inverses has a sign, which HGQ2 leaves out")
-    x = site.add(ActivationNode(site.name("inv"), total, Function.RECIPROCAL))
+    x = site.add(g.ActivationNode(site.name("inv"), total, g.Function.RECIPROCAL))
     inverse = round_tensor(site, x, "inv_table/oq", site.name("inv_oq"))
-    return site.add(MergeNode(site.name(), (exp, inverse), MergeKind.MULTIPLY))
+    return site.add(g.MergeNode(site.name(), (exp, inverse), g.MergeKind.MULTIPLY))
 
 
 def _add_attention(site: Site) -> str:

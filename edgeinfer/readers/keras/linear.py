@@ -9,17 +9,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeinfer.graph import nodes as g
 from edgeinfer.graph import volumes
-from edgeinfer.graph.nodes import (
-    AffineNode,
-    ConvNode,
-    DenseNode,
-    Floats,
-    Node,
-    Pads,
-    Shape,
-    TransposeNode,
-)
 from edgeinfer.graph.windows import same_pads
 from edgeinfer.readers.keras import activations, formats
 from edgeinfer.readers.keras.builder import Site
@@ -29,7 +20,7 @@ from edgeinfer.readers.keras.quantizer_values import code_weights, straight_thro
 from edgeinfer.readers.keras.quantizers import Spec
 
 F32 = NDArray[np.float32]
-Make = Callable[[str, str, Floats, Floats | None], Node]
+Make = Callable[[str, str, g.Floats, g.Floats | None], g.Node]
 
 
 def channels_first(fields: Fields) -> bool:
@@ -44,7 +35,7 @@ def move_channels_last(site: Site, x: str, first: bool) -> str:
         return x
     rank = len(site.shape(x))
     order = (*range(1, rank), 0)
-    return site.add(TransposeNode(site.name("channels_last"), x, order))
+    return site.add(g.TransposeNode(site.name("channels_last"), x, order))
 
 
 def move_channels_first(site: Site, x: str, first: bool) -> str:
@@ -52,7 +43,7 @@ def move_channels_first(site: Site, x: str, first: bool) -> str:
     if not first:
         return x
     rank = len(site.shape(x))
-    return site.add(TransposeNode(site.name("channels_first"), x, (rank - 1, *range(rank - 1))))
+    return site.add(g.TransposeNode(site.name("channels_first"), x, (rank - 1, *range(rank - 1))))
 
 
 def dense_layer(site: Site) -> str:
@@ -68,8 +59,8 @@ def dense_layer(site: Site) -> str:
     bias = _bias(site, units)
     kernel, bias = fold_batch_norm(site, kernel, bias)
 
-    def make(name: str, layer: str, values: Floats, shift: Floats | None) -> Node:
-        return DenseNode(name, layer, site.x, values, shift)
+    def make(name: str, layer: str, values: g.Floats, shift: g.Floats | None) -> g.Node:
+        return g.DenseNode(name, layer, site.x, values, shift)
 
     y = add_product(site, make, kernel, kernel.shape, kernel_spec, bias, bias_spec)
     return activations.fuse_activation(site, y, step)
@@ -89,7 +80,7 @@ def coarse_layer(site: Site, *, zero: bool) -> str:
         kernel = np.where(stored > 0.5, 1.0, np.where(stored <= -0.5, -1.0, 0.0))
     shift = _bias(site, units)
     bias = None if shift is None else shift.astype(np.float64)
-    y = site.add(DenseNode(site.name(), site.layer.path, site.x, kernel, bias))
+    y = site.add(g.DenseNode(site.name(), site.layer.path, site.x, kernel, bias))
     return activations.fuse_activation(site, y, step)
 
 
@@ -134,7 +125,7 @@ def _add_volume(
     flat = volumes.flatten_kernel(kernel.astype(np.float64))
     shift = None if bias is None else bias.astype(np.float64)
     place = (strides[1:], ((0, 0), (0, 0)), dilation[1:], groups)
-    y = site.add(ConvNode(site.name(), site.layer.path, image, flat, shift, *place))
+    y = site.add(g.ConvNode(site.name(), site.layer.path, image, flat, shift, *place))
     return volumes.unstack_slices(site, y, over, sizes)
 
 
@@ -185,7 +176,7 @@ def separable_layer(site: Site, rank: int) -> str:
     return activations.fuse_activation(site, move_channels_first(site, y, first), step)
 
 
-Geometry = tuple[str, Shape, Shape]  # padding, strides, dilation
+Geometry = tuple[str, g.Shape, g.Shape]  # padding, strides, dilation
 
 
 def _geometry(fields: Fields, rank: int) -> Geometry:
@@ -217,7 +208,7 @@ def _bias(site: Site, channels: int) -> F32 | None:
     return site.shaped("bias", (channels,))
 
 
-def _mask(fields: Fields, window: Shape) -> NDArray[np.float64] | None:
+def _mask(fields: Fields, window: g.Shape) -> NDArray[np.float64] | None:
     """QConv2D may hold a mask over its window."""
     if fields.get("mask") is None:
         return None
@@ -230,18 +221,20 @@ def _mask(fields: Fields, window: Shape) -> NDArray[np.float64] | None:
     return mask
 
 
-def _convolution(site: Site, x: str, window: Shape, geometry: Geometry, groups: int) -> Make:
+def _convolution(site: Site, x: str, window: g.Shape, geometry: Geometry, groups: int) -> Make:
     padding, strides, dilation = geometry
     sizes = site.shape(x)[:-1]
 
-    def make(name: str, layer: str, kernel: Floats, bias: Floats | None) -> Node:
+    def make(name: str, layer: str, kernel: g.Floats, bias: g.Floats | None) -> g.Node:
         pads = conv_pads(padding, sizes, window, strides, dilation)
-        return ConvNode(name, layer, x, kernel, bias, strides, pads, dilation, groups)
+        return g.ConvNode(name, layer, x, kernel, bias, strides, pads, dilation, groups)
 
     return make
 
 
-def conv_pads(padding: str, sizes: Shape, window: Shape, strides: Shape, dilation: Shape) -> Pads:
+def conv_pads(
+    padding: str, sizes: g.Shape, window: g.Shape, strides: g.Shape, dilation: g.Shape
+) -> g.Pads:
     """The rows of zeros that a padding rule puts around a tensor."""
     match padding:
         case "same":
@@ -253,7 +246,7 @@ def conv_pads(padding: str, sizes: Shape, window: Shape, strides: Shape, dilatio
 
 
 def fold_batch_norm(
-    site: Site, kernel: F32, bias: F32 | None, per_channel: Shape | None = None
+    site: Site, kernel: F32, bias: F32 | None, per_channel: g.Shape | None = None
 ) -> tuple[F32, F32 | None]:
     """Kernel and bias with the layer's own batch norm in them, in float32 as QKeras folds."""
     if not site.layer.kind.endswith("Batchnorm"):
@@ -276,7 +269,7 @@ def add_product(
     site: Site,
     make: Make,
     kernel: F32,
-    shape: Shape,
+    shape: g.Shape,
     kernel_spec: Spec | None,
     bias: F32 | None,
     bias_spec: Spec | None,
@@ -307,11 +300,11 @@ def add_product(
         site.builder.weights[f"{scale_layer}/shift"] = bias_format
     scaled = site.builder.fresh(f"{name}_scale")
     shift = np.zeros(1) if shift is None else shift
-    return site.add(AffineNode(scaled, scale_layer, x, formatted.scale, shift))
+    return site.add(g.AffineNode(scaled, scale_layer, x, formatted.scale, shift))
 
 
 def _format_weight(
-    site: Site, key: str, weights: F32, shape: Shape, spec: Spec | None
+    site: Site, key: str, weights: F32, shape: g.Shape, spec: Spec | None
 ) -> formats.FormattedWeight:
     if spec is None:
         return formats.FormattedWeight(weights.astype(np.float64).reshape(shape), None)

@@ -7,15 +7,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgeinfer.graph import compose
-from edgeinfer.graph.nodes import (
-    ActivationNode,
-    AffineNode,
-    DenseNode,
-    Floats,
-    Function,
-    MergeKind,
-    MergeNode,
-)
+from edgeinfer.graph import nodes as g
 from edgeinfer.readers.keras.attention import read_mask, read_roles, refuse_options
 from edgeinfer.readers.keras.builder import Site
 from edgeinfer.readers.keras.fields import UnsupportedLayerError
@@ -60,11 +52,11 @@ def _read(site: Site) -> tuple[str, str, str, str | None]:
     return query, key, value, mask
 
 
-def _dot_scores(site: Site, query: str, key: str, scale: Floats) -> str:
+def _dot_scores(site: Site, query: str, key: str, scale: g.Floats) -> str:
     """(1, places, other places)"""
     if scale != 1.0:
         name = f"{site.layer.path}_scale"
-        query = site.add(AffineNode(site.name("scaled"), name, query, scale, np.zeros(())))
+        query = site.add(g.AffineNode(site.name("scaled"), name, query, scale, np.zeros(())))
     queries, keys = (
         compose.reshape(site, x, (1, *site.shape(x)), label)
         for x, label in ((query, "query"), (key, "key"))
@@ -72,18 +64,18 @@ def _dot_scores(site: Site, query: str, key: str, scale: Floats) -> str:
     return compose.multiply_rows(site, queries, keys, "scores")
 
 
-def _added_scores(site: Site, query: str, key: str, scale: Floats, weights: Floats) -> str:
+def _added_scores(site: Site, query: str, key: str, scale: g.Floats, weights: g.Floats) -> str:
     """The sum of weights tanh(scale (query + key)) over channels: (1, places, other places)."""
     (places, dim), others = site.shape(query), site.shape(key)[0]
     queries = compose.reshape(site, query, (places, 1, dim), "query")
     keys = compose.reshape(site, key, (1, others, dim), "key")
-    total = site.add(MergeNode(site.name("sums"), (queries, keys), MergeKind.ADD))
+    total = site.add(g.MergeNode(site.name("sums"), (queries, keys), g.MergeKind.ADD))
     if scale != 1.0:
         name = f"{site.layer.path}_scale"
-        total = site.add(AffineNode(site.name("scaled"), name, total, scale, np.zeros(())))
-    bent = site.add(ActivationNode(site.name("tanh"), total, Function.TANH))
+        total = site.add(g.AffineNode(site.name("scaled"), name, total, scale, np.zeros(())))
+    bent = site.add(g.ActivationNode(site.name("tanh"), total, g.Function.TANH))
     layer = f"{site.layer.path}_score"
-    scores = site.add(DenseNode(site.name("score"), layer, bent, weights[:, None], None))
+    scores = site.add(g.DenseNode(site.name("score"), layer, bent, weights[:, None], None))
     return compose.reshape(site, scores, (1, places, others), "scores")
 
 

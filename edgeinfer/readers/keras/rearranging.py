@@ -12,17 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from edgeinfer.graph import nodes as g
 from edgeinfer.graph.moves import GatherNode
-from edgeinfer.graph.nodes import (
-    ConcatNode,
-    FlipNode,
-    PadNode,
-    ReshapeNode,
-    Shape,
-    SliceNode,
-    TransposeNode,
-    UpsampleNode,
-)
 from edgeinfer.readers.keras.arguments import Arguments, CallTensor, as_constant, axes_of, axis_of
 from edgeinfer.readers.keras.builder import Site
 from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError, whole
@@ -86,13 +77,13 @@ def _add_item(site: Site, x: str, keys: Sequence[Any]) -> str:
                 raise UnsupportedLayerError(f"it takes element {index} of an axis of {size}")
             bounds.append((index % size, index % size + 1, 1))
     if turned:
-        x = site.add(FlipNode(site.name("turned"), x, tuple(turned)))
+        x = site.add(g.FlipNode(site.name("turned"), x, tuple(turned)))
     starts, stops, steps = (tuple(part) for part in zip(*bounds, strict=True))
     cut = tuple(len(range(*bound)) for bound in bounds)
     name = site.name() if cut == tuple(result) else site.name("slice")
     if cut != shape or name == site.name():
-        x = site.add(SliceNode(name, x, starts, stops, steps))
-    return x if cut == tuple(result) else site.add(ReshapeNode(site.name(), x, tuple(result)))
+        x = site.add(g.SliceNode(name, x, starts, stops, steps))
+    return x if cut == tuple(result) else site.add(g.ReshapeNode(site.name(), x, tuple(result)))
 
 
 def read_slice(site: Site, arguments: Arguments) -> str:
@@ -126,7 +117,7 @@ def read_reshape(site: Site, arguments: Arguments) -> str:
         rest[rest.index(-1)] = max(total // max(prod(s for s in rest if s != -1), 1), 1)
     if sizes[0] != -1 or any(size < 1 for size in rest) or prod(rest) != total:
         raise UnsupportedLayerError(f"its shape {listed} mixes the batch with other axes")
-    return site.add(ReshapeNode(site.name(), x, tuple(rest)))
+    return site.add(g.ReshapeNode(site.name(), x, tuple(rest)))
 
 
 def read_transpose(site: Site, arguments: Arguments) -> str:
@@ -144,7 +135,7 @@ def read_transpose(site: Site, arguments: Arguments) -> str:
 def _permute(site: Site, x: str, order: Sequence[int], batch: Sequence[int]) -> str:
     if list(batch) != [0]:
         raise UnsupportedLayerError("it moves the batch to another axis")
-    return site.add(TransposeNode(site.name(), x, tuple(order)))
+    return site.add(g.TransposeNode(site.name(), x, tuple(order)))
 
 
 def read_swap(site: Site, arguments: Arguments) -> str:
@@ -177,7 +168,7 @@ def read_expand(site: Site, arguments: Arguments) -> str:
     shape = list(site.shape(x))
     axis = axis_of(arguments.option("axis", "dim"), len(shape) + 1)
     shape.insert(axis, 1)
-    return site.add(ReshapeNode(site.name(), x, tuple(shape)))
+    return site.add(g.ReshapeNode(site.name(), x, tuple(shape)))
 
 
 def read_squeeze(site: Site, arguments: Arguments) -> str:
@@ -191,7 +182,7 @@ def read_squeeze(site: Site, arguments: Arguments) -> str:
     if any(shape[axis] != 1 for axis in axes):
         raise UnsupportedLayerError(f"it drops an axis of {shape} that has more than one element")
     rest = tuple(size for axis, size in enumerate(shape) if axis not in axes)
-    return site.add(ReshapeNode(site.name(), x, rest))
+    return site.add(g.ReshapeNode(site.name(), x, rest))
 
 
 def _tensors(arguments: Arguments) -> tuple[str, ...]:
@@ -207,7 +198,7 @@ def read_concat(site: Site, arguments: Arguments) -> str:
     xs = _tensors(arguments)
     if len({len(site.shape(x)) for x in xs}) != 1:
         raise UnsupportedLayerError("it joins tensors with different numbers of axes")
-    return site.add(ConcatNode(site.name(), xs, axis_in(site, xs[0], arguments.option("axis"))))
+    return site.add(g.ConcatNode(site.name(), xs, axis_in(site, xs[0], arguments.option("axis"))))
 
 
 def read_stack(site: Site, arguments: Arguments) -> str:
@@ -216,8 +207,8 @@ def read_stack(site: Site, arguments: Arguments) -> str:
     shape = list(site.shape(xs[0]))
     axis = axis_of(arguments.option("axis", default=0), len(shape) + 1)
     shape.insert(axis, 1)
-    wide = [site.add(ReshapeNode(site.name("wide"), x, tuple(shape))) for x in xs]
-    return site.add(ConcatNode(site.name(), tuple(wide), axis))
+    wide = [site.add(g.ReshapeNode(site.name("wide"), x, tuple(shape))) for x in xs]
+    return site.add(g.ConcatNode(site.name(), tuple(wide), axis))
 
 
 def read_split(site: Site, arguments: Arguments) -> tuple[str, ...]:
@@ -256,7 +247,7 @@ def _cut(site: Site, x: str, axis: int, bounds: Sequence[int]) -> tuple[str, ...
         starts, stops = [0] * len(shape), list(shape)
         starts[axis], stops[axis] = start, stop
         name = site.name("part") if parts else site.name()
-        node = SliceNode(name, x, tuple(starts), tuple(stops), (1,) * len(shape))
+        node = g.SliceNode(name, x, tuple(starts), tuple(stops), (1,) * len(shape))
         parts.append(site.add(node))
     return tuple(parts)
 
@@ -271,7 +262,7 @@ def read_unstack(site: Site, arguments: Arguments) -> tuple[str, ...]:
     shape = site.shape(x.name)
     flat = (*shape[:axis], *shape[axis + 1 :])
     return tuple(
-        site.add(ReshapeNode(site.name("flat"), part, flat))
+        site.add(g.ReshapeNode(site.name("flat"), part, flat))
         for part in _cut(site, x.name, axis, range(shape[axis] + 1))
     )
 
@@ -300,7 +291,7 @@ def read_pad(site: Site, arguments: Arguments) -> str:
         return _pad_by_itself(site, x, pads[1:], mode)
     number = Fields({"constant_values": value}).number("constant_values")
     sides = tuple((before, after) for before, after in pads[1:])
-    return site.add(PadNode(site.name(), x, sides, number))
+    return site.add(g.PadNode(site.name(), x, sides, number))
 
 
 def _pad_by_itself(site: Site, x: str, pads: list[list[int]], mode: str) -> str:
@@ -323,7 +314,7 @@ def read_flip(site: Site, arguments: Arguments) -> str:
     axis = arguments.option("axis")
     if axis is None or 0 in np.atleast_1d(as_constant(axis)) % (len(site.shape(x)) + 1):
         raise UnsupportedLayerError("it turns the batch round")
-    return site.add(FlipNode(site.name(), x, axes_of(axis, len(site.shape(x)))))
+    return site.add(g.FlipNode(site.name(), x, axes_of(axis, len(site.shape(x)))))
 
 
 def read_roll(site: Site, arguments: Arguments) -> str:
@@ -357,7 +348,7 @@ def read_take(site: Site, arguments: Arguments) -> str:
         return site.add(GatherNode(site.name(), x, axis, places))
     row = site.add(GatherNode(site.name("row"), x, axis, places))
     target = (*shape[:axis], *indices.shape, *shape[axis + 1 :])
-    return site.add(ReshapeNode(site.name(), row, target))
+    return site.add(g.ReshapeNode(site.name(), row, target))
 
 
 def read_tile(site: Site, arguments: Arguments) -> str:
@@ -377,7 +368,7 @@ def read_tile(site: Site, arguments: Arguments) -> str:
         if count > 1:
             last = max(counts[axis + 2 :], default=1) == 1
             name = site.name() if last else site.name("tile")
-            x = site.add(ConcatNode(name, (x,) * count, axis))
+            x = site.add(g.ConcatNode(name, (x,) * count, axis))
     return x
 
 
@@ -390,11 +381,11 @@ def read_repeat(site: Site, arguments: Arguments) -> str:
         raise UnsupportedLayerError(f"it repeats elements {count} times")
     shape = site.shape(x)
     rest = shape[axis + 1 :] or (1,)
-    wide = site.add(ReshapeNode(site.name("wide"), x, (*shape[: axis + 1], 1, *rest)))
+    wide = site.add(g.ReshapeNode(site.name("wide"), x, (*shape[: axis + 1], 1, *rest)))
     factors = (*(1 for _ in shape[: axis + 1]), count, *(1 for _ in rest[1:]))
-    copies = site.add(UpsampleNode(site.name("copies"), wide, factors))
+    copies = site.add(g.UpsampleNode(site.name("copies"), wide, factors))
     longer = (*shape[:axis], shape[axis] * count, *shape[axis + 1 :])
-    return site.add(ReshapeNode(site.name(), copies, longer))
+    return site.add(g.ReshapeNode(site.name(), copies, longer))
 
 
 def read_depth_to_space(site: Site, arguments: Arguments) -> str:
@@ -419,7 +410,7 @@ def read_space_to_depth(site: Site, arguments: Arguments) -> str:
     return _blocks(site, x, split, (0, 2, 1, 3, 4), (height, width, shape[2] * size**2))
 
 
-def _image(site: Site, x: str, arguments: Arguments) -> Shape:
+def _image(site: Site, x: str, arguments: Arguments) -> g.Shape:
     if arguments.option("data_format", default="NHWC") not in ("NHWC", "channels_last"):
         raise UnsupportedLayerError("its channels come first; put them last")
     shape = site.shape(x)
@@ -428,7 +419,7 @@ def _image(site: Site, x: str, arguments: Arguments) -> Shape:
     return shape
 
 
-def _blocks(site: Site, x: str, split: Shape, order: Shape, result: Shape) -> str:
-    parts = site.add(ReshapeNode(site.name("parts"), x, split))
-    moved = site.add(TransposeNode(site.name("blocks"), parts, order))
-    return site.add(ReshapeNode(site.name(), moved, result))
+def _blocks(site: Site, x: str, split: g.Shape, order: g.Shape, result: g.Shape) -> str:
+    parts = site.add(g.ReshapeNode(site.name("parts"), x, split))
+    moved = site.add(g.TransposeNode(site.name("blocks"), parts, order))
+    return site.add(g.ReshapeNode(site.name(), moved, result))

@@ -9,20 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from edgeinfer.graph import nodes as g
 from edgeinfer.graph import recurrent as r
-from edgeinfer.graph.nodes import (
-    ActivationNode,
-    ConcatNode,
-    DenseNode,
-    Floats,
-    Function,
-    InputNode,
-    MergeKind,
-    MergeNode,
-    Node,
-    ReshapeNode,
-    Shape,
-)
 from edgeinfer.readers.keras import activations
 from edgeinfer.readers.keras.attention import call_options
 from edgeinfer.readers.keras.builder import GraphBuilder, Site
@@ -35,7 +23,7 @@ from edgeinfer.readers.keras.quantizer_config import quantizer
 from edgeinfer.readers.keras.quantizers import Spec
 
 GATES = ("input", "forget", "cell", "output")  # in the order of Keras's kernels
-MERGES = {"sum": MergeKind.ADD, "mul": MergeKind.MULTIPLY, "ave": MergeKind.AVERAGE}
+MERGES = {"sum": g.MergeKind.ADD, "mul": g.MergeKind.MULTIPLY, "ave": g.MergeKind.AVERAGE}
 STATES = {"SimpleRNN": 1, "LSTM": 2, "GRU": 1}
 
 
@@ -97,8 +85,8 @@ def _read_both(site: Site) -> tuple[str, ...]:
     if merge is None:
         return (there.y, y, *states)
     if merge == "concat":
-        return (site.add(ConcatNode(site.name(), (there.y, y), -1)), *states)
-    return (site.add(MergeNode(site.name(), (there.y, y), MERGES[merge])), *states)
+        return (site.add(g.ConcatNode(site.name(), (there.y, y), -1)), *states)
+    return (site.add(g.MergeNode(site.name(), (there.y, y), MERGES[merge])), *states)
 
 
 def _read_direction(
@@ -121,10 +109,10 @@ def _read_direction(
         x = r.reverse(site, x, f"{label}_reversed".lstrip("_"))
         beside = tuple(r.reverse(site, each, f"{label}_mask".lstrip("_")) for each in beside)
     step = _StepSite.beside(site, label, cells[0])
-    entry = step.add(InputNode(step.named("x"), shape[1:]))
+    entry = step.add(g.InputNode(step.named("x"), shape[1:]))
     step_mask = entry
     for each in beside:
-        step_mask = step.add(InputNode(step.named("seen"), site.shape(each)[1:]))
+        step_mask = step.add(g.InputNode(step.named("seen"), site.shape(each)[1:]))
     states: list[str] = []
     after: list[str] = []
     y = entry
@@ -156,8 +144,8 @@ def _read_direction(
             result = r.StepResult(y, (*after, y))
         result = r.mask_step(step, step_mask, result, states, last)
     # the states are the body's inputs after the entries, whatever was made between them
-    inputs = [node for node in step.builder.nodes if isinstance(node, InputNode)]
-    rest = [node for node in step.builder.nodes if not isinstance(node, InputNode)]
+    inputs = [node for node in step.builder.nodes if isinstance(node, g.InputNode)]
+    rest = [node for node in step.builder.nodes if not isinstance(node, g.InputNode)]
     recurrence = r.Recurrence(
         (*inputs, *rest),
         entry,
@@ -175,7 +163,7 @@ def _read_direction(
         with_states=fields.flag("return_state", False) or keeps,
     )
     for (_, output), state in zip(ports, made_all.states, strict=False):
-        site.add(ActivationNode(output, state, Function.LINEAR))
+        site.add(g.ActivationNode(output, state, g.Function.LINEAR))
     returned = made_all.states[:count] if fields.flag("return_state", False) else ()
     return replace(made_all, states=returned)
 
@@ -195,7 +183,7 @@ def _add_state_inputs(
     for state in states:
         name = site.name(f"{label}_{state.rpartition('/')[2]}".lstrip("_"))
         output = builder.fresh(f"{name}_next")
-        site.add(InputNode(name, step.shape(state), output))
+        site.add(g.InputNode(name, step.shape(state), output))
         ports.append((name, output))
     builder.kept[key] = [output for _, output in ports]
     builder.find(
@@ -213,7 +201,7 @@ def _masked_sequence(site: Site, x: str, mask: str | None) -> tuple[str, ...]:
     if mask == x:
         return ()
     if len(site.shape(mask)) == 1:  # one number for each step
-        mask = site.add(ReshapeNode(site.name("mask"), mask, (*site.shape(mask), 1)))
+        mask = site.add(g.ReshapeNode(site.name("mask"), mask, (*site.shape(mask), 1)))
     return (mask,)
 
 
@@ -224,7 +212,7 @@ def _last_output(
     for after, state, start in zip(result.states, states, starts, strict=True):
         if after == result.y and start is None:
             return state
-    return step.add(InputNode(step.named("before"), step.shape(result.y)))
+    return step.add(g.InputNode(step.named("before"), step.shape(result.y)))
 
 
 def _refuse_options(site: Site, fields: Fields) -> None:
@@ -243,7 +231,7 @@ def _read_cell(site: _StepSite, x: str) -> tuple[r.StepResult, list[str]]:
     if units < 1:
         raise UnsupportedLayerError(f"it has {units} units")
     states = [
-        site.add(InputNode(site.named(name), (units,))) for name in ("h", "c")[: STATES[kind]]
+        site.add(g.InputNode(site.named(name), (units,))) for name in ("h", "c")[: STATES[kind]]
     ]
     match kind:
         case "SimpleRNN":
@@ -271,13 +259,13 @@ class _StepSite:
         """An empty body, whose formats and findings are the model's."""
         return _StepSite(site, site.builder.body(), f"{site.stem}/{label}".rstrip("/"), cell)
 
-    def add(self, node: Node) -> str:
+    def add(self, node: g.Node) -> str:
         return self.builder.add(node)
 
     def named(self, label: str) -> str:
         return self.builder.fresh("/".join(part for part in (self.stem, self.mark, label) if part))
 
-    def shape(self, tensor: str) -> Shape:
+    def shape(self, tensor: str) -> g.Shape:
         return self.builder.shapes[tensor]
 
     def project(self, x: str, part: str) -> str:
@@ -303,8 +291,8 @@ class _StepSite:
         layer = replace(self.outer.layer, path=path)
         site = Site(self.builder, layer, self.named(part), (x,), {})
 
-        def make(name: str, layer: str, values: Floats, shift: Floats | None) -> Node:
-            return DenseNode(name, layer, x, values, shift)
+        def make(name: str, layer: str, values: g.Floats, shift: g.Floats | None) -> g.Node:
+            return g.DenseNode(name, layer, x, values, shift)
 
         return add_product(site, make, kernel, kernel.shape, specs[0], bias, specs[1])
 
@@ -345,5 +333,5 @@ class _StepSite:
         site = Site(self.builder, self.outer.layer, self.stem, (x,), {})
         name = self.named(label)
         if step is None:
-            return self.add(ActivationNode(name, x, Function.LINEAR))
+            return self.add(g.ActivationNode(name, x, g.Function.LINEAR))
         return activations.emit(site, x, step, name)

@@ -10,20 +10,8 @@ from functools import reduce
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeinfer.graph import nodes as g
 from edgeinfer.graph.moves import GatherNode
-from edgeinfer.graph.nodes import (
-    ConcatNode,
-    ConvNode,
-    DenseNode,
-    Floats,
-    Node,
-    PadNode,
-    ReshapeNode,
-    Shape,
-    SliceNode,
-    TransposeNode,
-    UpsampleNode,
-)
 from edgeinfer.graph.windows import dilate_window
 from edgeinfer.readers.keras import activations
 from edgeinfer.readers.keras.builder import Site
@@ -66,14 +54,14 @@ def transposed_layer(site: Site, rank: int) -> str:
     kernel = np.flip(kernel, tuple(range(rank))).swapaxes(-1, -2)
     margins = tuple((before, max(after, 0)) for before, after in pads)
 
-    def make(name: str, layer: str, values: Floats, shift: Floats | None) -> Node:
-        return ConvNode(name, layer, x, values, shift, (1,) * rank, margins, dilation)
+    def make(name: str, layer: str, values: g.Floats, shift: g.Floats | None) -> g.Node:
+        return g.ConvNode(name, layer, x, values, shift, (1,) * rank, margins, dilation)
 
     y = add_product(site, make, kernel, kernel.shape, None, bias, None)
     return activations.fuse_activation(site, move_channels_first(site, y, first), step)
 
 
-def _tile(site: Site, x: str, window: Shape, filters: int) -> str:
+def _tile(site: Site, x: str, window: g.Shape, filters: int) -> str:
     """Windows that lie side by side: each pixel is multiplied with the whole window, whose places
     are channels first and pixels then."""
     *space, channels = site.shape(x)
@@ -84,16 +72,16 @@ def _tile(site: Site, x: str, window: Shape, filters: int) -> str:
     if site.fields.flag("use_bias", True):
         bias = np.tile(site.shaped("bias", (filters,)), taps)
 
-    def make(name: str, layer: str, values: Floats, shift: Floats | None) -> Node:
-        return DenseNode(name, layer, x, values, shift)
+    def make(name: str, layer: str, values: g.Floats, shift: g.Floats | None) -> g.Node:
+        return g.DenseNode(name, layer, x, values, shift)
 
     y = add_product(site, make, kernel, kernel.shape, None, bias, None)
     pairs = zip(range(rank), range(rank, 2 * rank), strict=True)
     order = (*(axis for pair in pairs for axis in pair), 2 * rank)
     fine = tuple(size * width for size, width in zip(space, window, strict=True))
-    apart = site.add(ReshapeNode(site.name("apart"), y, (*space, *window, filters)))
-    turned = site.add(TransposeNode(site.name("turned"), apart, order))
-    return site.add(ReshapeNode(site.name("fine"), turned, (*fine, filters)))
+    apart = site.add(g.ReshapeNode(site.name("apart"), y, (*space, *window, filters)))
+    turned = site.add(g.TransposeNode(site.name("turned"), apart, order))
+    return site.add(g.ReshapeNode(site.name("fine"), turned, (*fine, filters)))
 
 
 def _output_padding(fields: Fields, rank: int) -> tuple[int | None, ...]:
@@ -123,7 +111,7 @@ def _result_size(
     return result_size, reach - 1 - cut // 2
 
 
-def add_zeros_between(site: Site, x: str, steps: Shape) -> str:
+def add_zeros_between(site: Site, x: str, steps: g.Shape) -> str:
     """Append moves that put zeros after each element, so that the next one is a step away."""
     sizes, channels = list(site.shape(x)[:-1]), site.shape(x)[-1]
     wide = list(sizes)
@@ -132,22 +120,22 @@ def add_zeros_between(site: Site, x: str, steps: Shape) -> str:
             continue
         inside = int(np.prod(wide[axis + 1 :], dtype=int)) * channels
         row = (int(np.prod(wide[: axis + 1], dtype=int)), 1, inside)
-        x = site.add(ReshapeNode(site.name("apart"), x, row))
-        x = site.add(PadNode(site.name("zeros"), x, ((0, 0), (0, steps[axis] - 1), (0, 0))))
+        x = site.add(g.ReshapeNode(site.name("apart"), x, row))
+        x = site.add(g.PadNode(site.name("zeros"), x, ((0, 0), (0, steps[axis] - 1), (0, 0))))
         wide[axis] *= steps[axis]
     if wide == sizes:
         return x
-    return site.add(ReshapeNode(site.name("wide"), x, (*wide, channels)))
+    return site.add(g.ReshapeNode(site.name("wide"), x, (*wide, channels)))
 
 
-def _without_last(site: Site, x: str, ends: Shape) -> str:
+def _without_last(site: Site, x: str, ends: g.Shape) -> str:
     """The tensor without some of the last elements of each axis (negative numbers)."""
     shape = site.shape(x)
     stops = (*(size + end for size, end in zip(shape[:-1], ends, strict=True)), shape[-1])
     if stops == shape:
         return x
     ones = (1,) * len(shape)
-    return site.add(SliceNode(site.name("cut"), x, (0,) * len(shape), stops, ones))
+    return site.add(g.SliceNode(site.name("cut"), x, (0,) * len(shape), stops, ones))
 
 
 def upsampling_layer(site: Site, rank: int) -> str:
@@ -174,7 +162,7 @@ def resizing_layer(site: Site) -> str:
     return move_channels_first(site, add_resizing(site, x, target_size, smooth=smooth), first)
 
 
-def add_resizing(site: Site, x: str, target_size: Shape, *, smooth: bool) -> str:
+def add_resizing(site: Site, x: str, target_size: g.Shape, *, smooth: bool) -> str:
     """Append what brings an image to another size, as TensorFlow does without smoothing before."""
     old = site.shape(x)[:-1]
     if min(target_size) < 1:
@@ -196,7 +184,7 @@ def add_resizing(site: Site, x: str, target_size: Shape, *, smooth: bool) -> str
     return x
 
 
-def _line_weights(places: NDArray[np.float32], size: int) -> Floats:
+def _line_weights(places: NDArray[np.float32], size: int) -> g.Floats:
     """(size, places): by how much each element counts at a place between two of them."""
     weights = np.zeros((size, len(places)))
     low = np.floor(places)
@@ -206,25 +194,25 @@ def _line_weights(places: NDArray[np.float32], size: int) -> Floats:
     return weights
 
 
-def _map_axis(site: Site, x: str, axis: int, matrix: Floats, name: str) -> str:
+def _map_axis(site: Site, x: str, axis: int, matrix: g.Floats, name: str) -> str:
     """Every column along an axis times a matrix (in, out)."""
     rank = len(site.shape(x))
     order = (*(other for other in range(rank) if other != axis), axis)
-    turned = site.add(TransposeNode(site.name("turned"), x, order))
+    turned = site.add(g.TransposeNode(site.name("turned"), x, order))
     layer = site.layer.path if name == site.name() else name
-    mapped = site.add(DenseNode(site.name("mapped"), layer, turned, matrix, None))
+    mapped = site.add(g.DenseNode(site.name("mapped"), layer, turned, matrix, None))
     back = tuple(order.index(place) for place in range(rank))
-    return site.add(TransposeNode(name, mapped, back))
+    return site.add(g.TransposeNode(name, mapped, back))
 
 
-def add_enlargement(site: Site, x: str, factors: Shape, *, smooth: bool) -> str:
+def add_enlargement(site: Site, x: str, factors: g.Shape, *, smooth: bool) -> str:
     """Append an enlargement by whole factors; the names are the layer's own."""
     if not smooth or set(factors) == {1}:
-        return site.add(UpsampleNode(site.name(), x, factors))
+        return site.add(g.UpsampleNode(site.name(), x, factors))
     return _add_bilinear(site, x, factors)
 
 
-def _add_bilinear(site: Site, x: str, factors: Shape) -> str:
+def _add_bilinear(site: Site, x: str, factors: g.Shape) -> str:
     """Repetition, then an average over as many elements as one was repeated to: that is the line
     between neighbours. The elements at the edge go on beyond it."""
     ones = (1,) * (len(factors) + 1)
@@ -235,25 +223,25 @@ def _add_bilinear(site: Site, x: str, factors: Shape) -> str:
             for place in (0, shape[axis] - 1):
                 starts, stops = [0] * len(shape), list(shape)
                 starts[axis], stops[axis] = place, place + 1
-                end = SliceNode(site.name("edge"), x, tuple(starts), tuple(stops), ones)
+                end = g.SliceNode(site.name("edge"), x, tuple(starts), tuple(stops), ones)
                 ends.append(site.add(end))
-            x = site.add(ConcatNode(site.name("edges"), (ends[0], x, ends[1]), axis))
-    x = site.add(UpsampleNode(site.name("steps"), x, factors))
+            x = site.add(g.ConcatNode(site.name("edges"), (ends[0], x, ends[1]), axis))
+    x = site.add(g.UpsampleNode(site.name("steps"), x, factors))
     shape, rows = site.shape(x), [_line(factor) for factor in factors]
     spare = [f - len(row) // 2 if f > 1 else 0 for f, row in zip(factors, rows, strict=True)]
     stops = [size - cut for size, cut in zip(shape[:-1], spare, strict=True)]
-    inner = SliceNode(site.name("inner"), x, (*spare, 0), (*stops, shape[-1]), ones)
+    inner = g.SliceNode(site.name("inner"), x, (*spare, 0), (*stops, shape[-1]), ones)
     x = site.add(inner)
-    window: Floats = reduce(np.multiply.outer, rows)
+    window: g.Floats = reduce(np.multiply.outer, rows)
     kernel = np.repeat(window[..., None, None], shape[-1], axis=-1)
     rank, name = len(factors), site.name()
     pads = ((0, 0),) * rank
     return site.add(
-        ConvNode(name, site.layer.path, x, kernel, None, ones[1:], pads, ones[1:], shape[-1])
+        g.ConvNode(name, site.layer.path, x, kernel, None, ones[1:], pads, ones[1:], shape[-1])
     )
 
 
-def _line(factor: int) -> Floats:
+def _line(factor: int) -> g.Floats:
     """The weights of an average over `factor` elements around a middle one."""
     weights = np.ones(factor + 1 - factor % 2)
     if factor % 2 == 0:
@@ -272,5 +260,5 @@ def center_crop_layer(site: Site) -> str:
         raise UnsupportedLayerError(f"it crops an image of {shape[:-1]} to {target_size}")
     starts = [(old - new) // 2 for old, new in zip(shape[:-1], target_size, strict=True)]
     stops = [start + new for start, new in zip(starts, target_size, strict=True)]
-    node = SliceNode(site.name(), x, (*starts, 0), (*stops, shape[-1]), (1, 1, 1))
+    node = g.SliceNode(site.name(), x, (*starts, 0), (*stops, shape[-1]), (1, 1, 1))
     return move_channels_first(site, site.add(node), first)

@@ -9,31 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from edgeinfer.graph.nodes import (
-    AffineNode,
-    ConcatNode,
-    Graph,
-    InputNode,
-    MergeKind,
-    MergeNode,
-    PadNode,
-    ReshapeNode,
-    ScanNode,
-    SliceNode,
-    TransposeNode,
-    UpsampleNode,
-)
+from edgeinfer.graph import nodes as g
 from edgeinfer.readers.keras.builder import GraphBuilder, Site
 from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError, whole
 from edgeinfer.readers.keras.linear import channels_first, move_channels_last
 
 MERGES = {
-    "Add": MergeKind.ADD,
-    "Subtract": MergeKind.SUBTRACT,
-    "Multiply": MergeKind.MULTIPLY,
-    "Average": MergeKind.AVERAGE,
-    "Maximum": MergeKind.MAXIMUM,
-    "Minimum": MergeKind.MINIMUM,
+    "Add": g.MergeKind.ADD,
+    "Subtract": g.MergeKind.SUBTRACT,
+    "Multiply": g.MergeKind.MULTIPLY,
+    "Average": g.MergeKind.AVERAGE,
+    "Maximum": g.MergeKind.MAXIMUM,
+    "Minimum": g.MergeKind.MINIMUM,
 }
 MOST_STEPS = 128  # that become nodes one by one; of more, one is drawn and repeated
 ALIKE_AT_EACH_STEP = frozenset(  # what these do to a step does not depend on where it stands
@@ -48,7 +35,7 @@ def flatten_layer(site: Site) -> str:
     """Flatten; channels-first tensors are turned round first, as Keras does."""
     first = channels_first(site.fields) and len(site.shape(site.x)) > 1
     x = move_channels_last(site, site.x, first)
-    return site.add(ReshapeNode(site.name(), x, (int(np.prod(site.shape(x), dtype=object)),)))
+    return site.add(g.ReshapeNode(site.name(), x, (int(np.prod(site.shape(x), dtype=object)),)))
 
 
 def reshape_layer(site: Site) -> str:
@@ -63,7 +50,7 @@ def reshape_layer(site: Site) -> str:
         stated_size = int(np.prod([size for size in sizes if size != -1], dtype=object))
         total = int(np.prod(site.shape(site.x), dtype=object))
         sizes[sizes.index(-1)] = max(total // stated_size, 1)
-    return site.add(ReshapeNode(site.name(), site.x, tuple(sizes)))
+    return site.add(g.ReshapeNode(site.name(), site.x, tuple(sizes)))
 
 
 def permute_layer(site: Site) -> str:
@@ -71,7 +58,7 @@ def permute_layer(site: Site) -> str:
     dims = site.fields.get("dims")
     if not isinstance(dims, (list, tuple)):
         raise UnsupportedLayerError(f"its dims are {dims!r}")
-    return site.add(TransposeNode(site.name(), site.x, tuple(whole(d, "dims") - 1 for d in dims)))
+    return site.add(g.TransposeNode(site.name(), site.x, tuple(whole(d, "dims") - 1 for d in dims)))
 
 
 def repeat_layer(site: Site) -> str:
@@ -79,8 +66,8 @@ def repeat_layer(site: Site) -> str:
     count = site.fields.integer("n")
     if len(site.shape(site.x)) != 1 or count < 1:
         raise UnsupportedLayerError(f"it repeats a tensor of {site.shape(site.x)} {count} times")
-    row = site.add(ReshapeNode(site.name("row"), site.x, (1, *site.shape(site.x))))
-    return site.add(UpsampleNode(site.name(), row, (count,)))
+    row = site.add(g.ReshapeNode(site.name("row"), site.x, (1, *site.shape(site.x))))
+    return site.add(g.UpsampleNode(site.name(), row, (count,)))
 
 
 def _margins(fields: Fields, name: str, rank: int) -> tuple[tuple[int, int], ...]:
@@ -104,7 +91,7 @@ def padding_layer(site: Site, rank: int) -> str:
     margins = _margins(site.fields, "padding", rank)
     pads = ((0, 0), *margins) if channels_first(site.fields) else (*margins, (0, 0))
     _check_rank(site, rank)
-    return site.add(PadNode(site.name(), site.x, pads))
+    return site.add(g.PadNode(site.name(), site.x, pads))
 
 
 def cropping_layer(site: Site, rank: int) -> str:
@@ -117,7 +104,7 @@ def cropping_layer(site: Site, rank: int) -> str:
     stops = tuple(size - after for size, (_, after) in zip(shape, cuts, strict=True))
     if any(stop <= start for start, stop in zip(starts, stops, strict=True)):
         raise UnsupportedLayerError(f"it cuts all of a tensor of {shape} away")
-    return site.add(SliceNode(site.name(), site.x, starts, stops, (1,) * len(shape)))
+    return site.add(g.SliceNode(site.name(), site.x, starts, stops, (1,) * len(shape)))
 
 
 def _check_rank(site: Site, rank: int) -> None:
@@ -128,10 +115,10 @@ def _check_rank(site: Site, rank: int) -> None:
         )
 
 
-def merge_layer(site: Site, kind: MergeKind) -> str:
+def merge_layer(site: Site, kind: g.MergeKind) -> str:
     """Add, Subtract, Multiply, Average, Maximum, Minimum."""
     xs = site.inputs
-    if len(xs) < 2 or (kind is MergeKind.SUBTRACT and len(xs) != 2):
+    if len(xs) < 2 or (kind is g.MergeKind.SUBTRACT and len(xs) != 2):
         raise UnsupportedLayerError(f"it combines {len(xs)} tensors")
     rank = max(len(site.shape(x)) for x in xs)
     wide = []
@@ -139,9 +126,9 @@ def merge_layer(site: Site, kind: MergeKind) -> str:
         shape = site.shape(x)
         missing = (1,) * (rank - len(shape))
         wide.append(
-            site.add(ReshapeNode(site.name("wide"), x, (*missing, *shape))) if missing else x
+            site.add(g.ReshapeNode(site.name("wide"), x, (*missing, *shape))) if missing else x
         )
-    return site.add(MergeNode(site.name(), tuple(wide), kind))
+    return site.add(g.MergeNode(site.name(), tuple(wide), kind))
 
 
 def scaled_sum_layer(site: Site) -> str:
@@ -151,8 +138,8 @@ def scaled_sum_layer(site: Site) -> str:
         raise UnsupportedLayerError(f"it combines {len(xs)} tensors")
     scale, name = site.fields.number("scale"), site.name("scale")
     layer = f"{site.layer.path}_scale"
-    site.add(AffineNode(name, layer, xs[1], np.asarray([scale]), np.zeros(1)))
-    return site.add(MergeNode(site.name(), (xs[0], name), MergeKind.ADD))
+    site.add(g.AffineNode(name, layer, xs[1], np.asarray([scale]), np.zeros(1)))
+    return site.add(g.MergeNode(site.name(), (xs[0], name), g.MergeKind.ADD))
 
 
 def concat_layer(site: Site) -> str:
@@ -164,7 +151,7 @@ def concat_layer(site: Site) -> str:
         raise UnsupportedLayerError(f"it joins along axis {axis} of tensors with {rank} axes")
     if len({len(site.shape(x)) for x in xs}) != 1:
         raise UnsupportedLayerError("it joins tensors with different numbers of axes")
-    return site.add(ConcatNode(site.name(), xs, axis % rank - 1))
+    return site.add(g.ConcatNode(site.name(), xs, axis % rank - 1))
 
 
 def cut_into_steps(site: Site) -> tuple[str, ...]:
@@ -175,8 +162,8 @@ def cut_into_steps(site: Site) -> tuple[str, ...]:
     step_inputs: list[str] = []
     for step in range(steps):
         starts, stops, ones = (step, *(0 for _ in rest)), (step + 1, *rest), (1, *(1 for _ in rest))
-        cut = site.add(SliceNode(site.name(f"at{step + 1}"), site.x, starts, stops, ones))
-        step_inputs.append(site.add(ReshapeNode(site.name(f"input{step + 1}"), cut, tuple(rest))))
+        cut = site.add(g.SliceNode(site.name(f"at{step + 1}"), site.x, starts, stops, ones))
+        step_inputs.append(site.add(g.ReshapeNode(site.name(f"input{step + 1}"), cut, tuple(rest))))
     return tuple(step_inputs)
 
 
@@ -186,18 +173,18 @@ def repeat_for_steps(
     """What is called on each of many steps, as a recurrence without a state."""
     shape = site.shape(site.x)
     body = site.builder.body()
-    entry = body.add(InputNode(f"{site.stem}/step", shape[1:]))
+    entry = body.add(g.InputNode(f"{site.stem}/step", shape[1:]))
     end = call(body, entry, f"{site.stem}/each")
     if end is None:
         return None
-    graph = Graph(f"{site.stem}.body", tuple(body.nodes), (end,))
-    return site.add(ScanNode(site.name(), (site.x,), (), graph, True))
+    graph = g.Graph(f"{site.stem}.body", tuple(body.nodes), (end,))
+    return site.add(g.ScanNode(site.name(), (site.x,), (), graph, True))
 
 
 def join_steps(site: Site, steps: Sequence[str]) -> str:
     """The series of what was made of each step."""
     rows = [
-        site.add(ReshapeNode(site.name(f"row{number}"), x, (1, *site.shape(x))))
+        site.add(g.ReshapeNode(site.name(f"row{number}"), x, (1, *site.shape(x))))
         for number, x in enumerate(steps, start=1)
     ]
-    return site.add(ConcatNode(site.name(), tuple(rows), 0)) if len(rows) > 1 else rows[0]
+    return site.add(g.ConcatNode(site.name(), tuple(rows), 0)) if len(rows) > 1 else rows[0]

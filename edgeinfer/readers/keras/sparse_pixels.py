@@ -12,16 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from edgeinfer.graph.nodes import (
-    ActivationNode,
-    AffineNode,
-    Function,
-    MergeKind,
-    MergeNode,
-    PoolNodeKind,
-    SitesNode,
-    SliceNode,
-)
+from edgeinfer.graph import nodes as g
 from edgeinfer.readers.keras import activations, pooling
 from edgeinfer.readers.keras.builder import Site
 from edgeinfer.readers.keras.config import LayerConfig
@@ -43,9 +34,9 @@ def read_sparse_layer(site: Site) -> tuple[str, ...]:
         case "QConv2DSparse":
             return (_convolve(site),)
         case "AveragePooling2DSparse":
-            return _pool(site, PoolNodeKind.AVERAGE)
+            return _pool(site, g.PoolNodeKind.AVERAGE)
         case "MaxPooling2DSparse":
-            return _pool(site, PoolNodeKind.MAX)
+            return _pool(site, g.PoolNodeKind.MAX)
         case other:
             raise UnsupportedLayerError(f"it is SparsePixels' {other}, which is not read")
 
@@ -58,7 +49,7 @@ def _with_mask(site: Site) -> tuple[str, str]:
 
 def _hide(site: Site, x: str, mask: str, name: str) -> str:
     """The tensor where the mask is set, zero elsewhere."""
-    return site.add(MergeNode(name, (x, mask), MergeKind.MULTIPLY))
+    return site.add(g.MergeNode(name, (x, mask), g.MergeKind.MULTIPLY))
 
 
 def _keep_first(site: Site) -> tuple[str, ...]:
@@ -77,8 +68,8 @@ def _keep_first(site: Site) -> tuple[str, ...]:
     bright = x
     if shape[-1] > 1:
         ends = (0, 0, 0), (*shape[:-1], 1), (1, 1, 1)
-        bright = site.add(SliceNode(site.name("brightness"), x, *ends))
-    mask = site.add(SitesNode(site.name("mask"), bright, float(threshold), most))
+        bright = site.add(g.SliceNode(site.name("brightness"), x, *ends))
+    mask = site.add(g.SitesNode(site.name("mask"), bright, float(threshold), most))
     return _hide(site, x, mask, site.name()), mask
 
 
@@ -113,14 +104,14 @@ def _add_bias(site: Site, x: str) -> str:
     bias = round_weights(inner, "bq", values).astype(np.float64)
     if not bias.any():
         return x
-    sign = site.add(ActivationNode(site.name("sign"), x, Function.TERNARY, (SMALLEST,)))
-    some = site.add(MergeNode(site.name("nonzero"), (sign, sign), MergeKind.MULTIPLY))
+    sign = site.add(g.ActivationNode(site.name("sign"), x, g.Function.TERNARY, (SMALLEST,)))
+    some = site.add(g.MergeNode(site.name("nonzero"), (sign, sign), g.MergeKind.MULTIPLY))
     zeros, layer = np.zeros(1), f"{site.layer.path}/sparse_bias"
-    there = site.add(AffineNode(site.name("bias"), layer, some, bias, zeros))
-    return site.add(MergeNode(site.name("biased"), (x, there), MergeKind.ADD))
+    there = site.add(g.AffineNode(site.name("bias"), layer, some, bias, zeros))
+    return site.add(g.MergeNode(site.name("biased"), (x, there), g.MergeKind.ADD))
 
 
-def _pool(site: Site, kind: PoolNodeKind) -> tuple[str, ...]:
+def _pool(site: Site, kind: g.PoolNodeKind) -> tuple[str, ...]:
     """The tensor pooled, and the mask by its maximum."""
     x, mask = _with_mask(site)
     config = site.fields.get("pool_config")
@@ -130,4 +121,4 @@ def _pool(site: Site, kind: PoolNodeKind) -> tuple[str, ...]:
     inner = replace(site, layer=layer, xs=(x,))
     y = pooling.pool_layer(inner, kind, 2)
     masked = replace(inner, stem=site.name("mask"), xs=(mask,))
-    return y, pooling.pool_layer(masked, PoolNodeKind.MAX, 2)
+    return y, pooling.pool_layer(masked, g.PoolNodeKind.MAX, 2)

@@ -14,26 +14,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from edgeinfer.base.names import free_name
+from edgeinfer.graph import nodes as g
 from edgeinfer.graph import recurrent as r
 from edgeinfer.graph.compose import OperatorSite
-from edgeinfer.graph.nodes import (
-    ActivationNode,
-    AffineNode,
-    ConcatNode,
-    ConstantNode,
-    DenseNode,
-    Floats,
-    Function,
-    InputNode,
-    MergeKind,
-    MergeNode,
-    Node,
-    PadNode,
-    ReshapeNode,
-    Shape,
-    SliceNode,
-    shape_of,
-)
 from edgeinfer.readers.grids import fixed_bias
 from edgeinfer.readers.onnx.args import Args, constant, constant_or_none, data
 from edgeinfer.readers.onnx.drawing import Drawing, clean
@@ -56,11 +39,11 @@ DEFAULTS = {
     "GRU": ("Sigmoid", "Tanh"),
 }
 PLAIN = {
-    "Relu": Function.RELU,
-    "Tanh": Function.TANH,
-    "Sigmoid": Function.SIGMOID,
-    "Softsign": Function.SOFTSIGN,
-    "Softplus": Function.SOFTPLUS,
+    "Relu": g.Function.RELU,
+    "Tanh": g.Function.TANH,
+    "Sigmoid": g.Function.SIGMOID,
+    "Softsign": g.Function.SOFTSIGN,
+    "Softplus": g.Function.SOFTPLUS,
 }
 SHAPED = {  # functions with parameters: ONNX's own alpha and beta, where the file gives none
     "Affine": (1.0, 0.0),
@@ -103,7 +86,7 @@ def read_recurrent(d: Drawing, op: OnnxOp, args: Args) -> list[View]:
     whole = d.shapes[x.tensor]
     result_shape = (steps, *entry, whole[-1])
     tensor = x.tensor if whole == result_shape else d.add(
-        ReshapeNode(d.fresh(f"{name}_steps"), x.tensor, result_shape)
+        g.ReshapeNode(d.fresh(f"{name}_steps"), x.tensor, result_shape)
     )  # fmt: skip
     if length < steps:
         tensor = _first_steps(d, name, tensor, length)
@@ -157,13 +140,13 @@ def _length(args: Args, steps: int) -> int:
 def _first_steps(d: Drawing, name: str, x: str, length: int) -> str:
     stops = (length, *d.shapes[x][1:])
     starts, ones = (0,) * len(stops), (1,) * len(stops)
-    return d.add(SliceNode(d.fresh(f"{name}_length"), x, starts, stops, ones))
+    return d.add(g.SliceNode(d.fresh(f"{name}_length"), x, starts, stops, ones))
 
 
 def _zeros_behind(d: Drawing, name: str, y: str, count: int) -> str:
     """What is yielded for the steps that are not run."""
     pads = ((0, count), *((0, 0),) * (len(d.shapes[y]) - 1))
-    return d.add(PadNode(d.fresh(f"{name}_rest"), y, pads, 0.0))
+    return d.add(g.PadNode(d.fresh(f"{name}_rest"), y, pads, 0.0))
 
 
 def _steps_first(d: Drawing, x: View, *, first: bool) -> View:
@@ -226,7 +209,7 @@ def _start(
             raise UnreadableModelError(f"its initial state has the shape {values.shape}")
         if not picked.any():
             return None
-        return d.add(ConstantNode(d.fresh(f"{name}_start"), picked.reshape(shape)))
+        return d.add(g.ConstantNode(d.fresh(f"{name}_start"), picked.reshape(shape)))
     view = arrange_axes(d, with_all_axes(settle_scale(d, start_value)))
     whole = d.shapes[view.tensor]
     axis = 1 if first else 0
@@ -234,8 +217,10 @@ def _start(
     stops = tuple(place + 1 if i == axis else size for i, size in enumerate(whole))
     if len(whole) != 3 or whole[axis] <= place:
         raise UnreadableModelError(f"its initial state has the shape {whole}")
-    cut = d.add(SliceNode(d.fresh(f"{name}_start"), view.tensor, starts, stops, (1,) * len(whole)))
-    return d.add(ReshapeNode(d.fresh(f"{name}_start_row"), cut, shape))
+    cut = d.add(
+        g.SliceNode(d.fresh(f"{name}_start"), view.tensor, starts, stops, (1,) * len(whole))
+    )
+    return d.add(g.ReshapeNode(d.fresh(f"{name}_start_row"), cut, shape))
 
 
 def _run(
@@ -277,10 +262,10 @@ def _join_ways(
     tensor = tensors[0]
     if len(tensors) > 1:
         parts = [
-            d.add(ReshapeNode(d.fresh(f"{one}_way"), one, (*steps, 1, *shape[len(steps) :])))
+            d.add(g.ReshapeNode(d.fresh(f"{one}_way"), one, (*steps, 1, *shape[len(steps) :])))
             for one in tensors
         ]
-        tensor = d.add(ConcatNode(d.fresh(f"{name}_ways"), tuple(parts), len(steps)))
+        tensor = d.add(g.ConcatNode(d.fresh(f"{name}_ways"), tuple(parts), len(steps)))
     axes: dict[str, int | None] = dict.fromkeys(("steps", "ways", "batch", "units"))
     present = [*(["steps"] if steps else []), *(["ways"] if len(tensors) > 1 else [])]
     present += [*(["batch"] if rows > 1 else []), "units"]
@@ -303,25 +288,27 @@ class _Body:
     place: int  # of the direction in the weights
     functions: tuple[GateFunction, ...]
     stem: str
-    nodes: list[Node] = field(default_factory=list)
-    shapes: dict[str, Shape] = field(default_factory=dict)
+    nodes: list[g.Node] = field(default_factory=list)
+    shapes: dict[str, g.Shape] = field(default_factory=dict)
 
-    def add(self, node: Node) -> str:
-        self.shapes[node.name] = shape_of(node, self.shapes)
+    def add(self, node: g.Node) -> str:
+        self.shapes[node.name] = g.shape_of(node, self.shapes)
         self.nodes.append(node)
         return node.name
 
     def named(self, label: str) -> str:
         return free_name(f"{self.stem}/{label}", self.shapes)
 
-    def shape(self, tensor: str) -> Shape:
+    def shape(self, tensor: str) -> g.Shape:
         return self.shapes[tensor]
 
-    def recurrence(self, entry: Shape, units: int, starts: tuple[str | None, ...]) -> r.Recurrence:
+    def recurrence(
+        self, entry: g.Shape, units: int, starts: tuple[str | None, ...]
+    ) -> r.Recurrence:
         """The whole step."""
-        x = self.add(InputNode(self.named("x"), entry))
+        x = self.add(g.InputNode(self.named("x"), entry))
         states = [
-            self.add(InputNode(self.named(name), (*entry[:-1], units)))
+            self.add(g.InputNode(self.named(name), (*entry[:-1], units)))
             for name in ("h", "c")[: len(starts)]
         ]
         match self.op.kind:
@@ -358,19 +345,21 @@ class _Body:
             fixed = fixed_bias(bias, exact=self.d.stepwise)
             bias = fixed.values
             self.d.weights[f"{layer}/bias" if plain else f"{layer}_scale/shift"] = fixed.format
-        y = self.add(DenseNode(name, layer, x, matrix.values, bias if plain else None))
+        y = self.add(g.DenseNode(name, layer, x, matrix.values, bias if plain else None))
         if plain:
             return y
         shift = np.zeros(1) if bias is None else bias
         scale = np.atleast_1d(matrix.scale)
-        return self.add(AffineNode(self.named(f"{part}_scale"), f"{layer}_scale", y, scale, shift))
+        return self.add(
+            g.AffineNode(self.named(f"{part}_scale"), f"{layer}_scale", y, scale, shift)
+        )
 
     def _columns(self, part: str, units: int) -> slice:
         if self.op.kind != "GRU":
             return slice(None)
         return slice(2 * units) if part in (r.KERNEL, r.RECURRENT) else slice(2 * units, None)
 
-    def _bias(self, part: str, columns: slice, *, recurrent: bool) -> Floats | None:
+    def _bias(self, part: str, columns: slice, *, recurrent: bool) -> g.Floats | None:
         """Both biases stand at the input's kernel, unless a gate lies between them."""
         bias_const = constant_or_none(self.args, 3, "bias")
         if bias_const is None:
@@ -399,11 +388,11 @@ class _Body:
         if clip <= 0:
             return x
         for kind, limit, word in (
-            (MergeKind.MINIMUM, clip, "most"),
-            (MergeKind.MAXIMUM, -clip, "least"),
+            (g.MergeKind.MINIMUM, clip, "most"),
+            (g.MergeKind.MAXIMUM, -clip, "least"),
         ):
-            bound = self.add(ConstantNode(self.named(f"{label}_{word}"), np.asarray([limit])))
-            x = self.add(MergeNode(self.named(f"{label}_in"), (x, bound), kind))
+            bound = self.add(g.ConstantNode(self.named(f"{label}_{word}"), np.asarray([limit])))
+            x = self.add(g.MergeNode(self.named(f"{label}_in"), (x, bound), kind))
         return x
 
     def _apply(self, function: GateFunction, x: str, name: str) -> str:
@@ -413,18 +402,18 @@ class _Body:
                 return self._affine(x, name, alpha, beta)
             case "ScaledTanh":
                 inside = self._affine(x, f"{name}_inside", beta, 0.0)
-                curve = self.add(ActivationNode(f"{name}_tanh", inside, Function.TANH))
+                curve = self.add(g.ActivationNode(f"{name}_tanh", inside, g.Function.TANH))
                 return self._affine(curve, name, alpha, 0.0)
             case "LeakyRelu":
-                return self.add(ActivationNode(name, x, Function.LEAKY_RELU, (alpha,)))
+                return self.add(g.ActivationNode(name, x, g.Function.LEAKY_RELU, (alpha,)))
             case "ThresholdedRelu":
-                return self.add(ActivationNode(name, x, Function.THRESHOLDED_RELU, (alpha,)))
+                return self.add(g.ActivationNode(name, x, g.Function.THRESHOLDED_RELU, (alpha,)))
             case "HardSigmoid":
-                return self.add(ActivationNode(name, x, Function.HARD_SIGMOID, (alpha, beta)))
+                return self.add(g.ActivationNode(name, x, g.Function.HARD_SIGMOID, (alpha, beta)))
             case "Elu":
-                return self.add(ActivationNode(name, x, Function.ELU, (alpha,)))
+                return self.add(g.ActivationNode(name, x, g.Function.ELU, (alpha,)))
             case _:  # the rest of the names that `_functions_of` lets through
-                return self.add(ActivationNode(name, x, PLAIN[function.kind]))
+                return self.add(g.ActivationNode(name, x, PLAIN[function.kind]))
 
     def _affine(self, x: str, name: str, scale: float, shift: float) -> str:
-        return self.add(AffineNode(name, name, x, np.asarray([scale]), np.asarray([shift])))
+        return self.add(g.AffineNode(name, name, x, np.asarray([scale]), np.asarray([shift])))

@@ -10,16 +10,8 @@ from typing import assert_never
 
 import numpy as np
 
+from edgeinfer.graph import nodes as g
 from edgeinfer.graph.compose import OperatorSite
-from edgeinfer.graph.nodes import (
-    MergeKind,
-    MergeNode,
-    Pads,
-    PoolNode,
-    PoolNodeKind,
-    Shape,
-    SliceNode,
-)
 from edgeinfer.graph.volumes import VolumeWindow, pool_volume
 from edgeinfer.graph.windows import count_windows, dilate_window, same_pads
 from edgeinfer.readers.onnx.affine import carry_view
@@ -50,7 +42,9 @@ def spatial(d: Drawing, x: View, rank: int, *, channels_last: bool = False) -> V
     return arrange_axes(d, x, None if channels_last else (*range(1, rank + 1), 0))
 
 
-def pads_of(op: OnnxOp, sizes: Shape, window: Shape, strides: Shape, dilation: Shape) -> Pads:
+def pads_of(
+    op: OnnxOp, sizes: g.Shape, window: g.Shape, strides: g.Shape, dilation: g.Shape
+) -> g.Pads:
     """Padding (before, after) for each spatial axis."""
     rank = len(window)
     if not len(sizes) == len(strides) == len(dilation) == rank:
@@ -74,7 +68,7 @@ def pads_of(op: OnnxOp, sizes: Shape, window: Shape, strides: Shape, dilation: S
 
 def pool(d: Drawing, op: OnnxOp, args: Args, *, channels_last: bool = False) -> View:
     """MaxPool and AveragePool."""
-    kind = PoolNodeKind.AVERAGE if op.kind == "AveragePool" else PoolNodeKind.MAX
+    kind = g.PoolNodeKind.AVERAGE if op.kind == "AveragePool" else g.PoolNodeKind.MAX
     window = op.wholes("kernel_shape")
     if window is None or len(window) not in (1, 2, 3):
         raise UnreadableModelError(f"its window is {window}; up to three spatial axes can be read")
@@ -85,7 +79,7 @@ def pool(d: Drawing, op: OnnxOp, args: Args, *, channels_last: bool = False) -> 
     space = d.shapes[x.tensor][:-1]
     dilation = op.wholes("dilations") or (1,) * len(window)
     pads = pads_of(op, space, window, strides, dilation)
-    count_pads = kind is PoolNodeKind.AVERAGE and bool(op.whole("count_include_pad", 0))
+    count_pads = kind is g.PoolNodeKind.AVERAGE and bool(op.whole("count_include_pad", 0))
     if op.whole("ceil_mode", 0) == 1:
         wider = _ceil_pads(space, dilate_window(window, dilation), strides, pads)
         if wider != pads and count_pads:
@@ -101,18 +95,18 @@ def pool(d: Drawing, op: OnnxOp, args: Args, *, channels_last: bool = False) -> 
     return add_pool(d, op, x, kind, window, strides, pads, count_pads=count_pads and padded)
 
 
-def carry_pool(d: Drawing, x: View, kind: PoolNodeKind) -> View:
+def carry_pool(d: Drawing, x: View, kind: g.PoolNodeKind) -> View:
     """What a pool owes as its input did, one number for each channel: a mean always may, a maximum
     if the scale is positive, a sum if nothing is added."""
     x = carry_view(d, x)
     if any(size != 1 for owed in (x.scale, x.shift) for size in owed.shape[:-1]):
         return settle_scale(d, x)
     match kind:
-        case PoolNodeKind.AVERAGE:
+        case g.PoolNodeKind.AVERAGE:
             passes = True
-        case PoolNodeKind.MAX:
+        case g.PoolNodeKind.MAX:
             passes = bool((x.scale > 0).all())
-        case PoolNodeKind.SUM:
+        case g.PoolNodeKind.SUM:
             passes = bool((x.shift == 0).all())
         case _:
             assert_never(kind)
@@ -120,10 +114,10 @@ def carry_pool(d: Drawing, x: View, kind: PoolNodeKind) -> View:
 
 
 def _average_inside(
-    d: Drawing, op: OnnxOp, x: View, window: Shape, strides: Shape, pads: Pads, wider: Pads
+    d: Drawing, op: OnnxOp, x: View, window: g.Shape, strides: g.Shape, pads: g.Pads, wider: g.Pads
 ) -> View:
     """An average over what lies inside the padding; what rounding up adds beyond is not counted."""
-    y = add_pool(d, op, x, PoolNodeKind.SUM, window, strides, wider)
+    y = add_pool(d, op, x, g.PoolNodeKind.SUM, window, strides, wider)
     counts = np.ones(())
     for size, width, step, inner, outer in zip(
         d.shapes[x.tensor][:-1], window, strides, pads, wider, strict=True
@@ -137,11 +131,11 @@ def _pool_taps(
     d: Drawing,
     op: OnnxOp,
     x: View,
-    kind: PoolNodeKind,
-    window: Shape,
-    strides: Shape,
-    pads: Pads,
-    dilation: Shape,
+    kind: g.PoolNodeKind,
+    window: g.Shape,
+    strides: g.Shape,
+    pads: g.Pads,
+    dilation: g.Shape,
 ) -> View:
     """A window with holes, one strided slice for each of its elements."""
     if any(map(any, pads)) or math.prod(window) > MOST_TAPS:
@@ -158,27 +152,29 @@ def _pool_taps(
             start + (count - 1) * step + 1
             for start, count, step in zip(starts, counts, strides, strict=True)
         )
-        node = SliceNode(d.named(op), x.tensor, (*starts, 0), (*stops, channels), (*strides, 1))
+        node = g.SliceNode(d.named(op), x.tensor, (*starts, 0), (*stops, channels), (*strides, 1))
         taps.append(d.add(replace(node, name=d.fresh(f"{node.name}_tap"))))
-    merge = MergeKind.MAXIMUM if kind is PoolNodeKind.MAX else MergeKind.AVERAGE
+    merge = g.MergeKind.MAXIMUM if kind is g.PoolNodeKind.MAX else g.MergeKind.AVERAGE
     if len(taps) == 1:
         return replace(x, tensor=taps[0], exclusive=True)
-    return replace(x, tensor=d.add(MergeNode(d.named(op), tuple(taps), merge)), exclusive=True)
+    return replace(x, tensor=d.add(g.MergeNode(d.named(op), tuple(taps), merge)), exclusive=True)
 
 
-def sum_window(d: Drawing, op: OnnxOp, x: View, window: Shape, strides: Shape, pads: Pads) -> View:
+def sum_window(
+    d: Drawing, op: OnnxOp, x: View, window: g.Shape, strides: g.Shape, pads: g.Pads
+) -> View:
     """What a convolution of nothing but ones, each channel for itself, means."""
-    return add_pool(d, op, x, PoolNodeKind.SUM, window, strides, pads)
+    return add_pool(d, op, x, g.PoolNodeKind.SUM, window, strides, pads)
 
 
 def add_pool(
     d: Drawing,
     op: OnnxOp,
     x: View,
-    kind: PoolNodeKind,
-    window: Shape,
-    strides: Shape,
-    pads: Pads,
+    kind: g.PoolNodeKind,
+    window: g.Shape,
+    strides: g.Shape,
+    pads: g.Pads,
     *,
     count_pads: bool = False,
 ) -> View:
@@ -188,7 +184,7 @@ def add_pool(
         refuse_window(d, x, over)
         y = pool_volume(site, x.tensor, kind, over, "", count_pads=count_pads)
         return replace(x, tensor=y, exclusive=True)
-    d.add(PoolNode(name, x.tensor, kind, window, strides, pads, count_pads))
+    d.add(g.PoolNode(name, x.tensor, kind, window, strides, pads, count_pads))
     return replace(x, tensor=name, exclusive=True)
 
 
@@ -200,7 +196,7 @@ def refuse_window(d: Drawing, x: View, over: VolumeWindow) -> None:
         raise UnreadableModelError(str(error)) from None
 
 
-def _ceil_pads(sizes_: Shape, window: Shape, strides: Shape, pads: Pads) -> Pads:
+def _ceil_pads(sizes_: g.Shape, window: g.Shape, strides: g.Shape, pads: g.Pads) -> g.Pads:
     """Padding that lets the last window hang over the edge, if it begins inside."""
     wider: list[tuple[int, int]] = []
     for size, width, step, (before, after) in zip(sizes_, window, strides, pads, strict=True):
@@ -214,7 +210,7 @@ def _ceil_pads(sizes_: Shape, window: Shape, strides: Shape, pads: Pads) -> Pads
 
 def global_pool(d: Drawing, op: OnnxOp, args: Args) -> View:
     """GlobalAveragePool and GlobalMaxPool."""
-    kind = PoolNodeKind.AVERAGE if op.kind == "GlobalAveragePool" else PoolNodeKind.MAX
+    kind = g.PoolNodeKind.AVERAGE if op.kind == "GlobalAveragePool" else g.PoolNodeKind.MAX
     x = data(args, 0)
     rank = x.rank - 2
     if rank not in (1, 2, 3):

@@ -11,16 +11,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer.graph.nodes import (
-    ConvNode,
-    DenseNode,
-    Floats,
-    PadNode,
-    Pads,
-    ReshapeNode,
-    Shape,
-    TransposeNode,
-)
+from edgeinfer.graph import nodes as g
 from edgeinfer.graph.windows import dilate_window
 from edgeinfer.readers.onnx.affine import uniform
 from edgeinfer.readers.onnx.args import Args, constant, constant_or_none, data
@@ -56,12 +47,12 @@ def conv_transpose(d: Drawing, op: OnnxOp, args: Args) -> View:
     if groups == 1 and window == strides and set(dilation) == {1} and _tiles(around):
         return _tile(d, name, x, weights, constant_or_none(args, 2, "bias"))
     spread = _spread(d, name, x.tensor, strides)
-    grown: Pads = tuple((max(before, 0), max(after, 0)) for before, after in around)
+    grown: g.Pads = tuple((max(before, 0), max(after, 0)) for before, after in around)
     kernel = move_const(weights, lambda values: _mirror(values, groups))
     ones = (1,) * rank
 
-    def node(values: Floats, bias: Floats | None) -> ConvNode:
-        return ConvNode(name, name, spread, values, bias, ones, grown, dilation, groups)
+    def node(values: g.Floats, bias: g.Floats | None) -> g.ConvNode:
+        return g.ConvNode(name, name, spread, values, bias, ones, grown, dilation, groups)
 
     y = add_linear(
         d, name, replace(x, tensor=spread), kernel, constant_or_none(args, 2, "bias"), node
@@ -74,7 +65,7 @@ def conv_transpose(d: Drawing, op: OnnxOp, args: Args) -> View:
     return y
 
 
-def _tiles(around: Pads) -> bool:
+def _tiles(around: g.Pads) -> bool:
     """Whether windows that lie side by side are all kept whole."""
     return all(after == 0 for _, after in around)
 
@@ -87,17 +78,19 @@ def _tile(d: Drawing, name: str, x: View, weights: Const, bias: Const | None) ->
     kernel = move_const(weights, lambda v: np.moveaxis(v, 1, -1).reshape(inputs, taps * outputs))
     repeated = None if bias is None else move_const(bias, lambda v: np.tile(v, taps))
 
-    def node(values: Floats, shift: Floats | None) -> DenseNode:
-        return DenseNode(name, name, x.tensor, values, shift)
+    def node(values: g.Floats, shift: g.Floats | None) -> g.DenseNode:
+        return g.DenseNode(name, name, x.tensor, values, shift)
 
     y = uniform(d, add_linear(d, name, x, kernel, repeated, node))
     space = d.shapes[y.tensor][:-1]
     pairs = zip(range(rank), range(rank, 2 * rank), strict=True)
     order = (*(axis for pair in pairs for axis in pair), 2 * rank)
     fine = tuple(size * width for size, width in zip(space, window, strict=True))
-    apart = d.add(ReshapeNode(d.fresh(f"{name}_apart"), y.tensor, (*space, *window, outputs)))
-    turned = d.add(TransposeNode(d.fresh(f"{name}_turned"), apart, order))
-    return replace(y, tensor=d.add(ReshapeNode(d.fresh(f"{name}_fine"), turned, (*fine, outputs))))
+    apart = d.add(g.ReshapeNode(d.fresh(f"{name}_apart"), y.tensor, (*space, *window, outputs)))
+    turned = d.add(g.TransposeNode(d.fresh(f"{name}_turned"), apart, order))
+    return replace(
+        y, tensor=d.add(g.ReshapeNode(d.fresh(f"{name}_fine"), turned, (*fine, outputs)))
+    )
 
 
 def _mirror(values: NDArray[np.float64], groups: int) -> NDArray[np.float64]:
@@ -109,22 +102,22 @@ def _mirror(values: NDArray[np.float64], groups: int) -> NDArray[np.float64]:
     return first.reshape(*window, inputs // groups, groups * outputs)
 
 
-def _spread(d: Drawing, name: str, tensor: str, strides: Shape) -> str:
+def _spread(d: Drawing, name: str, tensor: str, strides: g.Shape) -> str:
     """Zeros between the elements: each gets an axis of its own, padded, and the end is left off."""
     *space, channels = d.shapes[tensor]
     if all(step == 1 for step in strides):
         return tensor
     alone = [size for each in space for size in (each, 1)] + [channels]
-    apart = d.add(ReshapeNode(d.fresh(f"{name}_apart"), tensor, tuple(alone)))
+    apart = d.add(g.ReshapeNode(d.fresh(f"{name}_apart"), tensor, tuple(alone)))
     pads: list[tuple[int, int]] = [(0, 0)] * len(alone)
     for axis, step in enumerate(strides):
         pads[2 * axis + 1] = (0, step - 1)
-    padded = d.add(PadNode(d.fresh(f"{name}_zeros"), apart, tuple(pads)))
+    padded = d.add(g.PadNode(d.fresh(f"{name}_zeros"), apart, tuple(pads)))
     sizes = [each * step for each, step in zip(space, strides, strict=True)]
-    return d.add(ReshapeNode(d.fresh(f"{name}_spread"), padded, (*sizes, channels)))
+    return d.add(g.ReshapeNode(d.fresh(f"{name}_spread"), padded, (*sizes, channels)))
 
 
-def _pads(op: OnnxOp, space: Shape, reach: Shape, strides: Shape) -> Pads:
+def _pads(op: OnnxOp, space: g.Shape, reach: g.Shape, strides: g.Shape) -> g.Pads:
     """What the file cuts from both ends, less what the zeros after the last element add."""
     rank = len(space)
     extra = op.wholes("output_padding") or (0,) * rank

@@ -11,14 +11,8 @@ from dataclasses import replace
 import numpy as np
 
 from edgeinfer.base.tflite.model import Operator, TfliteTensor
+from edgeinfer.graph import nodes as g
 from edgeinfer.graph.compose import OperatorSite, multiply_rows, reshape, transpose
-from edgeinfer.graph.nodes import (
-    ConvNode,
-    DenseNode,
-    PadNode,
-    Shape,
-    SliceNode,
-)
 from edgeinfer.graph.windows import dilate_window, same_pads
 from edgeinfer.readers.tflite.multipliers import Multipliers, multipliers_of, scale_of, stored_range
 from edgeinfer.readers.tflite.rescaling import Sums, rescale
@@ -37,7 +31,7 @@ def read_dense(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
     rows = math.prod(x.shape) // stored.shape[1]
     flat = d.reshape(f"{name}_rows", x.tensor, inner((rows, stored.shape[1])))
     kernel, bias = _without_dead(kernel, _bias(op, kernel.shape[-1]), x, op)
-    node = DenseNode(
+    node = g.DenseNode(
         f"{name}_sums",
         name,
         flat,
@@ -78,7 +72,7 @@ def _convolve(
         x.shape[1:3], window, options.strides, options.dilation, same=options.same_padding
     )
     kernel, bias = _without_dead(kernel, _bias(op, kernel.shape[-1]), x, op)
-    node = ConvNode(
+    node = g.ConvNode(
         f"{name}_sums",
         name,
         x.tensor,
@@ -112,7 +106,7 @@ def read_transposed(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
         for size, width, pad, have in zip(result_size, window, before, sizes, strict=True)
     )
     kernel, bias = _without_dead(kernel, _bias(op, kernel.shape[-1], 3), x, op)
-    node = ConvNode(
+    node = g.ConvNode(
         f"{name}_sums",
         name,
         spread,
@@ -130,16 +124,16 @@ def _spread(
     d: StepDrawing,
     name: str,
     x: Steps,
-    strides: Shape,
-    result_size: Shape,
-    before: Shape,
-    window: Shape,
+    strides: g.Shape,
+    result_size: g.Shape,
+    before: g.Shape,
+    window: g.Shape,
 ) -> str:
     """Zeros after each element, those at the end only as far as the window gets."""
     rows, columns, channels = x.shape[1:]
     alone = d.reshape(f"{name}_alone", x.tensor, (rows, 1, columns, 1, channels))
     pads = ((0, 0), (0, strides[0] - 1), (0, 0), (0, strides[1] - 1), (0, 0))
-    apart = d.add(PadNode(d.fresh(f"{name}_zeros"), alone, pads))
+    apart = d.add(g.PadNode(d.fresh(f"{name}_zeros"), alone, pads))
     sizes = (rows * strides[0], columns * strides[1])
     spread = d.reshape(f"{name}_spread", apart, (*sizes, channels))
     reach = [
@@ -150,12 +144,12 @@ def _spread(
         raise UnreadableOperatorError(f"its output {result_size} leaves out some of its input")
     if stops == sizes:
         return spread
-    node = SliceNode(d.fresh(f"{name}_cut"), spread, (0, 0, 0), (*stops, channels), (1, 1, 1))
+    node = g.SliceNode(d.fresh(f"{name}_cut"), spread, (0, 0, 0), (*stops, channels), (1, 1, 1))
     return d.add(node)
 
 
 def pads_of(
-    sizes: Shape, window: Shape, strides: Shape, dilation: Shape, *, same: bool
+    sizes: g.Shape, window: g.Shape, strides: g.Shape, dilation: g.Shape, *, same: bool
 ) -> tuple[tuple[int, int], ...]:
     """What TensorFlow's padding puts around an image."""
     if same:
@@ -254,7 +248,7 @@ def read_matmul(d: StepDrawing, name: str, op: Operator, xs: Sequence[Steps]) ->
     ]
 
 
-def _matrices(x: Steps) -> Shape:
+def _matrices(x: Steps) -> g.Shape:
     if len(x.shape) < 2:
         raise UnreadableOperatorError(f"a tensor of {x.shape} holds no matrices")
     return (math.prod(x.shape[:-2]), *x.shape[-2:])

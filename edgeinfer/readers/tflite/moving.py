@@ -11,15 +11,8 @@ from typing import TypeVar
 import numpy as np
 
 from edgeinfer.base.tflite.model import Operator
+from edgeinfer.graph import nodes as g
 from edgeinfer.graph.moves import GatherNode
-from edgeinfer.graph.nodes import (
-    ConcatNode,
-    MergeKind,
-    MergeNode,
-    PadNode,
-    SliceNode,
-    TransposeNode,
-)
 from edgeinfer.readers.tflite.pooling import same_scale
 from edgeinfer.readers.tflite.values import StepDrawing, Steps, UnreadableOperatorError, inner
 
@@ -42,7 +35,7 @@ def read_pad(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
     pads = [(int(before), int(after)) for before, after in numbers_of(op, 1).reshape(-1, 2)]
     if min(map(min, pads)) < 0:
         raise UnreadableOperatorError(f"its padding {pads} is negative")
-    padded = d.add(PadNode(name, x.tensor, tuple(_without_batch(x, pads, (0, 0)))))
+    padded = d.add(g.PadNode(name, x.tensor, tuple(_without_batch(x, pads, (0, 0)))))
     return replace(place_steps(x, op, padded), low=min(x.low, 0), high=max(x.high, 0))
 
 
@@ -52,7 +45,7 @@ def read_transpose(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
     lead = lead_of(x)
     if lead and order[:1] != [0]:
         raise UnreadableOperatorError(f"its order {order} moves the batch")
-    node = TransposeNode(name, x.tensor, tuple(axis - lead for axis in order[lead:]))
+    node = g.TransposeNode(name, x.tensor, tuple(axis - lead for axis in order[lead:]))
     return place_steps(x, op, d.add(node))
 
 
@@ -98,7 +91,7 @@ def _cut(
     ):
         raise UnreadableOperatorError(f"it takes {list(parts)} of {x.shape}")
     starts, stops, steps = zip(*_without_batch(x, parts, (0, 1, 1)), strict=True)
-    part = d.add(SliceNode(name, x.tensor, starts, stops, steps))
+    part = d.add(g.SliceNode(name, x.tensor, starts, stops, steps))
     return place_steps(x, op, d.reshape(f"{name}_shaped", part, inner(op.outputs[0].shape)))
 
 
@@ -134,7 +127,7 @@ def read_concatenation(d: StepDrawing, name: str, op: Operator, xs: Sequence[Ste
         raise UnreadableOperatorError("it joins samples of a batch")
     for x in xs:
         same_scale(x, op.outputs[0])
-    joined = d.add(ConcatNode(name, tuple(x.tensor for x in xs), axis))
+    joined = d.add(g.ConcatNode(name, tuple(x.tensor for x in xs), axis))
     low, high = min(x.low for x in xs), max(x.high for x in xs)
     return [replace(xs[0], tensor=joined, shape=op.outputs[0].shape, low=low, high=high)]
 
@@ -143,7 +136,7 @@ def read_extremes(d: StepDrawing, name: str, op: Operator, xs: Sequence[Steps]) 
     """MAXIMUM and MINIMUM of two tensors with the output's scale."""
     for x in xs:
         same_scale(x, op.outputs[0])
-    extremes = d.add(MergeNode(name, tuple(x.tensor for x in xs), MergeKind(op.name.lower())))
+    extremes = d.add(g.MergeNode(name, tuple(x.tensor for x in xs), g.MergeKind(op.name.lower())))
     low, high = min(x.low for x in xs), max(x.high for x in xs)
     return [replace(xs[0], tensor=extremes, shape=op.outputs[0].shape, low=low, high=high)]
 
@@ -160,7 +153,7 @@ def read_split(d: StepDrawing, name: str, op: Operator, xs: Sequence[Steps]) -> 
         parts = [(0, size, 1) for size in x.shape]
         parts[axis] = (part * width, (part + 1) * width, 1)
         starts, stops, steps = zip(*_without_batch(x, parts, (0, 1, 1)), strict=True)
-        node = SliceNode(d.fresh(f"{name}_{part}"), x.tensor, starts, stops, steps)
+        node = g.SliceNode(d.fresh(f"{name}_{part}"), x.tensor, starts, stops, steps)
         split_parts.append(place_steps(x, op, d.add(node), part))
     return split_parts
 

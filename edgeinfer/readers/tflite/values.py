@@ -16,19 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.base.names import free_name
-from edgeinfer.graph.nodes import (
-    ActivationNode,
-    AffineNode,
-    ConstantNode,
-    Floats,
-    Function,
-    MergeKind,
-    MergeNode,
-    Node,
-    ReshapeNode,
-    Shape,
-    shape_of,
-)
+from edgeinfer.graph import nodes as g
 from quantization.fixed import Ints, Quantizer, fixed_of_range
 from quantization.recipe import WeightFormat
 
@@ -45,7 +33,7 @@ class Steps:
     """Integers counted from the zero point: the Graph's tensor, its bounds, its scale."""
 
     tensor: str
-    shape: Shape  # as in the file, with the batch
+    shape: g.Shape  # as in the file, with the batch
     low: int
     high: int
     scale: np.float32
@@ -57,7 +45,7 @@ class Entering:
     """Real numbers that nothing has rounded yet."""
 
     tensor: str
-    shape: Shape  # as in the file, with the batch
+    shape: g.Shape  # as in the file, with the batch
     whole: bool = False  # they are stored integers that no scale turns into others
 
 
@@ -84,7 +72,7 @@ class StoredTruth:
     """What a comparison says: 1 or 0."""
 
     tensor: str
-    shape: Shape  # as in the file, with the batch
+    shape: g.Shape  # as in the file, with the batch
 
     @property
     def steps(self) -> Steps:
@@ -95,7 +83,7 @@ class StoredTruth:
 Value = Steps | Entering | Leaving | TabledReals | StoredTruth
 
 
-def inner(shape: Shape) -> Shape:
+def inner(shape: g.Shape) -> g.Shape:
     """A shape of the file in the Graph: without the batch of one."""
     return shape[1:] if len(shape) > 1 and shape[0] == 1 else shape
 
@@ -112,16 +100,16 @@ def clean(name: str) -> str:
 class StepDrawing:
     """Nodes, formats and findings collected so far."""
 
-    nodes: dict[str, Node] = field(default_factory=dict)
-    shapes: dict[str, Shape] = field(default_factory=dict)
+    nodes: dict[str, g.Node] = field(default_factory=dict)
+    shapes: dict[str, g.Shape] = field(default_factory=dict)
     activations: dict[str, Quantizer] = field(default_factory=dict)
     weights: dict[str, WeightFormat] = field(default_factory=dict)
     findings: list[str] = field(default_factory=list)
 
-    def add(self, node: Node, quantizer: Quantizer | None = None) -> str:
+    def add(self, node: g.Node, quantizer: Quantizer | None = None) -> str:
         """Append a node, and how its tensor is rounded; the tensor's name."""
         try:
-            self.shapes[node.name] = shape_of(node, self.shapes)
+            self.shapes[node.name] = g.shape_of(node, self.shapes)
         except ValueError as error:
             raise UnreadableOperatorError(str(error)) from None
         self.nodes[node.name] = node
@@ -133,7 +121,7 @@ class StepDrawing:
         """A name like this one that is still free."""
         return free_name(name, self.nodes)
 
-    def hold(self, key: str, raw: Ints, frac: int = 0) -> Floats:
+    def hold(self, key: str, raw: Ints, frac: int = 0) -> g.Floats:
         """Give a weight the format that holds these integers 2^-frac; what they stand for."""
         low, high = int(raw.min(initial=0)), int(raw.max(initial=0))
         self.weights[key] = WeightFormat.of(Quantizer(fixed_of_range(low, high, frac)))
@@ -148,7 +136,7 @@ class StepDrawing:
         quantizer: Quantizer | None = None,
         shift: Ints = ZERO,
         shift_frac: int = 0,
-        real: Floats | None = None,
+        real: g.Floats | None = None,
     ) -> str:
         """Append x factor 2^-frac + shift 2^-shift_frac, and how it is rounded. `real` are the
         numbers that the factors round, for the float network."""
@@ -156,29 +144,29 @@ class StepDrawing:
         if real is not None:
             scale = np.where(factor == 0, 0.0, real)
         offset = self.hold(f"{name}/shift", shift, shift_frac)
-        return self.add(AffineNode(name, name, x, scale, offset), quantizer)
+        return self.add(g.AffineNode(name, name, x, scale, offset), quantizer)
 
-    def reshape(self, name: str, x: str, shape: Shape) -> str:
+    def reshape(self, name: str, x: str, shape: g.Shape) -> str:
         """The tensor in another shape; itself where it has that shape."""
         if self.shapes[x] == shape:
             return x
-        return self.add(ReshapeNode(self.fresh(name), x, shape))
+        return self.add(g.ReshapeNode(self.fresh(name), x, shape))
 
     def clip(self, name: str, x: str, low: int | None, high: int | None) -> str:
         """Append limits; None leaves a side open."""
         if low == 0:
-            x = self.add(ActivationNode(self.fresh(f"{name}_low"), x, Function.RELU))
+            x = self.add(g.ActivationNode(self.fresh(f"{name}_low"), x, g.Function.RELU))
         elif low is not None:
-            x = self._limit(f"{name}_low", x, low, MergeKind.MAXIMUM)
+            x = self._limit(f"{name}_low", x, low, g.MergeKind.MAXIMUM)
         if high is not None:
-            x = self._limit(f"{name}_high", x, high, MergeKind.MINIMUM)
+            x = self._limit(f"{name}_high", x, high, g.MergeKind.MINIMUM)
         return x
 
-    def _limit(self, name: str, x: str, limit: int, kind: MergeKind) -> str:
+    def _limit(self, name: str, x: str, limit: int, kind: g.MergeKind) -> str:
         bound = self.constant(f"{name}_limit", np.asarray(limit, np.int64))
-        return self.add(MergeNode(self.fresh(name), (x, bound), kind))
+        return self.add(g.MergeNode(self.fresh(name), (x, bound), kind))
 
     def constant(self, name: str, raw: Ints) -> str:
         """Append whole numbers that depend on no input."""
         name = self.fresh(name)
-        return self.add(ConstantNode(name, self.hold(f"{name}/value", raw)))
+        return self.add(g.ConstantNode(name, self.hold(f"{name}/value", raw)))

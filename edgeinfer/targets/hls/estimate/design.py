@@ -8,30 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
-from edgeinfer.ir.ops import (
-    Clip,
-    Concat,
-    Constant,
-    Conv,
-    Dense,
-    Input,
-    Moves,
-    Op,
-    Pad,
-    Pair,
-    Pool,
-    PRelu,
-    Requant,
-    Reshape,
-    Scale,
-    Scan,
-    Sites,
-    Slice,
-    Softmax,
-    Table,
-    Upsample,
-    inputs_of,
-)
+from edgeinfer.ir import ops
 from edgeinfer.ir.program import Program, body_of
 from edgeinfer.targets.hls.estimate.elementwise import (
     clip_stage,
@@ -92,20 +69,20 @@ class _Build:
         for op in self.program.ops:
             self._visit(op)
 
-    def _visit(self, op: Op) -> None:
+    def _visit(self, op: ops.Op) -> None:
         shapes = self.program.shapes
         out = value_of(shapes[op.name], op.type.bits)
         match op:
-            case Input() | Constant():
+            case ops.Input() | ops.Constant():
                 self.makers[op.name], self.values[op.name] = None, out
                 return
-            case Reshape():
+            case ops.Reshape():
                 laid = self.values[op.x]
                 self.makers[op.name] = self.makers[op.x]
                 same_rows = laid.positions > 1 and len(op.shape) > 1
                 self.values[op.name] = out if same_rows else laid
                 return
-            case Requant() if self._melts(op):
+            case ops.Requant() if self._melts(op):
                 self._melt(op, out)
                 return
             case _:  # `_stage` knows every op
@@ -113,11 +90,11 @@ class _Build:
                 self.stages[op.name] = stage
                 self.makers[op.name], self.values[op.name] = op.name, stage.out
 
-    def _reads(self, op: Op) -> tuple[str, ...]:
-        makers = [self.makers[x] for x in inputs_of(op)]
+    def _reads(self, op: ops.Op) -> tuple[str, ...]:
+        makers = [self.makers[x] for x in ops.inputs_of(op)]
         return tuple(dict.fromkeys(name for name in makers if name is not None))
 
-    def _melts(self, op: Requant) -> bool:
+    def _melts(self, op: ops.Requant) -> bool:
         """Whether a rounding is the result type of the layer before: all but those that cut off
         what is negative, which are activations of their own (unless one has done it already)."""
         maker = self.makers[op.x]
@@ -126,7 +103,7 @@ class _Build:
         cuts_off = not op.type.signed and self.program.type(op.x).signed
         return not cuts_off or self.stages[maker].kind in ("clip", "relu", "table", "softmax")
 
-    def _melt(self, op: Requant, out: Value) -> None:
+    def _melt(self, op: ops.Requant, out: Value) -> None:
         maker = self.makers[op.x]
         assert maker is not None
         stage, x = self.stages[maker], self.program.type(op.x)
@@ -141,39 +118,39 @@ class _Build:
     def _laid(self, names: tuple[str, ...]) -> list[Value]:
         return [self.values[name] for name in names]
 
-    def _kept_bits(self, op: Op) -> int | None:
+    def _kept_bits(self, op: ops.Op) -> int | None:
         """Bits to which products and sums are cut; None where all are kept."""
         if self.arrangement.arithmetic is Arithmetic.EXACT:
             return None
         stated = dict(self.settings.sum_bits_of).get(op.name)
         if stated is not None:
             return min(op.type.bits, stated)
-        readers = [reader for reader in self.program.ops if op.name in inputs_of(reader)]
-        if len(readers) == 1 and isinstance(readers[0], Requant) and readers[0].type.signed:
+        readers = [reader for reader in self.program.ops if op.name in ops.inputs_of(reader)]
+        if len(readers) == 1 and isinstance(readers[0], ops.Requant) and readers[0].type.signed:
             return readers[0].type.bits
         return min(op.type.bits, HLS4ML_SUM_BITS)
 
-    def _stage(self, op: Op, out: Value) -> HardwareStage:
+    def _stage(self, op: ops.Op, out: Value) -> HardwareStage:
         a, reads = self.arrangement, self._reads(op)
         shapes, values = self.program.shapes, self.values
         kept = self._kept_bits(op)
         step: object = op
         if isinstance(step, SiteStep):
-            return token_stage(a, step, self._laid(inputs_of(step)), out, reads)
+            return token_stage(a, step, self._laid(ops.inputs_of(step)), out, reads)
         match op:
-            case Dense():
+            case ops.Dense():
                 strategy = effective_strategy(op.name, self.settings)
                 reuse = reuse_of(op, self.settings)
                 return dense_stage(a, op, values[op.x], out, kept, strategy, reuse, reads)
-            case Conv():
+            case ops.Conv():
                 strategy = effective_strategy(op.name, self.settings)
                 reuse, size = reuse_of(op, self.settings), shapes[op.x]
                 return conv_stage(a, op, size, values[op.x], out, kept, strategy, reuse, reads)
-            case Scale():
+            case ops.Scale():
                 return scale_stage(a, op, values[op.x], _like(values[op.x], out), reads)
-            case Clip():
+            case ops.Clip():
                 return clip_stage(a, op, values[op.x], _like(values[op.x], out), reads)
-            case Requant():
+            case ops.Requant():
                 x, laid = values[op.x], _like(values[op.x], out)
                 type_ = self.program.type(op.x)
                 each = requant_luts(a.fabric, op, x.bits, type_.frac)
@@ -183,32 +160,35 @@ class _Build:
                     cuts = 0 if a.streamed else relu_cuts(a.fabric)
                 lut = a.copies(laid) * each
                 return passing_stage(a, op.name, "relu", reads, x, laid, lut=lut, cuts=cuts)
-            case PRelu():
+            case ops.PRelu():
                 return prelu_stage(a, op, values[op.x], _like(values[op.x], out), reads)
-            case Table():
+            case ops.Table():
                 return table_stage(a, op, values[op.x], _like(values[op.x], out), reads)
-            case Softmax():
+            case ops.Softmax():
                 return softmax_stage(a, op, values[op.x], _like(values[op.x], out), reads)
-            case Pool():
+            case ops.Pool():
                 return pool_stage(a, op, shapes[op.x], values[op.x], out, reads)
-            case Pair():
+            case ops.Pair():
                 return pair_stage(a, op, values[op.a], values[op.b], out, reads)
-            case Concat():
+            case ops.Concat():
                 x = max((values[x] for x in op.xs), key=lambda value: value.positions)
                 return move_stage(a, op.name, "concat", x, out, reads, stores_all=False)
-            case Sites():
+            case ops.Sites():
                 return first_stage(a, op, values[op.x], out, reads)
-            case Scan():
+            case ops.Scan():
                 inner = replace(a, io=IoType.PARALLEL)
                 frames = replace(self.settings, sparse="frames")
                 body = design_of(body_of(op), frames, inner).stages
                 sequences, states = self._laid(op.xs), self._laid(op.starts)
                 steps = shapes[op.xs[0]][0]
                 return loop_stage(a, op.name, steps, body, sequences, states, out, reads)
-            case Input() | Constant() | Reshape():
+            case ops.Input() | ops.Constant() | ops.Reshape():
                 raise AssertionError(op)  # no stage, see `_visit`
-            case Moves():
-                kind, ordered = type(op).__name__.lower(), isinstance(op, Pad | Upsample | Slice)
+            case ops.Moves():
+                kind, ordered = (
+                    type(op).__name__.lower(),
+                    isinstance(op, ops.Pad | ops.Upsample | ops.Slice),
+                )
                 return move_stage(
                     a, op.name, kind, values[op.x], out, reads, stores_all=not ordered
                 )

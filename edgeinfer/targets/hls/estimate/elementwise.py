@@ -8,20 +8,7 @@ import math
 
 import numpy as np
 
-from edgeinfer.ir.ops import (
-    Clip,
-    Pair,
-    PairKind,
-    Pool,
-    PoolKind,
-    PRelu,
-    Requant,
-    Scale,
-    Shape,
-    Softmax,
-    Table,
-    Weights,
-)
+from edgeinfer.ir import ops
 from edgeinfer.targets.hls.estimate.fabric import (
     CARRY_LUTS,
     HlsFabric,
@@ -82,7 +69,7 @@ def relu_cuts(f: HlsFabric) -> int:
     return int((f.compare_ns + f.multiply_ns) / f.usable_ns)
 
 
-def requant_luts(f: HlsFabric, op: Requant, x_bits: int, x_frac: int) -> float:
+def requant_luts(f: HlsFabric, op: ops.Requant, x_bits: int, x_frac: int) -> float:
     """An element rounded and brought into its range; dropping bits is wiring."""
     luts = 0.0
     dropped = x_frac - op.type.frac
@@ -96,7 +83,7 @@ def requant_luts(f: HlsFabric, op: Requant, x_bits: int, x_frac: int) -> float:
 
 
 def clip_stage(
-    a: Arrangement, op: Clip, x: Value, out: Value, reads: tuple[str, ...]
+    a: Arrangement, op: ops.Clip, x: Value, out: Value, reads: tuple[str, ...]
 ) -> HardwareStage:
     """One comparison and one choice for each side."""
     sides = (op.low is not None) + (op.high is not None)
@@ -106,7 +93,7 @@ def clip_stage(
 
 
 def table_stage(
-    a: Arrangement, op: Table, x: Value, out: Value, reads: tuple[str, ...]
+    a: Arrangement, op: ops.Table, x: Value, out: Value, reads: tuple[str, ...]
 ) -> HardwareStage:
     """A look-up for each element: two share a block RAM; a small table stays in LUTs."""
     copies, f = a.copies(out), a.fabric
@@ -127,7 +114,7 @@ def table_stage(
 
 
 def softmax_stage(
-    a: Arrangement, op: Softmax, x: Value, out: Value, reads: tuple[str, ...]
+    a: Arrangement, op: ops.Softmax, x: Value, out: Value, reads: tuple[str, ...]
 ) -> HardwareStage:
     """The largest, differences, a table of exponentials, their sum, its inverse, products."""
     f, copies = a.fabric, a.copies(out)
@@ -167,7 +154,7 @@ def softmax_cycles(f: HlsFabric, classes: int) -> int:
 
 
 def prelu_stage(
-    a: Arrangement, op: PRelu, x: Value, out: Value, reads: tuple[str, ...]
+    a: Arrangement, op: ops.PRelu, x: Value, out: Value, reads: tuple[str, ...]
 ) -> HardwareStage:
     """A product with the slope, and a choice."""
     dsp, lut = _elementwise_products(a, op.slope, x, out)
@@ -178,7 +165,7 @@ def prelu_stage(
 
 
 def scale_stage(
-    a: Arrangement, op: Scale, x: Value, out: Value, reads: tuple[str, ...]
+    a: Arrangement, op: ops.Scale, x: Value, out: Value, reads: tuple[str, ...]
 ) -> HardwareStage:
     """A product with a constant for each channel or element, and a sum."""
     dsp, lut = _elementwise_products(a, op.factor, x, out)
@@ -190,7 +177,7 @@ def scale_stage(
 
 
 def _elementwise_products(
-    a: Arrangement, factor: Weights, x: Value, out: Value
+    a: Arrangement, factor: ops.Weights, x: Value, out: Value
 ) -> tuple[float, float]:
     """DSP blocks and LUTs of one multiplier by a constant for each element at work."""
     values = factor.reshape(-1, 1)
@@ -201,8 +188,8 @@ def _elementwise_products(
 
 def pool_stage(
     a: Arrangement,
-    op: Pool,
-    size: Shape,
+    op: ops.Pool,
+    size: ops.Shape,
     x: Value,
     out: Value,
     reads: tuple[str, ...],
@@ -210,14 +197,14 @@ def pool_stage(
     """The largest or the sum of each window."""
     f = a.fabric
     window = math.prod(op.window)
-    if op.kind is PoolKind.MAX:
+    if op.kind is ops.PoolKind.MAX:
         one = maximum_luts(f, x.bits)
     else:  # in a sum of an even number, one adder is left without a partner
         one = out.bits + (CARRY_LUTS / (window - 1) if window % 2 == 0 else 0.0)
     whole = all(width >= length for width, length in zip(op.window, size, strict=False))
     if not a.streamed:
         lut = out.elements * (window - 1) * one
-        step = f.add_ns * (1.3 if op.kind is PoolKind.MAX else 1.0)
+        step = f.add_ns * (1.3 if op.kind is ops.PoolKind.MAX else 1.0)
         cuts = int(math.log2(max(window, 1)) * step / f.usable_ns)
         return passing_stage(a, op.name, "pool", reads, x, out, lut=lut, cuts=cuts)
     padded = [
@@ -248,16 +235,16 @@ def pool_stage(
 
 
 def pair_stage(
-    a: Arrangement, op: Pair, left: Value, right: Value, out: Value, reads: tuple[str, ...]
+    a: Arrangement, op: ops.Pair, left: Value, right: Value, out: Value, reads: tuple[str, ...]
 ) -> HardwareStage:
     """Two tensors, element by element."""
     f, copies = a.fabric, a.copies(out)
     match op.kind:
-        case PairKind.ADD | PairKind.SUB:
+        case ops.PairKind.ADD | ops.PairKind.SUB:
             dsp, lut = 0.0, float(out.bits + CARRY_LUTS)
-        case PairKind.MAX | PairKind.MIN:
+        case ops.PairKind.MAX | ops.PairKind.MIN:
             dsp, lut = 0.0, maximum_luts(f, out.bits)
-        case PairKind.MUL:
+        case ops.PairKind.MUL:
             dsp = float(product_dsps(f, left.bits, right.bits))
             lut = product_luts(f, left.bits, right.bits)
     return passing_stage(a, op.name, "pair", reads, left, out, dsp=copies * dsp, lut=copies * lut)

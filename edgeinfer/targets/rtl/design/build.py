@@ -12,30 +12,8 @@ from typing import assert_never
 import numpy as np
 
 from edgeinfer.base.names import Identifier, identifier
+from edgeinfer.ir import ops
 from edgeinfer.ir.bases import Accumulates, NamedValue
-from edgeinfer.ir.ops import (
-    Clip,
-    Concat,
-    Constant,
-    Conv,
-    Input,
-    Moves,
-    Op,
-    Pair,
-    Pool,
-    PoolKind,
-    PRelu,
-    Requant,
-    Reshape,
-    Scale,
-    Scan,
-    Shape,
-    Sites,
-    Softmax,
-    Table,
-    Weights,
-    inputs_of,
-)
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.design import blocks
 from edgeinfer.targets.rtl.design.folding import Folding
@@ -65,7 +43,7 @@ def build_netlist(program: Program, folding: Folding) -> Netlist:
     """The design of a Program that `check` has found nothing against; queues are still short."""
     build = Build(program, folding, count_readers(program))
     for op in program.ops:
-        if build.uses[op.name] and not isinstance(op, Constant):
+        if build.uses[op.name] and not isinstance(op, ops.Constant):
             build.add(op)
     return build.netlist(tuple(build.output(o.name, o.value) for o in program.outputs))
 
@@ -161,55 +139,55 @@ class Build:
 
     # Ops
 
-    def add(self, op: Op | SiteOp) -> None:
+    def add(self, op: ops.Op | SiteOp) -> None:
         size = math.prod(self.program.shapes[op.name])
         match op:
             case SiteOp():
                 place_site_op(op, self, self.folding.simd_after(op.name, self.program))
-            case Constant():
+            case ops.Constant():
                 return
-            case Input():
+            case ops.Input():
                 stream = self.stream(op.name, op.type, self.folding.lanes[op.name], size)
                 self.inputs.append(NetlistPort(op.name, stream.name))
                 self.place(blocks.ingress(stream, op.name))
                 self.deliver(op, stream)
             case Accumulates():
                 self.deliver(op, self.layer(op, size))
-            case Pool():
+            case ops.Pool():
                 self.deliver(op, self.pool(op, size))
-            case Requant():
+            case ops.Requant():
                 self.each(op, lambda x, y: blocks.requant(x, y, y.name, op.rounding, op.overflow))
-            case Clip():
+            case ops.Clip():
                 self.each(op, lambda x, y: blocks.clip(x, y, y.name, op.low, op.high))
-            case Sites():
+            case ops.Sites():
                 self.deliver(op, self.first(op))
-            case Table():
+            case ops.Table():
                 entries = op.entries.astype(np.int64)
                 self.each(op, lambda x, y: blocks.table(x, y, y.name, op.first, entries))
-            case Scale() | PRelu():
+            case ops.Scale() | ops.PRelu():
                 self.deliver(op, self.scale(op))
-            case Pair():
+            case ops.Pair():
                 self.deliver(op, self.pair(op))
-            case Concat():
+            case ops.Concat():
                 self.deliver(op, self.concat(op))
-            case Reshape():
+            case ops.Reshape():
                 self.deliver(op, self.resize(self.read(op.x), op.type, op.name))
-            case Moves():
+            case ops.Moves():
                 self.deliver(op, self.move(op))
-            case Softmax():
+            case ops.Softmax():
                 raise AssertionError(f"{op.name}: a softmax was not taken apart")
-            case Scan():
+            case ops.Scan():
                 self.deliver(op, self.scan(op))
             case _:
                 assert_never(op)
 
-    def each(self, op: Requant | Clip | Table, connect: Connect) -> None:
+    def each(self, op: ops.Requant | ops.Clip | ops.Table, connect: Connect) -> None:
         x = self.read(op.x)
         y = self.stream(op.name, op.type, x.lanes, x.beats * x.lanes)
         self.place(connect(x, y))
         self.deliver(op, y)
 
-    def first(self, op: Sites) -> Stream:
+    def first(self, op: ops.Sites) -> Stream:
         """Sites with a limit, of bits; `prepare_program` has left no others."""
         assert op.most is not None
         x = self.with_lanes(self.read(op.x), 1, op.name)
@@ -226,7 +204,7 @@ class Build:
         grouping = layer.grouping(fold)
         grouped = grouping != ALL_MEET
         lanes = layer.lanes(fold)
-        if isinstance(op, Conv) and not pointwise(op):
+        if isinstance(op, ops.Conv) and not pointwise(op):
             shape = Sliding(
                 self.program.shapes[op.x],
                 op.window,
@@ -260,9 +238,9 @@ class Build:
         self.place(blocks.window(pixels, y, op, shape, fill))
         return y
 
-    def pool(self, op: Pool, size: int) -> Stream:
+    def pool(self, op: ops.Pool, size: int) -> Stream:
         x, image = self.read(op.x), self.program.shapes[op.x]
-        add = int(op.kind is PoolKind.SUM)
+        add = int(op.kind is ops.PoolKind.SUM)
         if not add or x.type.bits > op.type.bits:
             x = self.resize(x, op.type, op.name)
         out = self.program.shapes[op.name]
@@ -281,15 +259,15 @@ class Build:
         self.place(blocks.reduce(x, y, y.name, add))
         return y
 
-    def scale(self, op: Scale | PRelu) -> Stream:
+    def scale(self, op: ops.Scale | ops.PRelu) -> Stream:
         shape = self.program.shapes[op.name]
         x = self.spread(self.read(op.x), self.program.shapes[op.x], shape, op.name)
         y = self.stream(op.name, op.type, x.lanes, x.beats * x.lanes)
         match op:
-            case Scale():
+            case ops.Scale():
                 factor, type_, bias = op.factor, op.factor_type, op.bias
                 shift, prelu = op.type.frac - x.type.frac - type_.frac, 0
-            case PRelu():
+            case ops.PRelu():
                 factor, type_, bias = op.slope, op.slope_type, np.zeros((), np.int64)
                 shift, prelu = op.slope_type.frac, 1
             case _:
@@ -308,7 +286,7 @@ class Build:
         )
         return y
 
-    def spread(self, x: Stream, have: Shape, want: Shape, op: str) -> Stream:
+    def spread(self, x: Stream, have: ops.Shape, want: ops.Shape, op: str) -> Stream:
         """A value broadcast to a shape."""
         if have == want:
             return x
@@ -320,10 +298,10 @@ class Build:
         places = np.arange(math.prod(have)).reshape(have)
         return self.gather(x, np.broadcast_to(places, want).reshape(-1), f"{op}_spread", 0, op)
 
-    def operand(self, value: str, shape: Shape, lanes: int, op: str) -> Stream:
+    def operand(self, value: str, shape: ops.Shape, lanes: int, op: str) -> Stream:
         """A value that an op reads beside another, broadcast; constants come from a memory."""
         source = self.program[value]
-        if isinstance(source, Constant):
+        if isinstance(source, ops.Constant):
             y = self.stream(f"{op}_{value}", source.type, lanes, math.prod(shape))
             self.place(blocks.constant(y, op, _fill_shape(source.value, shape)))
             return y
@@ -334,18 +312,18 @@ class Build:
         """Lanes that suit all of an op's operands and divide so many elements."""
         lanes = size
         for value in values:
-            if not isinstance(self.program[value], Constant):
+            if not isinstance(self.program[value], ops.Constant):
                 lanes = math.gcd(lanes, self.waiting[value][0].lanes)
         return lanes
 
-    def pair(self, op: Pair) -> Stream:
+    def pair(self, op: ops.Pair) -> Stream:
         shape = self.program.shapes[op.name]
         size = math.prod(shape)
         shapes = {x: self.program.shapes[x] for x in (op.a, op.b)}
         whole = tuple(
             x
             for x, have in shapes.items()
-            if have == shape and not isinstance(self.program[x], Constant)
+            if have == shape and not isinstance(self.program[x], ops.Constant)
         )
         even = all(have == shape or _by_channel(have, shape) for have in shapes.values())
         lanes = self.common_lanes(whole, size) if even and whole else 1
@@ -354,7 +332,7 @@ class Build:
         self.place(blocks.pair(a, b, y, op.name, op.kind))
         return y
 
-    def concat(self, op: Concat) -> Stream:
+    def concat(self, op: ops.Concat) -> Stream:
         """Pieces joined one by one; an only piece is brought to the type."""
         shapes = [self.program.shapes[x] for x in op.xs]
         runs = [math.prod(shape[op.axis :]) for shape in shapes]
@@ -373,12 +351,12 @@ class Build:
             joined, length = y, length + run
         return joined
 
-    def scan(self, op: Scan) -> Stream:
+    def scan(self, op: ops.Scan) -> Stream:
         """The body's blocks, to which a step is a frame, and a loop for each of its states."""
         steps, body = steps_of(op, self.program), repeated_body(op, self.program)
         inner = Build(body, self.folding, count_readers(body), names=self.names)
         loops: dict[str, Stream] = {}
-        for number, (x, port) in enumerate(zip(inputs_of(op), body.inputs, strict=True)):
+        for number, (x, port) in enumerate(zip(ops.inputs_of(op), body.inputs, strict=True)):
             if not inner.uses[port.name]:
                 continue
             size = math.prod(port.shape)
@@ -398,7 +376,7 @@ class Build:
             inner.deliver(port, replace(state, beats=start.beats))
             loops[port.name] = back
         for each in body.ops:
-            if inner.uses[each.name] and not isinstance(each, Constant | Input):
+            if inner.uses[each.name] and not isinstance(each, ops.Constant | ops.Input):
                 inner.add(each)
         yielded, *after = body.outputs
         y = inner.leaving(yielded.value, None, op.name)
@@ -432,7 +410,7 @@ class Build:
             actors = (replace(one, repeats=steps * one.repeats) for one in block.actors)
             self.blocks.append(replace(block, actors=tuple(actors), counter=""))
 
-    def move(self, op: Moves) -> Stream:
+    def move(self, op: ops.Moves) -> Stream:
         x = self.resize(self.read(op.x), op.type, op.name)
         order = op.sources(self.program.shapes[op.x])
         if order.size == x.beats * x.lanes and bool(np.all(order == np.arange(order.size))):
@@ -450,7 +428,7 @@ class Build:
         return y
 
 
-def _tiles(op: Pool, image: Shape, out: Shape) -> bool:
+def _tiles(op: ops.Pool, image: ops.Shape, out: ops.Shape) -> bool:
     """Whether windows touch and do not overlap, or there is only one."""
     axes = zip(op.window, op.strides, op.pads, image[:-1], out[:-1], strict=True)
     return all(
@@ -472,11 +450,11 @@ def _together(order: Ints, lanes: int) -> int:
     return 1
 
 
-def _by_channel(have: Shape, want: Shape) -> bool:
+def _by_channel(have: ops.Shape, want: ops.Shape) -> bool:
     """Whether a value has one number for all channels of each pixel."""
     return len(have) == len(want) > 1 and have[:-1] == want[:-1] and have[-1] == 1
 
 
-def _fill_shape(values: Weights, shape: Shape) -> Ints:
+def _fill_shape(values: ops.Weights, shape: ops.Shape) -> Ints:
     """Constants for every element of a shape."""
     return np.broadcast_to(values.astype(np.int64), shape).reshape(-1)

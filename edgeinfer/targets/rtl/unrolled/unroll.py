@@ -13,30 +13,7 @@ from typing import Any, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer.ir.ops import (
-    Clip,
-    Concat,
-    Constant,
-    Conv,
-    Dense,
-    Input,
-    Moves,
-    Op,
-    Pair,
-    PairKind,
-    Pool,
-    PoolKind,
-    PRelu,
-    Requant,
-    Reshape,
-    Scale,
-    Scan,
-    Shape,
-    Sites,
-    Softmax,
-    Table,
-    Weights,
-)
+from edgeinfer.ir import ops
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.design.layers import matrix_of
 from edgeinfer.targets.rtl.unrolled.cells import Circuit, Wire
@@ -78,58 +55,58 @@ class _Unroll:
     values: dict[str, Wires] = field(default_factory=dict)
     ports: int = 0
 
-    def wires_of(self, op: Op) -> Wires:
+    def wires_of(self, op: ops.Op) -> Wires:
         """The wires of a value."""
         circuit, values = self.circuit, self.values
         shape = self.program.shapes[op.name]
         match op:
-            case Input():
+            case ops.Input():
                 port, self.ports = self.ports, self.ports + 1
                 return _array(
                     [circuit.source(port, i, op.type) for i in range(math.prod(shape))], shape
                 )
-            case Constant():
+            case ops.Constant():
                 return self.literals(op.value)
-            case Dense():
+            case ops.Dense():
                 return self.dense(op, values[op.x])
-            case Conv():
+            case ops.Conv():
                 return self.conv(op, values[op.x], shape)
-            case Scale():
+            case ops.Scale():
                 factor = np.broadcast_to(op.factor.astype(np.int64), shape)
                 bias = np.broadcast_to(op.bias.astype(np.int64), shape)
                 shift = op.shift(self.frac(op.x))
                 return self.multiply(values[op.x], factor, shift, bias)
-            case PRelu():
+            case ops.PRelu():
                 slope = np.broadcast_to(op.slope.astype(np.int64), shape)
                 other = self.multiply(values[op.x], slope, 0, np.zeros(shape, np.int64))
                 shift = op.slope_type.frac
                 spread = np.broadcast_to(values[op.x], shape)
                 each = zip(spread.flat, other.flat, slope.flat, strict=True)
                 return _array([circuit.branch(x, shift, y, int(s)) for x, y, s in each], shape)
-            case Requant():
+            case ops.Requant():
                 quantizer = op.quantizer
                 frac = self.frac(op.x)
                 return _each(values[op.x], lambda x: circuit.requantise(x, frac, quantizer))
-            case Clip():
+            case ops.Clip():
                 return _each(values[op.x], lambda x: circuit.bound(x, op.low, op.high))
-            case Table():
+            case ops.Table():
                 return _each(values[op.x], self.table(op.name, op.first, op.entries))
-            case Softmax():
+            case ops.Softmax():
                 raise AssertionError(f"{op.name}: a softmax was not taken apart")
-            case Scan():
+            case ops.Scan():
                 raise AssertionError(f"{op.name}: a recurrence was not refused")
-            case Sites():
+            case ops.Sites():
                 raise AssertionError(f"{op.name}: sites with a limit were not refused")
-            case Pool():
+            case ops.Pool():
                 return self.pool(op, values[op.x], shape)
-            case Pair():
+            case ops.Pair():
                 return self.pair(op, shape)
-            case Concat():
+            case ops.Concat():
                 parts = [self.refine(x, op.type.frac) for x in op.xs]
                 return np.concatenate(parts, axis=op.axis)
-            case Reshape():
+            case ops.Reshape():
                 return values[op.x].reshape(shape)
-            case Moves():
+            case ops.Moves():
                 fill = circuit.literal(op.fill)
                 flat = values[op.x].reshape(-1)
                 order = op.sources(self.program.shapes[op.x])
@@ -140,7 +117,7 @@ class _Unroll:
     def frac(self, name: str) -> int:
         return self.program[name].type.frac
 
-    def literals(self, raw: Weights) -> Wires:
+    def literals(self, raw: ops.Weights) -> Wires:
         return _array([self.circuit.literal(int(v)) for v in raw.reshape(-1)], raw.shape)
 
     def refine(self, name: str, frac: int) -> Wires:
@@ -150,7 +127,7 @@ class _Unroll:
 
     # Sums
 
-    def dense(self, op: Dense, x: Wires) -> Wires:
+    def dense(self, op: ops.Dense, x: Wires) -> Wires:
         graph = self.cheapest(op.x, op.weight.astype(np.int64))
         shift = op.shift(self.frac(op.x))
         rows = x.reshape(-1, x.shape[-1])
@@ -160,11 +137,11 @@ class _Unroll:
     def cheapest(self, x: str, matrix: Ints) -> AdderGraph:
         return cheapest_graph(matrix, self.program[x].type, self.search)
 
-    def vector(self, xs: Wires, graph: AdderGraph, shift: int, bias: Weights) -> list[Wire]:
+    def vector(self, xs: Wires, graph: AdderGraph, shift: int, bias: ops.Weights) -> list[Wire]:
         adders = AdderBuilder(self.circuit, list(xs))
         return adders.product(graph, shift, [int(b) for b in bias.reshape(-1)])
 
-    def conv(self, op: Conv, x: Wires, shape: Shape) -> Wires:
+    def conv(self, op: ops.Conv, x: Wires, shape: ops.Shape) -> Wires:
         graph = self.cheapest(op.x, matrix_of(op))
         shift = op.shift(self.frac(op.x))
         nothing = self.circuit.literal(0)
@@ -189,7 +166,7 @@ class _Unroll:
         ]
         return _array(wires, factor.shape)
 
-    def tree(self, kind: PairKind, wires: list[Wire]) -> Wire:
+    def tree(self, kind: ops.PairKind, wires: list[Wire]) -> Wire:
         """Many numbers as one: what is ready first is joined first."""
         waiting = sorted(wires, key=lambda w: w.depth, reverse=True)
         while len(waiting) > 1:
@@ -200,8 +177,8 @@ class _Unroll:
 
     # The others
 
-    def pool(self, op: Pool, x: Wires, shape: Shape) -> Wires:
-        kind = PairKind.ADD if op.kind is PoolKind.SUM else PairKind.MAX
+    def pool(self, op: ops.Pool, x: Wires, shape: ops.Shape) -> Wires:
+        kind = ops.PairKind.ADD if op.kind is ops.PoolKind.SUM else ops.PairKind.MAX
         ones = (1,) * len(op.window)
         wires: list[Wire] = []
         for places in _windows(x, op.window, op.strides, ones, op.pads, shape[:-1]):
@@ -211,15 +188,15 @@ class _Unroll:
                 wires.append(self.tree(kind, taps) if taps else self.circuit.literal(0))
         return _array(wires, shape)
 
-    def pair(self, op: Pair, shape: Shape) -> Wires:
+    def pair(self, op: ops.Pair, shape: ops.Shape) -> Wires:
         a, b = (np.broadcast_to(self.values[x], shape) for x in (op.a, op.b))
-        moved = op.kind is not PairKind.MUL
+        moved = op.kind is not ops.PairKind.MUL
         by_a = op.type.frac - self.frac(op.a) if moved else 0
         by_b = op.type.frac - self.frac(op.b) if moved else 0
         pairs = zip(a.flat, b.flat, strict=True)
         return _array([self.circuit.join(op.kind, p, q, by_a, by_b) for p, q in pairs], shape)
 
-    def table(self, name: str, first: int, entries: Weights) -> Callable[[Wire], Wire]:
+    def table(self, name: str, first: int, entries: ops.Weights) -> Callable[[Wire], Wire]:
         integers = tuple(int(e) for e in entries)
         bits = fixed_of_range(min(integers), max(integers), 0).bits
         return lambda x: self.circuit.look_up(x, first, name, integers, bits)
@@ -229,20 +206,20 @@ def _each(x: Wires, function: Callable[[Wire], Wire]) -> Wires:
     return _array([function(w) for w in x.flat], x.shape)
 
 
-def _array(wires: list[Any], shape: Shape) -> Wires:
+def _array(wires: list[Any], shape: ops.Shape) -> Wires:
     array = np.empty(len(wires), dtype=object)
     array[:] = wires
     return array.reshape(shape)
 
 
 def _windows(
-    x: Wires, window: Shape, strides: Shape, dilation: Shape,
-    pads: tuple[tuple[int, int], ...], positions: Shape,
-) -> list[list[Shape | None]]:  # fmt: skip
+    x: Wires, window: ops.Shape, strides: ops.Shape, dilation: ops.Shape,
+    pads: tuple[tuple[int, int], ...], positions: ops.Shape,
+) -> list[list[ops.Shape | None]]:  # fmt: skip
     """For every position its pixels' places, tap by tap; None: outside."""
     windows = []
     for position in np.ndindex(*positions):
-        taps: list[Shape | None] = []
+        taps: list[ops.Shape | None] = []
         for tap in np.ndindex(*window):
             place = tuple(
                 p * s + t * d - before
