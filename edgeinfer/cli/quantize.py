@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from edgeinfer.base.errors import UsageError
+from edgeinfer.cli.search_lines import search_lines, training_lines
 from edgeinfer.cli.terminal import answer, import_keras_quietly, progress
-from edgeinfer.cli.training_search import FRONT_SHOWN, answer_training_search
 from edgeinfer.cli.verbs import (
     BatchAxis,
     Data,
@@ -34,8 +34,8 @@ from edgeinfer.run.search_options import (
     SearchStrategyName,
     Unrolling,
     choose_strategy,
+    order_search,
     refuse_idle_options,
-    require_search_target,
     search_target,
 )
 
@@ -128,6 +128,7 @@ def quantize(
 ) -> None:
     """Choose a number format for every tensor of a model; write a quantized model or a recipe."""
     from edgeinfer.precision.ptq import PtqSettings
+    from edgeinfer.run.data import SampledModel
     from edgeinfer.run.quantize import QuantizeOrder, quantize_model
     from edgeinfer.zoo import ENTRIES, resolve
     from quantization.calibrate import Method as Ranged
@@ -143,6 +144,8 @@ def quantize(
             "Neurons are those of a network of tables, and none is made.",
             hint="Add --method lookup.",
         )
+    entry, axis = ENTRIES.get(str(model)), axis_of_word(batch_axis)
+    source = SampledModel(resolve(model), entry, data, validation_data, axis)
     if in_front:
         from edgeinfer.run.learned import LearnedOrder, learn_widths
 
@@ -157,15 +160,11 @@ def quantize(
             read_bounds("--at-most", at_most or ()), read_bounds("--at-least", at_least or ())
         )
         front = LearnedOrder(
-            resolve(model),
+            source,
             output,
             learned or LearnedSettings(),
             settings,
             bounds,
-            ENTRIES.get(str(model)),
-            data,
-            validation_data,
-            axis_of_word(batch_axis),
             (lookup or LookupSettings()) if method == "lookup" else None,
             device,
         )
@@ -183,11 +182,10 @@ def quantize(
     _refuse_idle(None if plain else settings, method)
     if percentile is not None and calibration != "percentile":
         raise UsageError("--percentile goes with --calibration percentile.", hint="Give both.")
-    path = resolve(model)
     by_outputs = calibration == "outputs"
     ranged = Ranged.MINMAX if by_outputs else Ranged(calibration)
     order = QuantizeOrder(
-        model=path,
+        source=source,
         output=output,
         ptq=PtqSettings(
             BITS if bits is None else bits,
@@ -199,15 +197,11 @@ def quantize(
             refine=by_outputs,
         ),
         training=settings if method == "qat" else None,
-        entry=ENTRIES.get(str(model)),
         recipe=recipe,
-        data=data,
-        validation=validation_data,
         sensitivity=sensitivity,
         seed=settings.seed,
-        batch_axis=axis_of_word(batch_axis),
     )
-    if output.suffix == ".keras" and path.is_file():
+    if output.suffix == ".keras" and source.path.is_file():
         import_keras_quietly(f"Writing {output.name}")
     with progress() as watcher:
         document = quantize_model(order, watcher)
@@ -274,14 +268,8 @@ def search(
     json: Json = False,
 ) -> None:
     """Search a width for every tensor and kernel, or trainings for a target; 20 minutes."""
-    from edgeinfer.precision.search.run import SearchSettings, SearchStrategy
-    from edgeinfer.run.search import (
-        REPAIR_EPOCHS,
-        SearchOrder,
-        estimate_on,
-        search_model,
-        search_widths,
-    )
+    from edgeinfer.run.data import SampledModel
+    from edgeinfer.run.search import REPAIR_EPOCHS
     from edgeinfer.zoo import ENTRIES, resolve
 
     path = resolve(model)
@@ -291,46 +279,31 @@ def search(
     minutes = settings.minutes if bounded else MINUTES
     on_target = search_target(target, device, unroll)
     strategy = choose_strategy(strategy, unroll)
-    if strategy == "training":
+    by_training = strategy == "training"
+    if by_training:
         idle = {"--budget": budget, "--per-channel": per_channel, "--method": method}
         refuse_idle_options(idle, strategy)
-        answer_training_search(
-            model, output, require_search_target(on_target), settings, bits=bits, cost=cost,
-            tolerance=tolerance, trials=trials, minutes=minutes, synth=synth or 0, data=data,
-            validation=validation_data, batch_axis=batch_axis, as_json=json,
-        )  # fmt: skip
-        return
-    method, cost = method or "ptq", cost or "ebops"
-    refuse_idle_options({"--synth": synth}, strategy)
-    plain = replace(settings, minutes=None, seed=0) == QatSettings()  # these two are any search's
-    _refuse_idle(None if plain else settings, method)
-    brief = replace(settings, epochs=REPAIR_EPOCHS) if plain else settings
-    order = SearchOrder(
-        model=path,
-        folder=output,
-        search=SearchSettings(
-            widths=search_widths(bits),
-            strategy=SearchStrategy(strategy),
-            cost=cost,
-            tolerance=tolerance,
-            trials=trials,
-            minutes=minutes,
-            seed=settings.seed,
-            per_channel=per_channel,
-        ),
-        budget=budget,
-        uniform=bits,
-        training=brief if method == "qat" else None,
-        entry=ENTRIES.get(str(model)),
-        data=data,
-        validation=validation_data,
-        batch_axis=axis_of_word(batch_axis),
-    )
-    if path.is_file():
-        import_keras_quietly("A search, which writes its models as .keras,")
+        how: QatSettings | None = settings
+    else:
+        refuse_idle_options({"--synth": synth}, strategy)
+        # Minutes and seed are any search's.
+        plain = replace(settings, minutes=None, seed=0) == QatSettings()
+        _refuse_idle(None if plain else settings, method or "ptq")
+        brief = replace(settings, epochs=REPAIR_EPOCHS) if plain else settings
+        how = brief if method == "qat" else None
+    entry, axis = ENTRIES.get(str(model)), axis_of_word(batch_axis)
+    run = order_search(
+        SampledModel(path, entry, data, validation_data, axis), output, strategy, on_target, how,
+        seed=settings.seed, bits=bits, budget=budget, cost=cost, tolerance=tolerance,
+        trials=trials, minutes=minutes, per_channel=per_channel, synth=synth or 0,
+    )  # fmt: skip
+    if by_training or path.is_file():
+        plain_search = "A search, which writes its models as .keras,"
+        import_keras_quietly("A search over trainings" if by_training else plain_search)
     with progress() as watcher:
-        document = search_model(order, watcher, estimate_on(on_target) if on_target else None)
-    answer(json_text.dumps(document, indent=2), _search_lines(document), as_json=json)
+        document = run(watcher)
+    lines = training_lines if by_training else search_lines
+    answer(json_text.dumps(document, indent=2), lines(document), as_json=json)
 
 
 def _refuse_idle(training: QatSettings | None, method: str) -> None:
@@ -390,30 +363,3 @@ def _quantized_lines(document: dict[str, Any]) -> list[str]:
         )
     lines += [f"finding   {finding}" for finding in document["findings"]]
     return [*lines, f"written   {document['output']}"]
-
-
-def _search_lines(document: dict[str, Any]) -> list[str]:
-    cost, score = document["cost"], document["float_score"]
-    lines = [
-        f"{document['model']}: {document['objective']} {score:.6g} as floats, "
-        f"{len(document['front']) + len(document['others'])} recipes tried"
-    ]
-    for row in document["uniform"]:
-        lines.append(
-            f"{row['bits']} bits    loses {score - row['score']:.5f} at {row['costs'][cost]:,.0f}"
-        )
-    front = document["front"]
-    step = max(1, len(front) // FRONT_SHOWN)
-    for row in front[::step]:
-        mark = "*" if row["recipe"] == document["chosen"] else " "
-        lines.append(
-            f"front   {mark} loses {score - row['score']:.5f} at {row['costs'][cost]:,.0f}: "
-            f"{row['recipe']}"
-        )
-    if document["chosen"] is None:
-        lines.append("chosen    none: nothing within the budget was found")
-    else:
-        lines.append(f"chosen    models/{document['chosen']}.keras")
-    lines.append(f"judged    on unseen samples: {figures(document['judged'])}")
-    lines += [f"finding   {finding}" for finding in document["findings"]]
-    return [*lines, f"written   {document['output']}/front.json, front.svg, recipes"]

@@ -19,21 +19,19 @@ from edgeinfer.precision.learned.front import Bounds
 from edgeinfer.precision.learned.settings import CostKind, LearnedSettings, Start
 from edgeinfer.precision.lookup.settings import LookupSettings
 from edgeinfer.precision.qat.settings import QatSettings
-from edgeinfer.precision.search.run import SearchSettings, SearchStrategy
 from edgeinfer.readers import load as load_file
+from edgeinfer.run.data import SampledModel
 from edgeinfer.run.in_memory import data_file
 from edgeinfer.run.learned import CHOSEN, LearnedOrder, learn_widths
 from edgeinfer.run.notebook import notebook_progress
-from edgeinfer.run.search import SearchOrder, estimate_on, search_model, search_widths
 from edgeinfer.run.search_options import (
     SearchStrategyName,
     Unrolling,
     choose_strategy,
+    order_search,
     refuse_idle_options,
-    require_search_target,
     search_target,
 )
-from edgeinfer.run.training_search import COST, MOST_TRIALS, TrainingSearchOrder, search_trainings
 
 
 @dataclass(frozen=True)
@@ -85,14 +83,11 @@ def learn(
     or the network's (`float`), by default random for adders alone. Needs the extra `[train]`."""
     require_extra("train", "Learning widths")
     order = LearnedOrder(
-        model.path,
+        sampled_model(model),
         Path(folder),
         LearnedSettings(points, cost=cost, start=start),
         QatSettings(epochs=epochs, seed=seed),
         Bounds(at_most or {}, at_least or {}),
-        reference_entry(model),
-        data_path(model),
-        batch_axis=model.batch_axis,
         lookup=None if neurons is None else LookupSettings(neurons),
         device=device,
     )
@@ -130,49 +125,33 @@ def search(
     require_extra("train", "A search, which writes its models as .keras,")
     chosen_target = search_target(target, device, unroll)
     name = choose_strategy(strategy, unroll)
-    if name == "training":
-        refuse_idle_options({"budget": budget, "per_channel": per_channel}, name)
-        trainings = TrainingSearchOrder(
-            model=model.path,
-            folder=Path(folder),
-            chosen=require_search_target(chosen_target),
-            training=_with_seed(training, seed),
-            uniform=bits,
-            cost=COST if cost is None else cost,
-            tolerance=tolerance,
-            trials=MOST_TRIALS if trials is None else trials,
-            minutes=minutes,
-            synthesised=synth,
-            entry=reference_entry(model),
-            data=data_path(model),
-            validation=data_file(validation),
-            batch_axis=model.batch_axis,
-        )
-        return WidthSearch(model, search_trainings(trainings, notebook_progress()))
-    refuse_idle_options({"synth": synth}, name)
-    order = SearchOrder(
-        model=model.path,
-        folder=Path(folder),
-        search=SearchSettings(
-            widths=search_widths(bits),
-            strategy=SearchStrategy(name),
-            cost="ebops" if cost is None else cost,
-            tolerance=tolerance,
-            trials=trials,
-            minutes=minutes,
-            seed=seed,
-            per_channel=per_channel,
-        ),
+    own, others = {"budget": budget, "per_channel": per_channel}, {"synth": synth}
+    refuse_idle_options(own if name == "training" else others, name)
+    run = order_search(
+        sampled_model(model, validation),
+        Path(folder),
+        name,
+        chosen_target,
+        _with_seed(training, seed) if name == "training" else training,
+        seed=seed,
+        bits=bits,
         budget=budget,
-        uniform=bits,
-        training=training,
-        entry=reference_entry(model),
-        data=data_path(model),
-        validation=data_file(validation),
-        batch_axis=model.batch_axis,
+        cost=cost,
+        tolerance=tolerance,
+        trials=trials,
+        minutes=minutes,
+        per_channel=per_channel,
+        synth=synth,
     )
-    estimate = None if chosen_target is None else estimate_on(chosen_target)
-    return WidthSearch(model, search_model(order, notebook_progress(), estimate))
+    return WidthSearch(model, run(notebook_progress()))
+
+
+def sampled_model(model: Model, validation: Data = None) -> SampledModel:
+    """The model, with its own samples and those that judge alone."""
+    data = data_path(model)
+    return SampledModel(
+        model.path, reference_entry(model), data, data_file(validation), model.batch_axis
+    )
 
 
 def _with_seed(training: QatSettings | None, seed: int) -> QatSettings:

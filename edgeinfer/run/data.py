@@ -12,7 +12,7 @@ import numpy as np
 
 from edgeinfer.base.errors import InputError, UsageError
 from edgeinfer.data.samples import Samples
-from edgeinfer.readers import LoadedModel
+from edgeinfer.readers import LoadedModel, load
 from edgeinfer.run.defaults import draw_samples_for
 from edgeinfer.run.samples import read_samples
 from edgeinfer.zoo.drawn import simulate_samples
@@ -36,39 +36,46 @@ class SampleSplit:
     findings: tuple[str, ...] = ()
 
 
-def deal_samples(
-    loaded: LoadedModel,
-    recipe: Recipe,
-    *,
-    entry: ZooEntry | None,
-    data: Path | None,
-    validation: Path | None,
-    divide: bool,
-    seed: int = 0,
-) -> SampleSplit:
-    """Samples for a model: a file's, a reference model's simulated ones, or values drawn from the
-    input's type. With `divide`, a file is shared out among the three uses, in order, so that
-    neighbours stay together; without, all of it serves for all of them."""
-    if data is None and validation is not None:
-        raise UsageError(
-            "--validation-data is used to judge what was trained with --data.",
-            hint="Give --data too.",
-        )
-    if data is None and entry is not None:
-        return _simulate_samples(entry, seed)
-    if data is None:
-        if divide:
+@dataclass(frozen=True, slots=True)
+class SampledModel:
+    """A model's file, and where its samples come from."""
+
+    path: Path
+    entry: ZooEntry | None = None  # of a reference model, whose data can be simulated
+    data: Path | None = None
+    validation: Path | None = None
+    batch_axis: int | None = 0  # of an ONNX file; None: no axis counts samples
+
+    def load(self) -> LoadedModel:
+        """The model as it is read."""
+        return load(self.path, batch_axis=self.batch_axis)
+
+    def deal_samples(
+        self, loaded: LoadedModel, *, seed: int, divide: bool = True, recipe: Recipe | None = None
+    ) -> SampleSplit:
+        """Samples for the model: a file's, a reference model's simulated ones, or values drawn from
+        the input's type. With `divide`, a file is shared out among the three uses, in order, so
+        that neighbours stay together; without, all of it serves for all of them."""
+        if self.data is None and self.validation is not None:
             raise UsageError(
-                f"{loaded.graph.name}: there is nothing to learn from.",
-                hint="Give samples with --data d.npz; labels help, but are not needed.",
+                "--validation-data is used to judge what was trained with --data.",
+                hint="Give --data too.",
             )
-        drawn = draw_samples_for(loaded, recipe)
-        return SampleSplit(drawn, drawn, drawn)
-    whole = read_samples(data, loaded.graph)
-    judge = None if validation is None else read_samples(validation, loaded.graph)
-    if not divide:
-        return SampleSplit(whole, judge or whole, judge or whole)
-    return share_samples(whole, judge)
+        if self.data is None and self.entry is not None:
+            return _simulate_samples(self.entry, seed)
+        if self.data is None:
+            if divide:
+                raise UsageError(
+                    f"{loaded.graph.name}: there is nothing to learn from.",
+                    hint="Give samples with --data d.npz; labels help, but are not needed.",
+                )
+            drawn = draw_samples_for(loaded, recipe or Recipe())
+            return SampleSplit(drawn, drawn, drawn)
+        whole = read_samples(self.data, loaded.graph)
+        judge = None if self.validation is None else read_samples(self.validation, loaded.graph)
+        if not divide:
+            return SampleSplit(whole, judge or whole, judge or whole)
+        return share_samples(whole, judge)
 
 
 def share_samples(whole: Samples, judge: Samples | None = None) -> SampleSplit:

@@ -38,11 +38,9 @@ from edgeinfer.precision.qat.settings import QatSettings
 from edgeinfer.precision.search.objective import SearchObjective, objective_on
 from edgeinfer.precision.search.report import ScoredPoint, draw_front
 from edgeinfer.readers import load
-from edgeinfer.run.data import SampleSplit, deal_samples
+from edgeinfer.run.data import SampledModel, SampleSplit
 from edgeinfer.run.folder import Progress, watch_step
 from edgeinfer.run.learned_costs import FrontCosts, front_costs
-from edgeinfer.zoo.entry import ZooEntry
-from quantization.recipe import Recipe
 
 if TYPE_CHECKING:
     from edgeinfer.precision.learned.train import LearnedLesson
@@ -57,15 +55,11 @@ COUNTED = ("ebops", BYTES_COST)  # from a Program's integers; other costs are es
 class LearnedOrder:
     """What learns its widths, on which samples, how; the folder of the front; what is wanted."""
 
-    model: Path
+    source: SampledModel
     folder: Path
     settings: LearnedSettings
     training: QatSettings
     bounds: Bounds
-    entry: ZooEntry | None = None
-    data: Path | None = None
-    validation: Path | None = None
-    batch_axis: int | None = 0
     lookup: LookupSettings | None = None  # of a network of tables instead
     device: str | None = None  # whose hardware counts
 
@@ -86,7 +80,7 @@ class LearnedOrder:
 def learn_widths(order: LearnedOrder, progress: Progress) -> dict[str, Any]:
     """Train as ordered; the front and what was chosen from it, ready for JSON."""
     with watch_step(progress, "load"):
-        loaded = load(order.model, batch_axis=order.batch_axis)
+        loaded = order.source.load()
         refuse_untrainable(loaded.graph)
         graph = fold_batch_norms(loaded.graph)
         if order.lookup is None:
@@ -94,15 +88,7 @@ def learn_widths(order: LearnedOrder, progress: Progress) -> dict[str, Any]:
         else:
             learned = plan_tables(graph, _ends(graph))
     with watch_step(progress, "data"):
-        samples = deal_samples(
-            loaded,
-            Recipe(),
-            entry=order.entry,
-            data=order.data,
-            validation=order.validation,
-            divide=True,
-            seed=order.training.seed,
-        )
+        samples = order.source.deal_samples(loaded, seed=order.training.seed)
     objective = objective_on(loaded.graph, samples.choose)
     costs = front_costs(order.settings.cost, order.device, loaded, samples.teach.part(0, PLACED))
     # Said before the training, which takes minutes.

@@ -22,12 +22,11 @@ from edgeinfer.precision.ptq import PtqSettings, QuantizedGraph
 from edgeinfer.precision.ptq import quantize as choose
 from edgeinfer.precision.qat.settings import QatSettings
 from edgeinfer.precision.search.sensitivity import sensitivity_table
-from edgeinfer.readers import LoadedModel, load
-from edgeinfer.run.data import SampleSplit, deal_samples
+from edgeinfer.readers import LoadedModel
+from edgeinfer.run.data import SampledModel, SampleSplit
 from edgeinfer.run.folder import Progress, watch_step
 from edgeinfer.run.lower import lower_with, read_recipe
 from edgeinfer.run.result import recipe_part
-from edgeinfer.zoo.entry import ZooEntry
 from quantization.recipe import Recipe
 
 SHORT = 0.01  # of a sparsity, below which it is said to be missed
@@ -38,17 +37,13 @@ WRITTEN = {".toml": "a recipe", ".keras": "a QKeras model"}
 class QuantizeOrder:
     """What is to be quantized, how, on which samples, and where it goes."""
 
-    model: Path
+    source: SampledModel
     output: Path
     ptq: PtqSettings
     training: QatSettings | None = None  # None: no training
-    entry: ZooEntry | None = None  # of a reference model, whose data can be simulated
     recipe: Path | None = None
-    data: Path | None = None
-    validation: Path | None = None
     sensitivity: bool = False
     seed: int = 0  # of simulated data
-    batch_axis: int | None = 0  # of an ONNX file; None: no axis counts samples
 
     def __post_init__(self) -> None:
         if self.output.suffix not in WRITTEN:
@@ -81,17 +76,11 @@ def quantize_model(order: QuantizeOrder, progress: Progress) -> dict[str, Any]:
     if order.output.suffix == ".keras":
         require_extra("train", f"Writing {order.output.name}")
     with watch_step(progress, "load"):
-        loaded = load(order.model, batch_axis=order.batch_axis)
+        loaded = order.source.load()
         recipe = Recipe() if order.recipe is None else read_recipe(order.recipe)
     with watch_step(progress, "data"):
-        samples = deal_samples(
-            loaded,
-            recipe,
-            entry=order.entry,
-            data=order.data,
-            validation=order.validation,
-            divide=order.training is not None,
-            seed=order.seed,
+        samples = order.source.deal_samples(
+            loaded, seed=order.seed, divide=order.training is not None, recipe=recipe
         )
     with watch_step(progress, "quantize"):
         quantized = _choose_formats(order, loaded, recipe, samples)
@@ -113,14 +102,14 @@ def quantize_model(order: QuantizeOrder, progress: Progress) -> dict[str, Any]:
         *judge.judged_share(len(judged_samples), len(samples.judge)),
     ]
     if loaded.recipe != Recipe():
-        findings.append(f"The formats that {order.model.name} states were replaced.")
+        findings.append(f"The formats that {order.source.path.name} states were replaced.")
     program = quantized.lowered.program
     few = samples.judge.part(0, judge.batch_size(program))
     raw = judge.raw_inputs(program, quantized.lowered.recipe, few)
     document: dict[str, Any] = {
         "model": {
             "name": loaded.graph.name,
-            "file": str(order.model),
+            "file": str(order.source.path),
             "parameters": loaded.graph.parameters,
             "layers": len(loaded.graph.nodes) - len(loaded.graph.inputs),
             "macs": macs(loaded.graph),

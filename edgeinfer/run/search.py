@@ -19,12 +19,10 @@ from edgeinfer.precision.qat.settings import QatSettings
 from edgeinfer.precision.search.objective import objective_on
 from edgeinfer.precision.search.report import document, name_of, report
 from edgeinfer.precision.search.run import SearchResult, SearchSettings, search
-from edgeinfer.readers import load
-from edgeinfer.run.data import SampleSplit, deal_samples
+from edgeinfer.run.data import SampledModel, SampleSplit
 from edgeinfer.run.folder import Progress, watch_step
 from edgeinfer.run.quantize import write
 from edgeinfer.targets.registry import ChosenTarget
-from edgeinfer.zoo.entry import ZooEntry
 from quantization.recipe import Recipe
 from quantization.search import Trial
 
@@ -36,16 +34,12 @@ REPAIR_SAMPLES = 10_000
 class SearchOrder:
     """What is searched, on which samples, how, and the folder of the results."""
 
-    model: Path
+    source: SampledModel
     folder: Path
     search: SearchSettings
     budget: float | None = None  # share of the cost of `uniform` bits throughout
     uniform: int = 6
     training: QatSettings | None = None  # None: weights are adapted, not trained
-    entry: ZooEntry | None = None
-    data: Path | None = None
-    validation: Path | None = None
-    batch_axis: int | None = 0  # of an ONNX file; None: no axis counts samples
 
     def __post_init__(self) -> None:
         if self.folder.suffix in (".toml", ".keras") or self.folder.is_file():
@@ -66,18 +60,10 @@ def search_model(
 ) -> dict[str, Any]:
     """Search as ordered; the front and what was chosen from it, ready for JSON."""
     with watch_step(progress, "load"):
-        loaded = load(order.model, batch_axis=order.batch_axis)
+        loaded = order.source.load()
         graph = loaded.graph
     with watch_step(progress, "data"):
-        samples = deal_samples(
-            loaded,
-            Recipe(),
-            entry=order.entry,
-            data=order.data,
-            validation=order.validation,
-            divide=True,
-            seed=order.search.seed,
-        )
+        samples = order.source.deal_samples(loaded, seed=order.search.seed)
     train = _train(order, graph, samples) if order.training is not None else None
     with watch_step(progress, "search"):
         result = search(

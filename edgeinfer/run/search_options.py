@@ -1,17 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""What a search is asked for, from a shell or from Python: its strategy, its target, and options
-that belong to another strategy."""
+"""A search as it is asked for, from a shell or from Python: its strategy, its target, options that
+belong to another strategy, and the order that comes of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal, get_args
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from edgeinfer.base import devices
 from edgeinfer.base.errors import UsageError, did_you_mean
+from edgeinfer.precision.qat.settings import QatSettings
 
 if TYPE_CHECKING:
+    from edgeinfer.run.data import SampledModel
+    from edgeinfer.run.folder import Progress
     from edgeinfer.targets.registry import ChosenTarget
 
 SearchStrategyName = Literal["greedy", "thorough", "training"]
@@ -53,16 +58,6 @@ def search_target(
     return choose_for(name, device_settings, {} if unroll is None else {"unroll": unroll})
 
 
-def require_search_target(chosen: ChosenTarget | None) -> ChosenTarget:
-    """The target of a search over trainings, which cannot do without."""
-    if chosen is None:
-        raise UsageError(
-            "A search over trainings is for a target, whose estimates it looks at.",
-            hint="Name a target, such as --target rtl --unroll full.",
-        )
-    return chosen
-
-
 def refuse_idle_options(options: Mapping[str, object], strategy: str) -> None:
     """An error for options that are those of another strategy."""
     idle = [name for name, value in options.items() if value not in (None, False)]
@@ -71,3 +66,59 @@ def refuse_idle_options(options: Mapping[str, object], strategy: str) -> None:
             f"The search strategy {strategy} does nothing with {', '.join(idle)}.",
             hint="Leave that out, or choose another strategy.",
         )
+
+
+def order_search(
+    source: SampledModel,
+    folder: Path,
+    strategy: SearchStrategyName,
+    chosen: ChosenTarget | None,
+    training: QatSettings | None,
+    *,
+    seed: int,
+    bits: int,
+    budget: float | None,
+    cost: str | None,
+    tolerance: float,
+    trials: int | None,
+    minutes: float | None,
+    per_channel: bool,
+    synth: int,
+) -> Callable[[Progress], dict[str, Any]]:
+    """The search asked for, ready to run. training: how each network is trained; None: it is not,
+    which a search over trainings does not take."""
+    from edgeinfer.precision.search.run import SearchSettings, SearchStrategy
+    from edgeinfer.run.search import SearchOrder, estimate_on, search_model, search_widths
+
+    if strategy == "training":
+        from edgeinfer.run.training_search import (
+            COST,
+            MOST_TRIALS,
+            TrainingSearchOrder,
+            search_trainings,
+        )
+
+        if chosen is None:
+            raise UsageError(
+                "A search over trainings is for a target, whose estimates it looks at.",
+                hint="Name a target, such as --target rtl --unroll full.",
+            )
+        assert training is not None, "a search over trainings trains"
+        trainings = TrainingSearchOrder(
+            source, folder, chosen, training, bits, COST if cost is None else cost, tolerance,
+            MOST_TRIALS if trials is None else trials, minutes, synth,
+        )  # fmt: skip
+        return partial(search_trainings, trainings)
+    settings = SearchSettings(
+        widths=search_widths(bits),
+        strategy=SearchStrategy(strategy),
+        cost="ebops" if cost is None else cost,
+        tolerance=tolerance,
+        trials=trials,
+        minutes=minutes,
+        seed=seed,
+        per_channel=per_channel,
+    )
+    order = SearchOrder(source, folder, settings, budget, bits, training)
+    estimate = None if chosen is None else estimate_on(chosen)
+    return partial(search_model, order, estimate=estimate)

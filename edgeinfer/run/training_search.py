@@ -43,8 +43,7 @@ from edgeinfer.precision.search.trainings import (
     explore_trainings,
     training_front,
 )
-from edgeinfer.readers import load
-from edgeinfer.run.data import SampleSplit, deal_samples
+from edgeinfer.run.data import SampledModel, SampleSplit
 from edgeinfer.run.folder import Progress, open_run, watch_step
 from edgeinfer.run.learned import PLACED, lower_file, plan_widths
 from edgeinfer.run.learned_costs import training_cost
@@ -55,8 +54,6 @@ from edgeinfer.run.steps import compile_model
 from edgeinfer.run.tools import ToolOrder
 from edgeinfer.targets.registry import ChosenTarget
 from edgeinfer.targets.target import ToolStep
-from edgeinfer.zoo.entry import ZooEntry
-from quantization.recipe import Recipe
 from quantization.search_journal import SearchError, SearchJournal
 
 VERSION = 1
@@ -69,7 +66,7 @@ MODELS, DESIGNS = "models", "designs"
 class TrainingSearchOrder:
     """What is trained in many ways, for which target, on which samples; and the folder."""
 
-    model: Path
+    source: SampledModel
     folder: Path
     chosen: ChosenTarget
     training: QatSettings
@@ -79,10 +76,6 @@ class TrainingSearchOrder:
     trials: int
     minutes: float | None
     synthesised: int = 0  # networks of the front that are synthesised
-    entry: ZooEntry | None = None
-    data: Path | None = None
-    validation: Path | None = None
-    batch_axis: int | None = 0
 
     def __post_init__(self) -> None:
         if self.folder.suffix in (".toml", ".keras") or self.folder.is_file():
@@ -169,15 +162,12 @@ def search_trainings(order: TrainingSearchOrder, progress: Progress) -> dict[str
     """Search as ordered; the front, what was chosen from it and what synthesis found, ready for
     JSON."""
     with watch_step(progress, "load"):
-        loaded = load(order.model, batch_axis=order.batch_axis)
+        loaded = order.source.load()
         refuse_untrainable(loaded.graph)
         graph = fold_batch_norms(loaded.graph)
         learned, remark = _plan(graph)
     with watch_step(progress, "data"):
-        samples = deal_samples(
-            loaded, Recipe(), entry=order.entry, data=order.data, validation=order.validation,
-            divide=True, seed=order.training.seed,
-        )  # fmt: skip
+        samples = order.source.deal_samples(loaded, seed=order.training.seed)
         objective = objective_on(graph, samples.choose)
     kind, prices = training_cost(order.chosen, loaded, samples.teach.part(0, PLACED))
     shared = _SharedInputs(order, graph, samples, objective, learned, kind, prices)
@@ -323,9 +313,10 @@ def _synthesise_front(
     and synthesised."""
     place = front.index(best)
     nearest = sorted(front, key=lambda each: abs(front.index(each) - place))
-    source: Source | None = None if order.data is None else DataFile(order.data)
-    if source is None and order.entry is not None:
-        source = Simulation(order.entry.name)
+    data, entry = order.source.data, order.source.entry
+    source: Source | None = None if data is None else DataFile(data)
+    if source is None and entry is not None:
+        source = Simulation(entry.name)
     rows = []
     for each in nearest[: order.synthesised]:
         name = each.point.name

@@ -26,6 +26,7 @@ from edgeinfer.data.open import open_data
 from edgeinfer.precision.ptq import PtqSettings
 from edgeinfer.report.gates.figures import known_figures
 from edgeinfer.report.result import Result
+from edgeinfer.run.data import SampledModel
 from edgeinfer.run.folder import RunFolder, Silent, open_run
 from edgeinfer.run.samples import DataFile, Simulation, Source
 from edgeinfer.run.steps import compile_model
@@ -243,7 +244,8 @@ def _train_model(
             prune_filters=float(_value(job, "prune_filters", 0.0)),
         )
         data = source.path if isinstance(source, DataFile) else None
-        order = QuantizeOrder(model, model_path, formats, training, entry, data=data)
+        sampled = SampledModel(model, entry, data)
+        order = QuantizeOrder(sampled, model_path, formats, training)
         quantize_model(order, Silent())
     return model_path
 

@@ -37,6 +37,7 @@ from edgeinfer.precision.lookup.settings import LookupSettings
 from edgeinfer.precision.qat.settings import QatSettings
 from edgeinfer.precision.search.objective import objective_on
 from edgeinfer.readers import load
+from edgeinfer.run.data import SampledModel
 from edgeinfer.run.folder import Silent
 from edgeinfer.run.learned import LearnedOrder, learn_widths
 from edgeinfer.targets.rtl.settings import RtlSettings
@@ -97,13 +98,11 @@ def train_front(seed: int, folder: Path, lookup: LookupSettings | None) -> Path:
     )
     test = save_samples(folder / "test.npz", jets(TEST_SEED, 1_000))
     order = LearnedOrder(
-        zoo.resolve(MODEL),
+        SampledModel(zoo.resolve(MODEL), data=teach, validation=test),
         folder / f"front_{seed}",
         LearnedSettings() if lookup is None else LOOKUP_FRONT,
         QatSettings(seed=seed),
         Bounds({}, {}),
-        data=teach,
-        validation=test,
         lookup=lookup,
     )
     document = learn_widths(order, Silent())
