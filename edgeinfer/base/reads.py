@@ -42,7 +42,7 @@ class Reads:
         """The content hash of all of it, as it is now."""
         state = hashlib.sha256()
         for kind, lines in (
-            ("code", (_digest_of_code(name) for name in self.code)),
+            ("code", (f"{name} {_digest(files_of_code(name))}" for name in self.code)),
             ("text", (_digest_of_text(name) for name in self.text)),
             ("library", (f"{name} {_version(name)}" for name in self.libraries)),
             ("program", self.programs),
@@ -79,10 +79,6 @@ def files_of_code(name: str) -> list[Path]:
 
 def _sources(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*.py"))
-
-
-def _digest_of_code(name: str) -> str:
-    return f"{name} {_digest(files_of_code(name))}"
 
 
 def _digest_of_text(name: str) -> str:

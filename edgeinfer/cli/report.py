@@ -14,7 +14,6 @@ from cyclopts import Parameter
 from edgeinfer.cli.terminal import answer, progress
 
 if TYPE_CHECKING:
-    from edgeinfer.report.gates.check import GateResult
     from edgeinfer.report.tracking.records import TrackedRun
 
 Json = Annotated[
@@ -243,12 +242,8 @@ def check(
     if junit is not None:
         write_file(junit, junit_xml(str(run), [each.as_case() for each in results]))
     document = {"passed": not missed, "gates": [each.as_dict() for each in results]}
-    lines = [(each.state, _report_lines(each)) for each in results]
+    lines = [(each.state, f"{each.outcome:<8} {each}") for each in results]
     answer(json_text.dumps(document, indent=2), lines, as_json=json)
     if missed:
         listed = "; ".join(str(each) for each in missed)
         raise GateError(f"{len(missed)} of {len(results)} gates missed: {listed}.")
-
-
-def _report_lines(checked: GateResult) -> str:
-    return f"{checked.outcome:<8} {checked}"

@@ -202,7 +202,7 @@ def add_recurrence(
     """Append a recurrence. `label`: what it is called beside the layer's name ('' where it is the
     layer). A node makes one tensor: with the states, a step yields all of them side by side, and
     they are told apart behind the last."""
-    shapes = _shapes_of(recurrence)
+    shapes = Graph("step", recurrence.nodes, (recurrence.result.y,)).shapes
     starts = tuple(
         _zeros(site, f"{label}_{state.rpartition('/')[2]}".lstrip("_"), shapes[state])
         if start is None
@@ -232,10 +232,6 @@ def add_recurrence(
         for number, state in enumerate(states)
     ]
     return RecurrenceResult(_columns(site, everything, *places[y], label), tuple(state_columns))
-
-
-def _shapes_of(recurrence: Recurrence) -> dict[str, Shape]:
-    return Graph("step", recurrence.nodes, (recurrence.result.y,)).shapes
 
 
 def _zeros(site: OuterSite, label: str, shape: Shape) -> str:

@@ -87,7 +87,7 @@ def complete_recipe(graph: g.Graph, recipe: Recipe) -> CompletedRecipe:
         for key, values in g.weights_of(node).items():
             if recipe.weight(key) is None and key not in weights:
                 weights[key] = open_format(values, per_channel)
-                if not (per_channel or _is_held(values, weights[key])):
+                if not (per_channel or _error(values, weights[key]) == 0.0):
                     findings.append(
                         f"{key} has no format; rounded to {weights[key]}, "
                         f"by at most {_error(values, weights[key]):.2g}."
@@ -196,7 +196,3 @@ def open_format(values: g.Floats, per_channel: bool) -> WeightFormat:
 
 def _error(values: g.Floats, fmt: WeightFormat) -> float:
     return float(np.abs(np.ldexp(fmt.raw(values).astype(np.float64), -fmt.frac) - values).max())
-
-
-def _is_held(values: g.Floats, fmt: WeightFormat) -> bool:
-    return _error(values, fmt) == 0.0

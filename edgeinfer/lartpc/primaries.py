@@ -68,10 +68,6 @@ def _inside(rng: np.random.Generator, n: int, box: DetectorVolume, depth: float)
     return low + (high - low) * rng.uniform(depth, 1 - depth, (n, 3))
 
 
-def _signs(rng: np.random.Generator, n: int) -> NDArray[np.int32]:
-    return np.where(rng.random(n) < 0.5, 1, -1).astype(np.int32)
-
-
 def pi0_photons(
     rng: np.random.Generator, event: NDArray[np.int32], kinetic: Floats, at: Floats
 ) -> Particles:
@@ -117,7 +113,7 @@ def primaries(
         kinetic = draw_log_uniform(rng, span, event.size)
         group = emit(event, pdg, flag, kinetic, origin(event), isotropic(rng, event.size))
         if pdg == c.PION.pdg:
-            group.pdg[:] *= _signs(rng, event.size)
+            group.pdg[:] *= np.where(rng.random(event.size) < 0.5, 1, -1).astype(np.int32)
         groups.append(group)
     event = events(settings.pi0s)
     kinetic = draw_log_uniform(rng, settings.pi0_mev, event.size)

@@ -63,7 +63,7 @@ class TrialJob:
         content = {
             name: hashlib.sha256(file_content).hexdigest()
             if isinstance(file_content, bytes)
-            else _digest(file_content)
+            else plan.sha256_of(Path(file_content))
             for name, file_content in self.files.items()
         }
         method = _value(self, "method", self.study.method)
@@ -282,10 +282,6 @@ def unpack_folder(parcel: bytes, place: Path) -> None:
     place.mkdir(parents=True, exist_ok=True)
     with tarfile.open(fileobj=io.BytesIO(parcel), mode="r:gz") as archive:
         archive.extractall(place, filter="data")
-
-
-def _digest(path: str) -> str:
-    return plan.sha256_of(Path(path))
 
 
 def as_dict(outcome: TrialOutcome) -> dict[str, Any]:

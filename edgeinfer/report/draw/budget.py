@@ -21,7 +21,7 @@ BEYOND = 1.6  # what takes more is drawn as far, and told in numbers
 
 def budget_figure(result: Result) -> Figure | None:
     """Bars of what is taken of each kind, with the error bands of estimates."""
-    uses = [use for use in uses_of(result) if use.share is not None and _finite(use.share)]
+    uses = [use for use in uses_of(result) if use.share is not None and math.isfinite(use.share)]
     if not uses:
         return None
     shares = [min(use.share or 0.0, BEYOND) for use in uses]
@@ -69,7 +69,3 @@ def _bar(use: Use, place: Callable[[float], float], y: float) -> list[Mark]:
         Label(RIGHT + 74, y + ROW / 2 + 4, cut(str(use.metric.origin), 110), "muted"),
     ]
     return marks
-
-
-def _finite(share: float) -> bool:
-    return math.isfinite(share)

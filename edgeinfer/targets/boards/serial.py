@@ -113,7 +113,7 @@ def ask_frames(
     answers: list[FrameAnswer] = []
     for number, frame in enumerate(frames, start=1):
         try:
-            answers.append(_ask_frame(protocol, line, frame, tries))
+            answers.append(_try_message(line, protocol.message(frame), tries, protocol.read_answer))
         except AnswerError as error:
             message = f"Frame {number} of {total:,}: {error.message}"
             raise AnswerError(message, hint=error.hint) from None
@@ -127,12 +127,6 @@ def _ask_design(protocol: Protocol, line: SerialLine, tries: int) -> None:
     answer = _try_message(line, protocol.question(), tries, protocol.read_status)
     if answer == OTHER_DESIGN:
         raise protocol.refusal(answer)
-
-
-def _ask_frame(
-    protocol: Protocol, line: SerialLine, frame: Mapping[str, Ints], tries: int
-) -> FrameAnswer:
-    return _try_message(line, protocol.message(frame), tries, protocol.read_answer)
 
 
 def _try_message(

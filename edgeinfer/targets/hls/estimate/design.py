@@ -112,7 +112,7 @@ class _Build:
         copies = self.arrangement.copies(laid)
         narrowed = self.arrangement.output_ff(laid) - self.arrangement.output_ff(stage.out)
         grown = stage.plus(lut=copies * each, ff=max(narrowed, -stage.ff))
-        self.stages[maker] = _with_output(grown, laid)
+        self.stages[maker] = replace(grown, out=laid)
         self.makers[op.name], self.values[op.name] = maker, laid
 
     def _laid(self, names: tuple[str, ...]) -> list[Value]:
@@ -269,7 +269,3 @@ def _between(a: Arrangement, stages: tuple[HardwareStage, ...]) -> tuple[tuple[s
 def _like(x: Value, out: Value) -> Value:
     """An element-wise result is laid out as what it reads."""
     return Value(x.positions, x.channels, out.bits) if x.elements == out.elements else out
-
-
-def _with_output(stage: HardwareStage, out: Value) -> HardwareStage:
-    return replace(stage, out=out)

@@ -12,7 +12,7 @@ import bisect
 import math
 from dataclasses import dataclass
 
-from edgeinfer.ir.ops import Conv, Dense, Op
+from edgeinfer.ir.ops import Conv, Dense
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.hls.settings import Backend, HlsSettings, Strategy
 
@@ -94,11 +94,7 @@ def legal(op: Conv | Dense, settings: HlsSettings) -> LegalFactors:
 
 def layers_with_multipliers(program: Program) -> tuple[Conv | Dense, ...]:
     """The ops that have a reuse factor, those in bodies of recurrences too."""
-    return tuple(op for op in program.all_ops() if _multiplies(op))  # type: ignore[misc]
-
-
-def _multiplies(op: Op) -> bool:
-    return isinstance(op, Conv | Dense)
+    return tuple(op for op in program.all_ops() if isinstance(op, Conv | Dense))
 
 
 def reuse_of(op: Conv | Dense, settings: HlsSettings) -> int:
