@@ -31,13 +31,23 @@ MUON, PION, PROTON = 0, 1, 2
 CALORIMETER_UNIT_GEV = 150.0
 VERTEX_UNIT_CM = 32 * 0.479  # the farthest that a vertex lies from the middle, across the wires
 
+
+def _auc_and_accuracy(
+    head: str, prefix: str = "", alarm: float | None = 0.995
+) -> tuple[Measure, ...]:
+    """How well classes are told apart, and how often the right one is."""
+    return (
+        Measure(f"{prefix}auc", "", head_auc(head), alarm_above=alarm),
+        Measure(f"{prefix}accuracy", "", head_accuracy(head)),
+    )
+
+
 _TAGGER_HEADS = (
     Head("label", ("track", "em", "none"), "categorical_crossentropy", weight=0.1),
     Head("michel", ("michel",), "mean_squared_error", weight=1.0),
 )
 _TAGGER_MEASURES = (
-    Measure("label_auc", "", head_auc("label")),
-    Measure("label_accuracy", "", head_accuracy("label")),
+    *_auc_and_accuracy("label", "label_", alarm=None),
     Measure("track_em_auc", "", pair_auc("label", TRACK, EM), (0.95, 0.985), alarm_above=0.995),
     Measure("michel_auc", "", head_auc("michel"), (0.95, 0.99), alarm_above=0.995),
 )
@@ -55,11 +65,7 @@ _SEGMENT_HEADS = (
 )
 _SEGMENT_MEASURES = (
     Measure("pixel_accuracy", "", head_accuracy("label"), alarm_above=0.995),
-    Measure(
-        "track_shower_accuracy",
-        "",
-        grouped_accuracy("label", ((0, 1), (2, 3, 4))),
-    ),
+    Measure("track_shower_accuracy", "", grouped_accuracy("label", ((0, 1), (2, 3, 4)))),
 )
 
 _ENTRIES = (
@@ -67,7 +73,6 @@ _ENTRIES = (
         name="hit-tagger",
         about="track, shower or empty, and Michel, of a 48x48 patch of ADC over 10, -5 to 15 "
         "(ProtoDUNE's tagger)",
-        task=Task.CLASSIFICATION,
         parameters=11_900_420,
         macs=14_222_208,
         build=builders.hit_tagger,
@@ -84,12 +89,11 @@ _ENTRIES = (
             cosine=True,
         ),
         measures=_TAGGER_MEASURES,
-        reference=None,
+        committed=False,
     ),
     ZooEntry(
         name="hit-tagger-pooled",
         about="the hit tagger made small: 8 filters, pooled by 4; patches of ADC over 30, 0 to 1",
-        task=Task.CLASSIFICATION,
         parameters=31_812,
         macs=418_752,
         build=builders.hit_tagger_pooled,
@@ -99,13 +103,11 @@ _ENTRIES = (
             "adam", 1e-3, batch=256, epochs=20, samples=80_000, patience=6, flips=(2,)
         ),
         measures=_TAGGER_MEASURES,
-        reference="hit-tagger-pooled.keras",
     ),
     ZooEntry(
         name="sparse-ssnet",
         about="what made each lit pixel of a 512x512 plane: HIP, MIP, shower, delta or Michel "
         "(after MicroBooNE's SparseSSNet), by 50 convolutions at lit pixels",
-        task=Task.CLASSIFICATION,
         parameters=519_653,
         macs=5_769_265_152,
         build=sparse_builders.sparse_ssnet,
@@ -123,7 +125,7 @@ _ENTRIES = (
             cosine=True,
         ),
         measures=_SEGMENT_MEASURES,
-        reference=None,
+        committed=False,
         by_pixel=True,
         sites=SiteForm(
             sparse_builders.sparse_ssnet_at_sites,
@@ -135,7 +137,6 @@ _ENTRIES = (
     ZooEntry(
         name="sparse-ssnet-small",
         about="the same made small: 15 convolutions at lit pixels of planes of 64x64",
-        task=Task.CLASSIFICATION,
         parameters=28_685,
         macs=26_181_632,
         build=sparse_builders.sparse_ssnet_small,
@@ -153,7 +154,6 @@ _ENTRIES = (
             cosine=True,
         ),
         measures=_SEGMENT_MEASURES,
-        reference="sparse-ssnet-small.keras",
         by_pixel=True,
         sites=SiteForm(
             sparse_builders.sparse_ssnet_small_at_sites,
@@ -166,7 +166,6 @@ _ENTRIES = (
         name="track-pid",
         about="muon, pion or proton from dE/dx and 7 scalars (a stand-in: the layers of the "
         "deployed network are not public)",
-        task=Task.CLASSIFICATION,
         parameters=33_059,
         macs=239_968,
         build=builders.track_pid,
@@ -174,98 +173,70 @@ _ENTRIES = (
         heads=(Head("particle", ("mu", "pi", "p"), "categorical_crossentropy", balanced=True),),
         schedule=TrainingSchedule("adam", 1e-3, batch=256, epochs=25, samples=60_000, patience=6),
         measures=(
-            Measure("auc", "", head_auc("particle")),
-            Measure("accuracy", "", head_accuracy("particle")),
+            *_auc_and_accuracy("particle", alarm=None),
             Measure("p_mu_auc", "", pair_auc("particle", PROTON, MUON), (0.99, 1.0)),
             Measure("mu_pi_auc", "", pair_auc("particle", MUON, PION), (0.75, 0.90)),
         ),
-        reference="track-pid.keras",
     ),
     ZooEntry(
         name="roi-finder",
         about="is there a signal in 200 ticks of a raw waveform",
-        task=Task.CLASSIFICATION,
         parameters=21_217,
         macs=118_992,
         build=builders.roi_finder,
         data=data.waveform_samples,
         heads=(Head("signal", ("signal",), "binary_crossentropy", balanced=True),),
         schedule=TrainingSchedule("adam", 1e-3, batch=256, epochs=25, samples=60_000, patience=6),
-        measures=(
-            Measure("auc", "", head_auc("signal"), alarm_above=0.995),
-            Measure("accuracy", "", head_accuracy("signal")),
-        ),
-        reference="roi-finder.keras",
+        measures=_auc_and_accuracy("signal"),
     ),
     ZooEntry(
         name="jet-tagger",
         about="five kinds of jet from 16 features: the field's common benchmark, on a toy",
-        task=Task.CLASSIFICATION,
         parameters=4_389,
         macs=4_256,
         build=builders.jet_tagger,
         data=data.jet_samples,
         heads=(Head("jet", _JETS, "categorical_crossentropy"),),
         schedule=TrainingSchedule("adam", 1e-3, batch=512, epochs=30, samples=100_000, patience=6),
-        measures=(
-            Measure("auc", "", head_auc("jet"), alarm_above=0.995),
-            Measure("accuracy", "", head_accuracy("jet")),
-        ),
-        reference="jet-tagger.keras",
+        measures=_auc_and_accuracy("jet"),
     ),
     ZooEntry(
         name="jet-transformer",
         about="five kinds of jet from its 16 hardest particles, by attention among them, on a toy",
-        task=Task.CLASSIFICATION,
         parameters=2_581,
         macs=33_872,
         build=builders.jet_transformer,
         data=data.constituent_samples,
         heads=(Head("jet", _JETS, "categorical_crossentropy"),),
         schedule=TrainingSchedule("adam", 2e-3, batch=256, epochs=20, samples=40_000, patience=6),
-        measures=(
-            Measure("auc", "", head_auc("jet"), alarm_above=0.995),
-            Measure("accuracy", "", head_accuracy("jet")),
-        ),
-        reference="jet-transformer.keras",
+        measures=_auc_and_accuracy("jet"),
     ),
     ZooEntry(
         name="jet-recurrent",
         about="five kinds of jet from its 16 hardest particles, read one after the other, on a toy",
-        task=Task.CLASSIFICATION,
         parameters=1_921,  # with the 1 of 1 - z
         macs=22_480,
         build=builders.jet_recurrent,
         data=data.constituent_samples,
         heads=(Head("jet", _JETS, "categorical_crossentropy"),),
         schedule=TrainingSchedule("adam", 3e-3, batch=256, epochs=20, samples=40_000, patience=6),
-        measures=(
-            Measure("auc", "", head_auc("jet"), alarm_above=0.995),
-            Measure("accuracy", "", head_accuracy("jet")),
-        ),
-        reference="jet-recurrent.keras",
+        measures=_auc_and_accuracy("jet"),
     ),
     ZooEntry(
         name="track-graph",
         about="is there a track among 16 hits: messages along 24 edges that are inputs, on a toy",
-        task=Task.CLASSIFICATION,
         parameters=841,
         macs=8_328,
         build=builders.track_graph,
         data=data.graph_samples,
         heads=(Head("track", ("track",), "binary_crossentropy"),),
         schedule=TrainingSchedule("adam", 2e-3, batch=256, epochs=20, samples=40_000, patience=6),
-        measures=(
-            Measure("auc", "", head_auc("track"), alarm_above=0.995),
-            Measure("accuracy", "", head_accuracy("track")),
-        ),
-        reference="track-graph.keras",
+        measures=_auc_and_accuracy("track"),
     ),
     ZooEntry(
         name="anomaly-trigger",
         about="an autoencoder of 16 features of a jet and its error, by which what is new is told "
         "from gluons and quarks, on a toy",
-        task=Task.CLASSIFICATION,
         parameters=626,
         macs=576,
         build=builders.anomaly_trigger,
@@ -279,13 +250,11 @@ _ENTRIES = (
             Measure("new_auc", "", head_auc("score"), alarm_above=0.995),
             Measure("rms_error", "", rms("features_again", 1.0)),
         ),
-        reference="anomaly-trigger.keras",
     ),
     ZooEntry(
         name="cvn-small",
         about="flavour of a neutrino, protons and pions, from three 64x64 views: DUNE's CVN made "
         "small",
-        task=Task.CLASSIFICATION,
         parameters=28_581,
         macs=2_827_032,
         build=builders.cvn_small,
@@ -299,18 +268,15 @@ _ENTRIES = (
             "adam", 2e-3, batch=64, epochs=8, samples=4_000, patience=6, test_samples=1_000
         ),
         measures=(
-            Measure("flavour_auc", "", head_auc("flavour"), alarm_above=0.995),
-            Measure("flavour_accuracy", "", head_accuracy("flavour")),
+            *_auc_and_accuracy("flavour", "flavour_"),
             Measure("protons_auc", "", head_auc("protons"), alarm_above=0.995),
             Measure("pions_auc", "", head_auc("pions"), alarm_above=0.995),
         ),
-        reference="cvn-small.keras",
     ),
     ZooEntry(
         name="lariat-siamese",
         about="electron, muon, pion or proton of a test beam, and its energy, by one tower that "
         "looks at both planes",
-        task=Task.CLASSIFICATION,
         parameters=23_885,
         macs=1_009_312,
         build=partial(builders.lariat_siamese, len(_BEAM_PARTICLES)),
@@ -323,12 +289,10 @@ _ENTRIES = (
             "adam", 2e-3, batch=64, epochs=12, samples=8_000, patience=6, test_samples=4_000
         ),
         measures=(
-            Measure("particle_auc", "", head_auc("particle"), alarm_above=0.995),
-            Measure("particle_accuracy", "", head_accuracy("particle")),
+            *_auc_and_accuracy("particle", "particle_"),
             Measure("energy_rms_error", "GeV", rms("energy", 1.0)),
             Measure("energy_resolution", "", resolution("energy")),
         ),
-        reference="lariat-siamese.keras",
     ),
     ZooEntry(
         name="vertex-finder",
@@ -350,13 +314,11 @@ _ENTRIES = (
             Measure("median_error", "cm", distance(("wire", "time"), VERTEX_UNIT_CM, 0.5)),
             Measure("error_68", "cm", distance(("wire", "time"), VERTEX_UNIT_CM, 0.68)),
         ),
-        reference="vertex-finder.keras",
     ),
     ZooEntry(
         name="hgcal-detector",
         about="proposes boxes around the particles that hit a 64x64 view of a calorimeter, and "
         "yields the features that hgcal-heads judges them by (after HGCAL's Mask R-CNN)",
-        task=Task.CLASSIFICATION,
         parameters=33_928,
         macs=3_855_360,
         build=partial(detector_builders.hgcal_detector, len(_SHOWERS)),
@@ -374,14 +336,12 @@ _ENTRIES = (
             Measure("cell_accuracy", "", head_accuracy("cell")),
             Measure("edge_error", "cells", edge_error),
         ),
-        reference="hgcal-detector.keras",
         features=("features",),
     ),
     ZooEntry(
         name="hgcal-heads",
         about="kind, box and cells of what lies in a proposal of hgcal-detector; the figures are "
         "those of both together",
-        task=Task.CLASSIFICATION,
         parameters=29_313,
         macs=934_272,
         build=partial(detector_builders.hgcal_heads, len(_SHOWERS)),
@@ -401,13 +361,11 @@ _ENTRIES = (
             Measure("fake", "", whole_figure("fake")),
             Measure("mask_share", "", mask_share),
         ),
-        reference="hgcal-heads.keras",
         trunk="hgcal-detector",
     ),
     ZooEntry(
         name="calo-classifier",
         about="electron, gamma, pi0 or charged pion from the cells of two calorimeters",
-        task=Task.CLASSIFICATION,
         parameters=205_788,
         macs=205_756,
         build=partial(builders.calo_classifier, len(_CALORIMETER_PARTICLES)),
@@ -416,11 +374,7 @@ _ENTRIES = (
         schedule=TrainingSchedule(
             "adam", 2e-3, batch=128, epochs=60, samples=10_000, patience=6, test_samples=4_000
         ),
-        measures=(
-            Measure("auc", "", head_auc("particle"), alarm_above=0.995),
-            Measure("accuracy", "", head_accuracy("particle")),
-        ),
-        reference="calo-classifier.keras",
+        measures=_auc_and_accuracy("particle"),
     ),
     ZooEntry(
         name="energy-regression",
@@ -439,7 +393,6 @@ _ENTRIES = (
             Measure("resolution", "", resolution("energy")),
             Measure("bias", "", bias("energy")),
         ),
-        reference="energy-regression.keras",
     ),
 )
 

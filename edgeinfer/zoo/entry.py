@@ -110,11 +110,10 @@ class SiteForm:
 
 @dataclass(frozen=True, slots=True)
 class ZooEntry:
-    """A reference model. `reference` names its committed weights, where they are small enough."""
+    """A reference model."""
 
     name: str
     about: str
-    task: Task
     parameters: int
     macs: int  # multiply-accumulates of one inference
     build: Callable[[], keras.Model]
@@ -122,11 +121,17 @@ class ZooEntry:
     heads: tuple[Head, ...]
     schedule: TrainingSchedule
     measures: tuple[Measure, ...]
-    reference: str | None
+    committed: bool = True  # whether its weights are small enough to come with the package
+    task: Task = Task.CLASSIFICATION
     by_pixel: bool = False  # a label for each lit pixel, zero in every class elsewhere
     sites: SiteForm | None = None  # where it learns at sites
     features: tuple[str, ...] = ()  # outputs that another network reads; they have no truth
     trunk: str | None = None  # the model whose features this one reads
+
+    @property
+    def reference(self) -> str | None:
+        """The file of the weights that come with the package."""
+        return f"{self.name}.keras" if self.committed else None
 
     def on_trunk(self, trunk: Path) -> ZooEntry:
         """The same, its data made by other weights of the network whose features it reads."""

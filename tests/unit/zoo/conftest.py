@@ -9,7 +9,6 @@ import os
 import numpy as np
 import pytest
 
-from edgeinfer.base.metrics import Task
 from edgeinfer.zoo.entry import EventSamples, Head, Measure, TrainingSchedule, ZooEntry
 from edgeinfer.zoo.measures import head_accuracy, head_auc
 
@@ -43,7 +42,6 @@ def tiny() -> ZooEntry:
     return ZooEntry(
         name="tiny",
         about="bright above or not",
-        task=Task.CLASSIFICATION,
         parameters=86,
         macs=352,
         build=_build,
@@ -56,5 +54,5 @@ def tiny() -> ZooEntry:
             Measure("auc", "", head_auc("side")),
             Measure("accuracy", "", head_accuracy("side")),
         ),
-        reference=None,
+        committed=False,
     )
