@@ -6,7 +6,7 @@ which limits. Statuses are worded as the vendor's compiler words them."""
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -51,10 +51,12 @@ Check = Callable[[Operator, int], Refusal | None]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """An operator that is supported since a runtime version, within the limits of a check."""
+    """An operator that is supported since a runtime version, within the limits of a check; the
+    inputs that have to be in the file."""
 
     since: int
-    check: Check
+    check: Check | None = None
+    constants: Sequence[int] = ()
 
 
 def refusal(op: Operator, runtime: int) -> Refusal | None:
@@ -84,7 +86,8 @@ def refusal(op: Operator, runtime: int) -> Refusal | None:
             f"{op.title} version {op.version} is newer than what is mapped",
             REPLACEMENTS.get(f"{op.name}.version", "Convert with an older TensorFlow."),
         )
-    return _of_tensors(op, runtime) or rule.check(op, runtime)
+    refused = _of_tensors(op, runtime) or _constant(op, rule.constants)
+    return refused or (None if rule.check is None else rule.check(op, runtime))
 
 
 def _of_tensors(op: Operator, runtime: int) -> Refusal | None:
@@ -140,11 +143,7 @@ def _sizes(tensor: TfliteTensor) -> str:
     return "x".join(map(str, tensor.shape)) or "a scalar"
 
 
-def _free(op: Operator, runtime: int) -> Refusal | None:
-    return None
-
-
-def _constant(op: Operator, *places: int) -> Refusal | None:
+def _constant(op: Operator, places: Sequence[int]) -> Refusal | None:
     """Inputs that must be in the file."""
     for place in places:
         tensor = op.input(place)
@@ -157,16 +156,12 @@ def _constant(op: Operator, *places: int) -> Refusal | None:
     return None
 
 
-def _weights(op: Operator, *places: int) -> Refusal | None:
-    refused = _constant(op, *places)
+def _weights(op: Operator, runtime: int) -> Refusal | None:
     weights = op.input(1)
-    if refused is None and weights is not None and weights.type not in EIGHT_BITS:
-        return Refusal(
-            Status.DATA_TYPE,
-            f"its weights are {weights.type}",
-            "Quantize the weights to int8.",
-        )
-    return refused
+    if weights is None or weights.type in EIGHT_BITS:
+        return None
+    reason = f"its weights are {weights.type}"
+    return Refusal(Status.DATA_TYPE, reason, "Quantize the weights to int8.")
 
 
 def _conv(op: Operator, runtime: int) -> Refusal | None:
@@ -180,7 +175,7 @@ def _conv(op: Operator, runtime: int) -> Refusal | None:
             f"its dilation is {op.options.dilation[0]} in y and {op.options.dilation[1]} in x",
             "Use the same dilation in both directions.",
         )
-    refused = _weights(op, 1, 2)
+    refused = _constant(op, (1, 2)) or _weights(op, runtime)
     if refused or op.name != "CONV_2D" or image is None or weights is None:
         return refused
     if image.shape[-1:] != weights.shape[-1:]:
@@ -192,7 +187,7 @@ def _conv(op: Operator, runtime: int) -> Refusal | None:
 
 
 def _dense(op: Operator, runtime: int) -> Refusal | None:
-    refused = _weights(op, 1, 2)
+    refused = _weights(op, runtime)
     if refused:
         return refused
     if not op.options.default_weights:
@@ -265,10 +260,9 @@ def _axes(op: Operator) -> set[int] | None:
 
 
 def _reduction(op: Operator, runtime: int) -> Refusal | None:
-    refused = _constant(op, 1)
     axes, source = _axes(op), op.inputs[0]
-    if refused or axes is None or source is None:
-        return refused
+    if axes is None or source is None:
+        return None
     rank = len(source.shape)
     if 0 in axes and rank > 1:
         return refuse_for_limit("it reduces the batch", "Reduce over the other axes only.")
@@ -294,10 +288,9 @@ def _reduction(op: Operator, runtime: int) -> Refusal | None:
 
 
 def _pad(op: Operator, runtime: int) -> Refusal | None:
-    refused = _constant(op, 1)
     pads = op.input(1)
-    if refused or pads is None:
-        return refused
+    if pads is None:
+        return None
     if pads.elements % 2:
         return refuse_for_limit(f"its amounts are {_sizes(pads)}", "Give two for each axis.")
     amounts = pads.integers().reshape(-1, 2)
@@ -309,10 +302,9 @@ def _pad(op: Operator, runtime: int) -> Refusal | None:
 
 
 def _split(op: Operator, runtime: int) -> Refusal | None:
-    refused = _constant(op, 0)
     axis, source = op.input(0), op.input(1)
-    if refused or axis is None or source is None:
-        return refused
+    if axis is None or source is None:
+        return None
     rank = max(len(source.shape), 1)
     alone = len(op.outputs) == 1  # a split into one part splits nothing
     if not alone and rank > 1 and 0 in (np.ravel(axis.integers()) % rank):
@@ -328,10 +320,9 @@ def _pack(op: Operator, runtime: int) -> Refusal | None:
 
 
 def _resize(op: Operator, runtime: int) -> Refusal | None:
-    refused = _constant(op, 1)
     source, left = op.inputs[0], op.outputs[0]
-    if refused or source is None:
-        return refused
+    if source is None:
+        return None
     if len(source.shape) != 4 or len(left.shape) != 4:
         return refuse_for_limit(f"its input is {_sizes(source)}, no image", "Resize images only.")
     factors = [left.shape[axis] / max(source.shape[axis], 1) for axis in (1, 2)]
@@ -345,10 +336,9 @@ def _resize(op: Operator, runtime: int) -> Refusal | None:
 
 
 def _strided_slice(op: Operator, runtime: int) -> Refusal | None:
-    refused = _constant(op, 1, 2, 3)
     steps = op.input(3)
-    if refused or steps is None:
-        return refused
+    if steps is None:
+        return None
     if (steps.integers() != 1).any():
         return refuse_for_limit(
             f"it takes steps of {steps.integers().tolist()}",
@@ -357,10 +347,6 @@ def _strided_slice(op: Operator, runtime: int) -> Refusal | None:
     if op.options.ellipsis_mask or op.options.new_axis_mask:
         return refuse_for_limit("it has an ellipsis or a new axis", "Write every range out.")
     return None
-
-
-def _refuse_slice(op: Operator, runtime: int) -> Refusal | None:
-    return _constant(op, 1, 2)
 
 
 def _squeeze(op: Operator, runtime: int) -> Refusal | None:
@@ -376,24 +362,18 @@ def _squeeze(op: Operator, runtime: int) -> Refusal | None:
 
 
 def _transpose(op: Operator, runtime: int) -> Refusal | None:
-    refused = _constant(op, 1)
     order = op.input(1)
-    if refused or order is None:
-        return refused
+    if order is None:
+        return None
     if order.elements == 4 and order.integers().flat[0] != 0:
         return refuse_for_limit("it moves the batch", "Leave the batch in front.")
     return None
 
 
-def _transpose_conv(op: Operator, runtime: int) -> Refusal | None:
-    return _weights(op, 0, 1, 3)
-
-
 def _prelu(op: Operator, runtime: int) -> Refusal | None:
-    refused = _constant(op, 1)
     slope = op.input(1)
-    if refused or slope is None:
-        return refused
+    if slope is None:
+        return None
     if math.prod(slope.shape[:-1]) > 1:
         return refuse_for_limit(
             f"its slopes are {_sizes(slope)}, but must be one for each channel",
@@ -402,57 +382,49 @@ def _prelu(op: Operator, runtime: int) -> Refusal | None:
     return None
 
 
-def _tile(op: Operator, runtime: int) -> Refusal | None:
-    return _constant(op, 1)
-
-
-def _lstm(op: Operator, runtime: int) -> Refusal | None:
-    return _constant(op, *range(1, min(len(op.inputs), 18)))
-
-
 RULES: Final[dict[str, Rule]] = {
-    "ADD": Rule(10, _free),
+    "ADD": Rule(10),
     "AVERAGE_POOL_2D": Rule(10, _refuse_unfused),
     "CONCATENATION": Rule(10, _concatenation),
     "CONV_2D": Rule(10, _conv),
     "DEPTHWISE_CONV_2D": Rule(10, _conv),
-    "DEQUANTIZE": Rule(10, _free),  # known, but always works on floats
-    "EXPAND_DIMS": Rule(13, _free),
-    "FULLY_CONNECTED": Rule(10, _dense),
-    "L2_NORMALIZATION": Rule(10, _free),
-    "LOGISTIC": Rule(10, _free),
-    "MAXIMUM": Rule(10, _free),
+    "DEQUANTIZE": Rule(10),  # known, but always works on floats
+    "EXPAND_DIMS": Rule(13),
+    "FULLY_CONNECTED": Rule(10, _dense, (1, 2)),
+    "L2_NORMALIZATION": Rule(10),
+    "LOGISTIC": Rule(10),
+    "MAXIMUM": Rule(10),
     "MAX_POOL_2D": Rule(10, _refuse_unfused),
-    "MEAN": Rule(10, _reduction),
-    "MINIMUM": Rule(10, _free),
-    "MUL": Rule(10, _free),
+    "MEAN": Rule(10, _reduction, (1,)),
+    "MINIMUM": Rule(10),
+    "MUL": Rule(10),
     "PACK": Rule(13, _pack),
-    "PAD": Rule(10, _pad),
-    "PRELU": Rule(13, _prelu),
-    "QUANTIZE": Rule(12, _free),
-    "REDUCE_MAX": Rule(14, _reduction),
-    "REDUCE_MIN": Rule(14, _reduction),
-    "RELU": Rule(10, _free),
-    "RELU6": Rule(10, _free),
-    "RELU_N1_TO_1": Rule(10, _free),
-    "RESHAPE": Rule(10, _free),
-    "RESIZE_BILINEAR": Rule(10, _resize),
-    "RESIZE_NEAREST_NEIGHBOR": Rule(10, _resize),
-    "RSQRT": Rule(14, _free),
-    "SLICE": Rule(10, _refuse_slice),
+    "PAD": Rule(10, _pad, (1,)),
+    "PRELU": Rule(13, _prelu, (1,)),
+    "QUANTIZE": Rule(12),
+    "REDUCE_MAX": Rule(14, _reduction, (1,)),
+    "REDUCE_MIN": Rule(14, _reduction, (1,)),
+    "RELU": Rule(10),
+    "RELU6": Rule(10),
+    "RELU_N1_TO_1": Rule(10),
+    "RESHAPE": Rule(10),
+    "RESIZE_BILINEAR": Rule(10, _resize, (1,)),
+    "RESIZE_NEAREST_NEIGHBOR": Rule(10, _resize, (1,)),
+    "RSQRT": Rule(14),
+    "SLICE": Rule(10, constants=(1, 2)),
     "SOFTMAX": Rule(10, _softmax),
-    "SPACE_TO_DEPTH": Rule(10, _free),
-    "SPLIT": Rule(10, _split),
-    "SQUARED_DIFFERENCE": Rule(14, _free),
+    "SPACE_TO_DEPTH": Rule(10),
+    "SPLIT": Rule(10, _split, (0,)),
+    "SQUARED_DIFFERENCE": Rule(14),
     "SQUEEZE": Rule(10, _squeeze),
-    "STRIDED_SLICE": Rule(10, _strided_slice),
-    "SUB": Rule(10, _free),
-    "SUM": Rule(13, _reduction),
-    "TANH": Rule(10, _free),
-    "TILE": Rule(14, _tile),
-    "TRANSPOSE": Rule(14, _transpose),
-    "TRANSPOSE_CONV": Rule(13, _transpose_conv),
-    "UNIDIRECTIONAL_SEQUENCE_LSTM": Rule(12, _lstm),
+    "STRIDED_SLICE": Rule(10, _strided_slice, (1, 2, 3)),
+    "SUB": Rule(10),
+    "SUM": Rule(13, _reduction, (1,)),
+    "TANH": Rule(10),
+    "TILE": Rule(14, constants=(1,)),
+    "TRANSPOSE": Rule(14, _transpose, (1,)),
+    "TRANSPOSE_CONV": Rule(13, _weights, (0, 1, 3)),
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": Rule(12, constants=range(1, 18)),
 }
 
 # What to use instead of operators that are often met and never mapped.
