@@ -8,7 +8,7 @@ The simulation tests hold every one of them to the cycle.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from edgeinfer.targets.rtl.design.netlist import (
     Block,
     BlockStep,
     Parameter,
+    PortNames,
     SizedNumber,
     Stream,
 )
@@ -39,11 +40,47 @@ WINDOW_LATENCY = TABLE_LATENCY = GATHER_LATENCY = 4
 AFFINE_LATENCY = 5
 MAC_LATENCY = 6
 REDUCE_LATENCY = 2
+PLAIN_PORTS = PortNames()
 
 
 def levels_of(count: int) -> int:
     """Depth of a tree that joins so many numbers."""
     return max(count - 1, 0).bit_length()
+
+
+def typed(prefix: str, type_: Fixed) -> dict[str, Parameter]:
+    """How wide the numbers of a type are, and whether they have a sign."""
+    return {f"{prefix}BITS": type_.bits, f"{prefix}SIGNED": int(type_.signed)}
+
+
+def by_axis(name: str, sizes: Sequence[int]) -> dict[str, Parameter]:
+    """Something of an image along its rows and its columns."""
+    return {f"{name}_H": sizes[0], f"{name}_W": sizes[1]}
+
+
+def passing(
+    module: str,
+    xs: Sequence[Stream],
+    y: Stream,
+    op: str,
+    parameters: dict[str, Parameter],
+    latency: int,
+    files: Mapping[str, bytes] | None = None,
+    pattern: tuple[BlockStep, ...] = (PASS,),
+    times: int | None = None,
+    ports: PortNames = PLAIN_PORTS,
+    parts: frozenset[str] = frozenset(),
+    counter: str = "",
+) -> Block:
+    """A block whose streams meet in one actor. It goes through the pattern so many times in a
+    frame: by default once for each beat of the first stream."""
+    reads, times = tuple(x.name for x in xs), xs[0].beats if times is None else times
+    actor = Actor(reads, (y.name,), pattern, times, latency)
+    name = f"{y.name}_{module.removeprefix('ei_').removeprefix('site_')}"
+    return Block(
+        module, name, op, parameters, reads, (y.name,), (actor,), files or {}, ports, parts,
+        counter=counter,
+    )  # fmt: skip
 
 
 def ingress(stream: Stream, op: str) -> Block:
@@ -86,18 +123,16 @@ def narrow(x: Stream, y: Stream, op: str) -> Block:
     ratio = x.lanes // y.lanes
     waiting = BlockStep(reads=1, reserves=True, yields=True)
     pattern = (*[waiting] * (ratio - 1), PASS)
-    actor = Actor((x.name,), (y.name,), pattern, x.beats, NARROW_LATENCY)
     parameters: dict[str, Parameter] = {"BITS": x.type.bits, "LANES": y.lanes, "RATIO": ratio}
-    return Block("ei_narrow", f"{y.name}_narrow", op, parameters, (x.name,), (y.name,), (actor,))
+    return passing("ei_narrow", (x,), y, op, parameters, NARROW_LATENCY, pattern=pattern)
 
 
 def widen(x: Stream, y: Stream, op: str) -> Block:
     """More lanes."""
     ratio = y.lanes // x.lanes
     pattern = (*[BlockStep(reads=1, frees=1)] * (ratio - 1), PASS)
-    actor = Actor((x.name,), (y.name,), pattern, y.beats, WIDEN_LATENCY)
     parameters: dict[str, Parameter] = {"BITS": x.type.bits, "LANES": x.lanes, "RATIO": ratio}
-    return Block("ei_widen", f"{y.name}_widen", op, parameters, (x.name,), (y.name,), (actor,))
+    return passing("ei_widen", (x,), y, op, parameters, WIDEN_LATENCY, {}, pattern, y.beats)
 
 
 def window(x: Stream, y: Stream, op: str, shape: Sliding, fill: int) -> Block:
@@ -106,19 +141,15 @@ def window(x: Stream, y: Stream, op: str, shape: Sliding, fill: int) -> Block:
     rounds = shape.channels // x.lanes
     chunks = shape.taps // rounds // y.lanes
     pattern = window_steps(shape, chunks, rounds)
-    actor = Actor((x.name,), (y.name,), pattern, 1, WINDOW_LATENCY)
     parameters: dict[str, Parameter] = {
         "BITS": x.type.bits,
         "CHANNELS": x.lanes,
         "ROUNDS": rounds,
         "HEIGHT": shape.image[0],
         "WIDTH": shape.image[1],
-        "KERNEL_H": shape.kernel[0],
-        "KERNEL_W": shape.kernel[1],
-        "STRIDE_H": shape.strides[0],
-        "STRIDE_W": shape.strides[1],
-        "DILATE_H": shape.dilation[0],
-        "DILATE_W": shape.dilation[1],
+        **by_axis("KERNEL", shape.kernel),
+        **by_axis("STRIDE", shape.strides),
+        **by_axis("DILATE", shape.dilation),
         "PAD_TOP": shape.pads[0][0],
         "PAD_BOTTOM": shape.pads[0][1],
         "PAD_LEFT": shape.pads[1][0],
@@ -126,7 +157,7 @@ def window(x: Stream, y: Stream, op: str, shape: Sliding, fill: int) -> Block:
         "FILL": SizedNumber(x.type.bits, fill),
         "CHUNK": y.lanes,
     }
-    return Block("ei_window", f"{y.name}_window", op, parameters, (x.name,), (y.name,), (actor,))
+    return passing("ei_window", (x,), y, op, parameters, WINDOW_LATENCY, pattern=pattern, times=1)
 
 
 def mac(
@@ -164,9 +195,8 @@ def mac(
         "WEIGHTS": f"{op}_weights.mem",
         "BIASES": f"{op}_biases.mem",
     }
-    vectors = y.beats // nf
-    actor = Actor((x.name,), (y.name,), mac_steps(sf, nf), vectors, MAC_LATENCY + levels)
-    return Block("ei_mac", f"{y.name}_mac", op, parameters, (x.name,), (y.name,), (actor,), files)
+    steps, latency = mac_steps(sf, nf), MAC_LATENCY + levels
+    return passing("ei_mac", (x,), y, op, parameters, latency, files, steps, y.beats // nf)
 
 
 def multiplying_parameters(
@@ -174,10 +204,8 @@ def multiplying_parameters(
 ) -> dict[str, Parameter]:
     """The types between which a block multiplies and accumulates."""
     return {
-        "X_BITS": x.bits,
-        "X_SIGNED": int(x.signed),
-        "W_BITS": weight_type.bits,
-        "W_SIGNED": int(weight_type.signed),
+        **typed("X_", x),
+        **typed("W_", weight_type),
         "ACC_BITS": y.bits,
         "SHIFT": shift,
     }
@@ -203,64 +231,54 @@ def pool(
         for column in range(width):
             ends = last_h and column % tile[1] == tile[1] - 1
             pattern += [left if ends else taken] * groups
-    actor = Actor((x.name,), (y.name,), tuple(pattern), 1, POOL_LATENCY)
     parameters: dict[str, Parameter] = {
-        "BITS": x.type.bits,
-        "SIGNED": int(x.type.signed),
+        **typed("", x.type),
         "LANES": x.lanes,
         "GROUPS": groups,
         "HEIGHT": height,
         "WIDTH": width,
-        "TILE_H": tile[0],
-        "TILE_W": tile[1],
+        **by_axis("TILE", tile),
         "SUM": add,
         "OUT_BITS": y.type.bits,
     }
-    return Block("ei_pool", f"{y.name}_pool", op, parameters, (x.name,), (y.name,), (actor,))
+    return passing("ei_pool", (x,), y, op, parameters, POOL_LATENCY, {}, tuple(pattern), 1)
 
 
 def reduce(x: Stream, y: Stream, op: str, add: int) -> Block:
     """Maximum or sum over the taps of whole windows."""
     taps = x.lanes // y.lanes
     levels = max(levels_of(taps), 1)
-    actor = Actor((x.name,), (y.name,), (PASS,), x.beats, REDUCE_LATENCY + levels)
     parameters: dict[str, Parameter] = {
-        "BITS": x.type.bits,
-        "SIGNED": int(x.type.signed),
+        **typed("", x.type),
         "LANES": y.lanes,
         "TAPS": taps,
         "LEVELS": levels,
         "SUM": add,
         "OUT_BITS": y.type.bits,
     }
-    return Block("ei_reduce", f"{y.name}_reduce", op, parameters, (x.name,), (y.name,), (actor,))
+    return passing("ei_reduce", (x,), y, op, parameters, REDUCE_LATENCY + levels)
 
 
 def requant(x: Stream, y: Stream, op: str, rounding: Rounding, overflow: Overflow) -> Block:
     """Numbers brought to another type."""
-    actor = Actor((x.name,), (y.name,), (PASS,), x.beats, REQUANT_LATENCY)
     parameters: dict[str, Parameter] = {
         "LANES": x.lanes,
-        "IN_BITS": x.type.bits,
-        "IN_SIGNED": int(x.type.signed),
+        **typed("IN_", x.type),
         "SHIFT": x.type.frac - y.type.frac,
         "ROUNDING": ROUNDINGS.index(rounding),
         "OVERFLOW": OVERFLOWS.index(overflow),
-        "OUT_BITS": y.type.bits,
-        "OUT_SIGNED": int(y.type.signed),
+        **typed("OUT_", y.type),
     }
-    return Block("ei_requant", f"{y.name}_requant", op, parameters, (x.name,), (y.name,), (actor,))
+    return passing("ei_requant", (x,), y, op, parameters, REQUANT_LATENCY)
 
 
 def clip(x: Stream, y: Stream, op: str, low: int | None, high: int | None) -> Block:
     """Numbers limited."""
     ends = [x.type.raw_min, x.type.raw_max, y.type.raw_min, y.type.raw_max, low or 0, high or 0]
     width = max(fixed_of_range(min(*ends, -1), max(ends), 0).bits, x.type.bits + 1)
-    actor = Actor((x.name,), (y.name,), (PASS,), x.beats, CLIP_LATENCY)
     parameters: dict[str, Parameter] = {
         "LANES": x.lanes,
-        "IN_BITS": x.type.bits,
-        "IN_SIGNED": int(x.type.signed),
+        **typed("IN_", x.type),
         "OUT_BITS": y.type.bits,
         "W_BITS": width,
         "HAS_LOW": int(low is not None),
@@ -268,7 +286,7 @@ def clip(x: Stream, y: Stream, op: str, low: int | None, high: int | None) -> Bl
         "LOW": SizedNumber(width, low or 0),
         "HIGH": SizedNumber(width, high or 0),
     }
-    return Block("ei_clip", f"{y.name}_clip", op, parameters, (x.name,), (y.name,), (actor,))
+    return passing("ei_clip", (x,), y, op, parameters, CLIP_LATENCY)
 
 
 def affine(
@@ -288,13 +306,10 @@ def affine(
         f"{op}_factors.mem": hex_words(flat[0, :words], factor_type.bits),
         f"{op}_biases.mem": hex_words(flat[1, :words], y.type.bits),
     }
-    actor = Actor((x.name,), (y.name,), (PASS,), x.beats, AFFINE_LATENCY)
     parameters: dict[str, Parameter] = {
         "LANES": x.lanes,
-        "X_BITS": x.type.bits,
-        "X_SIGNED": int(x.type.signed),
-        "F_BITS": factor_type.bits,
-        "F_SIGNED": int(factor_type.signed),
+        **typed("X_", x.type),
+        **typed("F_", factor_type),
         "SHIFT": shift,
         "PRELU": prelu,
         "OUT_BITS": y.type.bits,
@@ -302,9 +317,7 @@ def affine(
         "FACTORS": f"{op}_factors.mem",
         "BIASES": f"{op}_biases.mem",
     }
-    return Block(
-        "ei_affine", f"{y.name}_affine", op, parameters, (x.name,), (y.name,), (actor,), files
-    )
+    return passing("ei_affine", (x,), y, op, parameters, AFFINE_LATENCY, files)
 
 
 def _period(flat: Ints) -> int:
@@ -318,39 +331,32 @@ def _period(flat: Ints) -> int:
 
 def table(x: Stream, y: Stream, op: str, first: int, entries: Ints) -> Block:
     """A look-up."""
-    actor = Actor((x.name,), (y.name,), (PASS,), x.beats, TABLE_LATENCY)
     parameters: dict[str, Parameter] = {
         "LANES": x.lanes,
-        "IN_BITS": x.type.bits,
-        "IN_SIGNED": int(x.type.signed),
+        **typed("IN_", x.type),
         "FIRST": SizedNumber(64, first),
         "ENTRIES": entries.size,
         "OUT_BITS": y.type.bits,
         "TABLE": f"{op}_table.mem",
     }
     files = {f"{op}_table.mem": hex_words(entries.reshape(-1, 1), y.type.bits)}
-    return Block(
-        "ei_table", f"{y.name}_table", op, parameters, (x.name,), (y.name,), (actor,), files
-    )
+    return passing("ei_table", (x,), y, op, parameters, TABLE_LATENCY, files)
 
 
 def pair(a: Stream, b: Stream, y: Stream, op: str, kind: PairKind) -> Block:
     """Two streams, element by element."""
     step = BlockStep(reads=3, frees=3, reserves=True, yields=True)
-    actor = Actor((a.name, b.name), (y.name,), (step,), y.beats, PAIR_LATENCY)
     moved = kind is not PairKind.MUL
     parameters: dict[str, Parameter] = {
         "LANES": y.lanes,
-        "A_BITS": a.type.bits,
-        "A_SIGNED": int(a.type.signed),
+        **typed("A_", a.type),
         "SHIFT_A": y.type.frac - a.type.frac if moved else 0,
-        "B_BITS": b.type.bits,
-        "B_SIGNED": int(b.type.signed),
+        **typed("B_", b.type),
         "SHIFT_B": y.type.frac - b.type.frac if moved else 0,
         "KIND": PAIRS.index(kind),
         "OUT_BITS": y.type.bits,
     }
-    return Block("ei_pair", f"{y.name}_pair", op, parameters, (a.name, b.name), (y.name,), (actor,))
+    return passing("ei_pair", (a, b), y, op, parameters, PAIR_LATENCY, {}, (step,), y.beats)
 
 
 def concat(a: Stream, b: Stream, y: Stream, op: str, beats_a: int, beats_b: int) -> Block:
@@ -359,22 +365,17 @@ def concat(a: Stream, b: Stream, y: Stream, op: str, beats_a: int, beats_b: int)
     second = BlockStep(reads=2, frees=2, reserves=True, yields=True)
     pattern = (*[first] * beats_a, *[second] * beats_b)
     repeats = y.beats // (beats_a + beats_b)
-    actor = Actor((a.name, b.name), (y.name,), pattern, repeats, CONCAT_LATENCY)
     parameters: dict[str, Parameter] = {
         "LANES": y.lanes,
-        "A_BITS": a.type.bits,
-        "A_SIGNED": int(a.type.signed),
+        **typed("A_", a.type),
         "SHIFT_A": y.type.frac - a.type.frac,
         "BEATS_A": beats_a,
-        "B_BITS": b.type.bits,
-        "B_SIGNED": int(b.type.signed),
+        **typed("B_", b.type),
         "SHIFT_B": y.type.frac - b.type.frac,
         "BEATS_B": beats_b,
         "OUT_BITS": y.type.bits,
     }
-    return Block(
-        "ei_concat", f"{y.name}_concat", op, parameters, (a.name, b.name), (y.name,), (actor,)
-    )
+    return passing("ei_concat", (a, b), y, op, parameters, CONCAT_LATENCY, {}, pattern, repeats)
 
 
 def keep(x: Stream, y: Stream, op: str, first: int) -> Block:
@@ -382,31 +383,25 @@ def keep(x: Stream, y: Stream, op: str, first: int) -> Block:
     taken = BlockStep(reads=1, frees=1)
     before, behind = (taken,) * first, (taken,) * (x.beats - first - y.beats)
     pattern = (*before, *[PASS] * y.beats, *behind)
-    actor = Actor((x.name,), (y.name,), pattern, 1, KEEP_LATENCY)
     parameters: dict[str, Parameter] = {
         "WIDTH": x.width,
         "BEATS": x.beats,
         "FIRST": first,
         "KEPT": y.beats,
     }
-    return Block("ei_keep", f"{y.name}_keep", op, parameters, (x.name,), (y.name,), (actor,))
+    return passing("ei_keep", (x,), y, op, parameters, KEEP_LATENCY, pattern=pattern, times=1)
 
 
 def repeat(x: Stream, y: Stream, op: str) -> Block:
     """One element a beat, for all lanes of y."""
-    actor = Actor((x.name,), (y.name,), (PASS,), x.beats, KEEP_LATENCY)
     parameters: dict[str, Parameter] = {"WIDTH": x.width, "TIMES": y.lanes}
-    return Block("ei_repeat", f"{y.name}_repeat", op, parameters, (x.name,), (y.name,), (actor,))
+    return passing("ei_repeat", (x,), y, op, parameters, KEEP_LATENCY)
 
 
 def first(x: Stream, y: Stream, op: str, most: int, counter: str) -> Block:
     """Of a frame's bits, the first that are set, so many at most."""
-    actor = Actor((x.name,), (y.name,), (PASS,), x.beats, KEEP_LATENCY)
     parameters: dict[str, Parameter] = {"BEATS": x.beats, "MOST": most}
-    return Block(
-        "ei_first", f"{y.name}_first", op, parameters, (x.name,), (y.name,), (actor,),
-        counter=counter,
-    )  # fmt: skip
+    return passing("ei_first", (x,), y, op, parameters, KEEP_LATENCY, counter=counter)
 
 
 def gather(x: Stream, y: Stream, op: str, order: Ints, fill: int) -> Block:
@@ -442,13 +437,10 @@ def constant(y: Stream, op: str, value: Ints) -> Block:
     """The same frame for ever."""
     words = value.reshape(y.beats, y.lanes)
     step = BlockStep(reserves=True, yields=True)
-    actor = Actor((), (y.name,), (step,), y.beats, CONSTANT_LATENCY)
     parameters: dict[str, Parameter] = {
         "WIDTH": y.width,
         "WORDS": y.beats,
         "VALUES": f"{y.name}_values.mem",
     }
     files = {f"{y.name}_values.mem": hex_words(words, y.type.bits)}
-    return Block(
-        "ei_constant", f"{y.name}_constant", op, parameters, (), (y.name,), (actor,), files
-    )
+    return passing("ei_constant", (), y, op, parameters, CONSTANT_LATENCY, files, (step,), y.beats)

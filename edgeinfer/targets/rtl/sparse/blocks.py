@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 
+from edgeinfer.targets.rtl.design.blocks import by_axis, passing, typed
 from edgeinfer.targets.rtl.design.netlist import (
     Actor,
     Block,
@@ -23,15 +24,7 @@ from edgeinfer.targets.rtl.design.netlist import (
     SizedNumber,
     Stream,
 )
-from edgeinfer.targets.rtl.sparse.ops import (
-    SiteCoarsen,
-    SiteFront,
-    SiteGrid,
-    SitePool,
-    SiteSpread,
-    SiteUp,
-    SiteWindow,
-)
+from edgeinfer.targets.rtl.sparse import ops as s
 
 FRONT_LATENCY, WINDOW_LATENCY, TILES_LATENCY, UP_LATENCY, SPREAD_LATENCY = 3, 4, 1, 3, 1
 TILES = frozenset({"ei_site_tiles"})
@@ -45,7 +38,7 @@ def _take(bits: int, cycles: int = 1) -> BlockStep:
     return BlockStep(reads=bits, frees=bits, cycles=cycles)
 
 
-def front(op: SiteFront, x: Stream, tokens: Stream, places: Stream, counter: str) -> Block:
+def front(op: s.SiteFront, x: Stream, tokens: Stream, places: Stream, counter: str) -> Block:
     """Lit pixels of a frame, and their places."""
     grid, channels = op.grid_of, len(op.look)
     # A threshold that no number reaches, or that all do, is the nearest that a beat can be held to.
@@ -57,8 +50,7 @@ def front(op: SiteFront, x: Stream, tokens: Stream, places: Stream, counter: str
     )
     actor = Actor((x.name,), (tokens.name, places.name), pattern, 1, FRONT_LATENCY)
     parameters: dict[str, Parameter] = {
-        "BITS": x.type.bits,
-        "SIGNED": int(x.type.signed),
+        **typed("", x.type),
         "CHANNELS": channels,
         "PIXELS": x.lanes // channels,
         "HEIGHT": grid.height,
@@ -73,7 +65,7 @@ def front(op: SiteFront, x: Stream, tokens: Stream, places: Stream, counter: str
     )  # fmt: skip
 
 
-def front_pixels(grid: SiteGrid, channels: int, bits: int, widest: int) -> int:
+def front_pixels(grid: s.SiteGrid, channels: int, bits: int, widest: int) -> int:
     """Pixels that come at once: so many that a frame has no more beats than sites, if a beat may be
     so wide. They divide a row, or are whole rows."""
     rows = [n * grid.width for n in range(1, grid.height + 1) if grid.height % n == 0]
@@ -83,60 +75,52 @@ def front_pixels(grid: SiteGrid, channels: int, bits: int, widest: int) -> int:
     return min(enough, default=max(fitting))
 
 
-def takes_whole_pixels(grid: SiteGrid, lanes: int, channels: int) -> bool:
+def takes_whole_pixels(grid: s.SiteGrid, lanes: int, channels: int) -> bool:
     """Whether beats of so many elements are what a front takes."""
     pixels = lanes // channels
     return lanes % channels == 0 and (grid.width % pixels == 0 or pixels % grid.width == 0)
 
 
-def coarsen(op: SiteCoarsen, x: Stream, y: Stream) -> Block:
+def coarsen(op: s.SiteCoarsen, x: Stream, y: Stream) -> Block:
     """The list of tiles."""
     waiting = BlockStep(reads=1, reserves=True, yields=True)
     last = BlockStep(reads=1, frees=1, reserves=True, yields=True)
     pattern = (*[_take(1)] * op.fine.sites, *[waiting] * (y.beats - 1), last)
-    actor = Actor((x.name,), (y.name,), pattern, 1, TILES_LATENCY)
-    return Block(
-        "ei_site_coarsen", f"{y.name}_coarsen", op.name, _tiles(op.fine, op.window), (x.name,),
-        (y.name,), (actor,), parts=TILES,
+    return passing(
+        "ei_site_coarsen", (x,), y, op.name, _tiles(op.fine, op.window), TILES_LATENCY, {}, pattern,
+        1, parts=TILES,
     )  # fmt: skip
 
 
-def _tiles(grid: SiteGrid, window: tuple[int, ...]) -> dict[str, Parameter]:
-    return {
-        "HEIGHT": grid.height,
-        "WIDTH": grid.width,
-        "TILE_H": window[0],
-        "TILE_W": window[1],
-    }
+def _tiles(grid: s.SiteGrid, window: tuple[int, ...]) -> dict[str, Parameter]:
+    return {"HEIGHT": grid.height, "WIDTH": grid.width, **by_axis("TILE", window)}
 
 
-def pool(op: SitePool, x: Stream, places: Stream, y: Stream) -> Block:
+def pool(op: s.SitePool, x: Stream, places: Stream, y: Stream) -> Block:
     """The tokens of each tile as one."""
     waiting = BlockStep(reads=0b10, reserves=True, yields=True)
     pattern = (*[_take(0b11)] * op.fine.sites, *[waiting] * y.beats, _take(0b10))
-    actor = Actor((x.name, places.name), (y.name,), pattern, 1, TILES_LATENCY)
     parameters: dict[str, Parameter] = {
-        "BITS": x.type.bits,
-        "SIGNED": int(x.type.signed),
+        **typed("", x.type),
         "CHANNELS": x.lanes,
         **_tiles(op.fine, op.window),
         "SUM": int(op.add),
         "OUT_BITS": y.type.bits,
     }
-    return Block(
-        "ei_site_pool", f"{y.name}_pool", op.name, parameters, (x.name, places.name), (y.name,),
-        (actor,), parts=TILES,
-    )  # fmt: skip
+    xs = (x, places)
+    return passing(
+        "ei_site_pool", xs, y, op.name, parameters, TILES_LATENCY, {}, pattern, 1, parts=TILES
+    )
 
 
-def window_banks(op: SiteWindow, whole: bool) -> int:
+def window_banks(op: s.SiteWindow, whole: bool) -> int:
     """Memories that a row lies in: as many as a window has columns, where it is read at once."""
     banks = 1 << (op.kernel[1] - 1).bit_length()
     return banks if whole and op.dilation[1] == 1 and 1 < banks <= MOST_BANKS else 1
 
 
 def window(
-    op: SiteWindow, x: Stream, places: Stream, outputs: Stream, y: Stream, banks: int
+    op: s.SiteWindow, x: Stream, places: Stream, outputs: Stream, y: Stream, banks: int
 ) -> Block:
     """The windows around sites."""
     beats = 1 if banks > 1 else op.kernel[1]
@@ -149,7 +133,6 @@ def window(
         *(*[waiting] * (beats - 1), last) * op.coarse.sites,
         _take(0b100),
     )
-    actor = Actor((x.name, places.name, outputs.name), (y.name,), pattern, 1, WINDOW_LATENCY)
     parameters: dict[str, Parameter] = {
         "BITS": x.type.bits,
         "CHANNELS": x.lanes,
@@ -157,24 +140,21 @@ def window(
         "WIDTH": op.fine.width,
         "OUT_HEIGHT": op.coarse.height,
         "OUT_WIDTH": op.coarse.width,
-        "KERNEL_H": op.kernel[0],
-        "KERNEL_W": op.kernel[1],
-        "STRIDE_H": op.strides[0],
-        "STRIDE_W": op.strides[1],
-        "DILATE_H": op.dilation[0],
-        "DILATE_W": op.dilation[1],
+        **by_axis("KERNEL", op.kernel),
+        **by_axis("STRIDE", op.strides),
+        **by_axis("DILATE", op.dilation),
         "PAD_TOP": op.first_pads[0],
         "PAD_LEFT": op.first_pads[1],
         "SITES": op.fine.sites,
         "BANKS": banks,
     }
-    return Block(
-        "ei_site_window", f"{y.name}_window", op.name, parameters,
-        (x.name, places.name, outputs.name), (y.name,), (actor,), ports=JOINED,
-    )  # fmt: skip
+    xs = (x, places, outputs)
+    return passing(
+        "ei_site_window", xs, y, op.name, parameters, WINDOW_LATENCY, {}, pattern, 1, JOINED
+    )
 
 
-def up_lanes(op: SiteUp, lanes: int, channels: int) -> int:
+def up_lanes(op: s.SiteUp, lanes: int, channels: int) -> int:
     """Elements of a tile's token that come at once: those of whole pixels, as many as make no beats
     wider than they are, and one pixel at least."""
     pixels = math.prod(op.window)
@@ -185,35 +165,29 @@ def up_lanes(op: SiteUp, lanes: int, channels: int) -> int:
     )
 
 
-def up(op: SiteUp, x: Stream, places: Stream, outputs: Stream, y: Stream) -> Block:
+def up(op: s.SiteUp, x: Stream, places: Stream, outputs: Stream, y: Stream) -> Block:
     """Finer sites."""
     tiles = op.fine.tiles(op.window)
     beats = math.prod(op.window) * y.lanes // x.lanes
     token = (*[BlockStep(reads=0b011, frees=0b001)] * (beats - 1), _take(0b011))
     one = BlockStep(reads=0b100, frees=0b100, reserves=True, yields=True)
     pattern = (*token * tiles.sites, *[one] * op.fine.sites, _take(0b110))
-    actor = Actor((x.name, places.name, outputs.name), (y.name,), pattern, 1, UP_LATENCY)
     parameters: dict[str, Parameter] = {
         "PIXEL": y.width,
         **_tiles(op.fine, op.window),
         "BEATS": beats,
     }
-    return Block(
-        "ei_site_up", f"{y.name}_up", op.name, parameters,
-        (x.name, places.name, outputs.name), (y.name,), (actor,), ports=JOINED,
-    )  # fmt: skip
+    xs = (x, places, outputs)
+    return passing("ei_site_up", xs, y, op.name, parameters, UP_LATENCY, {}, pattern, 1, JOINED)
 
 
-def spread(op: SiteSpread, x: Stream, places: Stream, y: Stream) -> Block:
+def spread(op: s.SiteSpread, x: Stream, places: Stream, y: Stream) -> Block:
     """Tokens as a frame."""
     pattern = (*[_take(0b11)] * op.grid_of.sites, _take(0b10), *[GIVE] * y.beats)
-    actor = Actor((x.name, places.name), (y.name,), pattern, 1, SPREAD_LATENCY)
     parameters: dict[str, Parameter] = {
         "PIXEL": x.width,
         "HEIGHT": op.grid_of.height,
         "WIDTH": op.grid_of.width,
     }
-    return Block(
-        "ei_site_spread", f"{y.name}_spread", op.name, parameters, (x.name, places.name), (y.name,),
-        (actor,),
-    )  # fmt: skip
+    xs = (x, places)
+    return passing("ei_site_spread", xs, y, op.name, parameters, SPREAD_LATENCY, {}, pattern, 1)

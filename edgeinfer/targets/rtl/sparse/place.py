@@ -12,16 +12,7 @@ from edgeinfer.ir.bases import NamedValue
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.design.netlist import Block, Stream
 from edgeinfer.targets.rtl.sparse import blocks
-from edgeinfer.targets.rtl.sparse.ops import (
-    SiteCoarsen,
-    SiteFront,
-    SiteList,
-    SiteOp,
-    SitePool,
-    SiteSpread,
-    SiteUp,
-    SiteWindow,
-)
+from edgeinfer.targets.rtl.sparse import ops as s
 from quantization.fixed import Fixed
 
 
@@ -45,41 +36,41 @@ class Placing(Protocol):
     def deliver(self, op: NamedValue, stream: Stream) -> None: ...
 
 
-def place_site_op(op: SiteOp, build: Placing, simd: int) -> None:
+def place_site_op(op: s.SiteOp, build: Placing, simd: int) -> None:
     """Place the block of an op and deliver its value. `simd`: inputs that the layer which reads a
     window takes at once."""
     shapes = build.program.shapes
     match op:
-        case SiteFront():
+        case s.SiteFront():
             _place_front(op, build)
-        case SiteList():
+        case s.SiteList():
             return  # the front has delivered it
-        case SiteCoarsen():
+        case s.SiteCoarsen():
             y = build.stream(op.name, op.type, 1, math.prod(shapes[op.name]))
             build.place(blocks.coarsen(op, build.read(op.x), y))
             build.deliver(op, y)
-        case SiteWindow():
+        case s.SiteWindow():
             x, places, outputs = _pixels(op.x, op.name, build), op.places, op.outputs
             banks = blocks.window_banks(op, whole=simd > op.kernel[0] * x.lanes)
             lanes = shapes[op.name][-1] // (1 if banks > 1 else op.kernel[1])
             y = build.stream(op.name, op.type, lanes, math.prod(shapes[op.name]))
             build.place(blocks.window(op, x, build.read(places), build.read(outputs), y, banks))
             build.deliver(op, y)
-        case SitePool():
+        case s.SitePool():
             x = _pixels(op.x, op.name, build)
             if not op.add or x.type.bits > op.type.bits:
                 x = build.resize(x, op.type, op.name)
             y = build.stream(op.name, op.type, x.lanes, math.prod(shapes[op.name]))
             build.place(blocks.pool(op, x, build.read(op.places), y))
             build.deliver(op, y)
-        case SiteUp():
+        case s.SiteUp():
             channels = shapes[op.name][-1]
             x = build.resize(build.read(op.x), op.type, op.name)
             x = build.with_lanes(x, blocks.up_lanes(op, x.lanes, channels), op.name)
             y = build.stream(op.name, op.type, channels, math.prod(shapes[op.name]))
             build.place(blocks.up(op, x, build.read(op.places), build.read(op.outputs), y))
             build.deliver(op, y)
-        case SiteSpread():
+        case s.SiteSpread():
             x = _pixels(op.x, op.name, build)
             y = build.stream(op.name, op.type, x.lanes, math.prod(shapes[op.name]))
             build.place(blocks.spread(op, x, build.read(op.places), y))
@@ -88,7 +79,7 @@ def place_site_op(op: SiteOp, build: Placing, simd: int) -> None:
             raise AssertionError(op)
 
 
-def _place_front(op: SiteFront, build: Placing) -> None:
+def _place_front(op: s.SiteFront, build: Placing) -> None:
     channels, grid = len(op.look), op.grid_of
     x = build.read(op.x)
     if not blocks.takes_whole_pixels(grid, x.lanes, channels):
@@ -98,7 +89,7 @@ def _place_front(op: SiteFront, build: Placing) -> None:
     counter = build.name(f"{op.name}_dropped")
     build.place(blocks.front(op, x, tokens, places, counter))
     build.deliver(op, tokens)
-    build.deliver(SiteList(op.places, grid.place_type, grid), places)
+    build.deliver(s.SiteList(op.places, grid.place_type, grid), places)
 
 
 def _pixels(x: str, op: str, build: Placing) -> Stream:

@@ -34,17 +34,7 @@ from edgeinfer.ir.ops import (
 from edgeinfer.ir.passes import rewire_op
 from edgeinfer.ir.program import Output, Program
 from edgeinfer.targets.rtl.design.layers import matrix_of, pointwise
-from edgeinfer.targets.rtl.sparse.ops import (
-    SiteCoarsen,
-    SiteFront,
-    SiteGrid,
-    SiteList,
-    SiteOp,
-    SitePool,
-    SiteSpread,
-    SiteUp,
-    SiteWindow,
-)
+from edgeinfer.targets.rtl.sparse import ops as s
 
 IMAGE_AXES = 3  # of an image with its channels
 MOST_SITES = 4096  # of a frame: queues hold so many tokens
@@ -102,11 +92,11 @@ class _Rewriting:
     search: SiteSearch
     site_sets: dict[str, SiteSet]
     most: int
-    ops: list[Op | SiteOp] = field(default_factory=list)
+    ops: list[Op | s.SiteOp] = field(default_factory=list)
     offences: list[Offence] = field(default_factory=list)
     refused: set[str] = field(default_factory=set)
     tokens: dict[str, SiteSet] = field(default_factory=dict)  # values that come as tokens
-    grids: dict[SiteSet, SiteGrid] = field(default_factory=dict)
+    grids: dict[SiteSet, s.SiteGrid] = field(default_factory=dict)
     lists: dict[SiteSet, str] = field(default_factory=dict)
     fronts: dict[SiteSet, tuple[str, str]] = field(default_factory=dict)  # a frame, its tokens
     frames: dict[str, str] = field(default_factory=dict)  # of tokens, as a frame again
@@ -163,11 +153,11 @@ class _Rewriting:
             chosen = range(seen.starts[-1], seen.stops[-1], seen.steps[-1])
             channels = self.program.shapes[seen.x][-1]
             x, look = seen.x, tuple(channel in chosen for channel in range(channels))
-        grid = SiteGrid(height, width, min(most, self.most))
+        grid = s.SiteGrid(height, width, min(most, self.most))
         name, places = f"{op.name}{LIT}", f"{op.name}.places"
         type_ = self.program.type(x)
-        self.ops.append(SiteFront(name, type_, x, places, op.threshold, look, grid))
-        self.ops.append(SiteList(places, grid.place_type, grid))
+        self.ops.append(s.SiteFront(name, type_, x, places, op.threshold, look, grid))
+        self.ops.append(s.SiteList(places, grid.place_type, grid))
         self.grids[sites], self.lists[sites], self.fronts[sites] = grid, places, (x, name)
         self.tokens[name] = sites
 
@@ -188,7 +178,7 @@ class _Rewriting:
             )
         tiles = grid.tiles(step.window)
         name = f"{places}.{tiles.height}x{tiles.width}"
-        self.ops.append(SiteCoarsen(name, tiles.place_type, places, grid, step.window))
+        self.ops.append(s.SiteCoarsen(name, tiles.place_type, places, grid, step.window))
         self.grids[sites], self.lists[sites] = tiles, name
         return name
 
@@ -240,7 +230,7 @@ class _Rewriting:
         name = f"{op.name}.window"
         pads = (op.pads[0][0], op.pads[1][0])
         self.ops.append(
-            SiteWindow(
+            s.SiteWindow(
                 name, self.program.type(op.x), op.x, self.lists[fine], places, grid, coarse,
                 op.window, op.strides, op.dilation, pads,
             )
@@ -258,14 +248,14 @@ class _Rewriting:
             )
         add = op.kind is PoolKind.SUM
         grid = self.grids[fine]
-        self.ops.append(SitePool(op.name, op.type, op.x, self.lists[fine], grid, op.window, add))
+        self.ops.append(s.SitePool(op.name, op.type, op.x, self.lists[fine], grid, op.window, add))
         self.tokens[op.name] = sites
 
     def up(self, op: SpaceToPixels, sites: SiteSet) -> None:
         coarse = sites.pool(PoolWindow(op.factors, op.factors, ((0, 0),) * len(op.factors)))
         x, grid = self.bring(op.x, coarse), self.grids[sites]
         places = self.lists[coarse], self.lists[sites]
-        self.ops.append(SiteUp(op.name, op.type, x, *places, grid, op.factors))
+        self.ops.append(s.SiteUp(op.name, op.type, x, *places, grid, op.factors))
         self.tokens[op.name] = sites
 
     def bring(self, x: str, sites: SiteSet) -> str:
@@ -297,7 +287,7 @@ class _Rewriting:
             return x
         if x not in self.frames:
             sites = self.tokens[x]
-            frame = SiteSpread(
+            frame = s.SiteSpread(
                 f"{x}.everywhere", self.program.type(x), x, self.lists[sites], self.grids[sites]
             )
             self.ops.append(frame)
