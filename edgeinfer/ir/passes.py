@@ -11,28 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from edgeinfer.ir import ops
 from edgeinfer.ir.bounds import bounds_of, exact_requant
 from edgeinfer.ir.interpret import interpret_constant
-from edgeinfer.ir.ops import (
-    Clip,
-    Constant,
-    Conv,
-    Input,
-    Op,
-    Pad,
-    Pair,
-    PairKind,
-    Pool,
-    PoolKind,
-    Requant,
-    Reshape,
-    Scan,
-    Shape,
-    Slice,
-    Transpose,
-    inputs_of,
-    pack_weights,
-)
 from edgeinfer.ir.program import Program, body_of
 from edgeinfer.ir.verify import verify
 from quantization.fixed import Overflow, fixed_of_range
@@ -50,9 +31,9 @@ def optimize(program: Program) -> Program:
     return program
 
 
-def rewire_op(op: Op, renamed: dict[str, str]) -> Op:
+def rewire_op(op: ops.Op, renamed: dict[str, str]) -> ops.Op:
     """The op, reading values by their new names."""
-    if not any(x in renamed for x in inputs_of(op)):
+    if not any(x in renamed for x in ops.inputs_of(op)):
         return op
     changed: dict[str, Any] = {}
     for each in fields(op):
@@ -67,26 +48,26 @@ def rewire_op(op: Op, renamed: dict[str, str]) -> Op:
 
 def without(program: Program, renamed: dict[str, str]) -> Program:
     """The Program with values replaced by others of the same meaning; the replaced ops go."""
-    ops = tuple(rewire_op(op, renamed) for op in program.ops if op.name not in renamed)
+    new_ops = tuple(rewire_op(op, renamed) for op in program.ops if op.name not in renamed)
     outputs = tuple(replace(o, value=renamed.get(o.value, o.value)) for o in program.outputs)
-    return Program(program.name, ops, outputs)
+    return Program(program.name, new_ops, outputs)
 
 
 def fold_constants(program: Program) -> Program:
     """Ops that read nothing but constants become constants."""
-    constants: dict[str, Constant] = {}
-    ops: list[Op] = []
+    constants: dict[str, ops.Constant] = {}
+    new_ops: list[ops.Op] = []
     for op in program.ops:
-        reads = inputs_of(op)
-        if isinstance(op, Constant):
+        reads = ops.inputs_of(op)
+        if isinstance(op, ops.Constant):
             constants[op.name] = op
         elif reads and all(x in constants for x in reads):
             value = interpret_constant(op, constants)
             type_ = fixed_of_range(int(value.min()), int(value.max()), op.type.frac)
-            constants[op.name] = Constant(op.name, type_, pack_weights(value))
+            constants[op.name] = ops.Constant(op.name, type_, ops.pack_weights(value))
             op = constants[op.name]
-        ops.append(op)
-    return replace(program, ops=tuple(ops))
+        new_ops.append(op)
+    return replace(program, ops=tuple(new_ops))
 
 
 def drop_exact_requants(program: Program) -> Program:
@@ -94,7 +75,7 @@ def drop_exact_requants(program: Program) -> Program:
     proved = bounds_of(program)
     renamed: dict[str, str] = {}
     for op in program.ops:
-        if isinstance(op, Requant):
+        if isinstance(op, ops.Requant):
             x = renamed.get(op.x, op.x)
             same = op.type.frac == program.type(x).frac
             if same and exact_requant(op, proved[op.x], program.type(x)):
@@ -104,10 +85,10 @@ def drop_exact_requants(program: Program) -> Program:
 
 def merge_clips(program: Program) -> Program:
     """Two limits in a row become one op, if some number is within both."""
-    ops_by_name: dict[str, Op] = {}
+    ops_by_name: dict[str, ops.Op] = {}
     for op in program.ops:
-        before = ops_by_name[op.x] if isinstance(op, Clip) else None
-        if isinstance(op, Clip) and isinstance(before, Clip):
+        before = ops_by_name[op.x] if isinstance(op, ops.Clip) else None
+        if isinstance(op, ops.Clip) and isinstance(before, ops.Clip):
             lows = [limit for limit in (op.low, before.low) if limit is not None]
             highs = [limit for limit in (op.high, before.high) if limit is not None]
             low, high = max(lows, default=None), min(highs, default=None)
@@ -119,54 +100,58 @@ def merge_clips(program: Program) -> Program:
 
 def drop_clips_before_requants(program: Program) -> Program:
     """ReLU then an unsigned, saturating requantisation: the saturation alone does both."""
-    ops: list[Op] = []
+    new_ops: list[ops.Op] = []
     for op in program.ops:
-        if isinstance(op, Requant) and not op.type.signed and _saturates(op):
+        if isinstance(op, ops.Requant) and not op.type.signed and _saturates(op):
             before = program[op.x]
-            if isinstance(before, Clip) and before.low == 0 and before.high is None:
+            if isinstance(before, ops.Clip) and before.low == 0 and before.high is None:
                 op = replace(op, x=before.x)
-        ops.append(op)
-    return replace(program, ops=tuple(ops))
+        new_ops.append(op)
+    return replace(program, ops=tuple(new_ops))
 
 
-def _saturates(op: Requant) -> bool:
+def _saturates(op: ops.Requant) -> bool:
     return op.overflow in (Overflow.SAT, Overflow.SAT_SYM)
 
 
 def mask_late(program: Program) -> Program:
     """A product with a mask of 0 and 1 stands behind the limits and roundings that read it alone:
     they leave zero as it is, and what they leave has fewer bits to multiply."""
-    readers = Counter(x for op in program.ops for x in inputs_of(op))
+    readers = Counter(x for op in program.ops for x in ops.inputs_of(op))
     kept = {output.value for output in program.outputs}
     proved = bounds_of(program)
-    ops_by_name: dict[str, Op] = {}
+    ops_by_name: dict[str, ops.Op] = {}
     for op in program.ops:
         ops_by_name[op.name] = op
-        if not isinstance(op, Requant | Clip) or not _keeps_zero(op):
+        if not isinstance(op, ops.Requant | ops.Clip) or not _keeps_zero(op):
             continue
         masked = _masking_of(ops_by_name[op.x], program, proved)
         if masked is not None and readers[op.x] == 1 and op.x not in kept:
             del ops_by_name[op.x], ops_by_name[op.name]
             everywhere = replace(op, name=f"{op.name}.everywhere", x=masked[0])
             ops_by_name[everywhere.name] = everywhere
-            ops_by_name[op.name] = Pair(op.name, op.type, everywhere.name, masked[1], PairKind.MUL)
+            ops_by_name[op.name] = ops.Pair(
+                op.name, op.type, everywhere.name, masked[1], ops.PairKind.MUL
+            )
     return replace(program, ops=tuple(ops_by_name.values()))
 
 
-def _masking_of(op: Op, program: Program, proved: Mapping[str, Interval]) -> tuple[str, str] | None:
+def _masking_of(
+    op: ops.Op, program: Program, proved: Mapping[str, Interval]
+) -> tuple[str, str] | None:
     """What a product lets through, and the mask of 0 and 1 that it multiplies it with."""
-    if not isinstance(op, Pair) or op.kind is not PairKind.MUL:
+    if not isinstance(op, ops.Pair) or op.kind is not ops.PairKind.MUL:
         return None
     for x, mask in ((op.a, op.b), (op.b, op.a)):
-        if mask in proved and not isinstance(program[mask], Constant):
+        if mask in proved and not isinstance(program[mask], ops.Constant):
             range_ = proved[mask]
             if program.type(mask).frac == 0 and range_.bottom >= 0 and range_.top <= 1:
                 return x, mask
     return None
 
 
-def _keeps_zero(op: Requant | Clip) -> bool:
-    if isinstance(op, Requant):
+def _keeps_zero(op: ops.Requant | ops.Clip) -> bool:
+    if isinstance(op, ops.Requant):
         return True
     return (op.low is None or op.low <= 0) and (op.high is None or op.high >= 0)
 
@@ -174,30 +159,30 @@ def _keeps_zero(op: Requant | Clip) -> bool:
 def drop_idle_moves(program: Program) -> Program:
     """Reshapes, transposes and slices that move nothing go; two in a row become one."""
     renamed: dict[str, str] = {}
-    ops_by_name: dict[str, Op] = {}
+    ops_by_name: dict[str, ops.Op] = {}
     for original in program.ops:
         op = rewire_op(original, renamed)
         before = (
-            ops_by_name.get(inputs_of(op)[0])
-            if isinstance(op, Reshape | Transpose | Slice)
+            ops_by_name.get(ops.inputs_of(op)[0])
+            if isinstance(op, ops.Reshape | ops.Transpose | ops.Slice)
             else None
         )
-        if isinstance(op, Reshape) and isinstance(before, Reshape):
+        if isinstance(op, ops.Reshape) and isinstance(before, ops.Reshape):
             op = replace(op, x=before.x)
-        elif isinstance(op, Transpose) and isinstance(before, Transpose):
+        elif isinstance(op, ops.Transpose) and isinstance(before, ops.Transpose):
             op = replace(op, x=before.x, order=tuple(before.order[axis] for axis in op.order))
-        elif isinstance(op, Slice) and isinstance(before, Slice):
+        elif isinstance(op, ops.Slice) and isinstance(before, ops.Slice):
             op = _sliced_once(before, op)
-        if isinstance(op, Slice):
+        if isinstance(op, ops.Slice):
             op = _without_slack(op)
-        if isinstance(op, Transpose) and _in_order(op, program.shapes[op.x]):
-            op = Reshape(op.name, op.type, op.x, program.shapes[op.name])
+        if isinstance(op, ops.Transpose) and _in_order(op, program.shapes[op.x]):
+            op = ops.Reshape(op.name, op.type, op.x, program.shapes[op.name])
         match op:
-            case Reshape() if op.shape == program.shapes[op.x]:
+            case ops.Reshape() if op.shape == program.shapes[op.x]:
                 renamed[op.name] = op.x
-            case Transpose() if op.order == tuple(range(len(op.order))):
+            case ops.Transpose() if op.order == tuple(range(len(op.order))):
                 renamed[op.name] = op.x
-            case Slice() if program.shapes[op.name] == program.shapes[op.x]:
+            case ops.Slice() if program.shapes[op.name] == program.shapes[op.x]:
                 renamed[op.name] = op.x
             case _:  # the op stays
                 ops_by_name[op.name] = op
@@ -205,13 +190,13 @@ def drop_idle_moves(program: Program) -> Program:
     return Program(program.name, tuple(ops_by_name.values()), outputs)
 
 
-def _in_order(op: Transpose, x: Shape) -> bool:
+def _in_order(op: ops.Transpose, x: ops.Shape) -> bool:
     """Whether only axes of size 1 move."""
     moving = [axis for axis in op.order if x[axis] > 1]
     return moving == sorted(moving)
 
 
-def _sliced_once(inner: Slice, outer: Slice) -> Slice:
+def _sliced_once(inner: ops.Slice, outer: ops.Slice) -> ops.Slice:
     """What is left of what was left."""
     bounds = []
     for axis, (start, step) in enumerate(zip(inner.starts, inner.steps, strict=True)):
@@ -222,7 +207,7 @@ def _sliced_once(inner: Slice, outer: Slice) -> Slice:
     return replace(outer, x=inner.x, starts=starts, stops=stops, steps=steps)
 
 
-def _without_slack(op: Slice) -> Slice:
+def _without_slack(op: ops.Slice) -> ops.Slice:
     """Stops right after the last element that is taken; a step of 1 where there is only one."""
     bounds = zip(op.starts, op.stops, op.steps, strict=True)
     taken = [range(*bound) for bound in bounds]
@@ -239,7 +224,7 @@ def drop_repeats(program: Program) -> Program:
     names: dict[tuple[object, ...], str] = {}
     for original in program.ops:
         op = rewire_op(original, renamed)
-        if not isinstance(op, Input):
+        if not isinstance(op, ops.Input):
             key = _identity(op)
             if key in names:
                 renamed[op.name] = names[key]
@@ -248,7 +233,7 @@ def drop_repeats(program: Program) -> Program:
     return without(program, renamed)
 
 
-def _identity(op: Op) -> tuple[object, ...]:
+def _identity(op: ops.Op) -> tuple[object, ...]:
     """All that an op is but its name."""
     values = (getattr(op, spec.name) for spec in fields(op) if spec.name != "name")
     return (
@@ -259,11 +244,11 @@ def _identity(op: Op) -> tuple[object, ...]:
 
 def merge_pads(program: Program) -> Program:
     """Zeros around a tensor that a convolution or a sum reads become its own padding."""
-    padded_ops: list[Op] = []
+    padded_ops: list[ops.Op] = []
     for op in program.ops:
-        if isinstance(op, Conv) or (isinstance(op, Pool) and op.kind is PoolKind.SUM):
+        if isinstance(op, ops.Conv) or (isinstance(op, ops.Pool) and op.kind is ops.PoolKind.SUM):
             before = program[op.x]
-            if isinstance(before, Pad) and before.value == 0 and before.pads[-1] == (0, 0):
+            if isinstance(before, ops.Pad) and before.value == 0 and before.pads[-1] == (0, 0):
                 both = zip(op.pads, before.pads, strict=False)
                 pads = tuple((a[0] + b[0], a[1] + b[1]) for a, b in both)
                 op = replace(op, x=before.x, pads=pads)
@@ -276,20 +261,20 @@ def drop_dead(program: Program) -> Program:
     needed = {output.value for output in program.outputs}
     for op in reversed(program.ops):
         if op.name in needed:
-            needed.update(inputs_of(op))
-    kept = tuple(op for op in program.ops if op.name in needed or isinstance(op, Input))
+            needed.update(ops.inputs_of(op))
+    kept = tuple(op for op in program.ops if op.name in needed or isinstance(op, ops.Input))
     return replace(program, ops=kept)
 
 
 def in_order_of_use(program: Program) -> Program:
     """Inputs first, then each op right before the first that needs it, output by output: the order,
     and with it the digest, does not depend on how the file listed its layers."""
-    placed: dict[str, Op] = {op.name: op for op in program.inputs}
+    placed: dict[str, ops.Op] = {op.name: op for op in program.inputs}
     for output in program.outputs:
         waiting = [output.value]
         while waiting:
             op = program[waiting[-1]]
-            missing = [x for x in inputs_of(op) if x not in placed]
+            missing = [x for x in ops.inputs_of(op) if x not in placed]
             if missing:
                 waiting += reversed(missing)
             else:
@@ -299,11 +284,11 @@ def in_order_of_use(program: Program) -> Program:
 
 def optimize_bodies(program: Program) -> Program:
     """All passes on the bodies of recurrences."""
-    ops = tuple(
-        replace(op, body=optimize(body_of(op))) if isinstance(op, Scan) else op
+    new_ops = tuple(
+        replace(op, body=optimize(body_of(op))) if isinstance(op, ops.Scan) else op
         for op in program.ops
     )
-    return replace(program, ops=ops)
+    return replace(program, ops=new_ops)
 
 
 PASSES: tuple[Pass, ...] = (

@@ -12,22 +12,10 @@ import numpy as np
 
 from edgeinfer.base.devices import Device
 from edgeinfer.base.errors import UsageError
+from edgeinfer.ir import ops
 from edgeinfer.ir.bases import Accumulates
 from edgeinfer.ir.bounds import bounds_of
 from edgeinfer.ir.largest_part import largest_part
-from edgeinfer.ir.ops import (
-    Conv,
-    Dense,
-    Op,
-    Pool,
-    PoolKind,
-    Requant,
-    Reshape,
-    Scan,
-    Softmax,
-    inputs_of,
-    pack_weights,
-)
 from edgeinfer.ir.program import HostFunction, Program, body_of
 from edgeinfer.targets.hls.estimate.estimate import HlsEstimate, band, estimate, with_reuse
 from edgeinfer.targets.hls.estimate.reuse import (
@@ -106,7 +94,7 @@ def _layer_cost(
     program: Program, settings: HlsSettings, device: Device, op: Accumulates, factor: int
 ) -> str:
     design = estimate(program, with_reuse(settings, {op.name: factor}), device)
-    loops = (each for each in program.ops if isinstance(each, Scan))
+    loops = (each for each in program.ops if isinstance(each, ops.Scan))
     owners = (loop.name for loop in loops if _is_inside(op.name, body_of(loop)))
     owner = next(owners, op.name)
     layer = next(layer for layer in design.layers if layer.name == owner)
@@ -193,7 +181,7 @@ def _unknown_release(program: Program, settings: HlsSettings) -> list[str]:
         frames
         and settings.io is IoType.STREAM
         and any(
-            isinstance(op, Conv) and len(op.window) > 1 and math.prod(op.window) > 1
+            isinstance(op, ops.Conv) and len(op.window) > 1 and math.prod(op.window) > 1
             for op in program.ops
         )
     )
@@ -233,7 +221,7 @@ def _memory_bits(device: Device) -> float | None:
 def _large_dense(program: Program, settings: HlsSettings, device: Device) -> list[str]:
     findings = []
     for op in program.ops:
-        if not isinstance(op, Dense) or op.weight.size < LARGE_DENSE:
+        if not isinstance(op, ops.Dense) or op.weight.size < LARGE_DENSE:
             continue
         flat = _find_flatten(program, op)
         if flat is None:
@@ -258,12 +246,12 @@ def _large_dense(program: Program, settings: HlsSettings, device: Device) -> lis
     return findings
 
 
-def _find_flatten(program: Program, op: Dense) -> Reshape | None:
+def _find_flatten(program: Program, op: ops.Dense) -> ops.Reshape | None:
     """The flatten that feeds a dense layer, through roundings."""
-    before: Op = program[op.x]
-    while isinstance(before, Requant):
+    before: ops.Op = program[op.x]
+    while isinstance(before, ops.Requant):
         before = program[before.x]
-    if not isinstance(before, Reshape) or len(before.shape) != 1:
+    if not isinstance(before, ops.Reshape) or len(before.shape) != 1:
         return None
     return before if len(program.shapes[before.x]) > 1 else None
 
@@ -272,35 +260,37 @@ def _window(shape: tuple[int, ...]) -> str:
     return " x ".join(str(min(POOL, size)) for size in shape[:-1])
 
 
-def pooled_alternative(program: Program, flat: Reshape, op: Dense) -> Program | None:
+def pooled_alternative(program: Program, flat: ops.Reshape, op: ops.Dense) -> Program | None:
     """The same network with a maximum over windows before the flatten, to be costed, not run: its
     dense layer keeps the rows that the smaller picture has places for. None where the flatten has
     other readers."""
-    readers = [other for other in program.ops if flat.name in inputs_of(other)]
+    readers = [other for other in program.ops if flat.name in ops.inputs_of(other)]
     shape = program.shapes[flat.x]
     window = tuple(min(POOL, size) for size in shape[:-1])
     if len(readers) != 1 or all(size == 1 for size in window):
         return None
     places = tuple((size - width) // width + 1 for size, width in zip(shape, window, strict=False))
     rows = math.prod(places) * shape[-1]
-    pool = Pool(
+    pool = ops.Pool(
         f"{flat.name}.pooled",
         program.type(flat.x),
         flat.x,
-        PoolKind.MAX,
+        ops.PoolKind.MAX,
         window,
         window,
         ((0, 0),) * len(window),
     )
-    ops: list[Op] = []
+    new_ops: list[ops.Op] = []
     for other in program.ops:
         if other.name == flat.name:
-            ops += [pool, replace(flat, x=pool.name, shape=(rows,))]
+            new_ops += [pool, replace(flat, x=pool.name, shape=(rows,))]
         elif other.name == op.name:
-            ops.append(replace(op, weight=pack_weights(np.asarray(op.weight[:rows], np.int64))))
+            new_ops.append(
+                replace(op, weight=ops.pack_weights(np.asarray(op.weight[:rows], np.int64)))
+            )
         else:
-            ops.append(other)
-    return Program(f"{program.name}_pooled", tuple(ops), program.outputs)
+            new_ops.append(other)
+    return Program(f"{program.name}_pooled", tuple(new_ops), program.outputs)
 
 
 def _cost(design: HlsEstimate) -> str:
@@ -313,7 +303,7 @@ def _cost(design: HlsEstimate) -> str:
 
 def _softmax_range(program: Program) -> list[str]:
     """Tables that end before the differences that their input can have do."""
-    softmaxes = [op for op in program.ops if isinstance(op, Softmax)]
+    softmaxes = [op for op in program.ops if isinstance(op, ops.Softmax)]
     if not softmaxes:
         return []
     findings, proved = [], bounds_of(program)

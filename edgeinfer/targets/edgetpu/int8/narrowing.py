@@ -19,22 +19,11 @@ from functools import partial
 import numpy as np
 
 from edgeinfer.data.samples import draw_samples
+from edgeinfer.ir import ops
 from edgeinfer.ir.bases import Accumulates
 from edgeinfer.ir.bounds import bounds_of
 from edgeinfer.ir.builder import prove_again
 from edgeinfer.ir.engine.engine import Engine
-from edgeinfer.ir.ops import (
-    Clip,
-    Concat,
-    Input,
-    Moves,
-    Op,
-    Pool,
-    Requant,
-    Softmax,
-    inputs_of,
-    pack_weights,
-)
 from edgeinfer.ir.passes import drop_repeats
 from edgeinfer.ir.program import HostFunction, Output, Program
 from edgeinfer.ir.verify import verify
@@ -163,21 +152,21 @@ def _see(
 def _narrow_inputs(program: Program, raw: Mapping[str, Ints] | None) -> tuple[Program, list[str]]:
     """Inputs of more than 8 bits brought to the 8 that miss the samples least."""
     findings: list[str] = []
-    ops: list[Op] = []
+    new_ops: list[ops.Op] = []
     for op in program.ops:
-        if not isinstance(op, Input) or op.type.bits <= 8:
-            ops.append(op)
+        if not isinstance(op, ops.Input) or op.type.bits <= 8:
+            new_ops.append(op)
             continue
         ends = np.asarray([op.type.raw_min, op.type.raw_max], np.int64)
         type_ = nearest_type(ends if raw is None else raw[op.name], op.type.frac)
-        ops.append(replace(op, type=type_))
+        new_ops.append(replace(op, type=type_))
         findings.append(
             f"The input {op.name} of {op.type.bits} bits is stored as {type_}, in steps of "
             f"{type_.lsb:g} from {type_.min:g} to {type_.max:g}."
         )
     if not findings:
         return program, []
-    return prove_again(Program(program.name, tuple(ops), program.outputs)), findings
+    return prove_again(Program(program.name, tuple(new_ops), program.outputs)), findings
 
 
 def _narrow_raw(
@@ -195,10 +184,10 @@ def _narrow_raw(
 
 def _move_requant_up(program: Program) -> Program:
     """One `Requant` moved before the op that it reads; the Program itself where none can be."""
-    readers = Counter(x for op in program.ops for x in inputs_of(op))
+    readers = Counter(x for op in program.ops for x in ops.inputs_of(op))
     readers.update(output.value for output in program.outputs)
     for op in program.ops:
-        if not isinstance(op, Requant) or op.overflow not in GROWING:
+        if not isinstance(op, ops.Requant) or op.overflow not in GROWING:
             continue
         before = program[op.x]
         if readers[op.x] == 1 and only_moves(before):
@@ -206,23 +195,23 @@ def _move_requant_up(program: Program) -> Program:
     return program
 
 
-def _swap_ops(program: Program, requant: Requant, before: Op) -> Program:
-    ops: list[Op] = []
+def _swap_ops(program: Program, requant: ops.Requant, before: ops.Op) -> Program:
+    new_ops: list[ops.Op] = []
     for op in program.ops:
         if op.name == before.name:
             continue
         if op.name != requant.name:
-            ops.append(op)
+            new_ops.append(op)
             continue
         renamed: dict[str, str] = {}
-        for number, x in enumerate(dict.fromkeys(inputs_of(before))):
+        for number, x in enumerate(dict.fromkeys(ops.inputs_of(before))):
             if _as_it_is(program.type(x), requant.type):
                 renamed[x] = x
                 continue
             renamed[x] = f"{requant.name}.in{number}"
-            ops.append(replace(requant, name=renamed[x], x=x))
-        ops.append(_reading(before, renamed, requant))
-    return Program(program.name, tuple(ops), program.outputs)
+            new_ops.append(replace(requant, name=renamed[x], x=x))
+        new_ops.append(_reading(before, renamed, requant))
+    return Program(program.name, tuple(new_ops), program.outputs)
 
 
 def _as_it_is(x: Fixed, target_type: Fixed) -> bool:
@@ -234,12 +223,12 @@ def _as_it_is(x: Fixed, target_type: Fixed) -> bool:
     )
 
 
-def _reading(op: Op, renamed: Mapping[str, str], requant: Requant) -> Op:
+def _reading(op: ops.Op, renamed: Mapping[str, str], requant: ops.Requant) -> ops.Op:
     match op:
-        case Concat():
+        case ops.Concat():
             xs = tuple(renamed[x] for x in op.xs)
             return replace(op, name=requant.name, type=requant.type, xs=xs)
-        case Moves() | Pool():
+        case ops.Moves() | ops.Pool():
             return replace(op, name=requant.name, type=requant.type, x=renamed[op.x])
         case _:
             raise AssertionError(op)  # `only_moves` has said otherwise
@@ -273,7 +262,7 @@ def _hosted_sums(
         seen = _see(program, places, sampled=sampled, raw=raw)
         places = {v: o for v, o in places.items() if _is_coarse(seen[v], program.type(v).frac)}
     findings: list[str] = []
-    ops_of_values: dict[str, list[Op]] = {}
+    ops_of_values: dict[str, list[ops.Op]] = {}
     for value, output in places.items():
         op, type_ = program[value], wide_type(program.type(value))
         alike = op if output.host is HostFunction.NONE else _deciding_alike(program, op, type_.frac)
@@ -287,12 +276,12 @@ def _hosted_sums(
             "--last-layer host changes nothing: no output is a dense layer's sum of more than 8 "
             "bits behind another layer."
         )
-    ops = [each for op in program.ops for each in ops_of_values.get(op.name, [op])]
+    new_ops = [each for op in program.ops for each in ops_of_values.get(op.name, [op])]
     outputs = tuple(
         replace(o, value=ops_of_values[o.value][-1].name) if o.value in ops_of_values else o
         for o in program.outputs
     )
-    left = prove_again(Program(program.name, tuple(ops), outputs))
+    left = prove_again(Program(program.name, tuple(new_ops), outputs))
     return left, frozenset(o.name for o in places.values()), findings
 
 
@@ -314,7 +303,7 @@ def _rounded_sums(
     wide = {
         op.x: HostFunction.SOFTMAX
         for op in program.ops
-        if isinstance(op, Softmax) and program.type(op.x).bits > 8
+        if isinstance(op, ops.Softmax) and program.type(op.x).bits > 8
     }
     wide |= {
         o.value: o.host
@@ -325,20 +314,20 @@ def _rounded_sums(
         return program, [], {}
     findings: list[str] = []
     values = _see(program, wide, sampled=sampled, raw=raw)
-    ops: list[Op] = []
+    new_ops: list[ops.Op] = []
     renamed: dict[str, str] = {}
     added: list[Output] = []
     fine: dict[str, str] = {}
     leaving = {output.value: output.name for output in program.outputs}
     for op in program.ops:
         if op.name not in wide:
-            if isinstance(op, Softmax) and op.x in wide:
+            if isinstance(op, ops.Softmax) and op.x in wide:
                 op = replace(op, x=renamed[op.x])
-            ops.append(op)
+            new_ops.append(op)
             continue
         window = levels_for(values[op.name], op.type.frac, wide[op.name], score_range)
         score = _held_score(program, op, window, wide[op.name])
-        ops += score
+        new_ops += score
         renamed[op.name] = score[-1].name
         findings.append(
             f"{op.name} is a sum of {op.type.bits} bits; it is held in steps of "
@@ -352,7 +341,7 @@ def _rounded_sums(
         if finer is None:
             continue
         twin = _held_score(program, replace(op, name=f"{op.name}.fine"), finer, wide[op.name])
-        ops += twin
+        new_ops += twin
         name = f"{leaving[op.name]}.fine"
         added.append(Output(name, twin[-1].name, wide[op.name]))
         fine[name] = leaving[op.name]
@@ -363,19 +352,19 @@ def _rounded_sums(
             f"for one output."
         )
     outputs = tuple(replace(o, value=renamed.get(o.value, o.value)) for o in program.outputs)
-    rounded = prove_again(Program(program.name, tuple(ops), (*outputs, *added)))
+    rounded = prove_again(Program(program.name, tuple(new_ops), (*outputs, *added)))
     return rounded, findings, fine
 
 
-def _held_score(program: Program, op: Op, window: Window, host: HostFunction) -> list[Op]:
+def _held_score(program: Program, op: ops.Op, window: Window, host: HostFunction) -> list[ops.Op]:
     """A sum, rounded to a window and limited to it."""
     if host is not HostFunction.NONE:
         op = _deciding_alike(program, op, window.frac)
     type_ = fixed_of_range(window.low, window.high, window.frac)
     name = f"{op.name}.int8"
-    step = Requant(f"{name}.rounded", type_, op.name, Rounding.RND, Overflow.SAT)
+    step = ops.Requant(f"{name}.rounded", type_, op.name, Rounding.RND, Overflow.SAT)
     rounded = replace(step, rounding=rounding_of(program, step, op))
-    return [op, rounded, Clip(name, type_, rounded.name, window.low, window.high)]
+    return [op, rounded, ops.Clip(name, type_, rounded.name, window.low, window.high)]
 
 
 def _reason(host: HostFunction, score_range: ScoreRange | None) -> str:
@@ -385,7 +374,7 @@ def _reason(host: HostFunction, score_range: ScoreRange | None) -> str:
     return "what changes least on the samples"
 
 
-def _deciding_alike(program: Program, op: Op, frac: int) -> Op:
+def _deciding_alike(program: Program, op: ops.Op, frac: int) -> ops.Op:
     """Scores with less than a step of the coarser grid added, so that rounding them there changes
     as few decisions as can be. What others read too stays.
 
@@ -394,7 +383,7 @@ def _deciding_alike(program: Program, op: Op, frac: int) -> Op:
     class an equal share of a step above the one before it, which halves the decisions that change.
     """
     shift = op.type.frac - frac
-    readers = [other for other in program.ops if op.name in inputs_of(other)]
+    readers = [other for other in program.ops if op.name in ops.inputs_of(other)]
     if not isinstance(op, Accumulates) or readers or shift < 2:
         return op
     spare = product_bits(op, program.type(op.x).frac)
@@ -405,7 +394,7 @@ def _deciding_alike(program: Program, op: Op, frac: int) -> Op:
         places = np.arange(classes) - (classes - 1) / 2  # around zero, so that nothing is biased
         shares = np.rint(np.ldexp(places / classes, shift - spare)).astype(np.int64)
         added = shares << spare
-    return replace(op, bias=pack_weights(op.bias.astype(np.int64) + added))
+    return replace(op, bias=ops.pack_weights(op.bias.astype(np.int64) + added))
 
 
 def drawn_inputs(program: Program) -> dict[str, Ints]:

@@ -15,19 +15,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from edgeinfer.ir import ops
 from edgeinfer.ir.bases import Accumulates
-from edgeinfer.ir.ops import (
-    Clip,
-    Op,
-    Pair,
-    PairKind,
-    Pool,
-    PRelu,
-    Requant,
-    Scale,
-    inputs_of,
-    pack_weights,
-)
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.edgetpu.int8.rounding import FLOORS, kernel_rounding
 from edgeinfer.targets.edgetpu.int8.sums import can_double, floor_bias
@@ -37,58 +26,58 @@ from quantization.fixed import Rounding
 def settle_roundings(program: Program) -> tuple[Program, list[str]]:
     """The Program with roundings that the kernels have, and which were replaced by which."""
     replaced: Counter[tuple[Rounding, Rounding]] = Counter()
-    ops = {op.name: op for op in program.ops}
+    new_ops = {op.name: op for op in program.ops}
     for op in program.ops:
-        if not isinstance(op, Requant) or program.type(op.x).frac <= op.type.frac:
+        if not isinstance(op, ops.Requant) or program.type(op.x).frac <= op.type.frac:
             continue
         source = source_of(program, op)
         rounding = rounding_of(program, op, source)
         if rounding is op.rounding:
             continue
-        ops[op.name] = replace(op, rounding=rounding)
-        if _is_cut(program, op, source, rounding) and isinstance(source, Accumulates | Scale):
+        new_ops[op.name] = replace(op, rounding=rounding)
+        if _is_cut(program, op, source, rounding) and isinstance(source, Accumulates | ops.Scale):
             added = floor_bias(source, program.type(source.x).frac, source.type.frac - op.type.frac)
             bias = source.bias.astype(np.int64) + added.reshape(source.bias.shape)
-            ops[source.name] = replace(source, bias=pack_weights(bias))
+            new_ops[source.name] = replace(source, bias=ops.pack_weights(bias))
         if op.type.signed or op.rounding is Rounding.RND_CONV:  # others are equal above zero
             replaced[op.rounding, rounding] += 1
-    settled = Program(program.name, tuple(ops.values()), program.outputs)
+    settled = Program(program.name, tuple(new_ops.values()), program.outputs)
     return settled, list(_findings(replaced))
 
 
-def source_of(program: Program, op: Requant) -> Op:
+def source_of(program: Program, op: ops.Requant) -> ops.Op:
     """What makes the value that is rounded."""
     source = program[op.x]
-    while isinstance(source, Clip):
+    while isinstance(source, ops.Clip):
         source = program[source.x]
     return source
 
 
-def rounding_of(program: Program, op: Requant, source: Op) -> Rounding:
+def rounding_of(program: Program, op: ops.Requant, source: ops.Op) -> Rounding:
     """The nearest rounding that the kernels can be made to have for a value of such a source."""
     match source:
-        case Scale() if isinstance(program[source.x], Pool):
+        case ops.Scale() if isinstance(program[source.x], ops.Pool):
             shared = np.unique(source.factor)
             power = shared.size == 1 and int(shared[0]).bit_count() == 1
             return _doubled_rounding(op) if power else Rounding.RND_CONV
-        case Accumulates() | Scale():
+        case Accumulates() | ops.Scale():
             doubled = can_double(source, program.type(source.x).frac)
             return kernel_rounding(op.rounding, signed=op.type.signed, doubled=doubled)
-        case Pair() if source.kind is not PairKind.MUL:
+        case ops.Pair() if source.kind is not ops.PairKind.MUL:
             return Rounding.RND
-        case Pair() | PRelu():
+        case ops.Pair() | ops.PRelu():
             return Rounding.RND_CONV
         case _:  # whatever is stored as it is, a layer of twos brings to another grid
             return _doubled_rounding(op)
 
 
-def _doubled_rounding(op: Requant) -> Rounding:
+def _doubled_rounding(op: ops.Requant) -> Rounding:
     return kernel_rounding(op.rounding, signed=op.type.signed, doubled=True)
 
 
-def _is_cut(program: Program, op: Requant, source: Op, rounding: Rounding) -> bool:
+def _is_cut(program: Program, op: ops.Requant, source: ops.Op, rounding: Rounding) -> bool:
     """Whether a layer's bias can make a floor out of rounding to nearest."""
-    alone = sum(op.x in inputs_of(other) for other in program.ops) == 1
+    alone = sum(op.x in ops.inputs_of(other) for other in program.ops) == 1
     leaves = any(output.value == op.x for output in program.outputs)
     near = rounding is Rounding.RND_INF and op.rounding is Rounding.TRN
     return near and alone and not leaves and source.name == op.x

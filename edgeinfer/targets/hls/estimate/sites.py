@@ -18,18 +18,7 @@ from edgeinfer.targets.hls.estimate.fabric import (
     memory_brams,
 )
 from edgeinfer.targets.hls.estimate.stage import Arrangement, HardwareStage, Value
-from edgeinfer.targets.hls.sparse.ops import (
-    CoarserList,
-    FinerTokens,
-    FrameWindows,
-    ListCopy,
-    PlaceList,
-    SiteExtent,
-    SiteStep,
-    TokenFrame,
-    TokenPool,
-    TokenWindows,
-)
+from edgeinfer.targets.hls.sparse import ops as s
 
 FIRST, SITES = "first", "sites"  # the kinds of these stages
 ENTERED = 3  # cycles to begin and to end an inner loop
@@ -54,32 +43,32 @@ def first_stage(
 
 
 def token_stage(
-    a: Arrangement, op: SiteStep, xs: Sequence[Value], out: Value, reads: tuple[str, ...]
+    a: Arrangement, op: s.SiteStep, xs: Sequence[Value], out: Value, reads: tuple[str, ...]
 ) -> HardwareStage:
     """A block that reads tokens or makes them. First it reads all that its windows may see, then it
     makes a word at a time, then it clears its map: as many cycles as for a frame that has the most
     sites."""
     x, word_cycles = xs[0], 1
-    memory: SiteExtent | None = None
+    memory: s.SiteExtent | None = None
     match op:
-        case ListCopy():
+        case s.ListCopy():
             return passing_stage(a, op.name, SITES, reads, x, out)
-        case PlaceList():
+        case s.PlaceList():
             loading, brams, lut = x.positions, 0.0, 0.0
-        case CoarserList():
+        case s.CoarserList():
             loading = x.positions * (math.prod(op.taps.overlapping) + ENTERED)
             brams, lut = _store(op.coarse.height * op.coarse.width, 1)
-        case FrameWindows():
+        case s.FrameWindows():
             loading, word_cycles = x.positions, op.taps.count + ENTERED
             brams, lut = _store(x.positions, x.channels * x.bits)
-        case TokenPool():
+        case s.TokenPool():
             memory = op.others_extent
             loading = out.positions + x.positions * (math.prod(op.taps.overlapping) + ENTERED)
             brams, lut = _store(out.positions, out.channels * out.bits)
-        case TokenWindows():
+        case s.TokenWindows():
             memory, loading, word_cycles = op.extent, x.positions, op.taps.count + ENTERED
             brams, lut = _store(x.positions, x.channels * x.bits)
-        case FinerTokens() | TokenFrame():
+        case s.FinerTokens() | s.TokenFrame():
             memory, loading = op.extent, x.positions
             brams, lut = _store(x.positions, x.channels * x.bits)
         case _:
@@ -93,7 +82,7 @@ def token_stage(
     if not a.streamed:  # arrays in registers
         lut += MULTIPLEXER_LUT * (sum(value.all_bits for value in xs) + out.all_bits)
     turns = loading + making + clearing
-    if isinstance(op, FrameWindows):  # it reads its frame while the list is made
+    if isinstance(op, s.FrameWindows):  # it reads its frame while the list is made
         loading = 0
     return HardwareStage(
         op.name, SITES, reads, out,

@@ -15,19 +15,7 @@ from edgeinfer.ir.ops import Op, Shape
 from edgeinfer.targets.hls.project.exact_layers import store_integers
 from edgeinfer.targets.hls.project.layout import SITE_BLOCK
 from edgeinfer.targets.hls.project.spec import ProjectOutput, StoredIntegers, exactly
-from edgeinfer.targets.hls.sparse.ops import (
-    CoarserList,
-    FinerTokens,
-    FrameWindows,
-    ListCopy,
-    PlaceList,
-    SiteExtent,
-    SiteStep,
-    SiteTaps,
-    TokenFrame,
-    TokenPool,
-    TokenWindows,
-)
+from edgeinfer.targets.hls.sparse import ops as s
 from quantization.fixed import Fixed
 
 if TYPE_CHECKING:
@@ -71,34 +59,34 @@ def _place_front(
     )  # fmt: skip
 
 
-def place_step(layout: ProjectLayout, op: SiteStep) -> None:
+def place_step(layout: ProjectLayout, op: s.SiteStep) -> None:
     """What a project in tokens does beside the ops of a Program."""
     match op:
-        case PlaceList():
+        case s.PlaceList():
             _place(layout, op, "list", (op.x,), _extent(op.extent))
-        case CoarserList():
+        case s.CoarserList():
             constants = {"sites": op.fine.sites} | _coarser(op.taps, op.coarse)
             _place(layout, op, "coarsen", (op.x,), constants)
-        case TokenWindows():
+        case s.TokenWindows():
             constants = _extent(op.extent) | _taps(op.taps, op.others_extent)
             _place(layout, op, "window", (op.x, op.places, *op.others), constants, op.extent)
-        case TokenPool():
+        case s.TokenPool():
             constants = {"sites": op.extent.sites, "adds": int(op.adds)}
             constants |= _coarser(op.taps, op.others_extent)
             reads = (op.x, op.places, op.others)
             _place(layout, op, "pool", reads, constants, op.others_extent)
-        case FinerTokens():
+        case s.FinerTokens():
             factors = {"factor_height": op.factors[0], "factor_width": op.factors[1]}
             constants = _extent(op.extent) | factors | {"out_sites": op.others_extent.sites}
             reads = (op.x, op.places, op.others)
             _place(layout, op, "fine", reads, constants, op.extent, op.fill)
-        case FrameWindows():
+        case s.FrameWindows():
             image = {"height": op.image[0], "width": op.image[1]}
             constants = image | _taps(op.taps, op.extent)
             _place(layout, op, "look", (op.x, op.places), constants, fill=op.fill)
-        case TokenFrame():
+        case s.TokenFrame():
             _place(layout, op, "spread", (op.x, op.places), _extent(op.extent), op.extent)
-        case ListCopy():
+        case s.ListCopy():
             x, shape = layout.of_value[op.x], layout.program.shapes[op.name]
             layout.exact(cast("Op", op), "requant", (x,), shape, exactly(op.type))
         case _:
@@ -107,11 +95,11 @@ def place_step(layout: ProjectLayout, op: SiteStep) -> None:
 
 def _place(
     layout: ProjectLayout,
-    op: SiteStep,
+    op: s.SiteStep,
     function: str,
     reads: tuple[str, ...],
     constants: dict[str, int],
-    memory: SiteExtent | None = None,
+    memory: s.SiteExtent | None = None,
     fill: int | None = None,
 ) -> None:
     """A block with the channels of what it reads, a memory's rows and what fills up its words."""
@@ -131,11 +119,11 @@ def _place(
     )
 
 
-def _extent(extent: SiteExtent) -> dict[str, int]:
+def _extent(extent: s.SiteExtent) -> dict[str, int]:
     return {"height": extent.height, "width": extent.width, "sites": extent.sites}
 
 
-def _taps(taps: SiteTaps, results: SiteExtent) -> dict[str, int]:
+def _taps(taps: s.SiteTaps, results: s.SiteExtent) -> dict[str, int]:
     """The constants of a window, and how many of them there are."""
     names = ("window", "stride", "step", "pad")
     pairs = zip(names, (taps.window, taps.strides, taps.dilation, taps.first_pads), strict=True)
@@ -146,7 +134,7 @@ def _taps(taps: SiteTaps, results: SiteExtent) -> dict[str, int]:
     return constants
 
 
-def _coarser(taps: SiteTaps, coarse: SiteExtent) -> dict[str, int]:
+def _coarser(taps: s.SiteTaps, coarse: s.SiteExtent) -> dict[str, int]:
     """The same where each pixel looks for the windows that see it."""
     down, across = taps.overlapping
     overlapping = {"windows_down": down, "windows_across": across}

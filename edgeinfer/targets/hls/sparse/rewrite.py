@@ -37,20 +37,7 @@ from edgeinfer.ir.ops import (
 from edgeinfer.ir.passes import drop_dead, fold_constants, rewire_op
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.hls.project.native_layers import ungroup_kernel
-from edgeinfer.targets.hls.sparse.ops import (
-    ONE_PIXEL,
-    CoarserList,
-    FinerTokens,
-    FrameWindows,
-    ListCopy,
-    PlaceList,
-    SiteExtent,
-    SiteStep,
-    SiteTaps,
-    TokenFrame,
-    TokenPool,
-    TokenWindows,
-)
+from edgeinfer.targets.hls.sparse import ops as s
 from quantization.fixed import Overflow, Rounding
 from quantization.ranges import Interval
 
@@ -128,11 +115,11 @@ class _Rewriting:
     search: SiteSearch
     site_sets: Mapping[str, SiteSet]
     ranges: dict[str, Interval]
-    ops: list[Op | SiteStep] = field(default_factory=list)
+    ops: list[Op | s.SiteStep] = field(default_factory=list)
     offences: list[Offence] = field(default_factory=list)
     refused: set[str] = field(default_factory=set)
     tokens: dict[str, _Tokens] = field(default_factory=dict)
-    extents: dict[SiteSet, SiteExtent] = field(default_factory=dict)
+    extents: dict[SiteSet, s.SiteExtent] = field(default_factory=dict)
     lists: dict[SiteSet, str] = field(default_factory=dict)  # the last copy of each
     readers: Counter[str] = field(default_factory=Counter)  # of lists
     brought: dict[tuple[str, SiteSet], str] = field(default_factory=dict)
@@ -199,7 +186,7 @@ class _Rewriting:
     def conv(self, op: Conv, sites: SiteSet) -> None:
         """A window around each site, and a dense layer over all of its taps."""
         pads = tuple(before for before, _ in op.pads)
-        taps = SiteTaps.of(op.window, op.strides, op.dilation, pads)
+        taps = s.SiteTaps.of(op.window, op.strides, op.dilation, pads)
         tokens = self.tokens.get(op.x)
         name = f"{op.name}.window"
         if tokens is None:
@@ -208,7 +195,7 @@ class _Rewriting:
             raise _NoTokensError(
                 f"it reads %{op.x}, which is not proved to be zero beside the lit pixels"
             )
-        elif tokens.sites == sites and taps == ONE_PIXEL:
+        elif tokens.sites == sites and taps == s.ONE_PIXEL:
             x = tokens.value
         else:
             x = self.windows(name, op.x, sites, taps)
@@ -218,27 +205,27 @@ class _Rewriting:
         matrix = pack_weights(weight.astype(np.int64).reshape(-1, weight.shape[-1]))
         self.ops.append(Dense(op.name, op.type, x, matrix, op.weight_type, op.bias))
 
-    def windows(self, name: str, value: str, sites: SiteSet, taps: SiteTaps) -> str:
+    def windows(self, name: str, value: str, sites: SiteSet, taps: s.SiteTaps) -> str:
         """What windows see of tokens."""
         tokens, type_ = self.tokens[value], self.program.type(value)
         places, extent = self.list_of(tokens.sites), self.extents[tokens.sites]
         others = () if sites == tokens.sites and taps.strides == (1, 1) else (self.list_of(sites),)
         self.ops.append(
-            TokenWindows(
+            s.TokenWindows(
                 name, type_, tokens.value, places, others, extent, self.extents[sites], taps
             )
         )
         self.shown[name], self.ranges[name] = None, self.ranges[value]
         return name
 
-    def look(self, name: str, value: str, sites: SiteSet, taps: SiteTaps) -> str:
+    def look(self, name: str, value: str, sites: SiteSet, taps: s.SiteTaps) -> str:
         """What windows around sites see of a frame."""
         places, shape = self.list_of(sites), self.program.shapes[value]
         image = (*(1,) * (IMAGE_AXES + 1 - len(shape)), *shape[:-1])
         fill = self.fill_of(value)
         type_ = self.program.type(value)
         self.ops.append(
-            FrameWindows(name, type_, value, places, self.extents[sites], image, taps, fill)
+            s.FrameWindows(name, type_, value, places, self.extents[sites], image, taps, fill)
         )
         self.shown[name], self.ranges[name] = None, self.ranges[value]
         return name
@@ -253,9 +240,9 @@ class _Rewriting:
         tokens = self.tokens[op.x]
         places, others = self.list_of(tokens.sites), self.list_of(sites)
         pads = tuple(before for before, _ in op.pads)
-        taps = SiteTaps.of(op.window, op.strides, (1,) * len(op.window), pads)
+        taps = s.SiteTaps.of(op.window, op.strides, (1,) * len(op.window), pads)
         self.ops.append(
-            TokenPool(
+            s.TokenPool(
                 op.name, op.type, tokens.value, places, others, self.extents[tokens.sites],
                 self.extents[sites], taps, op.kind is PoolKind.SUM,
             )
@@ -271,7 +258,7 @@ class _Rewriting:
             tokens = _Tokens(self.bring(op.x, coarse), coarse)
         places, others = self.list_of(tokens.sites), self.list_of(sites)
         self.ops.append(
-            FinerTokens(
+            s.FinerTokens(
                 op.name, op.type, tokens.value, places, others, self.extents[tokens.sites],
                 self.extents[sites], factors, self.fill_of(op.x),
             )
@@ -285,9 +272,9 @@ class _Rewriting:
         if (x, sites) not in self.brought:
             name = f"{x}.at{len(self.brought)}"
             if tokens is None:
-                self.brought[x, sites] = self.look(name, x, sites, ONE_PIXEL)
+                self.brought[x, sites] = self.look(name, x, sites, s.ONE_PIXEL)
             elif self.search.empty.get(x) == tokens.sites:
-                self.brought[x, sites] = self.windows(name, x, sites, ONE_PIXEL)
+                self.brought[x, sites] = self.windows(name, x, sites, s.ONE_PIXEL)
             else:
                 raise _NoTokensError(
                     f"it reads %{x} at the sites of %{sites.mask}, and that is known at those of "
@@ -305,7 +292,7 @@ class _Rewriting:
                 raise _NoTokensError(f"%{x} is read everywhere, and known at lit pixels alone")
             name, places = f"{x}.everywhere", self.list_of(tokens.sites)
             extent = self.extents[tokens.sites]
-            self.ops.append(TokenFrame(name, self.program.type(x), tokens.value, places, extent))
+            self.ops.append(s.TokenFrame(name, self.program.type(x), tokens.value, places, extent))
             self.frames[x], self.shown[name], self.ranges[name] = name, x, self.ranges[x]
         return self.frames[x]
 
@@ -315,7 +302,7 @@ class _Rewriting:
             self.lists[sites] = self.first_list(sites)
         name = self.lists[sites]
         if self.readers[name] == LIST_READERS:
-            copy = ListCopy(f"{name}.again", self.extents[sites].place_type, name)
+            copy = s.ListCopy(f"{name}.again", self.extents[sites].place_type, name)
             self.ops.append(copy)
             self.shown[copy.name] = None
             self.lists[sites] = name = copy.name
@@ -331,20 +318,22 @@ class _Rewriting:
         base = SiteSet(sites.mask, self.program.shapes[sites.mask][:-1])
         if not sites.pooled:
             most = self._most(sites.mask, height * width)
-            self.extents[sites] = extent = SiteExtent(height, width, most)
+            self.extents[sites] = extent = s.SiteExtent(height, width, most)
             name = f"{sites.mask}.places"
-            self.ops.append(PlaceList(name, extent.place_type, self.everywhere(sites.mask), extent))
+            self.ops.append(
+                s.PlaceList(name, extent.place_type, self.everywhere(sites.mask), extent)
+            )
             self.shown[name] = None
             return name
         step = sites.pooled[-1]
         finer = functools.reduce(SiteSet.pool, sites.pooled[:-1], base)
         places, fine = self.list_of(finer), self.extents[finer]
         pads = tuple(before for before, _ in step.pads)
-        taps = SiteTaps.of(step.window, step.strides, (1,) * len(step.window), pads)
+        taps = s.SiteTaps.of(step.window, step.strides, (1,) * len(step.window), pads)
         most = min(fine.sites * math.prod(taps.overlapping), height * width)
-        self.extents[sites] = coarse = SiteExtent(height, width, most)
+        self.extents[sites] = coarse = s.SiteExtent(height, width, most)
         name = f"{sites.mask}.places{len(self.lists)}"
-        self.ops.append(CoarserList(name, coarse.place_type, places, fine, coarse, taps))
+        self.ops.append(s.CoarserList(name, coarse.place_type, places, fine, coarse, taps))
         self.shown[name] = None
         return name
 
