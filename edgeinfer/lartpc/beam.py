@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from edgeinfer.lartpc import constants as c
 from edgeinfer.lartpc.deposits import FLAG_PRIMARY_ELECTRON, FLAG_PRIMARY_MUON, Particles, emit
+from edgeinfer.lartpc.drawn import EventArrays, draw_in_batches
 from edgeinfer.lartpc.energy_loss import Floats
 from edgeinfer.lartpc.events import EventSettings, deposits
 from edgeinfer.lartpc.primaries import draw_log_uniform
-from edgeinfer.lartpc.seeds import Seed, batches
+from edgeinfer.lartpc.seeds import Seed
 from edgeinfer.lartpc.views import ViewSettings, view_images
 
 KINDS = ("electron", "muon", "pion", "proton")
@@ -42,16 +43,13 @@ class BeamSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class BeamEvents:
+class BeamEvents(EventArrays):
     """Pictures (n, views, wires, pixels) from 0 to 1, kinds one-hot, kinetic energies in GeV."""
 
     x: NDArray[np.float32]
     kind: NDArray[np.float32]
     energy_gev: NDArray[np.float32]
     event: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return self.event.size
 
 
 def draw_beam(
@@ -80,14 +78,9 @@ def generate_beam(seed: Seed, n: int, settings: BeamSettings) -> BeamEvents:
     x = np.empty((n, len(views.angles_deg), *views.shape), np.float32)
     kind, energy = np.empty(n, np.int64), np.empty((n, 1), np.float32)
     event_settings = EventSettings(views.wires, views.pixels, views.depth_cm)
-    done = 0
-    for rng in batches(seed):
-        if done == n:
-            break
-        count = min(_EVENTS_PER_BATCH, n - done)
+    for rng, here in draw_in_batches(seed, n, _EVENTS_PER_BATCH):
+        count = here.stop - here.start
         particles, kinds, kinetic = draw_beam(rng, count, settings)
-        here = slice(done, done + count)
         x[here] = view_images(rng, deposits(rng, particles, event_settings), count, views)
         kind[here], energy[here, 0] = kinds, kinetic / MEV_IN_GEV
-        done += count
     return BeamEvents(x, np.eye(len(KINDS), dtype=np.float32)[kind], energy, np.arange(n))

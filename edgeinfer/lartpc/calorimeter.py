@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammainc, ndtr
 
+from edgeinfer.lartpc.drawn import EventArrays
 from edgeinfer.lartpc.energy_loss import Floats
 from edgeinfer.lartpc.seeds import Seed, generator
 
@@ -43,7 +44,7 @@ class CalorimeterSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Showers:
+class Showers(EventArrays):
     """Cells divided by 150 GeV, label one-hot (n, 4), true energy (n, 1) in GeV."""
 
     ecal: NDArray[np.float32]  # (n, 25, 25, 25): across, across, depth
@@ -51,9 +52,6 @@ class Showers:
     label: NDArray[np.float32]
     energy_gev: NDArray[np.float32]
     event: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return self.event.size
 
 
 @dataclass(frozen=True, slots=True)

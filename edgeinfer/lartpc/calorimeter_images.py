@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from scipy.special import gammainc, ndtr
 
 from edgeinfer.lartpc.calorimeter import electromagnetic_depth
+from edgeinfer.lartpc.drawn import EventArrays, draw_in_batches
 from edgeinfer.lartpc.energy_loss import Floats
-from edgeinfer.lartpc.seeds import Seed, batches
+from edgeinfer.lartpc.seeds import Seed
 
 KINDS = ("electromagnetic", "hadronic", "MIP")  # kind 0 is no particle
 ELECTROMAGNETIC, HADRONIC, MIP = 1, 2, 3
@@ -37,7 +38,7 @@ _IMAGES_PER_BATCH = 64
 
 
 @dataclass(frozen=True, slots=True)
-class CalorimeterImages:
+class CalorimeterImages(EventArrays):
     """Images, log2(1 + MIPs) / 10, and the particles of each, those that are not there zero."""
 
     x: NDArray[np.float32]  # (n, across, deep)
@@ -46,17 +47,13 @@ class CalorimeterImages:
     mask: NDArray[np.bool_]  # (n, particles, across, deep): its cells with a signal
     event: NDArray[np.int64]
 
-    def __len__(self) -> int:
-        return self.event.size
-
 
 def generate_images(seed: Seed, n: int) -> CalorimeterImages:
     """n images, each an event of its own."""
     x = np.empty((n, SIDE, SIDE), np.float32)
     kind = np.empty((n, MOST_PARTICLES), np.int64)
     mask = np.empty((n, MOST_PARTICLES, SIDE, SIDE), bool)
-    for begin, rng in zip(range(0, n, _IMAGES_PER_BATCH), batches(seed), strict=False):
-        here = slice(begin, min(begin + _IMAGES_PER_BATCH, n))
+    for rng, here in draw_in_batches(seed, n, _IMAGES_PER_BATCH):
         images, kinds, own = _draw_batch(rng)  # a whole batch, so that n changes no image
         count = here.stop - here.start
         x[here], kind[here], mask[here] = images[:count], kinds[:count], own[:count]

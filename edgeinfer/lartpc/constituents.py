@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeinfer.lartpc.drawn import EventArrays
 from edgeinfer.lartpc.jets import CLASSES
 from edgeinfer.lartpc.seeds import Seed, generator
 
@@ -35,16 +36,13 @@ class ConstituentSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class JetConstituents:
+class JetConstituents(EventArrays):
     """Particles x (n, 16, 3): share of the momentum as a logarithm, two angles; zeros behind the
     last one. Label one-hot (n, 5)."""
 
     x: NDArray[np.float32]
     label: NDArray[np.float32]
     event: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return self.event.size
 
 
 def generate_constituents(seed: Seed, n: int, settings: ConstituentSettings) -> JetConstituents:

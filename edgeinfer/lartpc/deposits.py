@@ -13,6 +13,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeinfer.lartpc.drawn import EventArrays
 from edgeinfer.lartpc.energy_loss import Floats
 
 FLAG_DELTA = 1
@@ -36,8 +37,24 @@ class DetectorVolume:
         return np.all((position_cm > low) & (position_cm < high), axis=-1)
 
 
+class AlignedArrays(EventArrays):
+    """Arrays of the same length, of which the same entries are taken or joined."""
+
+    __slots__ = ()
+
+    def __getitem__(self, which: NDArray[np.bool_] | NDArray[np.intp]) -> Self:
+        return type(self)(*(getattr(self, name)[which] for name in self.__slots__))
+
+    @classmethod
+    def join(cls, parts: Iterable[Self]) -> Self:
+        """All of several groups, of which there must be one at least."""
+        groups = list(parts)
+        groups = [group for group in groups if len(group)] or groups[:1]
+        return cls(*(np.concatenate([getattr(g, n) for g in groups]) for n in cls.__slots__))
+
+
 @dataclass(frozen=True, slots=True)
-class Particles:
+class Particles(AlignedArrays):
     """Where each particle starts, with what energy, whither."""
 
     event: Ints
@@ -47,27 +64,9 @@ class Particles:
     position_cm: Floats
     direction: Floats
 
-    def __len__(self) -> int:
-        return self.event.size
-
-    def __getitem__(self, which: NDArray[np.bool_] | NDArray[np.intp]) -> Self:
-        return type(self)(*(getattr(self, name)[which] for name in self.__slots__))
-
-    @classmethod
-    def none(cls) -> Self:
-        """No particles at all."""
-        empty = np.empty(0, np.int32)
-        return cls(empty, empty, empty, np.empty(0), np.empty((0, 3)), np.empty((0, 3)))
-
-    @classmethod
-    def join(cls, parts: Iterable[Self]) -> Self:
-        """All particles of several groups."""
-        groups = [part for part in parts if len(part)] or [cls.none()]
-        return cls(*(np.concatenate([getattr(g, n) for g in groups]) for n in cls.__slots__))
-
 
 @dataclass(frozen=True, slots=True)
-class Deposits:
+class Deposits(AlignedArrays):
     """Straight segments with the energy lost on them."""
 
     event: Ints
@@ -77,18 +76,6 @@ class Deposits:
     path_cm: Floats
     start_cm: Floats
     end_cm: Floats
-
-    def __len__(self) -> int:
-        return self.event.size
-
-    def __getitem__(self, which: NDArray[np.bool_] | NDArray[np.intp]) -> Self:
-        return type(self)(*(getattr(self, name)[which] for name in self.__slots__))
-
-    @classmethod
-    def join(cls, parts: Iterable[Self]) -> Self:
-        """All deposits of several groups, of which there must be one at least."""
-        groups = list(parts)
-        return cls(*(np.concatenate([getattr(g, n) for g in groups]) for n in cls.__slots__))
 
 
 def emit(

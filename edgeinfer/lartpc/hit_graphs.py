@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeinfer.lartpc.drawn import EventArrays
 from edgeinfer.lartpc.energy_loss import Floats
 from edgeinfer.lartpc.seeds import Seed, generator
 
@@ -29,7 +30,7 @@ class GraphSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class HitGraphs:
+class HitGraphs(EventArrays):
     """Hits (n, 16, 3): plane, position, charge; edges by the hits at their ends (n, 24) each."""
 
     hits: NDArray[np.float32]
@@ -37,9 +38,6 @@ class HitGraphs:
     receivers: NDArray[np.float32]
     track: NDArray[np.float32]  # (n, 1): 1 where there is one
     event: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return self.event.size
 
 
 def generate_graphs(seed: Seed, n: int, settings: GraphSettings) -> HitGraphs:

@@ -20,11 +20,12 @@ from edgeinfer.lartpc.deposits import (
     Particles,
     emit,
 )
+from edgeinfer.lartpc.drawn import EventArrays, draw_in_batches
 from edgeinfer.lartpc.energy_loss import Floats
 from edgeinfer.lartpc.events import EventSettings, deposits
 from edgeinfer.lartpc.primaries import draw_log_uniform, pi0_photons
 from edgeinfer.lartpc.scattering import isotropic
-from edgeinfer.lartpc.seeds import Seed, batches
+from edgeinfer.lartpc.seeds import Seed
 from edgeinfer.lartpc.views import ViewSettings, view_images
 
 FLAVOURS = ("nu_mu", "nu_e", "neutral current")
@@ -51,7 +52,7 @@ class InteractionSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Interactions:
+class Interactions(EventArrays):
     """Pictures (n, views, wires, pixels) from 0 to 1, classes one-hot, and vertices as (drift,
     along the upright wires, across them) in cm."""
 
@@ -61,9 +62,6 @@ class Interactions:
     pions: NDArray[np.float32]
     vertex_cm: NDArray[np.float32]
     event: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return self.event.size
 
 
 def _heading(rng: np.random.Generator, n: int, forwards: float) -> Floats:
@@ -126,17 +124,12 @@ def generate_interactions(seed: Seed, n: int, settings: InteractionSettings) -> 
     vertex = np.empty((n, 3), np.float32)
     counts = {name: np.empty(n, np.int64) for name in ("flavour", "protons", "pions")}
     event_settings = EventSettings(views.wires, views.pixels, views.depth_cm)
-    done = 0
-    for rng in batches(seed):
-        if done == n:
-            break
-        count = min(_EVENTS_PER_BATCH, n - done)
+    for rng, here in draw_in_batches(seed, n, _EVENTS_PER_BATCH):
+        count = here.stop - here.start
         particles, at, classes = draw_interactions(rng, count, settings)
-        here = slice(done, done + count)
         x[here] = view_images(rng, deposits(rng, particles, event_settings), count, views)
         vertex[here] = at
         for name, values in classes.items():
             counts[name][here] = values
-        done += count
     one_hot = {name: np.eye(3, dtype=np.float32)[values] for name, values in counts.items()}
     return Interactions(x, **one_hot, vertex_cm=vertex, event=np.arange(n))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeinfer.lartpc.drawn import EventArrays
 from edgeinfer.lartpc.energy_loss import Floats
 from edgeinfer.lartpc.seeds import Seed, generator
 
@@ -50,15 +51,12 @@ class JetSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Jets:
+class Jets(EventArrays):
     """Features x (n, 16) of about unit spread, label one-hot (n, 5)."""
 
     x: NDArray[np.float32]
     label: NDArray[np.float32]
     event: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return self.event.size
 
 
 def generate_jets(seed: Seed, n: int, settings: JetSettings) -> Jets:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.data.formats.scalings import PatchScaling, scale_patches
+from edgeinfer.lartpc.drawn import EventArrays
 from edgeinfer.lartpc.events import (
     LABEL_EM,
     LABEL_NONE,
@@ -46,7 +47,7 @@ class PatchSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Patches:
+class Patches(EventArrays):
     """Patches x (n, 48, 48, 1), label one-hot (n, 3) as [track, em, none], michel (n, 1)."""
 
     x: NDArray[np.float32]
@@ -55,9 +56,6 @@ class Patches:
     event: NDArray[np.int64]
     wire: NDArray[np.int32]
     pixel: NDArray[np.int32]
-
-    def __len__(self) -> int:
-        return self.event.size
 
 
 def scale(adc: NDArray[np.float32], scaling: Scaling) -> NDArray[np.float32]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from edgeinfer.data.formats.scalings import scale_dedx, scale_track_scalars
 from edgeinfer.lartpc import constants as c
 from edgeinfer.lartpc.daughters import Tallies, daughters, fates
+from edgeinfer.lartpc.drawn import EventArrays
 from edgeinfer.lartpc.energy_loss import (
     Floats,
     beta2_gamma,
@@ -59,7 +60,7 @@ class ProfileSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Profiles:
+class Profiles(EventArrays):
     """Network inputs, and the physical values behind them; the last point is the stop."""
 
     profile: Single  # (n, 100, 1), normalised
@@ -71,9 +72,6 @@ class Profiles:
     hits: NDArray[np.int32]
     pdg: NDArray[np.int32]
     momentum_gev: Single
-
-    def __len__(self) -> int:
-        return self.event.size
 
 
 def generate_profiles(seed: Seed, n: int, settings: ProfileSettings) -> Profiles:

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from edgeinfer.lartpc import constants as c
 from edgeinfer.lartpc.deposits import FLAG_DELTA, FLAG_MICHEL
+from edgeinfer.lartpc.drawn import draw_in_batches
 from edgeinfer.lartpc.events import EventSettings, simulate, unpack_pdg
-from edgeinfer.lartpc.seeds import Seed, batches
+from edgeinfer.lartpc.seeds import Seed
 
 LABELS = ("hip", "mip", "shower", "delta", "michel")
 HIP, MIP, SHOWER, DELTA, MICHEL = range(len(LABELS))
@@ -58,12 +59,10 @@ def generate_segments(seed: Seed, n: int, settings: SegmentSettings) -> Segments
 
 def segment_batches(seed: Seed, n: int, settings: SegmentSettings) -> Iterator[Segments]:
     """The same planes, in parts."""
-    side, done = settings.side, 0
-    for rng in batches(seed):
-        if done >= n:
-            break
-        count = min(settings.events_per_batch, n - done)
-        planes = simulate(rng, count, EventSettings(wires=side, pixels=side), done)
+    side = settings.side
+    for rng, here in draw_in_batches(seed, n, settings.events_per_batch):
+        count = here.stop - here.start
+        planes = simulate(rng, count, EventSettings(wires=side, pixels=side), here.start)
         kind = label_pixels(planes.pdg)
         kind[planes.deposit_gev == 0.0] = UNLABELLED
         kind = spread_labels(kind, planes.deposit_gev)
@@ -72,10 +71,8 @@ def segment_batches(seed: Seed, n: int, settings: SegmentSettings) -> Iterator[S
         label = np.zeros((count, side, side, len(LABELS)), np.float32)
         event, row, column = np.nonzero(lit)
         label[event, row, column, kind[event, row, column]] = 1.0
-        yield Segments(
-            adc[..., None] / np.float32(settings.scale_adc), label, np.arange(done, done + count)
-        )
-        done += count
+        scaled = adc[..., None] / np.float32(settings.scale_adc)
+        yield Segments(scaled, label, np.arange(here.start, here.stop))
 
 
 def label_pixels(packed: NDArray[np.int32]) -> NDArray[np.int8]:

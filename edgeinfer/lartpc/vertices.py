@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.lartpc import constants as c
+from edgeinfer.lartpc.drawn import EventArrays, draw_in_batches
 from edgeinfer.lartpc.interactions import InteractionSettings, generate_interactions
-from edgeinfer.lartpc.seeds import Seed, batches
+from edgeinfer.lartpc.seeds import Seed
 from edgeinfer.lartpc.views import ViewSettings
 
 SIDE = 128
@@ -22,7 +23,7 @@ _EVENTS_PER_BATCH = 96
 
 
 @dataclass(frozen=True, slots=True)
-class VertexPieces:
+class VertexPieces(EventArrays):
     """Pieces (n, 128, 128) from 0 to 1; offsets (n, 2) of the vertex from the middle in wires and
     in pixels of time, over the farthest."""
 
@@ -30,23 +31,14 @@ class VertexPieces:
     offset: NDArray[np.float32]
     event: NDArray[np.int64]
 
-    def __len__(self) -> int:
-        return self.event.size
-
 
 def generate_vertices(seed: Seed, n: int) -> VertexPieces:
     """n pieces, each of an event of its own."""
     settings = InteractionSettings(views=ViewSettings(angles_deg=(0.0,), pooled=1))
     x, offset = np.empty((n, SIDE, SIDE), np.float32), np.empty((n, 2), np.float32)
-    done = 0
-    for rng in batches(seed):
-        if done == n:
-            break
-        count = min(_EVENTS_PER_BATCH, n - done)
-        interactions = generate_interactions(rng, count, settings)
-        here = slice(done, done + count)
+    for rng, here in draw_in_batches(seed, n, _EVENTS_PER_BATCH):
+        interactions = generate_interactions(rng, here.stop - here.start, settings)
         x[here], offset[here] = cut_pieces(rng, interactions.x[:, 0], interactions.vertex_cm)
-        done += count
     return VertexPieces(x, offset, np.arange(n))
 
 

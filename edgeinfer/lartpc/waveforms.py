@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.lartpc import constants as c
+from edgeinfer.lartpc.drawn import EventArrays
 from edgeinfer.lartpc.energy_loss import Floats
 from edgeinfer.lartpc.ionisation import attenuation, electrons
 from edgeinfer.lartpc.readout import diffusion_cm
@@ -42,16 +43,13 @@ class WaveformSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Waveforms:
+class Waveforms(EventArrays):
     """Windows x (n, 200, 1), whether each holds a signal (n, 1), and the charge that it holds."""
 
     x: NDArray[np.float32]
     signal: NDArray[np.float32]
     event: NDArray[np.int64]
     charge_electrons: NDArray[np.float32]
-
-    def __len__(self) -> int:
-        return self.event.size
 
 
 def response(plane: Plane, ticks: int = 64) -> Floats:
