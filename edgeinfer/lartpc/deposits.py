@@ -40,7 +40,7 @@ class DetectorVolume:
 class AlignedArrays(EventArrays):
     """Arrays of the same length, of which the same entries are taken or joined."""
 
-    __slots__ = ()
+    __slots__: tuple[str, ...] = ()
 
     def __getitem__(self, which: NDArray[np.bool_] | NDArray[np.intp]) -> Self:
         return type(self)(*(getattr(self, name)[which] for name in self.__slots__))

@@ -13,7 +13,7 @@ from edgeinfer.evaluate.profile.data import Clipped, Layer, Profile
 from edgeinfer.report import words
 from edgeinfer.report.quantity import quantity_of, strength, targets_of
 from edgeinfer.report.result import Result
-from edgeinfer.report.tables import Cell, Column, ReportTable, drop_empty_columns, figure, text
+from edgeinfer.report.tables import Cell, Column, ReportTable, figure, filled_table, text
 from edgeinfer.report.titles import target_title
 
 MOST_ROWS = 400  # of a table on the page; the CSV files hold all
@@ -70,14 +70,12 @@ def layer_table(profile: Profile) -> ReportTable:
         Column("saturated", numeric=True, about="values brought back into the format's range"),
         Column("error", "%", True, "rms difference to the float network, of the float's rms"),
     )
-    kept, cells = drop_empty_columns(
-        columns, [_row(layer) for layer in choose_layers(profile.layers)]
-    )
+    rows = [_row(layer) for layer in choose_layers(profile.layers)]
     note = left_out_note(len(profile.layers), "layers.csv")
     caption = (
         f"Every value of the Program; {words.count_noun(profile.tapped, 'sample')} looked into"
     )
-    return ReportTable("layers", caption, kept, cells, note)
+    return filled_table("layers", caption, columns, rows, note)
 
 
 def choose_layers(layers: Sequence[Layer]) -> list[Layer]:
@@ -204,8 +202,7 @@ def _of_target(
     caption = f"Layers on the target {target_title(target, result)}"
     left = len(layers) - MOST_ROWS
     note = f"{left:,} more are in report/layers-{target}.csv." if left > 0 else ""
-    kept, cells_kept = drop_empty_columns(columns, rows)
-    return ReportTable(f"layers-{target}", caption, kept, cells_kept, note)
+    return filled_table(f"layers-{target}", caption, columns, rows, note)
 
 
 def _figures(names: set[str]) -> list[str]:

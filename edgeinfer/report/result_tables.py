@@ -8,7 +8,7 @@ from edgeinfer.base.metrics import Scores
 from edgeinfer.evaluate.profile.data import Profile, Uncertain
 from edgeinfer.report import words
 from edgeinfer.report.result import Result
-from edgeinfer.report.tables import Cell, Column, ReportTable, drop_empty_columns, figure, text
+from edgeinfer.report.tables import Cell, Column, ReportTable, figure, filled_table, text
 from edgeinfer.report.timings import timings_of
 from edgeinfer.report.titles import stage_title, target_title
 from edgeinfer.report.uses import uses_of
@@ -83,8 +83,7 @@ def accuracy_table(result: Result, profile: Profile | None) -> ReportTable | Non
         Column("95 % interval", about="of the accuracy, over samples like these"),
         Column("rms error", numeric=True, about="in the label's unit"),
     )
-    kept, cells = drop_empty_columns(columns, rows)
-    return ReportTable("accuracy", "Scores against the labels, stage by stage", kept, cells)
+    return filled_table("accuracy", "Scores against the labels, stage by stage", columns, rows)
 
 
 def _scores(
@@ -130,9 +129,8 @@ def agreement_table(result: Result) -> ReportTable | None:
         Column("decisions that flip", numeric=True),
         Column("first value that differs"),
     )
-    kept, cells = drop_empty_columns(columns, rows)
-    return ReportTable(
-        "agreement", "Stages held against each other, integer by integer", kept, cells
+    return filled_table(
+        "agreement", "Stages held against each other, integer by integer", columns, rows
     )
 
 
@@ -170,8 +168,7 @@ def usage_table(result: Result) -> ReportTable | None:
         Column("counted after"),
         Column("tool"),
     )
-    kept, cells = drop_empty_columns(columns, rows)
-    return ReportTable("usage", f"Resources{_on(result)}", kept, cells)
+    return filled_table("usage", f"Resources{_on(result)}", columns, rows)
 
 
 def _on(result: Result) -> str:
@@ -214,8 +211,7 @@ def timing_table(result: Result, inferences: int, noun: str) -> ReportTable | No
         Column("error band", "s"),
         Column("interval by"),
     )
-    kept, cells = drop_empty_columns(columns, rows)
-    return ReportTable("timing", f"Latency, and an event of {inferences:,} {noun}", kept, cells)
+    return filled_table("timing", f"Latency, and an event of {inferences:,} {noun}", columns, rows)
 
 
 def _band(event: tuple[float, float | None, float | None] | None) -> str:
@@ -252,8 +248,7 @@ def metrics_table(result: Result) -> ReportTable | None:
         Column("tool"),
         Column("note"),
     )
-    kept, cells = drop_empty_columns(columns, rows)
-    return ReportTable("metrics", "Every figure and its origin", kept, cells)
+    return filled_table("metrics", "Every figure and its origin", columns, rows)
 
 
 def steps_table(result: Result) -> ReportTable | None:

@@ -61,17 +61,19 @@ def text(value: str, *, about: str = "", state: str = "") -> Cell:
     return Cell(cut, state=state, about=about or longer)
 
 
-def drop_empty_columns(
-    columns: Sequence[Column], rows: Iterable[Sequence[Cell]]
-) -> tuple[tuple[Column, ...], tuple[tuple[Cell, ...], ...]]:
-    """Columns and rows without the columns in which no row says anything."""
-    kept_rows = [tuple(row) for row in rows]
+def filled_table(
+    name: str,
+    caption: str,
+    columns: Sequence[Column],
+    rows: Iterable[Sequence[Cell]],
+    note: str = "",
+) -> ReportTable:
+    """A table without the columns in which no row says anything."""
+    all_rows = [tuple(row) for row in rows]
     kept = [
         number
         for number in range(len(columns))
-        if not number or any(row[number].text not in ("", "–") for row in kept_rows)
+        if not number or any(row[number].text not in ("", "–") for row in all_rows)
     ]
-    return (
-        tuple(columns[number] for number in kept),
-        tuple(tuple(row[number] for number in kept) for row in kept_rows),
-    )
+    cells = tuple(tuple(row[number] for number in kept) for row in all_rows)
+    return ReportTable(name, caption, tuple(columns[number] for number in kept), cells, note)

@@ -114,7 +114,7 @@ def learn_widths(order: LearnedOrder, progress: Progress) -> dict[str, Any]:
     with watch_step(progress, "evaluate"):
         source = order.folder / "models" / f"{chosen.name}.keras"
         plan.write_file(order.folder / CHOSEN, source.read_bytes())
-        judgement = _judge(loaded.graph, lower_file(source), samples)
+        judgement = judge_file(loaded.graph, source, samples)
     document |= {
         "chosen": chosen.name,
         "judged": judgement,
@@ -196,9 +196,9 @@ def lower_file(path: Path) -> LoweredModel:
     return lower(loaded.graph, loaded.recipe)
 
 
-def _judge(graph: Graph, lowered: LoweredModel, samples: SampleSplit) -> Mapping[str, float]:
+def judge_file(graph: Graph, path: Path, samples: SampleSplit) -> dict[str, float]:
     """The chosen network, once more, on samples that have chosen nothing."""
-    objective = objective_on(graph, samples.judge)
+    objective, lowered = objective_on(graph, samples.judge), lower_file(path)
     score = objective.of_program(lowered.program, lowered.recipe)
     return {"float": objective.exact_score, "chosen": score}
 

@@ -45,7 +45,7 @@ from edgeinfer.precision.search.trainings import (
 )
 from edgeinfer.run.data import SampledModel, SampleSplit
 from edgeinfer.run.folder import Progress, open_run, watch_step
-from edgeinfer.run.learned import PLACED, lower_file, plan_widths
+from edgeinfer.run.learned import PLACED, judge_file, lower_file, plan_widths
 from edgeinfer.run.learned_costs import training_cost
 from edgeinfer.run.quantize import write
 from edgeinfer.run.samples import DataFile, Simulation, Source
@@ -204,7 +204,8 @@ def search_trainings(order: TrainingSearchOrder, progress: Progress) -> dict[str
         _write(order, document, trained, front)
     document["synthesised"] = _synthesise_front(order, front, best, progress)
     with watch_step(progress, "evaluate"):
-        document["judged"] = _judge_choice(shared, best)
+        chosen = order.folder / MODELS / f"{best.point.name}.keras"
+        document["judged"] = judge_file(shared.graph, chosen, samples)
     holds = best.score >= objective.exact_score - order.tolerance
     document["findings"] = [
         *samples.findings,
@@ -333,11 +334,3 @@ def _synthesise_front(
         exact = not result.disagreements
         rows.append({"name": name, "score": each.score, "exact": exact, "figures": figures})
     return rows
-
-
-def _judge_choice(shared: _SharedInputs, best: TrainedPoint) -> dict[str, float]:
-    """The chosen network once more, on samples that the search has not seen."""
-    objective = objective_on(shared.graph, shared.samples.judge)
-    lowered = lower_file(shared.order.folder / MODELS / f"{best.point.name}.keras")
-    score = objective.of_program(lowered.program, lowered.recipe)
-    return {"float": objective.exact_score, "chosen": score}

@@ -22,7 +22,7 @@ from edgeinfer.report import words
 from edgeinfer.report.draw.marks import Figure
 from edgeinfer.report.page.page import Section
 from edgeinfer.report.page.templates import html_page, svg_file
-from edgeinfer.report.tables import Cell, Column, ReportTable, drop_empty_columns, figure, text
+from edgeinfer.report.tables import Cell, Column, ReportTable, figure, filled_table, text
 from edgeinfer.sweep.figures import (
     front_figures,
     importance_figure,
@@ -206,9 +206,8 @@ def table(finished: FinishedStudy, trials: Sequence[TrialOutcome], name: str) ->
             text(each.error or beyond, state="bad" if each.error else ""),
         ]
         rows.append(cells)
-    kept, held_rows = drop_empty_columns(columns, rows)
     caption = "Trials that no other one beats" if name == "front" else "Every trial"
-    return ReportTable(name, caption, kept, held_rows)
+    return filled_table(name, caption, columns, rows)
 
 
 def _value(outcome: TrialOutcome, knob: str) -> Cell:

@@ -17,7 +17,7 @@ from edgeinfer.report.compare.runs import ComparedRun
 from edgeinfer.report.gates.figures import SCORES as SCORE_FIELDS
 from edgeinfer.report.quantity import RESOURCES, Quantity
 from edgeinfer.report.result_tables import stages_of
-from edgeinfer.report.tables import Cell, Column, ReportTable, drop_empty_columns, figure, text
+from edgeinfer.report.tables import Cell, Column, ReportTable, figure, filled_table, text
 from edgeinfer.report.titles import stage_title, target_title
 
 MOST_COLUMNS = 8  # runs of a table of differences
@@ -52,8 +52,7 @@ def entries_table(comparison: RunComparison) -> ReportTable:
         Column("front", about="nothing comparable surely beats it in score and some cost"),
     ]
     rows = [_entry(comparison, entry, quantities, groups) for entry in comparison.entries]
-    kept, cells = drop_empty_columns(columns, rows)
-    return ReportTable("runs", "Runs and targets side by side; ≈ marks an estimate", kept, cells)
+    return filled_table("runs", "Runs and targets side by side; ≈ marks an estimate", columns, rows)
 
 
 def _quantities(entries: Sequence[ComparedEntry]) -> list[Quantity]:

@@ -24,7 +24,7 @@ from edgeinfer.report.fitting.fit_table import (
 from edgeinfer.report.page.page import Section, drop_missing_figures, drop_missing_tables
 from edgeinfer.report.page.templates import html_page
 from edgeinfer.report.quantity import RESOURCES
-from edgeinfer.report.tables import Cell, Column, ReportTable, drop_empty_columns, text
+from edgeinfer.report.tables import Cell, Column, ReportTable, filled_table, text
 from edgeinfer.report.uses import OFFERED_AS, Use
 
 WIDTH, HEIGHT = 1000.0, 380.0
@@ -54,12 +54,10 @@ def rows_table(table: FitTable) -> ReportTable:
         Column("fits"),
         Column("verdict"),
     ]
-    kept, cells = drop_empty_columns(
-        columns, [_cells(table, row, row is best) for row in table.rows]
-    )
+    rows = [_cells(table, row, row is best) for row in table.rows]
     device = words.join_words(list(dict.fromkeys(row.device for row in table.rows if row.device)))
     caption = f"{words.short(table.model)} on {device or 'its targets'}; ≈ marks an estimate"
-    return ReportTable("fit", caption, kept, cells)
+    return filled_table("fit", caption, columns, rows)
 
 
 def _cells(table: FitTable, row: FitRow, best: bool) -> tuple[Cell, ...]:

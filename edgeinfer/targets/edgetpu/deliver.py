@@ -56,20 +56,24 @@ class Judgement:
     def metrics(self) -> tuple[Metric, ...]:
         """How far the file is from its own Program, from the float network, and from the Program
         that was given."""
-        metrics = _agreement_metrics(
-            self.agreement, self.to_float, self.to_program, self.target, self.runtime.kernels
+        kernels = self.runtime.kernels
+        metrics = _simulated_metrics(
+            {
+                "int8_max_steps": self.agreement.max_steps,
+                "int8_decision_flips": self.agreement.decision_flips,
+                "int8_max_steps_to_float": self.to_float.max_steps,
+                "int8_decision_flips_to_float": self.to_float.decision_flips_unrounded,
+                "int8_max_steps_to_program": self.to_program.max_steps,
+                "int8_decision_flips_to_program": self.to_program.decision_flips_unrounded,
+            },
+            self.target,
+            kernels,
         )
         if self.thresholds is None:
             return metrics
-        kernels = self.runtime.kernels
         note = "levels between 90 and 99.9 % efficiency, by the network's own probabilities"
-        return (
-            *metrics,
-            Metric(
-                "score_thresholds", self.thresholds, "", Origin.SIMULATED, tool=kernels,
-                target=self.target, note=note,
-            ),
-        )  # fmt: skip
+        counted = {"score_thresholds": self.thresholds}
+        return (*metrics, *_simulated_metrics(counted, self.target, kernels, note))
 
 
 def conversion(
@@ -182,25 +186,11 @@ def _float_outputs(graph: Graph, inputs: Mapping[str, Reals]) -> dict[str, Reals
     return {name: outputs[before.get(name, name)].astype(np.float64) for name in graph.outputs}
 
 
-def _agreement_metrics(
-    own: Int8Agreement,
-    floats: Int8Agreement,
-    given_program: Int8Agreement,
-    target: str,
-    kernels: str,
+def _simulated_metrics(
+    figures: Mapping[str, float], target: str, kernels: str, note: str | None = None
 ) -> tuple[Metric, ...]:
-    """How far the file is from its own Program, from the float network, and from the Program that
-    was given."""
-    figures = {
-        "int8_max_steps": own.max_steps,
-        "int8_decision_flips": own.decision_flips,
-        "int8_max_steps_to_float": floats.max_steps,
-        "int8_decision_flips_to_float": floats.decision_flips_unrounded,
-        "int8_max_steps_to_program": given_program.max_steps,
-        "int8_decision_flips_to_program": given_program.decision_flips_unrounded,
-    }
     return tuple(
-        Metric(name, value, "", Origin.SIMULATED, tool=kernels, target=target)
+        Metric(name, value, "", Origin.SIMULATED, tool=kernels, target=target, note=note)
         for name, value in figures.items()
     )
 
@@ -214,7 +204,4 @@ def other_metrics(
         f"{prefix}_max_steps": other.max_steps,
         f"{prefix}_decision_flips": other.decision_flips,
     }
-    return tuple(
-        Metric(name, value, "", Origin.SIMULATED, tool=kernels, target=target)
-        for name, value in figures.items()
-    )
+    return _simulated_metrics(figures, target, kernels)
