@@ -18,6 +18,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -453,29 +454,9 @@ Op = (
     | Scan
     | Moves
 )
-KINDS: tuple[type[Op], ...] = (  # every op that a Program may hold
-    Input,
-    Constant,
-    Conv,
-    Dense,
-    Scale,
-    Requant,
-    Clip,
-    PRelu,
-    Table,
-    Softmax,
-    Pool,
-    Sites,
-    Pair,
-    Concat,
-    Scan,
-    Reshape,
-    Transpose,
-    Pad,
-    Upsample,
-    Slice,
-    Flip,
-    Gather,
+KINDS: tuple[type[Op], ...] = (  # every op that a Program may hold, each move for itself
+    *get_args(Op)[:-1],
+    *(Reshape, Transpose, Pad, Upsample, Slice, Flip, Gather),
 )
 
 
