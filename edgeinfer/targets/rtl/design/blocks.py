@@ -48,17 +48,17 @@ def levels_of(count: int) -> int:
     return max(count - 1, 0).bit_length()
 
 
-def typed(prefix: str, type_: Fixed) -> dict[str, Parameter]:
+def type_parameters(prefix: str, type_: Fixed) -> dict[str, Parameter]:
     """How wide the numbers of a type are, and whether they have a sign."""
     return {f"{prefix}BITS": type_.bits, f"{prefix}SIGNED": int(type_.signed)}
 
 
-def by_axis(name: str, sizes: Sequence[int]) -> dict[str, Parameter]:
+def axis_parameters(name: str, sizes: Sequence[int]) -> dict[str, Parameter]:
     """Something of an image along its rows and its columns."""
     return {f"{name}_H": sizes[0], f"{name}_W": sizes[1]}
 
 
-def passing(
+def make_block(
     module: str,
     xs: Sequence[Stream],
     y: Stream,
@@ -124,7 +124,7 @@ def narrow(x: Stream, y: Stream, op: str) -> Block:
     waiting = BlockStep(reads=1, reserves=True, yields=True)
     pattern = (*[waiting] * (ratio - 1), PASS)
     parameters: dict[str, Parameter] = {"BITS": x.type.bits, "LANES": y.lanes, "RATIO": ratio}
-    return passing("ei_narrow", (x,), y, op, parameters, NARROW_LATENCY, pattern=pattern)
+    return make_block("ei_narrow", (x,), y, op, parameters, NARROW_LATENCY, pattern=pattern)
 
 
 def widen(x: Stream, y: Stream, op: str) -> Block:
@@ -132,7 +132,7 @@ def widen(x: Stream, y: Stream, op: str) -> Block:
     ratio = y.lanes // x.lanes
     pattern = (*[BlockStep(reads=1, frees=1)] * (ratio - 1), PASS)
     parameters: dict[str, Parameter] = {"BITS": x.type.bits, "LANES": x.lanes, "RATIO": ratio}
-    return passing("ei_widen", (x,), y, op, parameters, WIDEN_LATENCY, {}, pattern, y.beats)
+    return make_block("ei_widen", (x,), y, op, parameters, WIDEN_LATENCY, {}, pattern, y.beats)
 
 
 def window(x: Stream, y: Stream, op: str, shape: Sliding, fill: int) -> Block:
@@ -147,9 +147,9 @@ def window(x: Stream, y: Stream, op: str, shape: Sliding, fill: int) -> Block:
         "ROUNDS": rounds,
         "HEIGHT": shape.image[0],
         "WIDTH": shape.image[1],
-        **by_axis("KERNEL", shape.kernel),
-        **by_axis("STRIDE", shape.strides),
-        **by_axis("DILATE", shape.dilation),
+        **axis_parameters("KERNEL", shape.kernel),
+        **axis_parameters("STRIDE", shape.strides),
+        **axis_parameters("DILATE", shape.dilation),
         "PAD_TOP": shape.pads[0][0],
         "PAD_BOTTOM": shape.pads[0][1],
         "PAD_LEFT": shape.pads[1][0],
@@ -157,7 +157,9 @@ def window(x: Stream, y: Stream, op: str, shape: Sliding, fill: int) -> Block:
         "FILL": SizedNumber(x.type.bits, fill),
         "CHUNK": y.lanes,
     }
-    return passing("ei_window", (x,), y, op, parameters, WINDOW_LATENCY, pattern=pattern, times=1)
+    return make_block(
+        "ei_window", (x,), y, op, parameters, WINDOW_LATENCY, pattern=pattern, times=1
+    )
 
 
 def mac(
@@ -196,7 +198,7 @@ def mac(
         "BIASES": f"{op}_biases.mem",
     }
     steps, latency = mac_steps(sf, nf), MAC_LATENCY + levels
-    return passing("ei_mac", (x,), y, op, parameters, latency, files, steps, y.beats // nf)
+    return make_block("ei_mac", (x,), y, op, parameters, latency, files, steps, y.beats // nf)
 
 
 def multiplying_parameters(
@@ -204,8 +206,8 @@ def multiplying_parameters(
 ) -> dict[str, Parameter]:
     """The types between which a block multiplies and accumulates."""
     return {
-        **typed("X_", x),
-        **typed("W_", weight_type),
+        **type_parameters("X_", x),
+        **type_parameters("W_", weight_type),
         "ACC_BITS": y.bits,
         "SHIFT": shift,
     }
@@ -232,16 +234,16 @@ def pool(
             ends = last_h and column % tile[1] == tile[1] - 1
             pattern += [left if ends else taken] * groups
     parameters: dict[str, Parameter] = {
-        **typed("", x.type),
+        **type_parameters("", x.type),
         "LANES": x.lanes,
         "GROUPS": groups,
         "HEIGHT": height,
         "WIDTH": width,
-        **by_axis("TILE", tile),
+        **axis_parameters("TILE", tile),
         "SUM": add,
         "OUT_BITS": y.type.bits,
     }
-    return passing("ei_pool", (x,), y, op, parameters, POOL_LATENCY, {}, tuple(pattern), 1)
+    return make_block("ei_pool", (x,), y, op, parameters, POOL_LATENCY, {}, tuple(pattern), 1)
 
 
 def reduce(x: Stream, y: Stream, op: str, add: int) -> Block:
@@ -249,27 +251,27 @@ def reduce(x: Stream, y: Stream, op: str, add: int) -> Block:
     taps = x.lanes // y.lanes
     levels = max(levels_of(taps), 1)
     parameters: dict[str, Parameter] = {
-        **typed("", x.type),
+        **type_parameters("", x.type),
         "LANES": y.lanes,
         "TAPS": taps,
         "LEVELS": levels,
         "SUM": add,
         "OUT_BITS": y.type.bits,
     }
-    return passing("ei_reduce", (x,), y, op, parameters, REDUCE_LATENCY + levels)
+    return make_block("ei_reduce", (x,), y, op, parameters, REDUCE_LATENCY + levels)
 
 
 def requant(x: Stream, y: Stream, op: str, rounding: Rounding, overflow: Overflow) -> Block:
     """Numbers brought to another type."""
     parameters: dict[str, Parameter] = {
         "LANES": x.lanes,
-        **typed("IN_", x.type),
+        **type_parameters("IN_", x.type),
         "SHIFT": x.type.frac - y.type.frac,
         "ROUNDING": ROUNDINGS.index(rounding),
         "OVERFLOW": OVERFLOWS.index(overflow),
-        **typed("OUT_", y.type),
+        **type_parameters("OUT_", y.type),
     }
-    return passing("ei_requant", (x,), y, op, parameters, REQUANT_LATENCY)
+    return make_block("ei_requant", (x,), y, op, parameters, REQUANT_LATENCY)
 
 
 def clip(x: Stream, y: Stream, op: str, low: int | None, high: int | None) -> Block:
@@ -278,7 +280,7 @@ def clip(x: Stream, y: Stream, op: str, low: int | None, high: int | None) -> Bl
     width = max(fixed_of_range(min(*ends, -1), max(ends), 0).bits, x.type.bits + 1)
     parameters: dict[str, Parameter] = {
         "LANES": x.lanes,
-        **typed("IN_", x.type),
+        **type_parameters("IN_", x.type),
         "OUT_BITS": y.type.bits,
         "W_BITS": width,
         "HAS_LOW": int(low is not None),
@@ -286,7 +288,7 @@ def clip(x: Stream, y: Stream, op: str, low: int | None, high: int | None) -> Bl
         "LOW": SizedNumber(width, low or 0),
         "HIGH": SizedNumber(width, high or 0),
     }
-    return passing("ei_clip", (x,), y, op, parameters, CLIP_LATENCY)
+    return make_block("ei_clip", (x,), y, op, parameters, CLIP_LATENCY)
 
 
 def affine(
@@ -308,8 +310,8 @@ def affine(
     }
     parameters: dict[str, Parameter] = {
         "LANES": x.lanes,
-        **typed("X_", x.type),
-        **typed("F_", factor_type),
+        **type_parameters("X_", x.type),
+        **type_parameters("F_", factor_type),
         "SHIFT": shift,
         "PRELU": prelu,
         "OUT_BITS": y.type.bits,
@@ -317,7 +319,7 @@ def affine(
         "FACTORS": f"{op}_factors.mem",
         "BIASES": f"{op}_biases.mem",
     }
-    return passing("ei_affine", (x,), y, op, parameters, AFFINE_LATENCY, files)
+    return make_block("ei_affine", (x,), y, op, parameters, AFFINE_LATENCY, files)
 
 
 def _period(flat: Ints) -> int:
@@ -333,14 +335,14 @@ def table(x: Stream, y: Stream, op: str, first: int, entries: Ints) -> Block:
     """A look-up."""
     parameters: dict[str, Parameter] = {
         "LANES": x.lanes,
-        **typed("IN_", x.type),
+        **type_parameters("IN_", x.type),
         "FIRST": SizedNumber(64, first),
         "ENTRIES": entries.size,
         "OUT_BITS": y.type.bits,
         "TABLE": f"{op}_table.mem",
     }
     files = {f"{op}_table.mem": hex_words(entries.reshape(-1, 1), y.type.bits)}
-    return passing("ei_table", (x,), y, op, parameters, TABLE_LATENCY, files)
+    return make_block("ei_table", (x,), y, op, parameters, TABLE_LATENCY, files)
 
 
 def pair(a: Stream, b: Stream, y: Stream, op: str, kind: PairKind) -> Block:
@@ -349,14 +351,14 @@ def pair(a: Stream, b: Stream, y: Stream, op: str, kind: PairKind) -> Block:
     moved = kind is not PairKind.MUL
     parameters: dict[str, Parameter] = {
         "LANES": y.lanes,
-        **typed("A_", a.type),
+        **type_parameters("A_", a.type),
         "SHIFT_A": y.type.frac - a.type.frac if moved else 0,
-        **typed("B_", b.type),
+        **type_parameters("B_", b.type),
         "SHIFT_B": y.type.frac - b.type.frac if moved else 0,
         "KIND": PAIRS.index(kind),
         "OUT_BITS": y.type.bits,
     }
-    return passing("ei_pair", (a, b), y, op, parameters, PAIR_LATENCY, {}, (step,), y.beats)
+    return make_block("ei_pair", (a, b), y, op, parameters, PAIR_LATENCY, {}, (step,), y.beats)
 
 
 def concat(a: Stream, b: Stream, y: Stream, op: str, beats_a: int, beats_b: int) -> Block:
@@ -367,15 +369,15 @@ def concat(a: Stream, b: Stream, y: Stream, op: str, beats_a: int, beats_b: int)
     repeats = y.beats // (beats_a + beats_b)
     parameters: dict[str, Parameter] = {
         "LANES": y.lanes,
-        **typed("A_", a.type),
+        **type_parameters("A_", a.type),
         "SHIFT_A": y.type.frac - a.type.frac,
         "BEATS_A": beats_a,
-        **typed("B_", b.type),
+        **type_parameters("B_", b.type),
         "SHIFT_B": y.type.frac - b.type.frac,
         "BEATS_B": beats_b,
         "OUT_BITS": y.type.bits,
     }
-    return passing("ei_concat", (a, b), y, op, parameters, CONCAT_LATENCY, {}, pattern, repeats)
+    return make_block("ei_concat", (a, b), y, op, parameters, CONCAT_LATENCY, {}, pattern, repeats)
 
 
 def keep(x: Stream, y: Stream, op: str, first: int) -> Block:
@@ -389,19 +391,19 @@ def keep(x: Stream, y: Stream, op: str, first: int) -> Block:
         "FIRST": first,
         "KEPT": y.beats,
     }
-    return passing("ei_keep", (x,), y, op, parameters, KEEP_LATENCY, pattern=pattern, times=1)
+    return make_block("ei_keep", (x,), y, op, parameters, KEEP_LATENCY, pattern=pattern, times=1)
 
 
 def repeat(x: Stream, y: Stream, op: str) -> Block:
     """One element a beat, for all lanes of y."""
     parameters: dict[str, Parameter] = {"WIDTH": x.width, "TIMES": y.lanes}
-    return passing("ei_repeat", (x,), y, op, parameters, KEEP_LATENCY)
+    return make_block("ei_repeat", (x,), y, op, parameters, KEEP_LATENCY)
 
 
 def first(x: Stream, y: Stream, op: str, most: int, counter: str) -> Block:
     """Of a frame's bits, the first that are set, so many at most."""
     parameters: dict[str, Parameter] = {"BEATS": x.beats, "MOST": most}
-    return passing("ei_first", (x,), y, op, parameters, KEEP_LATENCY, counter=counter)
+    return make_block("ei_first", (x,), y, op, parameters, KEEP_LATENCY, counter=counter)
 
 
 def gather(x: Stream, y: Stream, op: str, order: Ints, fill: int) -> Block:
@@ -443,4 +445,6 @@ def constant(y: Stream, op: str, value: Ints) -> Block:
         "VALUES": f"{y.name}_values.mem",
     }
     files = {f"{y.name}_values.mem": hex_words(words, y.type.bits)}
-    return passing("ei_constant", (), y, op, parameters, CONSTANT_LATENCY, files, (step,), y.beats)
+    return make_block(
+        "ei_constant", (), y, op, parameters, CONSTANT_LATENCY, files, (step,), y.beats
+    )

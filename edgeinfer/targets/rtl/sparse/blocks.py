@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 
-from edgeinfer.targets.rtl.design.blocks import by_axis, passing, typed
+from edgeinfer.targets.rtl.design.blocks import axis_parameters, make_block, type_parameters
 from edgeinfer.targets.rtl.design.netlist import (
     Actor,
     Block,
@@ -50,7 +50,7 @@ def front(op: s.SiteFront, x: Stream, tokens: Stream, places: Stream, counter: s
     )
     actor = Actor((x.name,), (tokens.name, places.name), pattern, 1, FRONT_LATENCY)
     parameters: dict[str, Parameter] = {
-        **typed("", x.type),
+        **type_parameters("", x.type),
         "CHANNELS": channels,
         "PIXELS": x.lanes // channels,
         "HEIGHT": grid.height,
@@ -86,14 +86,14 @@ def coarsen(op: s.SiteCoarsen, x: Stream, y: Stream) -> Block:
     waiting = BlockStep(reads=1, reserves=True, yields=True)
     last = BlockStep(reads=1, frees=1, reserves=True, yields=True)
     pattern = (*[_take(1)] * op.fine.sites, *[waiting] * (y.beats - 1), last)
-    return passing(
+    return make_block(
         "ei_site_coarsen", (x,), y, op.name, _tiles(op.fine, op.window), TILES_LATENCY, {}, pattern,
         1, parts=TILES,
     )  # fmt: skip
 
 
 def _tiles(grid: s.SiteGrid, window: tuple[int, ...]) -> dict[str, Parameter]:
-    return {"HEIGHT": grid.height, "WIDTH": grid.width, **by_axis("TILE", window)}
+    return {"HEIGHT": grid.height, "WIDTH": grid.width, **axis_parameters("TILE", window)}
 
 
 def pool(op: s.SitePool, x: Stream, places: Stream, y: Stream) -> Block:
@@ -101,14 +101,14 @@ def pool(op: s.SitePool, x: Stream, places: Stream, y: Stream) -> Block:
     waiting = BlockStep(reads=0b10, reserves=True, yields=True)
     pattern = (*[_take(0b11)] * op.fine.sites, *[waiting] * y.beats, _take(0b10))
     parameters: dict[str, Parameter] = {
-        **typed("", x.type),
+        **type_parameters("", x.type),
         "CHANNELS": x.lanes,
         **_tiles(op.fine, op.window),
         "SUM": int(op.add),
         "OUT_BITS": y.type.bits,
     }
     xs = (x, places)
-    return passing(
+    return make_block(
         "ei_site_pool", xs, y, op.name, parameters, TILES_LATENCY, {}, pattern, 1, parts=TILES
     )
 
@@ -140,16 +140,16 @@ def window(
         "WIDTH": op.fine.width,
         "OUT_HEIGHT": op.coarse.height,
         "OUT_WIDTH": op.coarse.width,
-        **by_axis("KERNEL", op.kernel),
-        **by_axis("STRIDE", op.strides),
-        **by_axis("DILATE", op.dilation),
+        **axis_parameters("KERNEL", op.kernel),
+        **axis_parameters("STRIDE", op.strides),
+        **axis_parameters("DILATE", op.dilation),
         "PAD_TOP": op.first_pads[0],
         "PAD_LEFT": op.first_pads[1],
         "SITES": op.fine.sites,
         "BANKS": banks,
     }
     xs = (x, places, outputs)
-    return passing(
+    return make_block(
         "ei_site_window", xs, y, op.name, parameters, WINDOW_LATENCY, {}, pattern, 1, JOINED
     )
 
@@ -178,7 +178,7 @@ def up(op: s.SiteUp, x: Stream, places: Stream, outputs: Stream, y: Stream) -> B
         "BEATS": beats,
     }
     xs = (x, places, outputs)
-    return passing("ei_site_up", xs, y, op.name, parameters, UP_LATENCY, {}, pattern, 1, JOINED)
+    return make_block("ei_site_up", xs, y, op.name, parameters, UP_LATENCY, {}, pattern, 1, JOINED)
 
 
 def spread(op: s.SiteSpread, x: Stream, places: Stream, y: Stream) -> Block:
@@ -190,4 +190,4 @@ def spread(op: s.SiteSpread, x: Stream, places: Stream, y: Stream) -> Block:
         "WIDTH": op.grid_of.width,
     }
     xs = (x, places)
-    return passing("ei_site_spread", xs, y, op.name, parameters, SPREAD_LATENCY, {}, pattern, 1)
+    return make_block("ei_site_spread", xs, y, op.name, parameters, SPREAD_LATENCY, {}, pattern, 1)
