@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from edgeinfer.base import devices
 from edgeinfer.base.errors import UsageError, did_you_mean
-from edgeinfer.precision.qat.settings import QatSettings
 
 if TYPE_CHECKING:
+    from edgeinfer.precision.qat.settings import QatSettings
     from edgeinfer.run.data import SampledModel
     from edgeinfer.run.folder import Progress
     from edgeinfer.targets.registry import ChosenTarget
