@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
+import os
 import shlex
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from edgeinfer.cli.app import main
 from tests.support.command_line import design_figures, shown
 from tests.support.small_models import legacy_h5
 
-SLOWEST_SECONDS = 180.0
+SLOWEST_SECONDS = 360.0  # of the processor: three minutes of two cores, busy with others or not
 
 
 def build(
@@ -76,9 +76,9 @@ def test_the_pooled_tagger_is_fitted_in_time_and_built_as_recommended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    began = time.monotonic()
+    began = sum(os.times()[:4])
     table = shown(capsys, "fit", "hit-tagger-pooled", "--device", "zcu104")
-    assert time.monotonic() - began < SLOWEST_SECONDS
+    assert sum(os.times()[:4]) - began < SLOWEST_SECONDS
     build(table, table["rows"][table["recommended"]], capsys, "quantized")
 
 
