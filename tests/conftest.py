@@ -14,6 +14,8 @@ from tests.support.places import CASES
 
 pytest.register_assert_rewrite("tests.conformance.target_suite", "tests.conformance.hls_suite")
 
+LONG_SECONDS = 3600  # of a long test that states no time of its own; the others have ten minutes
+
 # Before TensorFlow is first imported: with oneDNN, version 2.21 computes nonsense for a convolution
 # of one channel with strides (1, 2) into a single column.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
@@ -25,8 +27,13 @@ os.environ["EDGEINFER_CONFIG"] = os.devnull
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What cannot run here for one reason is one skip a module."""
+    """What cannot run here for one reason is one skip a module. Long tests have an hour: on a busy
+    machine, one that takes minutes takes several times as long."""
     apply_fold(config, items)
+    for item in items:
+        long = any(item.get_closest_marker(name) for name in ("slow", "fuzz"))
+        if long and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(LONG_SECONDS))
 
 
 @pytest.fixture(scope="session")
