@@ -101,6 +101,12 @@ DIFFERENT = {
     ("http", "register, no name"): (400, 404),
     ("http", "output, too short"): (500, 400),
 }
+# Triton refuses a second region of an object always, but with one of two statuses, by chance.
+UNSETTLED = "register, second of an object"
+REFUSALS: dict[str, tuple[Any, Any]] = {
+    "grpc": ("INTERNAL", "INVALID_ARGUMENT"),
+    "http": (500, 400),
+}
 
 
 def by_grpc(server: Served, what: str, fields: dict[str, Any]) -> tuple[Any, Any]:
@@ -186,8 +192,11 @@ def test_shared_memory_is_answered_as_by_triton(
         for protocol in ("grpc", "http"):
             pairs = zip(answers(triton, protocol), answers(ours, protocol), strict=True)
             for (step, theirs, their_object), (_, own, own_object) in pairs:
-                if theirs[0] != own[0]:
-                    results[protocol, step] = (theirs[0], own[0])
+                status, usual = theirs[0], REFUSALS[protocol]
+                if step == UNSETTLED and status in usual:
+                    status = usual[0]
+                if status != own[0]:
+                    results[protocol, step] = (status, own[0])
                 else:
                     assert theirs == own, (protocol, step)
                     assert their_object == own_object, (protocol, step)
