@@ -174,14 +174,15 @@ def as_constant(value: Any) -> Floats:
 
 
 def per_sample(values: Floats, rank: int) -> Floats:
-    """A constant as it meets a tensor of `rank` axes without the batch; at least one number."""
+    """A constant as it meets a tensor of `rank` axes without the batch. It has an axis, unless the
+    tensor has none."""
     if values.ndim == rank + 1 and values.shape[0] == 1:
         values = values[0]
     if values.ndim > rank:
         raise UnsupportedLayerError(
             f"it combines a constant of {values.shape} with a tensor of {rank} axes and the batch"
         )
-    return np.atleast_1d(values)
+    return np.atleast_1d(values) if rank else np.asarray(values)
 
 
 def check_axis_of_bias(shape: Shape, constant: Floats) -> None:

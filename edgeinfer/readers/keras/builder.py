@@ -14,7 +14,16 @@ from numpy.typing import NDArray
 
 from edgeinfer.base.errors import ModelError, Offence
 from edgeinfer.base.names import free_name
-from edgeinfer.graph.nodes import Floats, Graph, InputNode, Node, Shape, inputs_of, shape_of
+from edgeinfer.graph.nodes import (
+    AffineNode,
+    Floats,
+    Graph,
+    InputNode,
+    Node,
+    Shape,
+    inputs_of,
+    shape_of,
+)
 from edgeinfer.readers.keras import formats, stored
 from edgeinfer.readers.keras.config import LayerConfig
 from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError
@@ -183,7 +192,13 @@ class Site:
         return self.builder.shapes[tensor]
 
     def add(self, node: Node) -> str:
-        """Append a node."""
+        """Append a node. What is a number for each sample remains one: a constant with an axis
+        would give it that axis."""
+        if isinstance(node, AffineNode) and not self.shape(node.x):
+            numbers = node.scale, node.shift
+            if all(values.size == 1 for values in numbers):
+                scale, shift = (values.reshape(()) for values in numbers)
+                node = replace(node, scale=scale, shift=shift)
         return self.builder.add(node)
 
     def name(self, suffix: str = "") -> str:

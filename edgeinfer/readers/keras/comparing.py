@@ -127,16 +127,20 @@ def _above(site: Site, x: str, threshold: float, name: str) -> str:
     shape = site.shape(x)
     if len(shape) > 1 and shape[-1] == 1:
         return site.add(g.SitesNode(name, x, threshold))
-    column = site.add(g.ReshapeNode(site.name("column"), x, (*shape, 1)))
-    truth = site.add(g.SitesNode(site.name("truth"), column, threshold))
+    truth = site.add(g.SitesNode(site.name("truth"), _column_of(site, x), threshold))
     return site.add(g.ReshapeNode(name, truth, shape))
+
+
+def _column_of(site: Site, x: str) -> str:
+    """Elements as pixels of one channel; a number for each sample is one pixel."""
+    return site.add(g.ReshapeNode(site.name("column"), x, (*(site.shape(x) or (1,)), 1)))
 
 
 def _whether_apart(site: Site, a: Any, b: Any, name: str) -> str:
     """What is left of a difference is above or below zero."""
     rest = _difference(site, a, b)
     shape = site.shape(rest)
-    column = site.add(g.ReshapeNode(site.name("column"), rest, (*shape, 1)))
+    column = _column_of(site, rest)
     turned = _add_affine(site, column, -np.ones(1), np.zeros(1), site.name("negative"))
     both = site.add(g.ConcatNode(site.name("signs"), (column, turned), -1))
     truth = site.add(g.SitesNode(site.name("truth"), both, 0.0))

@@ -11,6 +11,7 @@ import numpy as np
 
 from edgeinfer.graph import compose
 from edgeinfer.graph import nodes as g
+from edgeinfer.readers.keras.arguments import per_sample
 from edgeinfer.readers.keras.builder import Site
 from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError
 
@@ -347,6 +348,7 @@ def add_affine(site: Site, x: str, factor: float, shift: float, name: str) -> st
 
 def add_clip(site: Site, x: str, kind: g.MergeKind, bound: float, name: str | None = None) -> str:
     """The larger or smaller of a tensor and a constant."""
-    constant = site.add(g.ConstantNode(site.builder.fresh(f"{x}_bound"), np.asarray([bound])))
+    value = per_sample(np.asarray(bound), len(site.shape(x)))
+    constant = site.add(g.ConstantNode(site.builder.fresh(f"{x}_bound"), value))
     clip = site.builder.fresh(f"{x}_clip") if name is None else name
     return site.add(g.MergeNode(clip, (x, constant), kind))
