@@ -24,12 +24,16 @@ from edgeinfer.ir.engine.site_sets import PoolWindow, SiteSearch, SiteSet
 from edgeinfer.ir.engine.space_to_pixels import SpaceToPixels, join_moves
 from edgeinfer.ir.engine.uneven import tell_uneven
 from edgeinfer.ir.ops import (
+    Constant,
     Conv,
     Dense,
+    Input,
     Op,
     Pool,
     PoolKind,
     Requant,
+    Reshape,
+    Scan,
     Sites,
     inputs_of,
     pack_weights,
@@ -73,7 +77,7 @@ class _NoTokensError(Exception):
 def lay_program(program: Program, sparse: str) -> LaidProgram:
     """A Program without what no output needs, in frames or in tokens. Kept, because a project and
     its estimate ask for the same."""
-    live = drop_dead(fold_constants(program))
+    live = _with_axes(drop_dead(fold_constants(program)))
     ranges = bounds_of(live)
     if sparse == "frames":
         return LaidProgram(live, ranges, {}, ())
@@ -97,6 +101,25 @@ def lay_program(program: Program, sparse: str) -> LaidProgram:
     ops = cast("tuple[Op, ...]", tuple(rewriting.ops))
     laid = drop_dead(Program(program.name, ops, tuple(outputs_laid)))
     return LaidProgram(laid, rewriting.ranges, rewriting.shown, ())
+
+
+def _with_axes(program: Program) -> Program:
+    """The same integers, a number of each sample being a vector of one: arrays and streams have an
+    axis. Where a recurrence reads or yields numbers its body would need other shapes, so they stay.
+    """
+    alone = {name for name, shape in program.shapes.items() if not shape}
+    scans = [op for op in program.ops if isinstance(op, Scan)]
+    if not alone or any(not alone.isdisjoint((op.name, *inputs_of(op))) for op in scans):
+        return program
+    given: list[Op] = []
+    for op in program.ops:
+        if op.name in alone and isinstance(op, Reshape | Input):
+            given.append(replace(op, shape=(1,)))
+        elif op.name in alone and isinstance(op, Constant):
+            given.append(replace(op, value=pack_weights(op.value.reshape(1))))
+        else:
+            given.append(op)
+    return replace(program, ops=tuple(given))
 
 
 @dataclass(frozen=True, slots=True)

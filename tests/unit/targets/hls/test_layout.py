@@ -76,6 +76,20 @@ def test_an_input_that_nobody_reads_would_stall_a_stream() -> None:
     assert offence.path == "unused" and "stall" in offence.reason
 
 
+def test_numbers_of_each_sample_are_vectors_of_one() -> None:
+    builder = ProgramBuilder("number")
+    builder.add(Input("x", X, (1,)))
+    builder.add(Input("y", X, ()))
+    builder.add(Reshape("number", X, "x", ()))
+    builder.add(Constant("c", X, np.array(3)))
+    builder.pair("sum", "number", "y", PairKind.ADD)
+    builder.pair("more", "sum", "c", PairKind.MUL)
+    program = builder.program((Output("z", "more"),))
+    plan = lay_out(program, STREAM)
+    assert not plan.offences
+    assert {layer.shape for layer in plan.layers} == {(1,)}
+
+
 def test_all_offences_are_told_at_once() -> None:
     builder = ProgramBuilder("odd")
     builder.add(Input("x", X, (3, 3, 3, 2)))
