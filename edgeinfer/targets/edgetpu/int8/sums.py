@@ -75,13 +75,17 @@ def product_bits(op: Layer, x_frac: int) -> Ints:
     whatever grid its weights are given."""
     weights = _layer_weights(op, x_frac)
     bits: Ints = np.zeros(op.bias.size, np.int64)
-    return bits if weights is None else np.maximum(op.type.frac - weights.fracs - x_frac, 0)
+    if weights is not None:
+        bits = np.maximum(op.type.frac - weights.fracs - x_frac, 0)
+    return bits.reshape(op.bias.shape) if bits.size == op.bias.size else bits
 
 
 def _whole_bias(op: Layer, x_frac: int) -> ops.Weights:
     """A layer's bias in whole products, on its own grid, for a file holds no finer one."""
     spare = product_bits(op, x_frac)
-    wide = np.broadcast_to(op.bias.astype(np.int64).reshape(-1), spare.shape)
+    wide = op.bias.astype(np.int64)
+    if wide.shape != spare.shape:
+        wide = np.broadcast_to(wide.reshape(-1), spare.shape)
     whole = (wide + (1 << spare >> 1)) >> spare << spare
     return op.bias if (whole == wide).all() else ops.pack_weights(whole)
 

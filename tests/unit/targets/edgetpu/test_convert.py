@@ -34,6 +34,7 @@ from edgeinfer.targets.edgetpu.int8 import convert
 from edgeinfer.targets.edgetpu.int8.convert import ConvertedFile
 from edgeinfer.targets.edgetpu.int8.grid import Window, by_channel, window_for
 from edgeinfer.targets.edgetpu.int8.rounding import LONGEST_SHIFT, Tilt
+from edgeinfer.targets.edgetpu.int8.sums import whole_biases
 from edgeinfer.targets.edgetpu.predict.prediction import prediction_of
 from edgeinfer.targets.edgetpu.predict.rules import Status
 from edgeinfer.targets.edgetpu.tflite import simulate
@@ -286,6 +287,19 @@ def test_biases_finer_than_the_products_are_whole_in_the_files_program(most: int
     assert run(result, program, raw).max_steps <= 1
     findings = any("finer than its products" in finding for finding in result.findings)
     assert findings == (most > 15)  # else the weights leave room for a grid as fine as the bias
+
+
+def test_a_finer_bias_of_a_number_is_whole_products_too() -> None:
+    """One number for each sample, without axes."""
+    builder = ProgramBuilder("number")
+    builder.add(ops.Input("x", Fixed(False, 8, 2), ()))
+    factor, bias = pack_weights(np.array(127)), pack_weights(np.array(2097))
+    builder.exact(ops.Scale("y", provisional(20), "x", factor, Fixed(True, 8, 1), bias))
+    whole, findings = whole_biases(builder.program((Output("y", "y"),)))
+    (scale,) = (op for op in whole.ops if isinstance(op, ops.Scale))
+    products = 1 << (20 - 6 - 7)
+    assert scale.bias.shape == () and int(scale.bias) == round(2097 / products) * products
+    assert findings
 
 
 def test_a_hair_moves_every_tie_and_nothing_else() -> None:
