@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from edgeinfer.targets.rtl.design.netlist import OFFERED, SENT, Netlist, Probe
-from edgeinfer.targets.rtl.design.schedule import Schedule
+from edgeinfer.targets.rtl.design.schedule import Depths, Schedule
 from edgeinfer.targets.rtl.design.timing import Times
 
 FEWEST_FRAMES = 3
@@ -44,9 +44,9 @@ def cycles_of(netlist: Netlist, interval: int, times: Times) -> DesignCycles:
     return DesignCycles(_end(netlist, times, 0) - start + 1, interval, first, last)
 
 
-def lone_latency(netlist: Netlist) -> int:
-    """The latency alone, which takes a frame to count, not several."""
-    times = Schedule(netlist).times(netlist.depths, frames=1)
+def lone_latency(netlist: Netlist, depths: Depths | None = None) -> int:
+    """The latency alone, which takes a frame to count, not several; with other queues, if given."""
+    times = Schedule(netlist).times(netlist.depths if depths is None else depths, frames=1)
     return _end(netlist, times, 0) - _start(netlist, times) + 1
 
 

@@ -9,9 +9,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from edgeinfer.targets.rtl.design.cycles import DesignCycles, count_cycles, cycles_of, settle
+from edgeinfer.targets.rtl.design.cycles import (
+    DesignCycles,
+    count_cycles,
+    cycles_of,
+    lone_latency,
+    settle,
+)
 from edgeinfer.targets.rtl.design.netlist import Netlist, steps_of
-from edgeinfer.targets.rtl.design.schedule import Schedule
+from edgeinfer.targets.rtl.design.schedule import Depths, Schedule
 from edgeinfer.targets.rtl.design.timing import Times
 
 SLACK = 1  # places beyond what a branch was seen to hold
@@ -31,6 +37,22 @@ def with_queues(netlist: Netlist) -> tuple[Netlist, DesignCycles]:
     if schedule.steps > MOST_STEPS and varying_streams(netlist):
         return safe, count_cycles(safe)
     return _even_queues(safe, schedule)
+
+
+def answers_within(netlist: Netlist, most_cycles: int) -> bool:
+    """Whether the design with its queues has at most this latency.
+
+    A longer queue never makes a frame later. So the latency lies between that with no limits and
+    that with the queues of `_safe`, which a frame is enough to count; only a bound between the two
+    needs the queues themselves.
+    """
+    unlimited: Depths = dict.fromkeys(name for actor in netlist.actors for name in actor.outputs)
+    if lone_latency(netlist, unlimited) > most_cycles:
+        return False
+    return (
+        lone_latency(netlist, _safe(Schedule(netlist))) <= most_cycles
+        or with_queues(netlist)[1].latency <= most_cycles
+    )
 
 
 def _safe(schedule: Schedule) -> dict[str, int]:

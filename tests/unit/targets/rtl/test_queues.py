@@ -20,6 +20,7 @@ from edgeinfer.targets.rtl.design.queues import (
     MOST_BITS,
     PACED_FRAMES,
     SLACK,
+    answers_within,
     slowest,
     with_queues,
 )
@@ -183,6 +184,15 @@ def test_a_part_of_a_design_is_never_later_than_in_the_whole(seeds: range) -> No
             ends = simulate_part(part, stream, netlist.depths, 3)
             beats = len(times.freed[stream]) // 3
             assert np.all(ends <= times.freed[stream][beats - 1 :: beats]), (seed, stream)
+
+
+@pytest.mark.parametrize("seeds", [range(2), pytest.param(range(2, 40), marks=pytest.mark.slow)])
+def test_a_latency_is_told_without_the_queues(seeds: range) -> None:
+    for seed in seeds:
+        netlist, _ = random_netlist(seed)
+        latency = with_queues(netlist)[1].latency
+        assert answers_within(netlist, latency)
+        assert not answers_within(netlist, latency - 1)
 
 
 def _count_places(times: Times, stream: str) -> int:
