@@ -137,6 +137,17 @@ def matmul(rng: Rng) -> bytes:
     return tflite([x, z, y], [step], ["x", "z"], ["y"])
 
 
+def top(rng: Rng, type_: str) -> bytes:
+    """TOPK_V2 of integers among which many are equal; the values, and their places."""
+    x = input_of(rng, type_, int(rng.integers(2, 4)))
+    x = like(x, "x", (*x.shape[:-1], x.shape[-1] + 2))
+    count = int(rng.integers(1, x.shape[-1] + 1))
+    shape = (*x.shape[:-1], count)
+    outputs = [like(x, "y", shape), T("places", shape, "INT32", None, (), ())]
+    step = O("TOPK_V2", ("x", "count"), ("y", "places"), 2)
+    return tflite([x, numbers("count", count), *outputs], [step], ["x"], ["y", "places"])
+
+
 PLACES: dict[str, Callable[[Rng, str], bytes]] = {
     "PACK": pack,
     "UNPACK": unpack,
@@ -144,6 +155,7 @@ PLACES: dict[str, Callable[[Rng, str], bytes]] = {
     "GATHER": gather,
     "MIRROR_PAD": mirror_pad,
     "TILE": tile,
+    "TOPK_V2": top,
     "REVERSE_V2": reverse,
     "DEPTH_TO_SPACE": lambda rng, type_: blocks(rng, type_, "DEPTH_TO_SPACE"),
     "SPACE_TO_DEPTH": lambda rng, type_: blocks(rng, type_, "SPACE_TO_DEPTH"),

@@ -42,6 +42,7 @@ KERNEL_FORMS: Mapping[str, str] = by_kind(
         ),
         "RESIZE_BILINEAR of an int8 image": "RESIZE_BILINEAR",
         "the operator along one axis other than the batch that the file states": "ARG_MAX ARG_MIN",
+        "TOPK_V2 of an 8-bit tensor, how many elements being stored in the file": "TOPK_V2",
         "a comparison of 8-bit tensors with scales below 1, or of one with a constant": (
             "GREATER GREATER_EQUAL LESS LESS_EQUAL EQUAL NOT_EQUAL"
         ),
@@ -65,7 +66,7 @@ KERNEL_FORMS: Mapping[str, str] = by_kind(
             "BIDIRECTIONAL_SEQUENCE_RNN BIDIRECTIONAL_SEQUENCE_LSTM"
         ),
         "the layer in the Keras or ONNX file, where it can be read": (
-            "CONV_3D CONV_3D_TRANSPOSE TOPK_V2 ONE_HOT GATHER_ND SCATTER_ND CUMSUM SEGMENT_SUM "
+            "CONV_3D CONV_3D_TRANSPOSE ONE_HOT GATHER_ND SCATTER_ND CUMSUM SEGMENT_SUM "
             "UNSORTED_SEGMENT_PROD UNSORTED_SEGMENT_MAX UNSORTED_SEGMENT_MIN UNSORTED_SEGMENT_SUM"
         ),
         "SOFTMAX as the last operator, and the logarithm on the host": "LOG_SOFTMAX",

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -111,7 +112,13 @@ SEVERAL: dict[str, Callable[[StepDrawing, str, Operator, Sequence[Steps]], Seque
     "UNPACK": rearranging.read_unpack,
     "PRELU": elementwise.read_prelu,
     "BATCH_MATMUL": linear.read_matmul,
+    "TOPK_V2": resizing.read_top,
 }
+# Those that move real numbers between integers as they move the integers that these depend on.
+MOVING = (
+    *("RESHAPE", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE", "SLICE", "STRIDED_SLICE", "GATHER"),
+    *("REVERSE_V2", "SPLIT", "SPLIT_V", "UNPACK"),
+)
 CHOICES = ("SELECT", "SELECT_V2")
 LOGICAL = ("LOGICAL_AND", "LOGICAL_NOT", "LOGICAL_OR")
 FIRST = {"TRANSPOSE_CONV": 2}  # where the tensor comes that an operator computes with
@@ -251,6 +258,8 @@ def _values_of(
         case kind if kind in REAL and real is not None and len(computed) == 1:
             single = kind in curves.FUNCTIONS
             return [curves.read_function(op, real) if single else curves.read_pair(op, real)]
+        case kind if kind in MOVING and real is not None and len(computed) == 1:
+            return _move_reals(d, name, op, real)
         case kind if kind in comparing.COMPARISONS and real is not None and len(computed) == 1:
             return [comparing.compare_reals(d, name, op, real)]
         case kind if kind in comparing.COMPARISONS:
@@ -269,6 +278,27 @@ def _values_of(
             raise UnreadableOperatorError(f"{op.title} of 8-bit integers has no reader")
         case _:  # what else is read computes with integers
             raise UnreadableOperatorError(REALS)
+
+
+def _move_reals(
+    d: StepDrawing, name: str, op: Operator, real: Leaving | TabledReals
+) -> Sequence[Value]:
+    """Real numbers, each of which depends on one integer, move with it: LSTMs that the converter
+    unrolls are split like that."""
+    if isinstance(real, Leaving) and real.softmax:
+        raise UnreadableOperatorError(REALS)
+    steps = real.steps
+    type_ = "INT8" if steps.zero < 1 << 7 else "UINT8"
+    scales, zeros = np.asarray([steps.scale], np.float32), np.asarray([steps.zero])
+    outputs = tuple(
+        replace(out, type=type_, scales=scales, zero_points=zeros) for out in op.outputs
+    )
+    moved = replace(op, outputs=outputs)
+    if op.name in SINGLES:
+        results: Sequence[Steps] = [SINGLES[op.name](d, name, moved, steps)]
+    else:
+        results = SEVERAL[op.name](d, name, moved, [steps])
+    return [replace(real, steps=result) for result in results]
 
 
 def _operands(
@@ -356,7 +386,8 @@ def _round_input(d: StepDrawing, x: Entering, out: TfliteTensor) -> Steps:
         raise UnreadableOperatorError("the input is quantized with two scales")
     factor = np.asarray(inverse, np.int64)
     tensor = d.affine(d.fresh(name), x.tensor, factor, bits, rounded)
-    sums = Sums(tensor, np.asarray(low), np.asarray(high))
+    reach = rounded.type  # which numbers beyond what is stored may fill
+    sums = Sums(tensor, np.asarray(reach.raw_min), np.asarray(reach.raw_max))
     d.findings.append(
         f"{x.tensor}: real numbers are rounded to steps of {scale:g}; the file stores "
         f"{zero_of(out)} for 0."

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""RESIZE_BILINEAR, in the integers of the kernels, and ARG_MAX and ARG_MIN."""
+"""RESIZE_BILINEAR, in the integers of the kernels, and which elements are the largest."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from edgeinfer.base.tflite.model import Operator
-from edgeinfer.graph.indexing import RankNode
+from edgeinfer.graph.indexing import LookNode, RankNode
 from edgeinfer.graph.nodes import DenseNode, TransposeNode
 from edgeinfer.readers.tflite.multipliers import zero_of
 from edgeinfer.readers.tflite.pooling import same_scale
@@ -79,3 +80,32 @@ def read_extreme_place(d: StepDrawing, name: str, op: Operator, x: Steps) -> Ste
     out = op.outputs[0].shape
     tensor = d.reshape(name, d.add(node), inner(out))
     return Steps(tensor, out, 0, shape[axis] - 1, np.float32(1.0), 0)
+
+
+def read_top(d: StepDrawing, name: str, op: Operator, xs: Sequence[Steps]) -> Sequence[Steps]:
+    """TOPK_V2: the largest of each row in order, and their places. Of equal ones the first comes
+    first."""
+    stored = op.input(1)
+    if stored is None or not stored.constant:
+        raise UnreadableOperatorError("how many elements it takes is not stored in the file")
+    (x,), (values, places) = xs, op.outputs
+    same_scale(x, values)
+    count, width = int(stored.integers().reshape(-1)[0]), d.shapes[x.tensor][-1]
+    if not 1 <= count <= width:
+        raise UnreadableOperatorError(f"it takes {count} of {width} elements")
+    rows = d.reshape(f"{name}_rows", x.tensor, (math.prod(d.shapes[x.tensor]) // width, width))
+    ranks = d.add(RankNode(d.fresh(f"{name}_places"), rows, count))
+    table, index = (
+        d.add(TransposeNode(d.fresh(f"{name}_{label}"), tensor, (1, 0)))
+        for label, tensor in (("columns", rows), ("index", ranks))
+    )
+    looked_up = d.add(LookNode(d.fresh(f"{name}_values"), table, index))
+    top = d.add(TransposeNode(d.fresh(f"{name}_largest"), looked_up, (1, 0)))
+    largest, where = (
+        d.reshape(name, tensor, inner(out.shape))
+        for tensor, out in ((top, values), (ranks, places))
+    )
+    return (
+        Steps(largest, values.shape, x.low, x.high, x.scale, x.zero),
+        Steps(where, places.shape, 0, width - 1, np.float32(1.0), 0),
+    )

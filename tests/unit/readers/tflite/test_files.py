@@ -15,6 +15,9 @@ from hypothesis import strategies as st
 
 from edgeinfer import api
 from edgeinfer.base.errors import EdgeInferError, InputError, UnsupportedModelError
+from edgeinfer.data.samples import Samples
+from edgeinfer.evaluate.judge import raw_inputs
+from edgeinfer.ir.interpret import interpret, results
 from edgeinfer.ir.lower import lower
 from edgeinfer.ir.program import HostFunction
 from edgeinfer.readers import load
@@ -115,6 +118,42 @@ def test_all_refusals_are_one_error(tmp_path: Path) -> None:
         ("operator 3", "TOPK_V2"),
     ]
     assert "FULLY_CONNECTED" in caught.value.hint
+
+
+def test_real_numbers_between_integers_move_with_them(tmp_path: Path) -> None:
+    """As the converter parts the gates of an LSTM that it has unrolled."""
+    real = {"type": "FLOAT32", "scales": (), "zero_points": ()}
+    tensors = [
+        T("x", (1, 6), scales=(0.031,), zero_points=(-9,)),
+        T("r", (1, 6), **real),
+        T("axis", (), "INT32", [1], (), ()),
+        *(T(f"r{n}", (1, 2), **real) for n in range(3)),
+        *(T(f"y{n}", (1, 2), scales=(0.02 + n / 64,), zero_points=(n,)) for n in range(3)),
+    ]
+    steps = [
+        O("DEQUANTIZE", ("x",), ("r",)),
+        O("SPLIT", ("axis", "r"), ("r0", "r1", "r2"), 2, {0: ("i32", 3)}),
+        *(O("QUANTIZE", (f"r{n}",), (f"y{n}",)) for n in range(3)),
+    ]
+    path = tmp_path / "split.tflite"
+    path.write_bytes(tflite(tensors, steps, ["x"], ["y0", "y1", "y2"]))
+    ports = ports_of(path)
+    stored = random_stored(ports, 40, np.random.default_rng(1))
+    made, expected = program_outputs(path, ports, stored), reference(path, ports, stored)
+    assert all(np.array_equal(made[name], values) for name, values in expected.items())
+
+
+@pytest.mark.parametrize("scale", [0.05, 0.0625])
+def test_numbers_beyond_what_an_input_stores_are_its_ends(scale: float, tmp_path: Path) -> None:
+    x = T("x", (1, 2), scales=(scale,), zero_points=(83,))
+    y = T("y", (1, 2), scales=(scale,), zero_points=(-100,))
+    loaded = _load(tflite([x, y], [O("RELU", ("x",), ("y",))], ["x"], ["y"]), tmp_path)
+    lowered = lower(loaded.graph, loaded.recipe)
+    ends = np.array([[-(128 + 83), 127 - 83]]) * scale
+    samples = Samples({"x": np.concatenate([ends, [[-100.0, 100.0]]])}, "two ends, and far beyond")
+    raw = raw_inputs(lowered.program, lowered.recipe, samples)
+    made = results(lowered.program, interpret(lowered.program, raw))["y"]
+    assert np.array_equal(made[0], made[1]) and made[0, 1] > made[0, 0] == 0
 
 
 def test_a_final_softmax_is_left_to_the_host(tmp_path: Path) -> None:
