@@ -12,7 +12,10 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
 from edgeinfer.graph import nodes as g
+from edgeinfer.graph.moves import GatherNode
 
 
 class LayerSite(Protocol):
@@ -76,6 +79,19 @@ def transpose(site: LayerSite, x: str, order: g.Shape, label: str) -> str:
     if order == tuple(range(len(order))):
         return x
     return site.add(g.TransposeNode(site.name(label), x, order))
+
+
+def spread(site: LayerSite, x: str, shape: g.Shape, label: str) -> str:
+    """The tensor repeated to a shape, as NumPy broadcasts: along axes of size 1, and along new ones
+    in front. A ValueError where it has another size."""
+    have = (1,) * (len(shape) - len(site.shape(x))) + site.shape(x)
+    if np.broadcast_shapes(have, shape) != shape:
+        raise ValueError(f"a tensor of {site.shape(x)} cannot be spread over {shape}")
+    x = reshape(site, x, have, label)
+    for axis, (size, wanted) in enumerate(zip(have, shape, strict=True)):
+        if size != wanted:
+            x = site.add(GatherNode(site.name(label), x, axis, (0,) * wanted))
+    return x
 
 
 def pool_rows(site: LayerSite, rows: str, kind: g.PoolNodeKind, label: str) -> str:

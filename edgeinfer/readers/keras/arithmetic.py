@@ -148,18 +148,22 @@ def read_matmul(site: Site, arguments: Arguments) -> str:
 def _multiply_tensors(site: Site, names: tuple[str, str], turns: list[bool]) -> str:
     """Matrices times matrices, both of which depend on the network's input."""
     shapes = [site.shape(name) for name in names]
-    lead = shapes[0][:-2]
-    if min(map(len, shapes)) < 2 or shapes[1][:-2] != lead:
+    try:
+        lead = np.broadcast_shapes(*(shape[:-2] for shape in shapes))
+    except ValueError:
+        lead = None
+    if lead is None or len(shapes[0]) != len(shapes[1]) or len(shapes[0]) < 2:
         raise UnsupportedLayerError(
-            f"it multiplies tensors of {shapes[0]} and {shapes[1]}; matrices can be read, or equal "
-            f"stacks of them"
+            f"it multiplies tensors of {shapes[0]} and {shapes[1]}; matrices can be read, or "
+            f"stacks of them with as many axes, each equal in both or 1 in one of them"
         )
     rows = []
     for name, shape, turned, label in zip(
         names, shapes, (turns[0], not turns[1]), ("rows", "columns"), strict=True
     ):
         swap = (*range(len(lead)), len(lead) + 1, len(lead)) if turned else tuple(range(len(shape)))
-        x = compose.transpose(site, name, swap, label)
+        alike = compose.spread(site, name, (*lead, *shape[-2:]), label)
+        x = compose.transpose(site, alike, swap, label)
         matrices = (math.prod(lead), *site.shape(x)[-2:])
         rows.append(compose.reshape(site, x, matrices, f"{label}_listed"))
     a, b = rows

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeinfer.graph import compose_indexing
+from edgeinfer.graph import compose, compose_indexing
 from edgeinfer.graph.nodes import ConstantNode, Floats, ReshapeNode, Shape
 from edgeinfer.readers.keras import rearranging
 from edgeinfer.readers.keras.arguments import Arguments, CallTensor, as_constant
@@ -66,15 +66,30 @@ def read_take_along_axis(site: Site, arguments: Arguments) -> str:
     """`keras.ops.take_along_axis`: an index of its own for each element, or for each place."""
     x, index = arguments.tensor(), _index(arguments)
     axis = axis_in(site, x, arguments.option("axis"))
-    own, shape = list(site.shape(index)), list(site.shape(x))
-    if len(own) == len(shape):
-        del own[axis], shape[axis]
-    if own != shape and (len(own) != len(shape) or set(own) != {1}):
+    try:
+        x, index = _meet(site, x, index, axis)
+    except ValueError:
         raise UnsupportedLayerError(
             f"its indices of {site.shape(index)} do not fit a tensor of {site.shape(x)}: beside "
-            f"the axis that they count, all sizes must be equal, or all 1"
-        )
+            f"the axis that they count, all sizes must be equal, or 1 in one of them"
+        ) from None
     return _name_result(site, compose_indexing.look_up_elements(site, x, index, axis))
+
+
+def _meet(site: Site, x: str, index: str, axis: int) -> tuple[str, str]:
+    """A tensor and an index with the same sizes beside the axis that is counted; an index that is
+    one for all the others stays so."""
+    shapes = site.shape(x), site.shape(index)
+    rests = [(*shape[:axis], 1, *shape[axis + 1 :]) for shape in shapes]
+    rest = np.broadcast_shapes(*rests)
+    if len(shapes[0]) != len(shapes[1]):
+        raise ValueError("unlike numbers of axes")
+    sizes = (shape[axis] for shape in shapes)
+    wanted_x, wanted = ((*rest[:axis], size, *rest[axis + 1 :]) for size in sizes)
+    x = compose.spread(site, x, wanted_x, "entries_spread")
+    if set(rests[1]) == {1}:
+        return x, index
+    return x, compose.spread(site, index, wanted, "index_spread")
 
 
 def read_one_hot(site: Site, arguments: Arguments) -> str:

@@ -36,7 +36,9 @@ OPERATION_FORMS: Mapping[str, str] = by_kind(
         "add_n of two or more tensors": "add_n",
         "the same of what a comparison makes": "any logical_not logical_and logical_or",
         "where of a comparison and of tensors or constants that a format holds": "where",
-        "matmul of matrices or of equal stacks of them, or with a constant matrix": "matmul",
+        "matmul of matrices, of stacks of them with as many axes, or with a constant matrix": (
+            "matmul"
+        ),
         "einsum of a tensor and a constant or of two, with a letter for the batch in each tensor": (
             "einsum"
         ),
@@ -57,7 +59,7 @@ OPERATION_FORMS: Mapping[str, str] = by_kind(
         "the same of an image, (rows, columns, channels), whose sizes the block divides": (
             "depth_to_space space_to_depth"
         ),
-        "take by constant indices, or take_along_axis by an index of (batch, places, 1)": (
+        "take by constant indices, or take_along_axis by an index with as many axes": (
             "take gather take_along_axis"
         ),
         "one_hot along a new last axis": "one_hot",

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -98,13 +97,18 @@ def multiply_tensors(d: Drawing, op: OnnxOp, a: View, b: View) -> View:
     left, right = (d.shapes[view.tensor] for view in views)
     if min(len(left), len(right)) < 2:
         raise UnreadableModelError("it multiplies tensors of different samples, or single vectors")
-    lead = _common_lead(left[:-2], right[:-2])
+    counts_samples = a.merged and d.batch != 1
+    lead = _common_lead(left[:-2], right[:-2], counts_samples=counts_samples)
     if left[-1] != right[-2]:
         raise UnreadableModelError(f"tensors of {left} and {right} cannot be multiplied")
     site, parts = OperatorSite(d, d.named(op)), math.prod(lead)
-    rows = compose.reshape(site, views[0].tensor, (parts, *left[-2:]), "rows")
-    turned = (*range(len(right) - 2), len(right) - 1, len(right) - 2)
-    columns = compose.transpose(site, views[1].tensor, turned, "columns")
+    one, other = (
+        compose.spread(site, view.tensor, (*lead, *d.shapes[view.tensor][-2:]), label)
+        for view, label in zip(views, ("rows", "columns"), strict=True)
+    )
+    rows = compose.reshape(site, one, (parts, *left[-2:]), "rows")
+    turned = (*range(len(lead)), len(lead) + 1, len(lead))
+    columns = compose.transpose(site, other, turned, "columns")
     columns = compose.reshape(site, columns, (parts, right[-1], right[-2]), "columns")
     product = compose.multiply_rows(site, rows, columns, "products")
     shape = (*lead, left[-2], right[-1])
@@ -112,13 +116,16 @@ def multiply_tensors(d: Drawing, op: OnnxOp, a: View, b: View) -> View:
     return View(tensor, tuple(range(len(shape))), merged=a.merged)
 
 
-def _common_lead(left: Sequence[int], right: Sequence[int]) -> Shape:
-    if tuple(left) != tuple(right):
+def _common_lead(left: Shape, right: Shape, *, counts_samples: bool) -> Shape:
+    """The leading axes of a product, of which none but the samples' may be one in one of them."""
+    axes = zip(left, right, strict=False)
+    differ = [place for place, sizes in enumerate(axes) if len({*sizes}) > 1 and 1 not in sizes]
+    if len(left) != len(right) or differ or (counts_samples and left[:1] != right[:1]):
         raise UnreadableModelError(
-            f"its inputs have the leading axes {tuple(left)} and {tuple(right)}; equal ones can be "
-            f"read"
+            f"its inputs have the leading axes {left} and {right}; as many axes can be read, each "
+            f"equal in both or 1 in one of them"
         )
-    return tuple(left)
+    return np.broadcast_shapes(left, right)
 
 
 def einsum(d: Drawing, op: OnnxOp, args: Args) -> View:

@@ -191,6 +191,14 @@ def _take_along(x: Any, i: Any) -> Any:
     return keras.ops.take_along_axis(x, i[:, :, None], axis=1)
 
 
+def _take_neighbours(x: Any, i: Any) -> Any:
+    """Two of the rows for each row, as EdgeConv takes them."""
+    import keras
+
+    index = keras.ops.repeat(i[:, None], 5, axis=1)
+    return keras.ops.take_along_axis(x[:, None], index[..., None], axis=2)
+
+
 def _take_rows(x: Any, i: Any) -> Any:
     import keras
 
@@ -211,6 +219,7 @@ def _sum_by_index(x: Any, i: Any) -> Any:
 
 KERAS: dict[str, Callable[[], Callable[..., Any]]] = {
     "take_along_axis": lambda: _take_along,
+    "take_along_axis of neighbours": lambda: _take_neighbours,
     "take": lambda: _take_rows,
     "Embedding": lambda: _embed,
     "one_hot": lambda: _sum_by_index,

@@ -47,6 +47,7 @@ KERAS3: list[tuple[str, tuple[int, ...], Callable[[Any], Any]]] = [
     ("x / row", TABLE, lambda x: x / (ROW + 3)),
     ("x + y", TABLE, lambda x: x + K.tanh(x)),
     ("broadcast", TABLE, lambda x: x * x[:, :, :1] - x[:, 2:3]),
+    ("a matrix times two", TABLE, lambda x: x[:, None] @ K.reshape(x, (-1, 2, 6, 2))),
     ("square", TABLE, lambda x: K.square(x)),
     ("x ** 2", TABLE, lambda x: x**2),
     ("x ** 5", TABLE, lambda x: x**5),
@@ -329,11 +330,6 @@ def square_of(x: Any) -> Any:
 REFUSED: list[tuple[str, Callable[[Any], Any], str]] = [
     ("a choice by numbers", lambda x: K.where(x, x, -x), "numbers, not truths"),
     ("a choice of what hides all", lambda x: K.where(x > 0, x, -1e9), r"fills in -1e\+09"),
-    (
-        "matrices for several",
-        lambda x: x[:, None] @ K.reshape(x, (-1, 2, 6, 2)),
-        "equal stacks of them",
-    ),
     ("power of a constant", lambda x: K.power(2.0, x), "exponent is a tensor"),
     ("mean of all", lambda x: K.mean(x), "along the batch"),
     ("mean of the batch", lambda x: K.mean(x, axis=0), "along the batch"),

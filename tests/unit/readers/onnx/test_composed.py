@@ -100,6 +100,13 @@ MODELS: dict[str, Callable[[], ModelProto]] = {
         node("MatMul", ["v", "x"], ["y"]),
         weights={"w": floats(RNG, 6, 3)},
     ),
+    "a product of stacks": lambda: one(
+        node("Unsqueeze", ["x", "rows"], ["a"]),
+        node("Transpose", ["x"], ["t"], perm=[0, 2, 1]),
+        node("Unsqueeze", ["t", "stack"], ["b"]),
+        node("MatMul", ["a", "b"], ["y"]),
+        weights={"rows": np.array([2]), "stack": np.array([1])},
+    ),
     "conv of volumes": lambda: conv((3, 4, 3, 2, 3)),
     "conv of volumes strided": lambda: conv(
         (6, 2, 2, 3, 2), group=2, strides=[2, 2, 1], pads=[1, 0, 1, 0, 2, 1]
