@@ -78,8 +78,7 @@ def choose_reuse(
     if not fits(design, device):
         raise UsageError(
             f"{program.name} does not fit onto {device.name} with any reuse factors: the smallest "
-            "design needs "
-            f"{_over(design, device)}.",
+            f"design needs {_over(design, device)}.{_of_it_fifos(design, device)}",
             hint="Choose a larger device, fewer bits, or a smaller network.",
         )
     while target is None or design.timing.latency_cycles > target:
@@ -240,6 +239,19 @@ class _Search:
                     at, design = at | {name: i}, smaller_design
                     break
         return at, design
+
+
+def _of_it_fifos(design: HlsEstimate, device: Device) -> str:
+    """What FIFOs have of the block RAM, where that is most of what there is too little of."""
+    offered = device.offers("bram18")
+    fifo_bram18 = sum(layer.fifo_bram18 for layer in design.layers)
+    if not offered or design.bram18 <= offered or fifo_bram18 <= design.bram18 / 2:
+        return ""
+    return (
+        f" {fifo_bram18:,.0f} of the BRAM18 are FIFOs as deep as the tensors between layers, as "
+        f"hls4ml makes them without a co-simulation; queues of the rtl target are as deep as they "
+        f"fill."
+    )
 
 
 def _over(design: HlsEstimate, device: Device) -> str:

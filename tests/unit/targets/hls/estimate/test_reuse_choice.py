@@ -6,18 +6,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from edgeinfer.base.devices import device
 from edgeinfer.base.errors import UsageError
 from edgeinfer.graph import nodes as g
+from edgeinfer.ir.builder import ProgramBuilder, provisional
 from edgeinfer.ir.lower import lower
-from edgeinfer.ir.program import Program
+from edgeinfer.ir.ops import Dense, Input, Requant, pack_weights
+from edgeinfer.ir.program import Output, Program
 from edgeinfer.targets.hls.estimate.estimate import estimate, with_reuse
 from edgeinfer.targets.hls.estimate.reuse import layers_with_multipliers, legal, reuse_of
 from edgeinfer.targets.hls.estimate.reuse_choice import choose_reuse, fits, largest_share
 from edgeinfer.targets.hls.settings import HlsSettings, IoType, Strategy
-from quantization.fixed import Fixed, Quantizer
+from quantization.fixed import Fixed, Overflow, Quantizer, Rounding
 from quantization.recipe import Recipe
 from tests.support.hit_tagger_programs import FAITHFUL, POOLED, hit_tagger
 from tests.support.published_designs import program_of, published
@@ -96,6 +99,17 @@ def test_an_impossible_latency_says_how_near_it_comes() -> None:
 def test_a_network_too_large_for_the_part_says_by_how_much() -> None:
     program = hit_tagger(FAITHFUL).program
     with pytest.raises(UsageError, match=r"smallest design needs .*BRAM18 of 624"):
+        choose_reuse(program, HlsSettings(), PART)
+
+
+def test_what_fifos_have_of_the_memory_is_told() -> None:
+    builder = ProgramBuilder("deep")
+    builder.add(Input("x", Fixed(True, 8, 4), (256, 256, 64)))
+    builder.add(Requant("r", Fixed(True, 7, 4), "x", Rounding.RND, Overflow.SAT))
+    kernel, bias = pack_weights(np.eye(64, dtype=np.int64)), pack_weights(np.zeros(64, int))
+    builder.exact(Dense("y", provisional(8), "r", kernel, Fixed(True, 4, 1), bias))
+    program = builder.program((Output("y", "y"),))
+    with pytest.raises(UsageError, match=r"[\d,]+ of the BRAM18 are FIFOs as deep as the tensors"):
         choose_reuse(program, HlsSettings(), PART)
 
 
