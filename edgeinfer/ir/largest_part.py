@@ -26,9 +26,14 @@ class LargestPart:
             return "Not even the first layer's weights would fit."
         return (
             f"The largest part of it whose weights would fit are its first {self.layers} of "
-            f"{self.of_layers} layers, up to {self.last}: {self.weight_bits / 1e6:.1f} Mbit, and "
+            f"{self.of_layers} layers, up to {self.last}: {megabits(self.weight_bits)} Mbit, and "
             f"{self.macs_share:.0%} of the multiply-accumulates."
         )
+
+
+def megabits(bits: float) -> str:
+    """A number of bits in Mbit, with two digits where it is less than one."""
+    return f"{bits / 1e6:.1f}" if bits >= 1e6 else f"{bits / 1e6:.2g}"
 
 
 def largest_part(program: Program, memory_bits: float) -> LargestPart:

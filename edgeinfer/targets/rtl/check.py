@@ -8,7 +8,7 @@ import math
 
 from edgeinfer.base.errors import Offence
 from edgeinfer.ir.bases import SlidingWindow
-from edgeinfer.ir.largest_part import largest_part
+from edgeinfer.ir.largest_part import largest_part, megabits
 from edgeinfer.ir.ops import Constant, Op, Scan, Sites
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.design.folding import WIDEST_INPUT_BITS
@@ -109,7 +109,7 @@ def _too_large(program: Program, settings: RtlSettings) -> list[Offence]:
     part = str(largest_part(program, most)).removesuffix(".")  # the list of offences has its own
     reason = (
         f"its {largest.inputs * largest.outputs:,} weights of {largest.weight_type.bits} bits take "
-        f"{largest.weight_bits / 1e6:.1f} Mbit; all weights take {total / 1e6:.1f} Mbit, and the "
-        f"{whose} {most / 1e6:.1f} Mbit, {most / total:.1%} of that. {part}"
+        f"{megabits(largest.weight_bits)} Mbit; all weights take {megabits(total)} Mbit, and the "
+        f"{whose} {megabits(most)} Mbit, {most / total:.1%} of that. {part}"
     )
     return [Offence(largest.op, "Weights", reason)]

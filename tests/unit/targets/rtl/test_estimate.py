@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from edgeinfer.base.devices import device, devices
 from edgeinfer.base.errors import UsageError
 from edgeinfer.base.metrics import Origin
+from edgeinfer.ir.largest_part import megabits
 from edgeinfer.ir.passes import fold_constants
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.design.build import build_netlist
@@ -265,7 +266,7 @@ def test_the_faithful_tagger_is_refused_wherever_its_weights_do_not_fit(
         assert result == ()
         return
     (offence,) = result
-    held = f"the block memories of {name} hold {part.memory_bits / 1e6:.1f} Mbit"
+    held = f"the block memories of {name} hold {megabits(part.memory_bits)} Mbit"
     assert "all weights take 71.4 Mbit" in offence.reason and held in offence.reason
 
 
