@@ -12,9 +12,12 @@ import pytest
 
 from edgeinfer.base.errors import UnsupportedModelError
 from edgeinfer.base.tflite.model import read
+from edgeinfer.cli.app import main
 from edgeinfer.readers import load
 from edgeinfer.targets.tflitemicro.cycles import PROFILES, cycles_of_model
 from edgeinfer.targets.tflitemicro.settings import Cpu
+from tests.support.command_line import design_figures, shown
+from tests.support.rtl_designs import needs_verilator
 from tests.support.tflite_operators import (
     before_softmax,
     ports_of,
@@ -77,6 +80,45 @@ def test_what_cannot_be_read_is_named(cases: Path, name: str) -> None:
     with pytest.raises(UnsupportedModelError) as caught:
         load(cases / f"{name}.tflite")
     assert REFUSED[name] <= {offence.kind for offence in caught.value.offences}
+
+
+FOLDED_US, FOLDED_SAMPLES = 100_000, 4
+
+
+def _order(name: str, part: str, cases: Path, folder: Path) -> list[str]:
+    """A whole run by the command line, on inputs of every size."""
+    case = cases / "mlperf_tiny" / f"{name}.tflite"
+    ports = ports_of(case)
+    (port,) = ports.inputs
+    stored = random_stored(ports, FOLDED_SAMPLES, np.random.default_rng(0))
+    np.savez(folder / "data.npz", x=port.real(stored[port.name]))
+    return [
+        *("compile", str(case), "--data", str(folder / "data.npz"), "-o", str(folder / "run")),
+        *("--target", "rtl", "--device", part, "--latency-us", str(FOLDED_US)),
+    ]
+
+
+@needs_verilator
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", ["kws_int8", "resnet8_int8"])
+def test_folded_networks_fit_an_open_part_and_are_exact(
+    cases: Path, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = shown(capsys, *_order(name, "lfe5u-85f", cases, tmp_path))
+    agreements = {tuple(entry["pair"]): entry["bit_identical"] for entry in result["agreement"]}
+    assert agreements["engine", "rtl"] and all(agreements.values())
+    figures = design_figures(result, "rtl")
+    assert figures["latency_us_at_asked_clock"] < FOLDED_US
+    assert all(figures[f"{kind}_share"] < 100 for kind in ("lut", "ff", "dsp", "bram18"))
+
+
+def test_a_part_that_is_too_small_is_refused_with_the_numbers(
+    cases: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(_order("kws_int8", "ice40up5k", cases, tmp_path)) == 2
+    message = capsys.readouterr().err
+    assert "all weights take 0.18 Mbit" in message and "ice40up5k hold 0.12 Mbit" in message
 
 
 # Inferences a second: MLPerf Tiny 1.1, Krai's results for CMSIS-NN by microTVM and X-CUBE-AI 8.0.
