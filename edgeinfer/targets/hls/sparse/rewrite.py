@@ -116,7 +116,7 @@ def _with_axes(program: Program) -> Program:
         if op.name in alone and isinstance(op, Reshape | Input):
             given.append(replace(op, shape=(1,)))
         elif op.name in alone and isinstance(op, Constant):
-            given.append(replace(op, value=pack_weights(op.value.reshape(1))))
+            given.append(replace(op, value=op.value.reshape(1)))
         else:
             given.append(op)
     return replace(program, ops=tuple(given))
