@@ -48,6 +48,25 @@ def cached(result: Any) -> dict[str, bool]:
     return {step["name"]: step["cached"] for step in result["steps"]}
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("io", ["io_stream", "io_parallel"])
+def test_a_number_for_each_sample_is_exact(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], io: str
+) -> None:
+    """As an autoencoder has a score, and a waveform its width."""
+    keras = pytest.importorskip("keras")
+    monkeypatch.chdir(tmp_path)
+    x = keras.Input((6,), name="x")
+    width = keras.ops.max(x, axis=-1) - keras.ops.min(x, axis=-1)
+    rest = keras.ops.mean(keras.ops.square(x - keras.layers.Dense(6)(x)), axis=-1)
+    y = keras.ops.where(width > 1.5, keras.ops.sqrt(rest + 0.1), 1.0 - width)
+    keras.Model(x, y).save("net.keras")
+    np.savez("data.npz", x=np.random.default_rng(0).normal(size=(40, 6)))
+    document = shown(capsys, *COMPILE, "--target", "hls", "--io", io)
+    agreements = {tuple(entry["pair"]): entry["bit_identical"] for entry in document["agreement"]}
+    assert agreements["engine", "csim"] and all(agreements.values())
+
+
 def test_a_run_from_compilation_to_a_fault_and_back(
     work: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
