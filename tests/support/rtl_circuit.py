@@ -17,6 +17,7 @@ from edgeinfer.targets.rtl.unrolled.cells import (
     BranchCell,
     Cell,
     Circuit,
+    FieldsCell,
     InputCell,
     Join,
     LimitCell,
@@ -85,6 +86,9 @@ def _value(cell: Cell, numbers: list[Ints], ports: list[Ints]) -> Ints:
         case TruthCell():
             pattern = of(cell.x).astype(np.int64) & (len(cell.entries) - 1)
             return np.array(cell.entries, object)[pattern]
+        case FieldsCell():
+            assert all(of(part).min() >= 0 for part, _ in cell.parts)
+            return np.bitwise_or.reduce([of(part) << n for part, n in cell.parts]) | cell.constant
         case BranchCell():
             return np.where(of(cell.x) >= 0, of(cell.x) << cell.shift, of(cell.other))
         case _:

@@ -133,6 +133,15 @@ class TruthCell:
 
 
 @dataclass(frozen=True, slots=True)
+class FieldsCell:
+    """Numbers side by side, each from a bit of its own on, and a constant's bits elsewhere: no
+    logic at all."""
+
+    parts: tuple[tuple[Wire, int], ...]  # from the lowest on
+    constant: int
+
+
+@dataclass(frozen=True, slots=True)
 class BranchCell:
     """x 2^shift where x >= 0, else another number."""
 
@@ -151,6 +160,7 @@ Cell = (
     | BoundCell
     | LookupCell
     | TruthCell
+    | FieldsCell
     | BranchCell
 )
 
@@ -164,6 +174,7 @@ LOOKED = 2
 LOOKED_BITS = 1  # where one LUT reads all bits of the index
 LUT_BITS = 6
 TRUTH_BITS = 8  # of an index whose entries are logic, not a memory
+FIELDS_BITS = 12  # the same where the index is bits of several numbers
 
 
 def operands(cell: Cell) -> tuple[Wire, ...]:
@@ -175,6 +186,8 @@ def operands(cell: Cell) -> tuple[Wire, ...]:
             return (cell.a, cell.b)
         case BranchCell():
             return (cell.x, cell.other)
+        case FieldsCell():
+            return tuple(wire for wire, _ in cell.parts)
         case _:  # the type checker sees that every other cell has one `x`
             return (cell.x,)
 
@@ -216,6 +229,26 @@ class Circuit:
         if not shift:
             return x
         return self.place(ShiftCell(x, shift), x.low << shift, x.high << shift, 0)
+
+    def fields(self, parts: Sequence[tuple[Wire, int]], constant: int) -> Wire | None:
+        """The sum of numbers, each 2^shift times, and of a constant, where no two of them have a
+        bit in common; else None."""
+        taken = constant
+        for wire, shift in parts:
+            bits = (1 << wire.bits) - 1 << shift
+            if wire.signed or taken & bits:
+                return None
+            taken |= bits
+        if constant < 0:
+            return None
+        if len(parts) == 1 and not constant:
+            return self.shift(*parts[0])
+        low, high = (
+            constant + sum(end << shift for end, shift in ends)
+            for ends in zip(*(((w.low, s), (w.high, s)) for w, s in parts), strict=True)
+        )
+        cell = FieldsCell(tuple(sorted(parts, key=lambda part: part[1])), constant)
+        return self.place(cell, low, high, 0)
 
     def join(
         self, kind: PairKind, a: Wire, b: Wire, shift_a: int = 0, shift_b: int = 0,
@@ -301,7 +334,8 @@ class Circuit:
         x, moved = self._without_offset(x)
         first -= moved
         used_entries = entries[max(x.low - first, 0) : x.high - first + 1]
-        if x.bits <= TRUTH_BITS:
+        in_fields = isinstance(self.cells[x.number], FieldsCell)
+        if x.bits <= (FIELDS_BITS if in_fields else TRUTH_BITS):
             return self.truth(x, used_entries)
         cell = LookupCell(x, first, table, entries, bits)
         return self.place(cell, min(used_entries), max(used_entries), LOOKED)
@@ -332,6 +366,10 @@ class Circuit:
     def _without_offset(self, x: Wire) -> tuple[Wire, int]:
         """What a wire is the sum of, if it is a sum with a number: the rest, and the number."""
         cell = self.cells[x.number]
+        if isinstance(cell, FieldsCell) and cell.constant:
+            rest = self.fields(cell.parts, 0)
+            assert rest is not None, "without a constant, fields stay apart"
+            return rest, cell.constant
         if isinstance(cell, Join) and cell.kind is PairKind.ADD and not cell.shift_a:
             if cell.b.constant:
                 return cell.a, cell.b.low << cell.shift_b
@@ -362,7 +400,7 @@ def _addition(bits: int) -> list[tuple[str, int]]:
 def work_of(cell: Cell, wire: Wire) -> list[tuple[str, int]]:
     """What a cell does, in bits."""
     match cell:
-        case InputCell() | Literal() | ShiftCell():
+        case InputCell() | Literal() | ShiftCell() | FieldsCell():
             return []
         case Join():
             match cell.kind:

@@ -20,6 +20,7 @@ from edgeinfer.targets.rtl.unrolled.cells import (
     BranchCell,
     Cell,
     Circuit,
+    FieldsCell,
     InputCell,
     Join,
     LimitCell,
@@ -108,6 +109,8 @@ def delays_of_cell(cell: Cell, wire: Wire, fabric: FabricDelays) -> tuple[CellDe
             return ()
         case ShiftCell():
             return (WIRES,)
+        case FieldsCell():  # any bit may lie anywhere
+            return (_whole(0),) * len(cell.parts)
         case Join():
             return (_join_delay(cell, wire, fabric),) * 2
         case RoundCell():

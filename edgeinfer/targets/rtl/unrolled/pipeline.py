@@ -31,6 +31,7 @@ from edgeinfer.targets.rtl.unrolled.cells import (
     BranchCell,
     Cell,
     Circuit,
+    FieldsCell,
     InputCell,
     Join,
     LimitCell,
@@ -299,6 +300,8 @@ class _ModuleText:
                 return description | {
                     "kind": "raised", "net": self.net(cell.x, stage), "shift": cell.shift,
                 }  # fmt: skip
+            case FieldsCell():
+                return description | {"kind": "fields", "pieces": self.pieces(cell, wire)}
             case Literal():
                 raise AssertionError("a number needs no cell")
             case _:  # the template knows every cell by its pins
@@ -315,10 +318,24 @@ class _ModuleText:
                     ],
                 }
 
+    def pieces(self, cell: FieldsCell, wire: Wire) -> list[CodeText]:
+        """What lies side by side, the highest first, with the constant's bits between."""
+        stage = self.made[wire.number]
+        pieces: list[CodeText] = []
+        at = 0
+        for part, shift in [*cell.parts, (None, wire.bits)]:
+            if shift > at:
+                between = cell.constant >> at & (1 << shift - at) - 1
+                pieces.append(literal(SizedNumber(shift - at, between)))
+            if part is not None:
+                pieces.append(self.net(part, stage))
+                at = shift + part.bits
+        return pieces[::-1]
+
 
 def _module(cell: Cell) -> str | None:
     match cell:
-        case InputCell() | Literal() | ShiftCell():
+        case InputCell() | Literal() | ShiftCell() | FieldsCell():
             return None
         case Join():
             return "ei_binary"

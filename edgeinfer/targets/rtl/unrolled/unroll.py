@@ -128,11 +128,32 @@ class _Unroll:
     # Sums
 
     def dense(self, op: ops.Dense, x: Wires) -> Wires:
-        graph = self.cheapest(op.x, op.weight.astype(np.int64))
         shift = op.shift(self.frac(op.x))
         rows = x.reshape(-1, x.shape[-1])
-        wires = [self.vector(row, graph, shift, op.bias) for row in rows]
-        return _array(list(itertools.chain(*wires)), (*x.shape[:-1], op.weight.shape[1]))
+        shape = (*x.shape[:-1], op.weight.shape[1])
+        side_by_side = [self.fields(row, op, shift) for row in rows]
+        if all(wires is not None for wires in side_by_side):
+            return _array([wire for wires in side_by_side for wire in wires or ()], shape)
+        graph = self.cheapest(op.x, op.weight.astype(np.int64))
+        sums = [self.vector(row, graph, shift, op.bias) for row in rows]
+        return _array(list(itertools.chain(*sums)), shape)
+
+    def fields(self, xs: Wires, op: ops.Dense, shift: int) -> list[Wire] | None:
+        """Sums that only put numbers side by side, as the index of a table of several numbers is;
+        None where one of them adds."""
+        wires: list[Wire] = []
+        bias = np.broadcast_to(op.bias, op.weight.shape[1])
+        for column, constant in zip(op.weight.T.tolist(), bias.tolist(), strict=True):
+            read = [(x, weight) for x, weight in zip(xs, column, strict=True) if weight]
+            if not read or any(weight < 0 or weight & (weight - 1) for _, weight in read):
+                return None
+            parts = [(x, weight.bit_length() - 1 + shift) for x, weight in read if not x.constant]
+            constant += sum(x.low * weight << shift for x, weight in read if x.constant)
+            wire = self.circuit.fields(parts, constant) if parts else self.circuit.literal(constant)
+            if wire is None:
+                return None
+            wires.append(wire)
+        return wires
 
     def cheapest(self, x: str, matrix: Ints) -> AdderGraph:
         return cheapest_graph(matrix, self.program[x].type, self.search)
