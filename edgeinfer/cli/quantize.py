@@ -55,7 +55,7 @@ QuantizeMethod = Annotated[
     Parameter(
         help="ptq: formats from data, weights adapted to them; qat: weights trained as well; "
         "learned: a width for each weight and activation trained too, a front of networks in a "
-        "folder; lookup: such a front of small networks whose edges are tables"
+        "folder; lookup: such a front of small networks of tables"
     ),
 ]
 ValidationData = Annotated[
@@ -141,7 +141,7 @@ def quantize(
         output = unused_path(Path(f"{model.stem}-{BITS if bits is None else bits}bit.keras"))
     if lookup is not None and method != "lookup":
         raise UsageError(
-            "Neurons are those of a network of tables, and none is made.",
+            "Tables, neurons and their inputs are those of a network of tables, and none is made.",
             hint="Add --method lookup.",
         )
     entry, axis = ENTRIES.get(str(model)), axis_of_word(batch_axis)

@@ -17,7 +17,7 @@ from edgeinfer.base.names import printable
 from edgeinfer.library.answers import data_path, reference_entry
 from edgeinfer.precision.learned.front import Bounds
 from edgeinfer.precision.learned.settings import CostKind, LearnedSettings, Start
-from edgeinfer.precision.lookup.settings import LookupSettings
+from edgeinfer.precision.lookup.settings import LookupSettings, TableKind
 from edgeinfer.precision.qat.settings import QatSettings
 from edgeinfer.readers import load as load_file
 from edgeinfer.run.data import SampledModel
@@ -73,22 +73,27 @@ def learn(
     at_least: Mapping[str, float] | None = None,
     points: int = LearnedSettings().points,
     neurons: int | None = None,
+    tables: TableKind | None = None,
     epochs: int | None = None,
     seed: int = 0,
 ) -> Model:
-    """Train widths, or with `neurons` a network of tables: a folder with a front of networks, and
-    the best within `at_most` (`{"lut": 2000}`), or cheapest with `at_least`. `cost`: what the
-    hardware pays for: `adders` of an unrolled design, multipliers and memory of a `folded` one,
+    """Train widths, or with `neurons` or `tables` a network of tables, of `edges` whose entries are
+    added up or of `neurons` with a few inputs: a folder with a front of networks, and the best
+    within `at_most` (`{"lut": 2000}`), or cheapest with `at_least`. `cost`: what the hardware pays
+    for: `adders` of an unrolled design, multipliers and memory of a `folded` one,
     `bytes` of an int8 chip; `device`: whose hardware that is. `start`: from `random` weights
     or the network's (`float`), by default random for adders alone. Needs the extra `[train]`."""
     require_extra("train", "Learning widths")
+    lookup = None
+    if neurons is not None or tables is not None:
+        lookup = LookupSettings(tables or "edges", neurons)
     order = LearnedOrder(
         sampled_model(model),
         Path(folder),
         LearnedSettings(points, cost=cost, start=start),
         QatSettings(epochs=epochs, seed=seed),
         Bounds(at_most or {}, at_least or {}),
-        lookup=None if neurons is None else LookupSettings(neurons),
+        lookup=lookup,
         device=device,
     )
     learn_widths(order, notebook_progress())

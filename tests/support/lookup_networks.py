@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""Random networks whose edges are tables, as the files that Keras would write of them."""
+"""Random networks of tables, as the files that Keras would write of them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ import h5py
 import numpy as np
 
 from quantization.fixed import Fixed, Overflow, Quantizer, Rounding
+
+SavedLayer = tuple[str, dict[str, Any], list[Any]]  # class, arguments, arrays in Keras's order
 
 
 def save_random_lookups(path: Path, seed: int) -> Path:
@@ -40,20 +42,70 @@ def save_random_lookups(path: Path, seed: int) -> Path:
     return save_lookups(path, sizes[0], configs, tables)
 
 
+def save_random_neurons(path: Path, seed: int) -> Path:
+    """One to three layers whose neurons are tables, and behind them some sums of tables."""
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(1, 7, rng.integers(2, 5)).tolist()
+    layers: list[SavedLayer] = []
+    for inputs, units in pairwise(sizes):
+        bits = int(rng.integers(1, 5))
+        fan_in = int(rng.integers(1, 1 + min(12 // bits, 4)))
+        reads = min(fan_in, inputs)
+        signed = bool(rng.integers(2)) and bits > 1
+        overflow = Overflow.WRAP if rng.integers(4) == 0 else Overflow.SAT
+        integer = int(rng.integers(bits - 1, bits + 2))
+        format_ = Quantizer(Fixed(signed, bits, integer), Rounding.TRN, overflow)
+        output_bits = int(rng.integers(1, 5))
+        config = neurons_config(units, str(format_), output_bits, fan_in)
+        connected = np.argsort(rng.random((inputs, units)), axis=0) < reads
+        size = 1 << bits * reads
+        held = rng.integers(0, 1 << output_bits, (units, size))
+        if rng.integers(3) == 0:  # from one on, so that sums behind it begin elsewhere
+            held = np.maximum(held, 1)
+        layers.append(saved_neurons(config, connected, held))
+    if rng.integers(2):
+        format_ = Quantizer(Fixed(False, output_bits, output_bits), Rounding.TRN, Overflow.SAT)
+        config = {"units": 2, "format": str(format_), "frac": 1, "fan_in": None}
+        held = rng.normal(scale=3.0, size=(sizes[-1], 1 << output_bits, 2))
+        layers.append(("LookupDense", config, [held.astype(np.float32)]))
+    return save_layers(path, sizes[0], layers)
+
+
+def neurons_config(units: int, format_: str, bits: int, fan_in: int) -> dict[str, Any]:
+    """The arguments of a layer whose neurons are tables."""
+    return {"units": units, "format": format_, "bits": bits, "fan_in": fan_in, "width": 1}
+
+
+def saved_neurons(config: dict[str, Any], connected: Any, held: Any) -> SavedLayer:
+    """The layer with its connections and entries; its small networks are not looked at."""
+    inputs, units = connected.shape
+    shapes = ((inputs, 1, units), (1, units), (1, units), (inputs, units), (units,))
+    arrays = [*(np.zeros(shape) for shape in shapes), connected, held]
+    return "TableNeurons", config, [array.astype(np.float32) for array in arrays]
+
+
 def save_lookups(path: Path, inputs: int, configs: list[dict[str, Any]], tables: list[Any]) -> Path:
-    """A file of Keras with an input and a layer of tables for each configuration."""
+    """A file of Keras with an input and a layer of edges for each configuration."""
+    layers = [("LookupDense", config, [held]) for config, held in zip(configs, tables, strict=True)]
+    return save_layers(path, inputs, layers)
+
+
+def save_layers(path: Path, inputs: int, saved: list[SavedLayer]) -> Path:
+    """A file of Keras with an input and layers of ours."""
     layers: list[dict[str, Any]] = [
         _layer("InputLayer", "keras.layers", {"name": "x", "batch_shape": [None, inputs]}, [])
     ]
     weights = io.BytesIO()
+    groups = {"LookupDense": "lookup_dense", "TableNeurons": "table_neurons"}
+    counts = dict.fromkeys(groups, 0)
     with h5py.File(weights, "w") as file:
-        for number, (config, held) in enumerate(zip(configs, tables, strict=True)):
+        for number, (kind, config, arrays) in enumerate(saved):
             name = f"lookup_{number}"
-            layers.append(
-                _layer("LookupDense", "edgeinfer", config | {"name": name}, [layers[-1]["name"]])
-            )
-            group = "layers/lookup_dense" + (f"_{number}" if number else "")
-            file[f"{group}/vars/0"] = held
+            layers.append(_layer(kind, "edgeinfer", config | {"name": name}, [layers[-1]["name"]]))
+            group = f"layers/{groups[kind]}" + (f"_{counts[kind]}" if counts[kind] else "")
+            counts[kind] += 1
+            for place, array in enumerate(arrays):
+                file[f"{group}/vars/{place}"] = array
             file[f"{group}/vars"].attrs["name"] = name
     model = {
         "class_name": "Functional",

@@ -40,6 +40,25 @@ def add_entries(tables: Any, place: Any, position: Any) -> Any:
     return y + total(hot * moved[:, :, None], ops.stop_gradient((after - before) / 2.0))
 
 
+def place_quantizer(text: str) -> Quantizer:
+    """What brings inputs to places in tables."""
+    quantizer = Quantizer.parse(text)
+    if quantizer.rounding is not Rounding.TRN:
+        raise ValueError(f"{text} rounds; a place in a table is cut off: use TRN")
+    return quantizer
+
+
+def places_of(quantizer: Quantizer, x: Any) -> tuple[Any, Any]:
+    """Whole numbers from 0, which tell the entries, and the same before they are cut off."""
+    type_ = quantizer.type
+    position = x * 2.0**type_.frac - float(type_.raw_min)
+    place = ops.floor(ops.stop_gradient(position))
+    if quantizer.overflow == "WRAP":
+        place = ops.mod(place, float(1 << type_.bits))
+    place = ops.clip(place, 0.0, float((1 << type_.bits) - 1))
+    return ops.cast(place, "int32"), position
+
+
 @keras.saving.register_keras_serializable(package="edgeinfer")
 class LookupDense(keras.layers.Layer):  # type: ignore[misc]
     """y_j = the sum over i of T_ij[x_i], over the last axis.
@@ -57,9 +76,7 @@ class LookupDense(keras.layers.Layer):  # type: ignore[misc]
     ) -> None:
         super().__init__(**kwargs)
         self.units, self.format, self.frac, self.fan_in = units, format, frac, fan_in
-        self.quantizer = Quantizer.parse(format)
-        if self.quantizer.rounding is not Rounding.TRN:
-            raise ValueError(f"{format} rounds; a place in a table is cut off: use TRN")
+        self.quantizer = place_quantizer(format)
 
     def build(self, input_shape: Any) -> None:
         """The tables: lines of random slopes."""
@@ -78,22 +95,12 @@ class LookupDense(keras.layers.Layer):  # type: ignore[misc]
     def call(self, x: Any) -> Any:
         """The sums."""
         tables = self.rounded_tables()
-        place, position = self.places_of(x)
+        place, position = places_of(self.quantizer, x)
         inputs = tables.shape[0]
         y = add_entries(
             tables, ops.reshape(place, (-1, inputs)), ops.reshape(position, (-1, inputs))
         )
         return ops.reshape(y, (*ops.shape(x)[:-1], self.units))
-
-    def places_of(self, x: Any) -> tuple[Any, Any]:
-        """Whole numbers from 0, which tell the entries, and the same before they are cut off."""
-        type_ = self.quantizer.type
-        position = x * 2.0**type_.frac - float(type_.raw_min)
-        place = ops.floor(ops.stop_gradient(position))
-        if self.quantizer.overflow == "WRAP":
-            place = ops.mod(place, float(1 << type_.bits))
-        place = ops.clip(place, 0.0, float((1 << type_.bits) - 1))
-        return ops.cast(place, "int32"), position
 
     def rounded_tables(self) -> Any:
         """Entries on their grid, of the edges that are kept; the others hold zeros."""

@@ -28,6 +28,7 @@ SUM_PLACES = 64  # of a neuron's sum while it learns
 CUT_BITS = 1  # of a sum, which are too fine to tell places apart
 LIMIT = 112.0  # of a neuron's sum: twice what most samples use of it, and below all places
 FIRST_REACH = 6.0  # of an edge's entries as training begins, in steps
+AT_ONCE = 4096  # samples, where no gradient is wanted
 NET = 0.5  # LUTs for each bit of a table, where half of them are within adders
 Floats32 = NDArray[np.float32]
 
@@ -56,6 +57,11 @@ class LookupModel:
         place = self.places(x)
         seen = [np.isin(np.arange(places), place[:, i]) for i in range(inputs)]
         self.seen = np.stack(seen)[:, :, None]
+
+    @property
+    def variables(self) -> list[Any]:
+        """What learns."""
+        return self.tables
 
     def places(self, x: Floats32) -> NDArray[np.int32]:
         """Where each input stands in its tables."""
@@ -91,11 +97,12 @@ class LookupModel:
             low, high = tf.reduce_min(table, 1), tf.reduce_max(table, 1)
             alive.assign(tf.cast(high > low, tf.float32)[:, None] * alive)
 
-    def to_keras(self, least: NDArray[np.int32], most: NDArray[np.int32]) -> Any:
-        """The network as a model of Keras; the sums of neurons stand from `least` to `most`.
+    def to_keras(self, place: NDArray[np.int32]) -> Any:
+        """The network as a model of Keras, for samples like those that stand at these places.
 
-        A sum keeps as many bits as tell these places apart, and the tables are turned to match.
+        A sum keeps as many bits as tell its places apart, and the tables are turned to match.
         """
+        least, most = self._ends_of_sums(place)
         first, second = (each.numpy() for each in self.rounded()[:2])
         kept = np.flatnonzero((second.max(axis=1) > second.min(axis=1)).any(axis=1))
         kept = kept if kept.size else np.zeros(1, np.int64)
@@ -110,19 +117,43 @@ class LookupModel:
             (LookupDense, first, Quantizer(self.type, Rounding.TRN, Overflow.SAT), 0),
             (LookupDense, turned, Quantizer(inside, Rounding.TRN, Overflow.WRAP), self.frac),
         ]
-        graph = self.plan.graph
-        function = host_functions(graph).get(self.plan.output, ("", HostFunction.NONE))[1]
-        names = ["neurons", self.plan.output]
-        if function is not HostFunction.NONE:
-            names[1] = "sums" if self.plan.end == self.plan.output else self.plan.end
-        x = input_tensor = keras.Input(self.plan.input.shape, name=self.plan.input.name)
+        names = ["neurons", end_name(self.plan)]
+        y = x_in = keras.Input(self.plan.input.shape, name=self.plan.input.name)
         for (layer, tables, quantizer, frac), name in zip(layers, names, strict=True):
             keras_layer = layer(tables.shape[2], str(quantizer), frac, name=name)
-            x = keras_layer(x)
+            y = keras_layer(y)
             keras_layer.tables.assign(np.ldexp(tables, -frac))
-        if function is not HostFunction.NONE:
-            x = keras.layers.Activation(str(function), name=self.plan.output)(x)
-        return keras.Model(input_tensor, x, name=graph.name.replace("/", "_"))
+        return with_host(self.plan, x_in, y)
+
+    def _ends_of_sums(self, place: NDArray[np.int32]) -> tuple[NDArray[np.int32], ...]:
+        """Between which places all samples leave the sum of each neuron."""
+        look = tf.function(lambda some: self.run(some)[2], jit_compile=True, autograph=False)
+        sums = [
+            look(tf.constant(place[i : i + AT_ONCE])).numpy() for i in range(0, len(place), AT_ONCE)
+        ]
+        return np.min([each.min(axis=0) for each in sums], axis=0), np.max(
+            [each.max(axis=0) for each in sums], axis=0
+        )
+
+
+def end_function(plan: LookupPlan) -> HostFunction:
+    """What the host applies to the last sums."""
+    return host_functions(plan.graph).get(plan.output, ("", HostFunction.NONE))[1]
+
+
+def end_name(plan: LookupPlan) -> str:
+    """What the layer of the last sums is called."""
+    if end_function(plan) is HostFunction.NONE:
+        return plan.output
+    return "sums" if plan.end == plan.output else plan.end
+
+
+def with_host(plan: LookupPlan, x: Any, y: Any) -> Any:
+    """The model from x to the last sums y, and what the host applies to them."""
+    function = end_function(plan)
+    if function is not HostFunction.NONE:
+        y = keras.layers.Activation(str(function), name=plan.output)(y)
+    return keras.Model(x, y, name=plan.graph.name.replace("/", "_"))
 
 
 def input_type(x: Floats32) -> Fixed:

@@ -6,25 +6,61 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from edgeinfer.base.errors import ModelError, UsageError
 from edgeinfer.graph import nodes as g
 from edgeinfer.precision.qat.settings import Pace
 
 MOST_NEURONS = 64
+MOST_ADDRESS_BITS = 12  # of a neuron that is a table
+NEURONS = {"edges": 6, "neurons": 32}
+TableKind = Literal["edges", "neurons"]
 LOOKUP_PACE = Pace(12, 512, 1e-2)  # the epochs are those of one point
 
 
 @dataclass(frozen=True, slots=True)
 class LookupSettings:
-    """The size of a network of tables."""
+    """What the tables of a network are, and how many there are."""
 
-    neurons: int = 6
-    """neurons between the inputs and the outputs of --method lookup; training may remove some"""
+    tables: TableKind = "edges"
+    """of --method lookup: edges, whose entries are added up, or neurons of a few inputs each"""
+    neurons: int | None = None
+    """neurons of --method lookup, of which training may remove some: 6, as tables 32"""
+    fan_in: int | None = None
+    """of neurons that are tables: how many inputs each reads (3)"""
+    code_bits: int | None = None
+    """of neurons that are tables: bits of each input and of what they yield (2)"""
 
     def __post_init__(self) -> None:
-        if not 1 <= self.neurons <= MOST_NEURONS:
+        if not 1 <= self.neuron_count <= MOST_NEURONS:
             raise UsageError(f"--neurons is {self.neurons}, but must be from 1 to {MOST_NEURONS}.")
+        if self.tables == "edges" and (self.fan_in, self.code_bits) != (None, None):
+            raise UsageError(
+                "--fan-in and --code-bits are those of neurons that are tables.",
+                hint="Add --tables neurons.",
+            )
+        if min(self.reads, self.bits) < 1 or self.reads * self.bits > MOST_ADDRESS_BITS:
+            raise UsageError(
+                f"A table of {self.reads} inputs of {self.bits} bits is read with "
+                f"{self.reads * self.bits} bits, but must be read with 1 to {MOST_ADDRESS_BITS}.",
+                hint="Choose a smaller --fan-in or --code-bits.",
+            )
+
+    @property
+    def neuron_count(self) -> int:
+        """Neurons as training begins."""
+        return NEURONS[self.tables] if self.neurons is None else self.neurons
+
+    @property
+    def reads(self) -> int:
+        """Inputs of a neuron that is a table."""
+        return 3 if self.fan_in is None else self.fan_in
+
+    @property
+    def bits(self) -> int:
+        """Bits of such an input, and of what the neuron yields."""
+        return 2 if self.code_bits is None else self.code_bits
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,19 +15,19 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
 from edgeinfer.base.errors import InputError, ModelError
 from edgeinfer.base.scratch import scratch_folder
 from edgeinfer.precision.learned.front import TrainedFile
 from edgeinfer.precision.learned.train import LearnedLesson, Watch, fall
 from edgeinfer.precision.lookup.model import LookupModel
+from edgeinfer.precision.lookup.neuron_model import NeuronModel
 from edgeinfer.precision.lookup.settings import LOOKUP_PACE, LookupPlan, LookupSettings
 from edgeinfer.precision.qat.aims import Loss, yields_logits
 from edgeinfer.precision.qat.losses import loss_between
 
+WARM_UP = 0.3  # share of the first point's steps in which a neuron reads all that it could
 SETTLING = 0.35  # share of a point's steps in which no further edge goes
-AT_ONCE = 4096  # samples, where no gradient is wanted
 
 
 def learn_tables(
@@ -43,12 +43,18 @@ def learn_tables(
     training, points = lesson.training, lesson.settings.points
     pace = training.pace(LOOKUP_PACE)
     x = lesson.samples.inputs[plan.input.name].astype(np.float32)
-    model = LookupModel(plan, x, settings.neurons, training.seed)
+    model: LookupModel | NeuronModel
+    if settings.tables == "edges":
+        model = LookupModel(plan, x, settings.neuron_count, training.seed)
+    else:
+        model = NeuronModel(plan, x, settings, training.seed)
     place, aim_values = model.places(x), lesson.aims[0].values
     batch = min(pace.batch, len(x))
     each = len(x) // batch
     steps = each * pace.epochs
-    step, optimizer = _compile_step(model, lesson)
+    optimizer = keras.optimizers.Adam()
+    optimizer.build(model.variables)
+    step = _compile_step(model, lesson, optimizer)
     unit = float(model.run(tf.constant(place[:batch]))[1])
     rng = np.random.default_rng(training.seed)
     growth = lesson.settings.cost_high / lesson.settings.cost_low
@@ -60,6 +66,9 @@ def learn_tables(
                 order = rng.permutation(len(x))
             if number == int(steps * (1.0 - SETTLING)):
                 model.bury()
+            if point == 0 and number == int(steps * WARM_UP) and isinstance(model, NeuronModel):
+                model.connect_strongest()
+                step = _compile_step(model, lesson, optimizer)
             share = number / steps
             optimizer.learning_rate.assign(pace.learning_rate * fall(share))
             along = (point + min(share / (1.0 - SETTLING), 1.0)) / points
@@ -73,41 +82,25 @@ def learn_tables(
                 )
             watch(point * steps + number + 1, points * steps)
         model.bury()
-        ends = _ends_of_sums(model, place)
-        yield TrainedFile(_save(model.to_keras(*ends)), weight, round(time.monotonic() - began, 2))
+        yield TrainedFile(_save(model.to_keras(place)), weight, round(time.monotonic() - began, 2))
         if training.minutes is not None and time.monotonic() - began > 60.0 * training.minutes:
             return
 
 
-def _compile_step(model: LookupModel, lesson: LearnedLesson) -> tuple[Any, Any]:
-    """One step as a compiled function, and what moves the entries in it."""
+def _compile_step(model: LookupModel | NeuronModel, lesson: LearnedLesson, optimizer: Any) -> Any:
+    """One step as a compiled function, which moves what learns."""
     aim, plan = lesson.aims[0], model.plan
     logits = yields_logits(plan.graph, aim.output)
-    optimizer = keras.optimizers.Adam()
-    optimizer.build(model.tables)
 
     def step(place: Any, aim_values: Any, weight: Any) -> Any:
         with tf.GradientTape() as tape:
             y, cost, _ = model.run(place)
             loss = loss_between(aim.loss, y, aim_values, logits=logits, unit=aim.unit)
             total = loss + weight * cost
-        optimizer.apply(tape.gradient(total, model.tables), model.tables)
+        optimizer.apply(tape.gradient(total, model.variables), model.variables)
         return loss
 
-    return tf.function(step, jit_compile=True, autograph=False), optimizer
-
-
-def _ends_of_sums(
-    model: LookupModel, place: NDArray[np.int32]
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Between which places all samples leave the sum of each neuron."""
-    look = tf.function(lambda some: model.run(some)[2], jit_compile=True, autograph=False)
-    sums_by_batch = [
-        look(tf.constant(place[start : start + AT_ONCE])).numpy()
-        for start in range(0, len(place), AT_ONCE)
-    ]
-    least = np.min([each.min(axis=0) for each in sums_by_batch], axis=0)
-    return least, np.max([each.max(axis=0) for each in sums_by_batch], axis=0)
+    return tf.function(step, jit_compile=True, autograph=False)
 
 
 def _save(model: Any) -> bytes:

@@ -63,6 +63,9 @@ LAYER_FORMS: Mapping[str, str] = by_kind(
         "LookupDense of which all edges together have up to 65,536 entries": (
             "edgeinfer>LookupDense"
         ),
+        "TableNeurons of which all tables together have up to 65,536 entries": (
+            "edgeinfer>TableNeurons"
+        ),
         # norms and scales
         "BatchNormalization of one axis other than the batch with statistics in the file": (
             "BatchNormalization SyncBatchNormalization BatchNormalizationV1"

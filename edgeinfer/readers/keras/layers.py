@@ -27,8 +27,9 @@ from edgeinfer.readers.keras.fields import UnsupportedLayerError
 from edgeinfer.readers.keras.hgq_layers import read_hgq_layer
 from edgeinfer.readers.keras.hgq_variables import PACKAGE
 from edgeinfer.readers.keras.lookup_layers import lookup_dense_layer
+from edgeinfer.readers.keras.neuron_layers import table_neurons_layer
 from edgeinfer.readers.keras.operations import read_operation
-from edgeinfer.readers.keras.parameters import LOOKUP_DENSE, layer_inside
+from edgeinfer.readers.keras.parameters import LOOKUP_DENSE, TABLE_NEURONS, layer_inside
 from edgeinfer.readers.keras.recurrent import read_recurrent
 from edgeinfer.readers.keras.sparse_pixels import read_sparse_layer
 from edgeinfer.readers.keras.sparse_variables import PACKAGE as SPARSE
@@ -120,6 +121,7 @@ READERS: dict[str, Reader] = {
     "Embedding": indexing.embedding_layer,
     QUANTIZE_LAYER: read_quantize_layer,
     LOOKUP_DENSE: lookup_dense_layer,
+    TABLE_NEURONS: table_neurons_layer,
     **_pools(PoolNodeKind.MAX, "MaxPooling", "MaxPool"),
     **_pools(PoolNodeKind.AVERAGE, "AveragePooling", "AvgPool"),
     "QAveragePooling2D": _with(pooling.pool_layer, PoolNodeKind.AVERAGE, 2),

@@ -33,7 +33,7 @@ FINEST = 24  # bits behind the point of an entry
 
 def lookup_dense_layer(site: Site) -> str:
     """LookupDense: the sums of what tables hold at the places that the inputs say."""
-    quantizer, shape = _read_format(site), site.shape(site.x)
+    quantizer, shape = read_place_format(site), site.shape(site.x)
     raw = _read_entries(site, 1 << quantizer.type.bits)
     frac = site.fields.integer("frac", 0)
     low = raw.min(axis=1)
@@ -62,7 +62,7 @@ def lookup_dense_layer(site: Site) -> str:
     return site.add(DenseNode(site.name(), site.layer.path, entries_node, ones, bias))
 
 
-def _read_format(site: Site) -> Quantizer:
+def read_place_format(site: Site) -> Quantizer:
     """What brings the inputs to places in the tables."""
     try:
         quantizer = Quantizer.parse(site.fields.text("format"))

@@ -10,7 +10,8 @@ from edgeinfer.readers.keras import cells, hgq_variables, sparse_variables, tfmo
 from edgeinfer.readers.keras.config import LayerConfig, class_name, parse_layer
 from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError
 
-LOOKUP_DENSE = "edgeinfer>LookupDense"  # our own layer
+LOOKUP_DENSE = "edgeinfer>LookupDense"  # our own layers
+TABLE_NEURONS = "edgeinfer>TableNeurons"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,9 @@ def parameters_of(layer: LayerConfig) -> Parameters:
         return _tfmot_parameters(layer)
     if layer.kind == LOOKUP_DENSE:
         return Parameters(("tables",))
+    if layer.kind == TABLE_NEURONS:
+        trained = ("inner", "inner_bias", "outer", "straight", "bias")
+        return Parameters(trained, ("connected", "tables"))
     fields = Fields(config)
     bias = ("bias",) if fields.get("use_bias", True) else ()
     match layer.kind.removeprefix("Q"):

@@ -370,6 +370,8 @@ class Circuit:
             rest = self.fields(cell.parts, 0)
             assert rest is not None, "without a constant, fields stay apart"
             return rest, cell.constant
+        if isinstance(cell, TruthCell):  # whose entries may have been raised
+            return self.raised(x, -x.low) or x, x.low
         if isinstance(cell, Join) and cell.kind is PairKind.ADD and not cell.shift_a:
             if cell.b.constant:
                 return cell.a, cell.b.low << cell.shift_b
