@@ -18,7 +18,10 @@ from edgeinfer.zoo.entry import stage_seed
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method, epochs, score", [("learned", 8, 0.9), ("lookup", 6, 0.85)])
+@pytest.mark.parametrize(
+    "method, epochs, score",
+    [("learned", 8, 0.9), ("lookup", 6, 0.85), ("lookup --tables neurons", 6, 0.8)],
+)
 def test_a_front_is_written_chosen_from_and_compiled(
     method: str, epochs: int, score: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -26,7 +29,7 @@ def test_a_front_is_written_chosen_from_and_compiled(
     np.savez(tmp_path / "jets.npz", **samples.inputs, **samples.labels)  # type: ignore[arg-type]
     folder = tmp_path / "front"
     order = [
-        "quantize", "jet-tagger", "--method", method, "--points", "3", "--epochs", epochs,
+        "quantize", "jet-tagger", "--method", *method.split(), "--points", "3", "--epochs", epochs,
         "--batch", "256", "--data", tmp_path / "jets.npz", "--at-most", "lut=1e6", "-o", folder,
         "--json",
     ]  # fmt: skip
@@ -67,6 +70,9 @@ def test_a_front_is_written_chosen_from_and_compiled(
         (("--at-least", "auc=0.9"), "--method learned"),
         (("--method", "learned", "--neurons", "4"), "--method lookup"),
         (("--method", "lookup", "--neurons", "0"), "--neurons"),
+        (("--method", "lookup", "--fan-in", "2"), "--tables neurons"),
+        (("--method", "lookup", "--tables", "neurons", "--fan-in", "7"), "14 bits"),
+        (("--method", "qat", "--tables", "neurons"), "--method lookup"),
         (("--method", "lookup", "--bits", "6"), "--method lookup"),
     ],
 )

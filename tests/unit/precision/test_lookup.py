@@ -75,7 +75,9 @@ def test_the_file_holds_what_was_trained(tmp_path: Path) -> None:
     training = QatSettings(epochs=12, batch=100, learning_rate=0.1)
     lesson = LearnedLesson(samples, wanted, training, LearnedSettings(2))
     seen: list[int] = []
-    files = list(learn_tables(plan, lesson, LookupSettings(3), lambda done, total: seen.append(1)))
+    files = list(
+        learn_tables(plan, lesson, LookupSettings(neurons=3), lambda done, total: seen.append(1))
+    )
     assert len(files) == 2 and len(seen) == 2 * 12 * 20
     right = []
     for number, file in enumerate(files):
@@ -94,3 +96,26 @@ def test_the_file_holds_what_was_trained(tmp_path: Path) -> None:
     value = program.outputs[0].value
     computed = interpret(program, raw)[value] * program.type(value).lsb
     assert np.array_equal(computed, y.numpy())
+
+
+@pytest.mark.slow
+def test_the_file_holds_the_neurons_that_were_trained(tmp_path: Path) -> None:
+    from edgeinfer.precision.learned.train import LearnedLesson
+    from edgeinfer.precision.lookup.train import learn_tables
+
+    graph, samples = rings(), ring_samples(2_000)
+    answers = judge.float_outputs(graph, samples)
+    training = QatSettings(epochs=15, batch=100, learning_rate=0.03)
+    lesson = LearnedLesson(
+        samples, aims(graph, samples, answers, 0.0), training, LearnedSettings(2, 0.01, 0.1)
+    )
+    settings = LookupSettings("neurons", 8, fan_in=2, code_bits=3)
+    files = list(learn_tables(LookupPlan(graph, "a"), lesson, settings, lambda done, total: None))
+    shares = []
+    for number, file in enumerate(files):
+        path = tmp_path / f"{number}.keras"
+        path.write_bytes(file.content)
+        program, raw = read_for(path, samples)
+        answer = interpret(program, raw)[program.outputs[0].value]
+        shares.append(float((answer.argmax(1) == samples.labels["y"].argmax(1)).mean()))
+    assert max(shares) > 0.85  # rings are no sum of few steps along both axes

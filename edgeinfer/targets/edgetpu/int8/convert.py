@@ -50,6 +50,7 @@ from edgeinfer.targets.edgetpu.int8.output_levels import ScoreRange
 from edgeinfer.targets.edgetpu.int8.rounding import LONGEST_SHIFT
 from edgeinfer.targets.edgetpu.int8.storage import leaves_padding_out, plan_storage
 from edgeinfer.targets.edgetpu.int8.sums import can_double, longest_shift
+from edgeinfer.targets.edgetpu.int8.tables import tables_cut_off
 from edgeinfer.targets.edgetpu.int8.working_points import LastLayer
 from edgeinfer.targets.edgetpu.int8_settings import Fallback
 from edgeinfer.targets.edgetpu.predict.rules import EIGHT_BITS
@@ -112,6 +113,7 @@ def _without_operators(program: Program) -> tuple[Offence, ...]:
         *states_without_ports(program),
         *limited_sites(program, "an int8 file"),
         *_too_long(program),
+        *tables_cut_off(program),
     )
 
 

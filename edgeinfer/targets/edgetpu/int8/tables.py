@@ -14,6 +14,7 @@ from typing import Final
 
 import numpy as np
 
+from edgeinfer.base.errors import Offence
 from edgeinfer.graph.functions import evaluate
 from edgeinfer.graph.nodes import Function
 from edgeinfer.ir.builder import provisional
@@ -41,6 +42,25 @@ def plain_indices(program: Program) -> Program:
                 op = replace(op, x=moved.a, rounding=Rounding.RND)
         ops.append(op)
     return drop_dead(replace(program, ops=tuple(ops)))
+
+
+def tables_cut_off(program: Program) -> tuple[Offence, ...]:
+    """Tables at whole numbers that hold something else beyond the 256 that int8 levels reach: those
+    of networks of tables, in which one entry says nothing about the next."""
+    offences = []
+    for op in program.ops:
+        if not isinstance(op, Table) or program.type(op.x).frac > 0 or op.entries.size <= LEVELS:
+            continue
+        places = np.arange(op.entries.size) + op.first
+        low = max(min(op.first, 0), -LEVELS // 2)
+        reached = np.clip(np.clip(places, low, low + LEVELS - 1), places[0], places[-1])
+        if (op.entries != op.entries[reached - op.first]).any():
+            reason = (
+                f"it has {op.entries.size:,} entries at whole numbers, and an int8 index reaches "
+                f"{LEVELS} of them. Use RTL or HLS"
+            )
+            offences.append(Offence(op.name, "Table", reason))
+    return tuple(offences)
 
 
 def read_fewer_entries(program: Program) -> tuple[Program, list[str]]:

@@ -17,6 +17,7 @@ from edgeinfer.ir.interpret import interpret
 from edgeinfer.ir.lower import lower
 from edgeinfer.ir.program import Program
 from edgeinfer.readers import load
+from edgeinfer.targets.edgetpu.int8.convert import check
 from edgeinfer.targets.hls.settings import HlsSettings
 from edgeinfer.targets.hls.target import HlsTarget
 from edgeinfer.targets.rtl.design.recurrence import count_readers
@@ -91,10 +92,15 @@ def neurons_of_six_bits(path: Path) -> Program:
 def test_an_address_is_wires(tmp_path: Path) -> None:
     program = neurons_of_six_bits(tmp_path / "net.keras")
     circuit = unroll(program, count_readers(program)).circuit
-    assert (
-        sum(isinstance(cell, FieldsCell) for cell in circuit.cells) == 2 * 5
-    )  # with, without 64 j
+    fields = [cell for cell in circuit.cells if isinstance(cell, FieldsCell)]
+    assert sorted(cell.constant for cell in fields) == [*[0] * 5, 64, 128, 192, 256]
     assert not any(isinstance(cell, Join | LookupCell) for cell in circuit.cells)
+
+
+def test_an_int8_file_of_more_entries_than_levels_is_refused_by_name(tmp_path: Path) -> None:
+    offences = check(neurons_of_six_bits(tmp_path / "net.keras"))
+    assert [(each.path, each.kind) for each in offences] == [("lookup_0.exact", "Table")]
+    assert "320 entries" in offences[0].reason and "RTL" in offences[0].reason
 
 
 @pytest.mark.slow
