@@ -125,15 +125,15 @@ class LookupModel:
             keras_layer.tables.assign(np.ldexp(tables, -frac))
         return with_host(self.plan, x_in, y)
 
-    def _ends_of_sums(self, place: NDArray[np.int32]) -> tuple[NDArray[np.int32], ...]:
+    def _ends_of_sums(
+        self, place: NDArray[np.int32]
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Between which places all samples leave the sum of each neuron."""
         look = tf.function(lambda some: self.run(some)[2], jit_compile=True, autograph=False)
-        sums = [
-            look(tf.constant(place[i : i + AT_ONCE])).numpy() for i in range(0, len(place), AT_ONCE)
-        ]
-        return np.min([each.min(axis=0) for each in sums], axis=0), np.max(
-            [each.max(axis=0) for each in sums], axis=0
-        )
+        parts = [place[start : start + AT_ONCE] for start in range(0, len(place), AT_ONCE)]
+        sums_by_batch = [look(tf.constant(part)).numpy() for part in parts]
+        least = np.min([each.min(axis=0) for each in sums_by_batch], axis=0)
+        return least, np.max([each.max(axis=0) for each in sums_by_batch], axis=0)
 
 
 def end_function(plan: LookupPlan) -> HostFunction:

@@ -54,27 +54,23 @@ class TableNeurons(keras.layers.Layer):  # type: ignore[misc]
             )
         units, width = self.units, self.width
 
-        def normal(spread: float) -> Any:
-            return keras.initializers.RandomNormal(0.0, spread, seed=self.seed)
+        rng = np.random.default_rng(self.seed)
 
-        spread = self.reads**-0.5
-        self.inner = self.add_weight(
-            name="inner", shape=(inputs, width, units), initializer=normal(2.0 * spread)
-        )
-        self.inner_bias = self.add_weight(
-            name="inner_bias", shape=(width, units), initializer=normal(1.0)
-        )
-        self.outer = self.add_weight(
-            name="outer", shape=(width, units), initializer=normal(2.0 * width**-0.5)
-        )
-        self.straight = self.add_weight(
-            name="straight", shape=(inputs, units), initializer=normal(2.0 * spread)
-        )
+        def drawn(name: str, shape: tuple[int, ...], spread: float) -> Any:
+            def draw(shape: Any, dtype: Any = None) -> Any:
+                return ops.convert_to_tensor(rng.normal(0.0, spread, shape), dtype=dtype)
+
+            return self.add_weight(name=name, shape=shape, initializer=draw)
+
+        spread = 2.0 * self.reads**-0.5
+        self.inner = drawn("inner", (inputs, width, units), spread)
+        self.inner_bias = drawn("inner_bias", (width, units), 1.0)
+        self.outer = drawn("outer", (width, units), 2.0 * width**-0.5)
+        self.straight = drawn("straight", (inputs, units), spread)
         self.bias = self.add_weight(name="bias", shape=(units,), initializer="zeros")
         self.connected = self.add_weight(
             name="connected", shape=(inputs, units), initializer="zeros", trainable=False
         )
-        rng = np.random.default_rng(self.seed)
         self.connect(np.argsort(rng.random((inputs, units)), axis=0) < self.reads)
         self.tables = self.add_weight(
             name="tables", shape=(units, 1 << address_bits), initializer="zeros", trainable=False
