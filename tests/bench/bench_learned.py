@@ -8,9 +8,10 @@ unrolled pipeline without queues for UltraScale+ without DSP blocks, in so many 
 are simulated, and every integer must be that of the Program.
 
     python -m tests.bench.bench_learned [--seeds 0,1,2] [--stages 10] [--fronts a,b,c] [--lookup]
+        [--tables edges]
 
-`--lookup`: networks of tables (`--method lookup`), which have a bound of their own; `--fronts`:
-folders of fronts that are there already, one for each seed.
+`--lookup`: networks of tables (`--method lookup`), which have a bound of their own; `--tables`:
+edges or neurons; `--fronts`: folders of fronts that are there already, one for each seed.
 """
 
 from __future__ import annotations
@@ -53,7 +54,10 @@ MODEL = "jet-tagger"
 TEACHING, CHOOSING, TESTING = 100_000, 11_112, 50_000
 SIMULATED = 200  # frames
 LOOKUP_BOUNDS = ((0.9274, 400),)
-LOOKUP_FRONT = LearnedSettings(6, 0.3, 4.0)
+LOOKUP_FRONTS = {
+    "edges": LearnedSettings(6, 0.3, 4.0),
+    "neurons": LearnedSettings(6, 0.01, 1.0),  # their cost counts more: it is a smaller one
+}
 BOUNDS = ((0.9338, 5_000), (0.9312, 1_100), (0.9274, 650))  # least AUC, most LUTs
 MOST_CYCLES = 10
 # HGQ2 0.2.0 with alkaid 0.8.2 on jets of the same simulation, one seed: AUC, LUT, FF, stages.
@@ -100,7 +104,7 @@ def train_front(seed: int, folder: Path, lookup: LookupSettings | None) -> Path:
     order = LearnedOrder(
         SampledModel(zoo.resolve(MODEL), data=teach, validation=test),
         folder / f"front_{seed}",
-        LearnedSettings() if lookup is None else LOOKUP_FRONT,
+        LearnedSettings() if lookup is None else LOOKUP_FRONTS[lookup.tables],
         QatSettings(seed=seed),
         Bounds({}, {}),
         lookup=lookup,
@@ -169,8 +173,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--stages", type=int, default=MOST_CYCLES)
     parser.add_argument("--fronts", default="")
     parser.add_argument("--lookup", action="store_true")
+    parser.add_argument("--tables", choices=("edges", "neurons"), default="edges")
     options = parser.parse_args(arguments)
-    lookup = LookupSettings() if options.lookup else None
+    lookup = LookupSettings(options.tables) if options.lookup else None
     fronts: list[list[BenchPoint]] = []
     inputs = [Path(name) for name in options.fronts.split(",") if name]
     with tempfile.TemporaryDirectory() as folder:
