@@ -26,8 +26,9 @@ def has_llvmlite() -> bool:
     return util.find_spec("llvmlite") is not None
 
 
-def compile_function(module: Any, name: str, arguments: int) -> MachineCode:
-    """One function of an llvmlite module, for this processor."""
+def compile_function(function: Any) -> MachineCode:
+    """A function that llvmlite has been told of, for this processor. It yields an int64 or
+    nothing."""
     from llvmlite import binding, ir
 
     binding.initialize_native_target()
@@ -38,17 +39,17 @@ def compile_function(module: Any, name: str, arguments: int) -> MachineCode:
         opt=3,
         jit=True,
     )
-    parsed = binding.parse_assembly(str(module))
+    parsed = binding.parse_assembly(str(function.module))
     parsed.verify()
     passes = binding.create_pass_builder(machine, binding.create_pipeline_tuning_options(3))
     passes.getModulePassManager().run(parsed, passes)
     owner = binding.create_mcjit_compiler(parsed, machine)
     owner.finalize_object()
-    kinds = [ctypes.c_int64] * arguments
-    returns = module.get_global(name).ftype.return_type
-    result = None if isinstance(returns, ir.VoidType) else ctypes.c_int64
-    function = ctypes.CFUNCTYPE(result, *kinds)(owner.get_function_address(name))
-    return MachineCode(function, owner)
+    nothing = isinstance(function.ftype.return_type, ir.VoidType)
+    result = None if nothing else ctypes.c_int64
+    kinds = [ctypes.c_int64] * len(function.args)
+    address = owner.get_function_address(function.name)
+    return MachineCode(ctypes.CFUNCTYPE(result, *kinds)(address), owner)
 
 
 @contextmanager

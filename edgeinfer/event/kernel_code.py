@@ -55,10 +55,10 @@ class _Arguments:
 @functools.cache
 def compile_kernel(vectors: int) -> MachineCode:
     """The kernel for blocks of `vectors` registers of outputs."""
-    return compile_function(_module(vectors), NAME, len(fields(_Arguments)))
+    return compile_function(_build_function(vectors))
 
 
-def _module(vectors: int) -> Any:
+def _build_function(vectors: int) -> Any:
     """The kernel for LLVM. It returns how many pieces of patches it has multiplied."""
     from llvmlite import ir
 
@@ -83,7 +83,7 @@ def _module(vectors: int) -> Any:
             real = build.select(build.icmp_unsigned("<", rest, long(PATCHES)), rest, long(PATCHES))
             build.store(build.add(build.load(made), build.mul(pieces, real)), made)
     build.ret(build.load(made))
-    return module
+    return function
 
 
 def _list_patches(build: Any, args: _Arguments, unit_offset: Any, valid: Any) -> Any:

@@ -148,10 +148,10 @@ def _address(table: Ints, row: int, column: int = 0) -> int:
 @functools.cache
 def _compile() -> MachineCode:
     """The code, made once: that takes a tenth of a second."""
-    return compile_function(_module(), NAME, 2)
+    return compile_function(_build_function())
 
 
-def _module() -> Any:
+def _build_function() -> Any:
     """The code for LLVM: rounds over the actors that are asked, until none has moved."""
     from llvmlite import ir
 
@@ -178,7 +178,7 @@ def _module() -> Any:
     build.cbranch(code.is_not(build.load(moved), 0), again, behind)
     build.position_at_end(behind)
     build.ret_void()
-    return module
+    return function
 
 
 @dataclass(frozen=True, slots=True)
