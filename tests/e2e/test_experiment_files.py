@@ -40,6 +40,7 @@ from edgeinfer.targets.edgetpu.int8_settings import Fallback
 from edgeinfer.targets.edgetpu.target import EdgeTpuTarget
 from edgeinfer.targets.edgetpu.tflite import simulate
 from tests.support import small_models as small
+from tests.support import tflite_operators
 from tests.support.experiment_files import (
     pack_pdg,
     write_lariat,
@@ -261,7 +262,7 @@ def test_cvn_in_bounded_memory_and_time(work: Path, cases: Path) -> None:
 @pytest.mark.slow
 def test_cvns_nearest_int8_file_is_exact(cases: Path, tmp_path: Path) -> None:
     """Its 8-bit Program, batch norms and all, on LiteRT's default kernels: eight events, all seven
-    outputs, every integer."""
+    outputs, every integer. Read back, the file is the Program of the reference kernels."""
     for kind in ("nc", "nue", "numu", "nutau"):
         for path in sorted((cases / "cvn" / "labelled" / kind).glob("*.gz"))[:2]:
             for one in (path, path.with_suffix(".info")):
@@ -279,6 +280,14 @@ def test_cvns_nearest_int8_file_is_exact(cases: Path, tmp_path: Path) -> None:
     exact = simulate.engine_outputs(file.program, simulate.raw_inputs(file.ports, stored))
     agreement = simulate.compare_outputs(file.ports, interpreter.run(stored), exact)
     assert (agreement.samples, agreement.max_steps, len(agreement.outputs)) == (8, 0, 7)
+    path = tmp_path / "near.tflite"
+    path.write_bytes(file.data)
+    ports = tflite_operators.ports_of(path)
+    expected = tflite_operators.reference(path, ports, stored)
+    result = tflite_operators.program_outputs(path, ports, stored)
+    assert len(result) == 7
+    for name, values in result.items():
+        np.testing.assert_array_equal(values, expected[name])
 
 
 def test_cvns_architecture_comes_without_weights(cases: Path) -> None:
