@@ -77,7 +77,7 @@ def test_a_table_of_patches_is_mixed_as_a_whole(work: Path) -> None:
         (["d.csv", "-o", "d.txt"], "Name it *.h5"),
         (["d.csv", "-o", "d.npy"], "only tables of patches"),
         (["hits.npy", "-o", "d.npy"], "Give --shuffle alone"),
-        (["d.csv", "-o", "d.h5", "--events", "0:1"], "needs run, subrun and evt"),
+        (["d.csv", "-o", "d.h5", "--events", "0:1"], "needs the columns run, subrun and evt"),
         (["d.csv", "-o", "d.h5", "--events", "1:0"], "Write 0:0.8"),
         (["d.csv", "-o", "d.h5", "--workers", "-1"], "--workers"),
         (["e.csv", "-o", "d.h5"], "Did you mean 'd.csv'"),

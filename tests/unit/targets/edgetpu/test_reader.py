@@ -172,8 +172,8 @@ def test_thousands_of_tables_that_are_one_are_refused() -> None:
 
 
 def test_a_folder_or_nothing_is_told(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "none.tflite"):
-        with pytest.raises(InputError, match="There is no file"):
+    for path, words in ((tmp_path, "is a folder"), (tmp_path / "none.tflite", "There is no file")):
+        with pytest.raises(InputError, match=words):
             tflite.read(path)
 
 
