@@ -22,12 +22,14 @@ from quantization.ranges import Interval, requantize_range
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """An integer somewhere in a circuit: its range, and the levels of logic before it."""
+    """An integer somewhere in a circuit: its range, the levels of logic before it, and how many of
+    its lowest bits are always zero."""
 
     number: int
     low: int
     high: int
     depth: int
+    zeros: int = 0
 
     @property
     def constant(self) -> bool:
@@ -43,6 +45,11 @@ class Wire:
     def bits(self) -> int:
         """The fewest that hold it, as many as that may be."""
         return bits_of(self.low, self.high)
+
+    @property
+    def register_bits(self) -> int:
+        """The bits that a register of it has: one that is always zero needs none."""
+        return max(self.bits - self.zeros, 0)
 
 
 def bits_of(low: int, high: int) -> int:
@@ -209,7 +216,7 @@ class Circuit:
         if placed_wire is not None:
             return placed_wire
         before = max((x.depth for x in operands(cell) if not x.constant), default=0)
-        wire = Wire(len(self.wires), low, high, before + cost)
+        wire = Wire(len(self.wires), low, high, before + cost, zeros_of(cell))
         self.wires.append(wire)
         self.cells.append(cell)
         self.levels.append(cost)
@@ -397,6 +404,34 @@ def _ends(x: Wire, frac: int, quantizer: Quantizer) -> tuple[int, int]:
 
 def _addition(bits: int) -> list[tuple[str, int]]:
     return [("add", bits), ("look_ahead", carry_joints(bits))]
+
+
+def _zeros(value: int) -> int:
+    return (value & -value).bit_length() - 1
+
+
+def zeros_of(cell: Cell) -> int:
+    """Lowest bits of what a cell makes that are zero whatever it reads; there may be more."""
+    match cell:
+        case Literal():
+            return _zeros(cell.value) if cell.value else 0
+        case ShiftCell():
+            return cell.x.zeros + cell.shift
+        case Join():
+            if cell.kind is PairKind.MUL:
+                return cell.a.zeros + cell.b.zeros
+            return min(cell.a.zeros + cell.shift_a, cell.b.zeros + cell.shift_b)
+        case RoundCell():
+            return max(cell.x.zeros - cell.shift, 0)
+        case LimitCell():
+            return cell.x.zeros if cell.overflow is Overflow.WRAP else 0
+        case BoundCell():
+            ends = [_zeros(end) for end in (cell.low, cell.high) if end]
+            return min([cell.x.zeros, *ends])
+        case InputCell() | LookupCell() | TruthCell() | FieldsCell() | BranchCell():
+            return 0
+        case _:
+            assert_never(cell)
 
 
 def work_of(cell: Cell, wire: Wire) -> list[tuple[str, int]]:

@@ -243,7 +243,7 @@ class _ModuleText:
         )
         for number, stages in self.stages.items():
             wire, cell = self.circuit.wires[number], self.circuit.cells[number]
-            counts["register"] += wire.bits * (max(stages) - self.made[number])
+            counts["register"] += wire.register_bits * (max(stages) - self.made[number])
             for kind, bits in work_of(cell, wire):
                 counts[kind] += bits
         return counts

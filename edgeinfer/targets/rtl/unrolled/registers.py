@@ -196,7 +196,7 @@ class _Placement:
         program = _Differences(earliest, latest)
         leaving = {wire.number for wire in self.outputs}
         for number in self.order:
-            bits = self.circuit.wires[number].bits
+            bits = self.circuit.wires[number].register_bits
             readers = sorted({reader for reader, _ in self.readers[number]})
             for reader in readers:
                 program.follow(number, reader, 0)

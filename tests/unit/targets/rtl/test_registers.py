@@ -9,10 +9,14 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from edgeinfer.base.errors import UsageError
-from edgeinfer.ir.ops import PairKind
+from edgeinfer.ir.builder import ProgramBuilder, provisional
+from edgeinfer.ir.interpret import interpret
+from edgeinfer.ir.ops import Dense, Input, PairKind, Requant, pack_weights
+from edgeinfer.ir.program import Output, Program
 from edgeinfer.targets.rtl.design.prepare import prepare_program
 from edgeinfer.targets.rtl.design.recurrence import count_readers
 from edgeinfer.targets.rtl.estimate.delays import delays_of
@@ -90,7 +94,7 @@ def register_bits(
                 until[x.number] = max(until.get(x.number, 0), stages[number])
                 if stages[x.number] > stages[number]:
                     return None
-    return sum(circuit.wires[n].bits * (end - stages[n]) for n, end in until.items())
+    return sum(circuit.wires[n].register_bits * (end - stages[n]) for n, end in until.items())
 
 
 def all_stagings(circuit: Circuit, numbers: Sequence[int], last: int) -> Iterator[list[int]]:
@@ -205,3 +209,32 @@ def test_a_family_without_delays_counts_adders() -> None:
     figures = {m.name: m.value for m in RtlTarget().estimate(dense_program(8, 3), asked)}
     assert figures["stages"] == figures["latency_cycles"] <= 3
     assert "fmax_mhz" not in figures
+
+
+def multiples_program() -> Program:
+    """Sums that are multiples of 8, which are cut off, wrapped, compared and added."""
+    builder = ProgramBuilder("multiples")
+    builder.add(Input("x", Fixed(True, 5, 2), (3,)))
+    weight = 8 * np.array([[1, -3], [5, 2], [-2, 7]])
+    of_weights = Fixed(True, 7, 4)
+    frac = builder.frac("x") + of_weights.frac
+    bias = pack_weights(np.array([24, -40]))
+    op = Dense("sum", provisional(frac), "x", pack_weights(weight), of_weights, bias)
+    builder.exact(op)
+    builder.add(Requant("cut", Fixed(True, 7, 8 - frac), "sum", Rounding.TRN, Overflow.WRAP))
+    builder.pair("most", "cut", "sum", PairKind.MAX)
+    builder.pair("rest", "most", "cut", PairKind.SUB)
+    return builder.program((Output("rest", "rest"),))
+
+
+def test_bits_that_need_no_register_are_zero_in_every_frame() -> None:
+    program = prepare_program(multiples_program())
+    network = unroll(program, count_readers(program))
+    (x,) = program.inputs
+    raw = np.random.default_rng(1).integers(x.type.raw_min, x.type.raw_max, (500, 3), endpoint=True)
+    values = interpret(program, {x.name: raw})
+    zeros = {name: [w.zeros for w in wires.flat] for name, wires in network.values.items()}
+    assert zeros["sum"] == [3, 3]
+    assert all(min(zeros[name]) > 0 for name in ("cut", "most", "rest"))
+    for name, lowest in zeros.items():
+        assert not (values[name] % (1 << np.array(lowest))).any()
