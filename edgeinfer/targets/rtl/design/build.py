@@ -17,7 +17,13 @@ from edgeinfer.ir.bases import Accumulates, NamedValue
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.design import blocks
 from edgeinfer.targets.rtl.design.folding import Folding
-from edgeinfer.targets.rtl.design.layers import ALL_MEET, layer_of, matrix_of, pointwise
+from edgeinfer.targets.rtl.design.layers import (
+    ALL_MEET,
+    layer_of,
+    matrix_of,
+    pointwise,
+    tiles_rows,
+)
 from edgeinfer.targets.rtl.design.netlist import (
     Block,
     Netlist,
@@ -143,7 +149,7 @@ class Build:
         size = math.prod(self.program.shapes[op.name])
         match op:
             case SiteOp():
-                place_site_op(op, self, self.folding.simd_after(op.name, self.program))
+                place_site_op(op, self, self.folding.lanes_after(op.name, self.program))
             case ops.Constant():
                 return
             case ops.Input():
@@ -204,7 +210,7 @@ class Build:
         grouping = layer.grouping(fold)
         grouped = grouping != ALL_MEET
         lanes = layer.lanes(fold)
-        if isinstance(op, ops.Conv) and not pointwise(op):
+        if isinstance(op, ops.Conv) and not self.comes_in_order(op, x, lanes, grouping.rounds):
             shape = Sliding(
                 self.program.shapes[op.x],
                 op.window,
@@ -222,6 +228,13 @@ class Build:
         weight = op.weight.reshape(layer.inputs, -1).astype(np.int64) if grouped else matrix_of(op)
         self.place(blocks.mac(x, y, y.name, weight, op.weight_type, bias, shift, grouping))
         return y
+
+    def comes_in_order(self, op: ops.Conv, x: Stream, lanes: int, rounds: int) -> bool:
+        """Whether a stream is a convolution's windows as it is."""
+        if pointwise(op):
+            return True
+        even = x.lanes % lanes == 0 or lanes % x.lanes == 0
+        return even and rounds == 1 and tiles_rows(op, self.program.shapes[op.x])
 
     def windows(
         self,

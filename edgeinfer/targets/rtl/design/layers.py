@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edgeinfer.ir.bases import Accumulates, NamedValue
-from edgeinfer.ir.ops import Conv, Dense, Scan
+from edgeinfer.ir.ops import Conv, Dense, Scan, Shape
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.design.recurrence import repeated_body, steps_of
 from edgeinfer.targets.rtl.settings import Fold
@@ -125,6 +125,19 @@ def pointwise(op: Conv) -> bool:
     """Whether a convolution looks at one pixel at a time, and at every one."""
     ones = (*op.window, *op.strides)
     return all(size == 1 for size in ones) and all(pad == (0, 0) for pad in op.pads)
+
+
+def tiles_rows(op: Conv, image: Shape) -> bool:
+    """Whether its windows are pieces of rows, side by side, that leave nothing out. Then the pixels
+    come as the windows hold them, one behind the other."""
+    *others, width = op.window
+    return (
+        all(size == 1 for size in others)
+        and op.strides == op.window
+        and op.dilation[-1] == 1
+        and image[-2] % width == 0
+        and all(pad == (0, 0) for pad in op.pads)
+    )
 
 
 def matrix_of(op: Accumulates) -> Ints:

@@ -70,6 +70,12 @@ CASES = (
     GroupCase((9, 4), (3,), 4, 8, Fold(2, 3), (1,), ((2, 2),), (2,)),
     GroupCase((4, 4, 8), (1, 1), 4, 12, Fold(6, 2), ONE, ((0, 0), (0, 0))),
     GroupCase((4, 4, 8), (1, 1), 2, 6, Fold(1, 2), ONE, ((0, 0), (0, 0))),
+    GroupCase((2, 6, 4), (1, 3), 4, 8, Fold(8, 1), (1, 3), ((0, 0), (0, 0))),
+    GroupCase((2, 6, 4), (1, 3), 4, 8, Fold(2, 3), (1, 3), ((0, 0), (0, 0))),
+    GroupCase((2, 6, 4), (1, 3), 1, 3, Fold(3, 2), (1, 3), ((0, 0), (0, 0))),
+    GroupCase((2, 6, 4), (1, 3), 1, 3, Fold(1, 6), (1, 3), ((0, 0), (0, 0))),
+    GroupCase((2, 7, 4), (1, 3), 1, 3, Fold(1, 4), (1, 3), ((0, 0), (0, 0))),
+    GroupCase((8, 3), (4,), 1, 2, Fold(2, 12), (4,), ((0, 0),), (1,)),
 )  # fmt: skip
 
 
@@ -83,6 +89,9 @@ def test_every_geometry_agrees_bit_for_bit_and_cycle_for_cycle(tmp_path: Path) -
     assert_cycles(design, assert_agrees(design, raw))
     rounds = [block.parameters.get("ROUNDS", 1) for block in design.netlist.blocks]
     assert rounds.count(4) >= 2  # the window's and the products' of four channels
+    windows = {block.op for block in design.netlist.blocks if block.module == "ei_window"}
+    tiling = (12, 13, 14, 15, 16, 17)  # the cases whose windows may tile a row
+    assert [number for number in tiling if f"p{number}_y" not in windows] == [12, 14, 17]
 
 
 def test_a_depthwise_layer_takes_its_own_products_only() -> None:
