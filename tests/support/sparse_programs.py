@@ -313,3 +313,18 @@ def sparse_encoder(seed: int) -> Program:
     scores = builder.exact(Dense("scores", provisional(frac), y, pack_weights(raw), type_, bias))
     outputs = (Output("scores", scores), Output("map", x), Output("largest", largest))
     return builder.program(outputs)
+
+
+def grouped_network(seed: int) -> Program:
+    """Convolutions in groups at lit pixels: depthwise ones, with one and with two outputs of a
+    channel, groups of several channels, a stride, and windows of one pixel."""
+    builder = ProgramBuilder(f"grouped{seed}")
+    activation = Quantizer(Fixed(False, 6, 3), Rounding.RND_CONV, Overflow.SAT)
+    net = SparseUnet(builder, np.random.default_rng(seed), activation, plain=True)
+    image = builder.add(Input("image", Fixed(True, 6, 2), (8, 8, 4)))
+    sites = builder.exact(Sites("sites", provisional(0), image, 0, 20))
+    x = net.masked(image, sites)
+    for channels, window, groups in ((4, 3, 4), (8, 3, 4), (8, 1, 2), (4, 3, 2)):
+        x = net.conv(x, sites, channels, window=window, groups=groups)
+    x = net.conv(x, net.down(sites), 4, window=2, stride=2, groups=4)
+    return builder.program((Output("y", x),))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from edgeinfer.base.errors import UsageError, did_you_mean
 from edgeinfer.ir.ops import Concat, Input, Pair, Pool, Reshape, inputs_of
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.rtl.design.layers import MatrixLayer, layers_of
+from edgeinfer.targets.rtl.design.layers import MatrixLayer, layer_of, layers_of
 from edgeinfer.targets.rtl.settings import Fold, RtlSettings
 from edgeinfer.targets.rtl.sparse.blocks import front_pixels
 from edgeinfer.targets.rtl.sparse.ops import SiteFront, SiteOp
@@ -41,10 +41,16 @@ class Folding:
     lanes: Mapping[str, int]
     unrolled: UnrolledFigures | None = None
 
-    def simd_after(self, value: str, program: Program) -> int:
-        """Inputs that the first layer which reads a value takes at once; 1 if none does."""
-        readers = (op.name for op in program.ops if value in inputs_of(op))
-        return next((self.folds[name].simd for name in readers if name in self.folds), 1)
+    def lanes_after(self, value: str, program: Program) -> int:
+        """Elements that the first layer which reads a value takes at once; 1 if none does."""
+        for op in program.ops:
+            if value not in inputs_of(op):
+                continue
+            if (layer := layer_of(op, program)) is not None:
+                return layer.lanes(self.folds[op.name])
+            if isinstance(op, Reshape):
+                return self.lanes_after(op.name, program)
+        return 1
 
     def multipliers(self) -> int:
         """How many there are."""

@@ -36,9 +36,9 @@ class Placing(Protocol):
     def deliver(self, op: NamedValue, stream: Stream) -> None: ...
 
 
-def place_site_op(op: s.SiteOp, build: Placing, simd: int) -> None:
-    """Place the block of an op and deliver its value. `simd`: inputs that the layer which reads a
-    window takes at once."""
+def place_site_op(op: s.SiteOp, build: Placing, wanted: int) -> None:
+    """Place the block of an op and deliver its value. `wanted`: elements that the layer which
+    reads a window takes at once."""
     shapes = build.program.shapes
     match op:
         case s.SiteFront():
@@ -51,7 +51,7 @@ def place_site_op(op: s.SiteOp, build: Placing, simd: int) -> None:
             build.deliver(op, y)
         case s.SiteWindow():
             x, places, outputs = _pixels(op.x, op.name, build), op.places, op.outputs
-            banks = blocks.window_banks(op, whole=simd > op.kernel[0] * x.lanes)
+            banks = blocks.window_banks(op, whole=wanted > op.kernel[0] * x.lanes)
             lanes = shapes[op.name][-1] // (1 if banks > 1 else op.kernel[1])
             y = build.stream(op.name, op.type, lanes, math.prod(shapes[op.name]))
             build.place(blocks.window(op, x, build.read(places), build.read(outputs), y, banks))

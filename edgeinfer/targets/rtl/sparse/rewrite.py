@@ -4,14 +4,18 @@
 
 The engine's proof says which values need to be known at which sites alone. Those become tokens:
 multiplying one by its mask then changes nothing, and a convolution is a window around each site and
-a dense layer. All other ops stay what they are, and read frames.
+a dense layer. Where its channels are in groups it is one over these windows, side by side. All
+other ops stay what they are, and read frames.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass, field, replace
 from typing import cast
+
+import numpy as np
 
 from edgeinfer.base.errors import Offence
 from edgeinfer.ir.bounds import bounds_of
@@ -33,7 +37,7 @@ from edgeinfer.ir.ops import (
 )
 from edgeinfer.ir.passes import rewire_op
 from edgeinfer.ir.program import Output, Program
-from edgeinfer.targets.rtl.design.layers import matrix_of, pointwise
+from edgeinfer.targets.rtl.design.layers import pointwise
 from edgeinfer.targets.rtl.sparse import ops as s
 
 IMAGE_AXES = 3  # of an image with its channels
@@ -197,12 +201,8 @@ class _Rewriting:
             self.rename(op, self.bring(masking[0], sites), sites)
             return
         match op:
-            case Conv() if pointwise(op):
-                x = self.bring(op.x, sites)
-                matrix = pack_weights(matrix_of(op))
-                new: Op = Dense(op.name, op.type, x, matrix, op.weight_type, op.bias)
-            case Conv():
-                new = self.conv(op, sites, places)
+            case Conv() if not pointwise(op):
+                new: Op = self.conv(op, sites, places)
             case Pool():
                 self.pool(op, sites)
                 return
@@ -220,7 +220,7 @@ class _Rewriting:
         self.ops.append(Reshape(op.name, op.type, x, shape))
         self.tokens[op.name] = sites
 
-    def conv(self, op: Conv, sites: SiteSet, places: str) -> Dense:
+    def conv(self, op: Conv, sites: SiteSet, places: str) -> Dense | Conv:
         fine = self.tokens.get(op.x)
         if fine is None or self.search.empty.get(op.x) != fine:
             raise _NoTokensError(
@@ -235,10 +235,23 @@ class _Rewriting:
                 op.window, op.strides, op.dilation, pads,
             )
         )  # fmt: skip
-        channels = self.program.shapes[op.x][-1]
-        by_tap = matrix_of(op).reshape(*op.window, channels, -1)
-        matrix = by_tap.transpose(1, 0, 2, 3).reshape(-1, by_tap.shape[-1])
-        return Dense(op.name, op.type, name, pack_weights(matrix), op.weight_type, op.bias)
+        channels, taps = self.program.shapes[op.x][-1], math.prod(op.window)
+        weight = op.weight.astype(np.int64).transpose(1, 0, 2, 3)  # column by column
+        by_tap = weight.reshape(1, taps, *weight.shape[2:])
+        if op.groups == 1:
+            matrix = pack_weights(by_tap.reshape(taps * channels, -1))
+            return Dense(op.name, op.type, name, matrix, op.weight_type, op.bias)
+        # Each group looks at channels of its own: the taps of all windows are an image of one row,
+        # which windows as long as they are tile.
+        row = Reshape(
+            f"{op.name}.taps", self.program.type(op.x), name, (1, coarse.sites * taps, channels)
+        )
+        self.ops.append(row)
+        ones, no_pads = (1, 1), ((0, 0), (0, 0))
+        return Conv(
+            op.name, op.type, row.name, pack_weights(by_tap), op.weight_type, op.bias, (1, taps),
+            no_pads, ones, op.groups,
+        )  # fmt: skip
 
     def pool(self, op: Pool, sites: SiteSet) -> None:
         fine = self.tokens.get(op.x)

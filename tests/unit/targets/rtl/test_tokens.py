@@ -5,6 +5,7 @@ later than is counted; and what has no place in such a design, by name."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
@@ -17,7 +18,7 @@ from edgeinfer.base.errors import DisagreementError, ProgramError, UsageError
 from edgeinfer.ir.builder import ProgramBuilder, provisional
 from edgeinfer.ir.engine.left_out import count_lit
 from edgeinfer.ir.interpret import interpret, results
-from edgeinfer.ir.ops import Dense, Input, pack_weights
+from edgeinfer.ir.ops import Conv, Dense, Input, pack_weights
 from edgeinfer.ir.program import Output, Program
 from edgeinfer.targets.rtl.choose import design_netlist, made_program
 from edgeinfer.targets.rtl.design.cycles import count_cycles
@@ -26,7 +27,7 @@ from edgeinfer.targets.rtl.design.netlist import SizedNumber
 from edgeinfer.targets.rtl.design.prepare import prepare_program
 from edgeinfer.targets.rtl.emit.emit import HDL
 from edgeinfer.targets.rtl.settings import Fold, RtlSettings
-from edgeinfer.targets.rtl.sparse.figures import BOUND, SEEN, draw_frame
+from edgeinfer.targets.rtl.sparse.figures import BOUND, SEEN, bounds_by_sites, draw_frame
 from edgeinfer.targets.rtl.target import RtlTarget
 from edgeinfer.targets.rtl.tools.simulate import IDEAL, run
 from quantization.fixed import Fixed, Ints
@@ -35,6 +36,7 @@ from tests.support.rtl_faults import FAULTS
 from tests.support.rtl_library import Fault
 from tests.support.sampling import sample_cases
 from tests.support.sparse_programs import (
+    grouped_network,
     lit_images,
     neutrino_network,
     sites_of_another,
@@ -56,7 +58,11 @@ def folded_tokens(program: Program, seed: int) -> RtlSettings:
 
 def assert_exact(program: Program, seed: int, folder: Path) -> None:
     """With gaps, back-pressure and a reset; and what the design says it has left out."""
-    settings, target = folded_tokens(program, seed), RtlTarget()
+    assert_exact_as(program, folded_tokens(program, seed), seed, folder)
+
+
+def assert_exact_as(program: Program, settings: RtlSettings, seed: int, folder: Path) -> None:
+    target = RtlTarget()
     target.emit(program, settings).write(folder)
     raw = lit_images(program, seed, OCCUPANCIES)
     found = target.simulate(program, folder, raw, settings)
@@ -83,7 +89,7 @@ def test_random_sparse_unets_in_tokens(seed: int, tmp_path: Path) -> None:
 
 @needs_verilator
 @pytest.mark.slow
-@pytest.mark.parametrize("network", [sparse_encoder, token_unet])
+@pytest.mark.parametrize("network", [sparse_encoder, token_unet, grouped_network])
 @pytest.mark.parametrize("seed", [8, 11])
 def test_no_frame_is_later_than_is_counted(
     network: Callable[[int], Program], seed: int, tmp_path: Path
@@ -127,6 +133,44 @@ def test_a_fault_is_noticed_by_a_network_in_tokens(fault: Fault, tmp_path: Path)
             found = target.simulate(program, folder, raw, settings)
             for name, wanted in results(program, interpret(program, raw)).items():
                 np.testing.assert_array_equal(found[name], wanted, err_msg=name)
+
+
+def grouped_as(*folds: Fold) -> tuple[Program, RtlSettings]:
+    """A network with channels in groups, its layers folded like this."""
+    program = prepare_program(grouped_network(3), sites=True)
+    names = [layer.op for layer in layers_of(made_program(program, TOKENS))]
+    folds_of_layers = tuple(zip(names, folds, strict=True))
+    return program, RtlSettings(sparse="tokens", folds=folds_of_layers)
+
+
+# All groups at once, some of them, one after the other, a part of one; and layers computed whole.
+ALL_GROUPS = (Fold(4, 1), Fold(8, 3), Fold(4, 4), Fold(4, 12), Fold(4, 1))
+SOME_GROUPS = (Fold(2, 3), Fold(4, 9), Fold(2, 2), Fold(2, 18), Fold(2, 2))
+ONE_GROUP = (Fold(), Fold(), Fold(), Fold(), Fold())
+WHOLE = (Fold(1, 9), Fold(8, 9), Fold(8, 1), Fold(1, 3), Fold(4, 4))
+
+
+@needs_verilator
+@pytest.mark.slow
+@pytest.mark.parametrize("folds", [ALL_GROUPS, SOME_GROUPS, ONE_GROUP, WHOLE])
+def test_channels_in_groups_are_exact_in_tokens(folds: tuple[Fold, ...], tmp_path: Path) -> None:
+    program, settings = grouped_as(*folds)
+    assert_exact_as(program, settings, 1, tmp_path)
+    bounds = [
+        metric.value for metric in bounds_by_sites(program, *design_netlist(program, settings))
+    ]
+    assert bounds == sorted(bounds)
+
+
+@pytest.mark.parametrize("folds", [ALL_GROUPS, SOME_GROUPS])
+def test_there_are_no_weights_between_groups_in_tokens(folds: tuple[Fold, ...]) -> None:
+    program, settings = grouped_as(*folds)
+    folding, netlist = design_netlist(program, settings)
+    macs = [block for block in netlist.blocks if block.module == "ei_mac"]
+    sizes = ("PE", "SIMD", "ROUNDS", "SF", "NF")
+    held = [math.prod(int(str(block.parameters[key])) for key in sizes) for block in macs]
+    assert held == [op.weight.size for op in program.ops if isinstance(op, Conv)]
+    assert folding.multipliers() == sum(fold.pe * fold.simd for fold in folds)
 
 
 def test_neutrino_images_take_fewer_cycles_the_fewer_sites_they_have() -> None:
