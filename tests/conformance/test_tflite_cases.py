@@ -85,7 +85,7 @@ def test_what_cannot_be_read_is_named(cases: Path, name: str) -> None:
 FOLDED_US, FOLDED_SAMPLES = 100_000, 4
 
 
-def _order(name: str, part: str, cases: Path, folder: Path) -> list[str]:
+def _order(name: str, target: str, part: str, cases: Path, folder: Path) -> list[str]:
     """A whole run by the command line, on inputs of every size."""
     case = cases / "mlperf_tiny" / f"{name}.tflite"
     ports = ports_of(case)
@@ -94,7 +94,7 @@ def _order(name: str, part: str, cases: Path, folder: Path) -> list[str]:
     np.savez(folder / "data.npz", x=port.real(stored[port.name]))
     return [
         *("compile", str(case), "--data", str(folder / "data.npz"), "-o", str(folder / "run")),
-        *("--target", "rtl", "--device", part, "--latency-us", str(FOLDED_US)),
+        *("--target", target, "--device", part),
     ]
 
 
@@ -105,7 +105,8 @@ def _order(name: str, part: str, cases: Path, folder: Path) -> list[str]:
 def test_folded_networks_fit_an_open_part_and_are_exact(
     cases: Path, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    result = shown(capsys, *_order(name, "lfe5u-85f", cases, tmp_path))
+    order = _order(name, "rtl", "lfe5u-85f", cases, tmp_path)
+    result = shown(capsys, *order, "--latency-us", str(FOLDED_US))
     agreements = {tuple(entry["pair"]): entry["bit_identical"] for entry in result["agreement"]}
     assert agreements["engine", "rtl"] and all(agreements.values())
     figures = design_figures(result, "rtl")
@@ -113,10 +114,23 @@ def test_folded_networks_fit_an_open_part_and_are_exact(
     assert all(figures[f"{kind}_share"] < 100 for kind in ("lut", "ff", "dsp", "bram18"))
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", ["kws_int8", "resnet8_int8"])
+def test_folded_networks_are_exact_in_c_simulation(
+    cases: Path, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = shown(capsys, *_order(name, "hls", "xcku115", cases, tmp_path), "--fit")
+    agreements = {tuple(entry["pair"]): entry["bit_identical"] for entry in result["agreement"]}
+    assert agreements["engine", "csim"] and all(agreements.values())
+    assert design_figures(result, "hls")["bram18"] < 4_320  # what the part has
+
+
 def test_a_part_that_is_too_small_is_refused_with_the_numbers(
     cases: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(_order("kws_int8", "ice40up5k", cases, tmp_path)) == 2
+    order = _order("kws_int8", "rtl", "ice40up5k", cases, tmp_path)
+    assert main([*order, "--latency-us", str(FOLDED_US)]) == 2
     message = capsys.readouterr().err
     assert "all weights take 0.18 Mbit" in message and "ice40up5k hold 0.12 Mbit" in message
 

@@ -147,7 +147,7 @@ def grouped_as(*folds: Fold) -> tuple[Program, RtlSettings]:
 ALL_GROUPS = (Fold(4, 1), Fold(8, 3), Fold(4, 4), Fold(4, 12), Fold(4, 1))
 SOME_GROUPS = (Fold(2, 3), Fold(4, 9), Fold(2, 2), Fold(2, 18), Fold(2, 2))
 ONE_GROUP = (Fold(), Fold(), Fold(), Fold(), Fold())
-WHOLE = (Fold(1, 9), Fold(8, 9), Fold(8, 1), Fold(1, 3), Fold(4, 4))
+WHOLE = (Fold(1, 9), Fold(8, 9), Fold(2, 1), Fold(1, 3), Fold(4, 4))
 
 
 @needs_verilator
