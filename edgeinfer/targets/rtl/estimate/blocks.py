@@ -275,20 +275,21 @@ def _requant(sizes: BlockSizes) -> BlockParts:
     if sizes["OVERFLOW"] == 0:
         kept = min(kept, out)
     elif kept + max(-shift, 0) > out - (1 if sizes["OUT_SIGNED"] else 0):
-        work[Work.COMPARE] = lanes * max(kept + max(-shift, 0) - out, 1)
+        work[Work.EQUAL] = lanes * max(kept + max(-shift, 0) - out, 1)
         work[Work.SELECT] = lanes * out
     work[Work.REGISTER] += lanes * kept
     if rounds:
         work[Work.SHORT_ADD] = lanes * kept
-        work[Work.COMPARE] = work.get(Work.COMPARE, 0.0) + lanes * min(shift, sizes["IN_BITS"]) / 2
+        work[Work.EQUAL] = work.get(Work.EQUAL, 0.0) + lanes * min(shift, sizes["IN_BITS"]) / 2
     return BlockParts(work)
 
 
 def _clip(sizes: BlockSizes) -> BlockParts:
+    """The ends are constants; what is below zero has a sign."""
     ends = sizes["HAS_LOW"] + sizes["HAS_HIGH"]
-    compared = 0.0 if sizes["LOW"] == 0 and not sizes["HAS_HIGH"] else sizes["IN_BITS"] * ends
+    compared = (sizes["HAS_LOW"] and sizes["LOW"] != 0) + sizes["HAS_HIGH"]
     return BlockParts({
-        Work.COMPARE: sizes["LANES"] * compared,
+        Work.EQUAL: sizes["LANES"] * compared * sizes["IN_BITS"],
         Work.SELECT: sizes["LANES"] * sizes["OUT_BITS"] * ends,
     })  # fmt: skip
 
@@ -350,9 +351,8 @@ def _pool(sizes: BlockSizes) -> BlockParts:
     work: dict[Work, float] = {Work.SELECT: wide, Work.REGISTER: 1}
     if sizes["SUM"]:
         work |= addition(out, lanes)
-    else:
+    else:  # one LUT has both choices: of the larger, and of the new one where a tile opens
         work[Work.COMPARE] = wide
-        work[Work.SELECT] += wide
     parts = [counter(groups), counter(partials)]
     for axis in ("H", "W"):
         size = sizes["HEIGHT" if axis == "H" else "WIDTH"]

@@ -33,7 +33,7 @@ def _front(sizes: BlockSizes) -> BlockParts:
     count = bits_for(pixels + 1)
     work: dict[Work, float] = {
         Work.REGISTER: pixels * (pixel + 1) + pixel + 4 * place + 2 * count + left + DROPPED_BITS,
-        Work.COMPARE: pixels * looked * (sizes["BITS"] + 1),
+        Work.EQUAL: pixels * looked * (sizes["BITS"] + 1),
         Work.SHORT_ADD: pixels + 2 * pixels,  # the lowest that is set, and how many are
         Work.PICK: pixels * pixel,
         Work.COUNT: left + DROPPED_BITS,
@@ -55,7 +55,8 @@ def _window(sizes: BlockSizes) -> BlockParts:
     work: dict[Work, float] = {
         Work.REGISTER: rows * (banks * pixel + row_bits) + taps * pixel
         + sizes["KERNEL_H"] * rows + sizes["KERNEL_W"] * banks + 4 * row_bits,
-        Work.COMPARE: (sizes["KERNEL_H"] * rows + 5) * row_bits,
+        Work.EQUAL: sizes["KERNEL_H"] * rows * row_bits,
+        Work.COMPARE: 5 * row_bits,
         Work.CHOOSE: sizes["KERNEL_H"] * banks * rows * pixel
         + (taps * banks * pixel if banks > 1 else 0),
     }  # fmt: skip
@@ -74,7 +75,7 @@ def _tiles(sizes: BlockSizes) -> BlockParts:
         BlockParts({
             Work.SHORT_ADD: columns,
             Work.PICK: columns * (1 + max(bits_for(columns), 1)),
-            Work.COMPARE: _place_bits(sizes),
+            Work.EQUAL: _place_bits(sizes),
         }),
     ))  # fmt: skip
 
@@ -97,7 +98,7 @@ def _up(sizes: BlockSizes) -> BlockParts:
     words = columns if beats == 1 else columns << bits_for(beats)
     work: dict[Work, float] = {
         Work.REGISTER: pixel + place + bits_for(parts) + 4,
-        Work.COMPARE: 3 * place,
+        Work.EQUAL: 3 * place,
         Work.PICK: parts * pixel if parts > 1 else 0,
     }
     return join_parts((
@@ -106,7 +107,7 @@ def _up(sizes: BlockSizes) -> BlockParts:
 
 
 def _spread(sizes: BlockSizes) -> BlockParts:
-    own: dict[Work, float] = {Work.SELECT: sizes["PIXEL"], Work.COMPARE: _place_bits(sizes)}
+    own: dict[Work, float] = {Work.SELECT: sizes["PIXEL"], Work.EQUAL: _place_bits(sizes)}
     return join_parts((counter(sizes["HEIGHT"]), counter(sizes["WIDTH"]), BlockParts(own)))
 
 

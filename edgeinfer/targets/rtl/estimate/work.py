@@ -32,7 +32,8 @@ class Work(StrEnum):
     CHOOSE = "choose"  # one of many, by number: inputs of the choice
     PICK = "pick"  # one of many, each compared: inputs of the choice
     PICK_MANY = "pick_many"  # the same, where there are more than a few
-    COMPARE = "compare"
+    COMPARE = "compare"  # which of two numbers is larger: a subtraction
+    EQUAL = "equal"  # of a number and a constant, or whether any bit is set: a tree of LUTs
     PRODUCT = "product"  # bit by bit, of multipliers made of LUTs
     DIGIT = "digit"  # additions that a constant weight takes
     FULL_ADD = "full_add"  # of three bits into two, where more than two numbers are added

@@ -80,7 +80,7 @@ def _feed(design: PlaneDesign) -> BlockParts:
         BlockParts({Work.BLOCK: 2}), queue(source.bits, QUEUES), counter(source.beats),
         counter(geometry.line_beats), counter(geometry.lines), counter(geometry.lines_ahead),
         counter(slots), registers(source.bits + MARKS + 8),
-        BlockParts({Work.PICK: MARKS, Work.COMPARE: source.bits}),
+        BlockParts({Work.PICK: MARKS, Work.EQUAL: source.bits}),
     ))  # fmt: skip
 
 
@@ -146,7 +146,7 @@ def _walk(design: PlaneDesign) -> BlockParts:
         queue(out, QUEUE), registers(4 * address + 6 * key + difference + 3 * 5 + 2 * address),
         BlockParts({
             Work.ADD: 5 * address + key, Work.SELECT: 4 * address + difference,
-            Work.COMPARE: word + 4 * address, Work.SHORT_ADD: subtracted,
+            Work.EQUAL: word + 4 * address, Work.SHORT_ADD: subtracted,
         }),
     ))  # fmt: skip
 

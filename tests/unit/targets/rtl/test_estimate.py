@@ -162,6 +162,18 @@ def test_what_is_not_there_costs_nothing() -> None:
     assert amounts(same, fabric, dsp=True)["lut"] == 0
 
 
+@pytest.mark.parametrize("fabric", DEVICES)
+def test_a_comparison_of_two_numbers_is_a_subtraction(fabric: str) -> None:
+    """A LUT a bit at least; of a number and a constant it is less, and of zero nothing."""
+    costs = fabric_of(fabric)
+    two, one = ({kind: 16.0} for kind in (Work.COMPARE, Work.EQUAL))
+    luts = [amounts(BlockParts(work), costs, dsp=True)["lut"] for work in (two, one)]
+    assert luts[0] >= 16 and luts[0] > luts[1] > 0
+    sizes = {"LANES": 2, "IN_BITS": 9, "OUT_BITS": 8, "HAS_LOW": 1, "HAS_HIGH": 0, "LOW": 0}
+    sign, bound = (MODULES["ei_clip"](sizes | {"LOW": low}).work[Work.EQUAL] for low in (0, 3))
+    assert (sign, bound) == (0, 18)
+
+
 @pytest.mark.parametrize("words, bits", [(1, 1), (4, 7), (8, 13), (9, 3), (64, 5)])
 def test_columns_that_differ_are_counted(words: int, bits: int) -> None:
     raw = np.random.default_rng(words * bits).integers(0, 2, (words, bits))
