@@ -74,19 +74,21 @@ def learn(
     points: int = LearnedSettings().points,
     neurons: int | None = None,
     tables: TableKind | None = None,
+    fan_in: int | None = None,
+    code_bits: int | None = None,
     epochs: int | None = None,
     seed: int = 0,
 ) -> Model:
     """Train widths, or with `neurons` or `tables` a network of tables, of `edges` whose entries are
-    added up or of `neurons` with a few inputs: a folder with a front of networks, and the best
-    within `at_most` (`{"lut": 2000}`), or cheapest with `at_least`. `cost`: what the hardware pays
-    for: `adders` of an unrolled design, multipliers and memory of a `folded` one,
-    `bytes` of an int8 chip; `device`: whose hardware that is. `start`: from `random` weights
-    or the network's (`float`), by default random for adders alone. Needs the extra `[train]`."""
+    added up or of `neurons` with `fan_in` inputs of `code_bits` each: a folder with a front of
+    networks, and the best within `at_most` (`{"lut": 2000}`), or cheapest with `at_least`.
+    `cost`: what the hardware pays for: `adders` of an unrolled design, multipliers and memory of a
+    `folded` one, `bytes` of an int8 chip; `device`: whose hardware that is. `start`: from `random`
+    weights or the network's (`float`), by default random for adders alone. Needs `[train]`."""
     require_extra("train", "Learning widths")
     lookup = None
-    if neurons is not None or tables is not None:
-        lookup = LookupSettings(tables or "edges", neurons)
+    if any(choice is not None for choice in (neurons, tables, fan_in, code_bits)):
+        lookup = LookupSettings(tables or "edges", neurons, fan_in, code_bits)
     order = LearnedOrder(
         sampled_model(model),
         Path(folder),

@@ -75,6 +75,12 @@ class LearnedOrder:
                 f"nothing for them.",
                 hint="Leave out --cost, or train with --method learned.",
             )
+        if self.lookup is not None and self.settings.start is not None:
+            raise UsageError(
+                "Networks of tables have no weights of the given network, so --start is nothing "
+                "for them.",
+                hint="Leave out --start, or train with --method learned.",
+            )
 
 
 def learn_widths(order: LearnedOrder, progress: Progress) -> dict[str, Any]:

@@ -56,17 +56,17 @@ class TableNeurons(keras.layers.Layer):  # type: ignore[misc]
 
         rng = np.random.default_rng(self.seed)
 
-        def drawn(name: str, shape: tuple[int, ...], spread: float) -> Any:
+        def draw_weight(name: str, shape: tuple[int, ...], spread: float) -> Any:
             def draw(shape: Any, dtype: Any = None) -> Any:
                 return ops.convert_to_tensor(rng.normal(0.0, spread, shape), dtype=dtype)
 
             return self.add_weight(name=name, shape=shape, initializer=draw)
 
         spread = 2.0 * self.reads**-0.5
-        self.inner = drawn("inner", (inputs, width, units), spread)
-        self.inner_bias = drawn("inner_bias", (width, units), 1.0)
-        self.outer = drawn("outer", (width, units), 2.0 * width**-0.5)
-        self.straight = drawn("straight", (inputs, units), spread)
+        self.inner = draw_weight("inner", (inputs, width, units), spread)
+        self.inner_bias = draw_weight("inner_bias", (width, units), 1.0)
+        self.outer = draw_weight("outer", (width, units), 2.0 * width**-0.5)
+        self.straight = draw_weight("straight", (inputs, units), spread)
         self.bias = self.add_weight(name="bias", shape=(units,), initializer="zeros")
         self.connected = self.add_weight(
             name="connected", shape=(inputs, units), initializer="zeros", trainable=False

@@ -63,6 +63,7 @@ def test_a_front_is_written_chosen_from_and_compiled(
         (("--method", "learned", "--sparsity", "0.5"), "--sparsity"),
         (("--method", "learned", "--points", "0"), "--points"),
         (("--method", "lookup", "--cost", "folded"), "--cost folded"),
+        (("--method", "lookup", "--start", "float"), "--start"),
         (("--method", "qat", "--device", "xczu7ev"), "--method learned"),
         (("--method", "learned", "--cost-low", "2", "--cost-high", "1"), "--cost-low"),
         (("--method", "learned", "--at-most", "lut"), "NAME=NUMBER"),
