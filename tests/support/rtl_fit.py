@@ -89,7 +89,7 @@ def measure_fabric(fabric: str) -> list[Seen]:
             continue
         netlist = netlist_of(design)
         if entry["digest"] != digest_of(source_of(netlist)):
-            continue
+            continue  # the fit itself is refused then, see `changed_designs`
         dead = dead_streams(netlist)
         for block in netlist.blocks:
             name = f"u_{block.name}"
@@ -100,6 +100,17 @@ def measure_fabric(fabric: str) -> list[Seen]:
                 Seen(design.name, design.group, name, made, counts["dsp"], result, merged)
             )
     return blocks
+
+
+def changed_designs() -> list[str]:
+    """Designs whose Verilog is not what was synthesised."""
+    counted = recorded()
+    return [
+        design.name
+        for design in designs()
+        if design.name in counted
+        and counted[design.name]["digest"] != digest_of(source_of(netlist_of(design)))
+    ]
 
 
 def fitted(blocks: Sequence[Seen], fabric: FabricCosts) -> FabricCosts:
@@ -183,5 +194,10 @@ def renewed(fabric: str, entry: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    if changed := changed_designs():
+        raise SystemExit(
+            f"{len(changed)} designs have changed since they were synthesised. Renew them first: "
+            f"python -m tests.bench.bench_rtl_resources --renew"
+        )
     made = {fabric: renewed(fabric, dict(entry)) for fabric, entry in read_fabrics().items()}
     assets.path(COSTS).write_text(HEAD + tomli_w.dumps(made))
