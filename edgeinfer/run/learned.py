@@ -71,14 +71,14 @@ class LearnedOrder:
             )
         if self.lookup is not None and self.settings.cost != LearnedSettings().cost:
             raise UsageError(
-                f"Networks of tables are made of adders, so --cost {self.settings.cost} is "
-                f"nothing for them.",
+                f"Networks of tables are made of adders, so --cost {self.settings.cost} "
+                f"changes nothing.",
                 hint="Leave out --cost, or train with --method learned.",
             )
         if self.lookup is not None and self.settings.start is not None:
             raise UsageError(
-                "Networks of tables have no weights of the given network, so --start is nothing "
-                "for them.",
+                "Networks of tables have no weights of the given network, so --start changes "
+                "nothing.",
                 hint="Leave out --start, or train with --method learned.",
             )
 
