@@ -101,7 +101,9 @@ DIFFERENT = {
     ("http", "register, no name"): (400, 404),
     ("http", "output, too short"): (500, 400),
 }
-# Triton refuses a second region of an object always, but with one of two statuses, by chance.
+# For a second region of an object, Triton takes the number of the descriptor that it has closed
+# after the first one. Who has that number by now is chance: nobody (INTERNAL), or a connection,
+# which has the size 0 (INVALID_ARGUMENT).
 UNSETTLED = "register, second of an object"
 REFUSALS: dict[str, tuple[Any, Any]] = {
     "grpc": ("INTERNAL", "INVALID_ARGUMENT"),
