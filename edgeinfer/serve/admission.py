@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from edgeinfer.serve.faults import RequestError, RequestFault
 
 PATIENCE_SECONDS = 10.0  # for which a request waits for room
+MOST_WAITING = 128  # requests that wait for room; more are refused at once
 SLOW_SECONDS = 5.0  # in which a payload has to come while others wait
 
 
@@ -48,11 +49,24 @@ class Admission:
     async def enter(self, wanted_bytes: int, end: Callable[[], None]) -> Share:
         """Wait for room for a payload; an error where none comes. `end` is called if the payload
         takes too long."""
+        share = self.try_enter(wanted_bytes, end)
+        if share is not None:
+            return share
+        size = min(wanted_bytes, self._limit_bytes)
+        if len(self._waiting) >= MOST_WAITING:
+            raise self._overload()
+        await self._wait(size)
+        return self._share(size, end)
+
+    def try_enter(self, wanted_bytes: int, end: Callable[[], None]) -> Share | None:
+        """Room for a payload, if there is some now and nobody waits for it."""
         size = min(wanted_bytes, self._limit_bytes)
         if self._waiting or self._held_bytes + size > self._limit_bytes:
-            await self._wait(size)
-        else:
-            self._held_bytes += size
+            return None
+        self._held_bytes += size
+        return self._share(size, end)
+
+    def _share(self, size: int, end: Callable[[], None]) -> Share:
         share = Share(size, asyncio.get_running_loop().time(), end)
         self._shares.add(share)
         return share
@@ -100,15 +114,15 @@ class Admission:
     def _refuse(self, waiter: _Waiter) -> None:
         if not waiter.admitted.done():
             self._waiting.remove(waiter)
-            waiter.admitted.set_exception(
-                RequestError(
-                    RequestFault.OVERLOAD,
-                    f"The server is receiving as much as it may at once, "
-                    f"{self._limit_bytes / 1e6:.1f} MB.",
-                    hint="Ask again later.",
-                )
-            )
+            waiter.admitted.set_exception(self._overload())
             self._admit()  # the next one may want less
+
+    def _overload(self) -> RequestError:
+        return RequestError(
+            RequestFault.OVERLOAD,
+            f"The server is receiving as much as it may at once, {self._limit_bytes / 1e6:.1f} MB.",
+            hint="Ask again later.",
+        )
 
     def _give_back(self, size: int) -> None:
         self._held_bytes -= size

@@ -45,7 +45,7 @@ def message_of_fields(name: str, fields: Mapping[str, Any]) -> Any:
     return json_format.ParseDict(fields, message_class(name)())
 
 
-def call_of_bytes(content: bytes, regions: SharedRegions) -> tuple[InferCall, bool]:
+def call_of_bytes(content: bytes | memoryview, regions: SharedRegions) -> tuple[InferCall, bool]:
     """What a request for an inference asks, and whether its answer is to say that it is the last.
     Nothing but the tensors keeps the bytes alive."""
     rest, raw = cut_request(content)

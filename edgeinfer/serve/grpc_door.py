@@ -5,14 +5,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+import re
+import socket
+import ssl
+import zlib
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 import grpc
 
-from edgeinfer.serve.admission import Admission, slow_sender
-from edgeinfer.serve.faults import fault_of, invalid, message_of, refusal_of
+from edgeinfer.serve.admission import MOST_WAITING, Admission, Share, slow_sender
+from edgeinfer.serve.faults import (
+    RequestError,
+    RequestFault,
+    fault_of,
+    invalid,
+    message_of,
+    refusal_of,
+)
+from edgeinfer.serve.frames import END_HEADERS, END_STREAM, FrameKind, frame
 from edgeinfer.serve.grpc_calls import (
     Answer,
     call_of_bytes,
@@ -21,17 +34,20 @@ from edgeinfer.serve.grpc_calls import (
     parse_message,
     plain_answers,
 )
+from edgeinfer.serve.hpack import Headers, pack_headers
+from edgeinfer.serve.http2 import Connection
 from edgeinfer.serve.messages import SERVICE, message_class
 from edgeinfer.serve.repository import Repository
+from edgeinfer.serve.streams import Stream
 
 AHEAD = 64  # requests of one stream that are computed at once
 MOST_CALLS = 1024  # calls that are open at once; more are told RESOURCE_EXHAUSTED
-FRAME_BYTES = 1 << 22  # that a client may send in one piece; many of gRPC's own 16 kB cost more
-LEAST_AHEAD_BYTES, MOST_AHEAD_BYTES = (1 << 16) - 1, 1 << 20  # that come before anybody reads
-KEEPALIVE_MS = 60_000  # after which a silent connection is asked whether it is still there
-ANSWERLESS_MS = 20_000  # after which it is not
-SILENT_SECONDS = 0.2  # after which a stream that sends nothing is taken to be silent
-LIKELY_BYTES = 1 << 16  # of a stream's next request, at least; else twice the one before
+LEAST_AHEAD_BYTES, MOST_AHEAD_BYTES = (1 << 16) - 1, 1 << 20  # of a call that has no room yet
+LOOK_SECONDS = 0.02
+PRINTABLE = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")  # of a status message
+TIMEOUT = re.compile(rb"(\d{1,8})([HMSmun])")
+UNIT_SECONDS = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
+WINDOWS = {b"gzip": 16 + zlib.MAX_WBITS, b"deflate": zlib.MAX_WBITS}  # as zlib numbers the formats
 FINAL = "triton_final_response"
 NOTHING_SHARED = (  # no region is registered, and clients that tidy up first may go on
     "CudaSharedMemoryStatus",
@@ -42,6 +58,8 @@ REFUSED = {
     "TraceSetting": "Tracing",
     "LogSettings": "A change of log settings",
 }
+Content = bytes | memoryview
+Answering = Callable[[Content], Awaitable[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +70,44 @@ class CallRefusal:
     message: str
 
 
+@dataclass(slots=True, eq=False)
+class Parts:
+    """A stream's requests that are not answered yet, and then its end."""
+
+    queue: asyncio.Queue[asyncio.Task[bytes] | None] = field(default_factory=asyncio.Queue)
+    answered: asyncio.Event = field(default_factory=asyncio.Event)
+    open_count: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """A client's call, until it is answered or nobody waits for that."""
+
+    connection: Connection
+    stream: Stream
+    answering: Answering
+    packing: bytes  # of its messages, where they are packed
+    parts: Parts | None  # of a stream
+    is_taken: bool = False  # whether its only request, or all of a stream's, are there
+    is_begun: bool = False  # whether the first part of an answer was sent
+    share: Share | None = None
+    deadline: asyncio.TimerHandle | None = None
+    waiting: asyncio.Task[None] | None = None  # for room
+    answer: asyncio.Task[None] | None = None
+
+
+BEGIN: Headers = (
+    (b":status", b"200"),
+    (b"content-type", b"application/grpc"),
+    (b"grpc-accept-encoding", b"identity,deflate,gzip"),
+)
+_STREAM_PATH = f"/{SERVICE}/ModelStreamInfer".encode()
+_BEGIN = pack_headers(BEGIN)
+_DONE = pack_headers([(b"grpc-status", b"0")])
+
+
 class GrpcDoor:
-    """The service's procedures."""
+    """The service's procedures, for the calls of all connections."""
 
     def __init__(
         self,
@@ -64,112 +118,233 @@ class GrpcDoor:
     ) -> None:
         self._repository = repository
         self._admission, self._message_bytes = admission, message_bytes
-        self._readers: set[asyncio.Task[None]] = set()
-        single = grpc.unary_unary_rpc_method_handler
-        handlers = {
-            name: single(_answering(name, answer))
+        self._calls: dict[Stream, Call] = {}
+        self._handlers: dict[bytes, Answering] = {
+            _path_of(name): _answering(name, answer)
             for name, answer in plain_answers(repository, is_ready).items()
         }
-        handlers |= {name: single(_answer_nothing) for name in NOTHING_SHARED}
-        handlers |= {name: single(_refusing(what)) for name, what in REFUSED.items()}
-        # One request, but of a stream: so it is read when there is room for it, and not before.
-        handlers["ModelInfer"] = grpc.stream_unary_rpc_method_handler(self._infer)
-        handlers["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(self._stream)
-        self.handler = grpc.method_handlers_generic_handler(SERVICE, handlers)
+        self._handlers |= {_path_of(name): _answer_nothing for name in NOTHING_SHARED}
+        self._handlers |= {_path_of(name): _refusing(what) for name, what in REFUSED.items()}
+        self._handlers[_path_of("ModelInfer")] = self._infer
+        self._handlers[_STREAM_PATH] = self._one_of_stream
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a call is open."""
+        return bool(self._calls)
 
     def end_streams(self) -> None:
         """Read no more requests of any stream; what was read is answered."""
-        for reader in self._readers:
-            reader.cancel()
+        for call in list(self._calls.values()):
+            if call.parts is not None:
+                self._end_parts(call, call.parts)
 
-    async def _infer(
-        self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext
-    ) -> bytes:
-        return await _answer_or_abort(context, await self._try_infer(context))
+    # What a connection tells.
 
-    async def _try_infer(self, context: grpc.aio.ServicerContext) -> bytes | CallRefusal:
+    def begin(self, connection: Connection, stream: Stream) -> None:
+        """A call is there; it may be refused at once."""
+        headers = dict(stream.headers)
+        path = headers.get(b":path", b"")
+        handler = self._handlers.get(path)
+        if headers.get(b":method") != b"POST" or not headers.get(b"content-type", b"").startswith(
+            b"application/grpc"
+        ):
+            block = pack_headers([(b":status", b"415")])
+            flags = END_HEADERS | END_STREAM
+            connection.send(stream, b"", (), frame(FrameKind.HEADERS, flags, stream.number, block))
+            return
+        call = Call(
+            connection,
+            stream,
+            handler or _refusing("This procedure"),
+            headers.get(b"grpc-encoding", b"identity"),
+            Parts() if path == _STREAM_PATH else None,
+        )
+        if len(self._calls) >= MOST_CALLS:
+            most = f"{MOST_CALLS} calls are open, which is the most."
+            self._refuse(call, CallRefusal(grpc.StatusCode.RESOURCE_EXHAUSTED, most))
+            return
+        self._calls[stream] = call
+        if handler is None:
+            text = path[:200].decode(errors="replace")
+            self._refuse(call, refusal_for(refusal_of(f"The procedure {text!r}")))
+            return
+        if match := TIMEOUT.fullmatch(headers.get(b"grpc-timeout", b"")):
+            seconds = int(match[1]) * UNIT_SECONDS[match[2]]
+            loop = asyncio.get_running_loop()
+            call.deadline = loop.call_later(seconds, self._end_late, call)
+        if call.parts is not None:
+            call.answer = asyncio.create_task(self._answer_stream(call, call.parts))
+
+    def has_room(self, stream: Stream, length: int) -> bool:
+        """Whether a message of so many bytes may come now. Where there is no room it is waited for,
+        and the call is refused if none comes."""
+        call = self._calls[stream]
+        if length > self._message_bytes:
+            self._refuse(call, refusal_for(_too_large(length, self._message_bytes)))
+            return False
+        if call.parts is None or call.parts.open_count < AHEAD:
+            call.share = self._admission.try_enter(length, lambda: self._end_slow(call))
+            if call.share is not None:
+                return True
+        call.waiting = asyncio.create_task(self._wait_for_room(call, length))
+        return False
+
+    def take(self, stream: Stream, message: memoryview, is_packed: bool) -> None:
+        """A request is there."""
+        call = self._calls[stream]
+        self._leave_admission(call)
+        if call.is_taken:
+            return  # a second one, of a call that has one
+        content = self._unpack(call, message) if is_packed else message
+        if isinstance(content, CallRefusal):
+            self._refuse(call, content)
+        elif call.parts is not None:
+            call.parts.open_count += 1
+            call.parts.queue.put_nowait(asyncio.create_task(self._one_of_stream(content)))
+        else:
+            call.is_taken = True
+            call.answer = asyncio.create_task(self._answer(call, content))
+
+    def end_input(self, stream: Stream) -> None:
+        """There will be no request more."""
+        call = self._calls.get(stream)
+        if call is None:
+            return
+        if stream.prefix:
+            self._refuse(call, refusal_for(invalid("The call ends within its request.")))
+        elif call.parts is not None:
+            self._end_parts(call, call.parts)
+        elif not call.is_taken:
+            self._refuse(call, refusal_for(invalid("The call holds no request.")))
+
+    def abandon(self, stream: Stream) -> None:
+        """The call is over."""
+        call = self._calls.pop(stream, None)
+        if call is None:
+            return
+        self._leave_admission(call)
+        if call.deadline is not None:
+            call.deadline.cancel()
+        for task in (call.waiting, call.answer):
+            if task is not None and task is not asyncio.current_task():
+                task.cancel()
+        while call.parts is not None and not call.parts.queue.empty():
+            if (part := call.parts.queue.get_nowait()) is not None:
+                part.cancel()
+
+    # How calls are answered.
+
+    async def _wait_for_room(self, call: Call, length: int) -> None:
         try:
-            call, _ = call_of_bytes(await self._receive(context), self._repository.regions)
-            return _bytes_of(message_of_answer(await self._repository.infer(call)))
+            while call.parts is not None and call.parts.open_count >= AHEAD:
+                call.parts.answered.clear()
+                await call.parts.answered.wait()
+            call.share = await self._admission.enter(length, lambda: self._end_slow(call))
+        except RequestError as error:
+            self._refuse(call, refusal_for(error))
+            return
+        call.waiting = None
+        call.connection.admit(call.stream)
+
+    def _leave_admission(self, call: Call) -> None:
+        if call.share is not None:
+            self._admission.leave(call.share)
+            call.share = None
+
+    def _end_slow(self, call: Call) -> None:
+        self._refuse(call, refusal_for(slow_sender()))
+
+    def _end_late(self, call: Call) -> None:
+        self._refuse(call, CallRefusal(
+            grpc.StatusCode.DEADLINE_EXCEEDED, "The client's deadline has passed."
+        ))  # fmt: skip
+
+    async def _answer(self, call: Call, content: Content) -> None:
+        """Answer a call of one request."""
+        try:
+            answer = await call.answering(content)
         except Exception as error:
-            return refusal_for(error)
+            self._refuse(call, refusal_for(error))
+            return
+        number = call.stream.number
+        begin = frame(FrameKind.HEADERS, END_HEADERS, number, _BEGIN)
+        end = frame(FrameKind.HEADERS, END_HEADERS | END_STREAM, number, _DONE)
+        call.connection.send(call.stream, begin, [_prefixed(answer)], end)
 
-    async def _receive(self, context: grpc.aio.ServicerContext) -> bytes:
-        """The only request of a call."""
+    def _end_parts(self, call: Call, parts: Parts) -> None:
+        call.is_taken = True
+        parts.queue.put_nowait(None)
+
+    async def _answer_stream(self, call: Call, parts: Parts) -> None:
+        """Answers in the order of the requests, several of which are computed at once."""
+        number, sent = call.stream.number, call.stream.sent
+        begin = frame(FrameKind.HEADERS, END_HEADERS, number, _BEGIN)
+        call.connection.send(call.stream, begin, (), b"")
+        call.is_begun = True
+        while (task := await parts.queue.get()) is not None:
+            answer = _prefixed(await task)
+            parts.open_count -= 1
+            parts.answered.set()
+            sent.clear()
+            call.connection.send(call.stream, b"", [answer], b"")
+            await sent.wait()
+        end = frame(FrameKind.HEADERS, END_HEADERS | END_STREAM, number, _DONE)
+        call.connection.send(call.stream, b"", (), end)
+
+    def _refuse(self, call: Call, refusal: CallRefusal) -> None:
+        """End a call without an answer."""
+        code: int = refusal.status.value[0]
+        headers = [
+            (b"grpc-status", str(code).encode()),
+            (b"grpc-message", quote(refusal.message, safe=PRINTABLE).encode()),
+        ]
+        block = pack_headers(headers if call.is_begun else [*BEGIN[:2], *headers])
+        end = frame(FrameKind.HEADERS, END_HEADERS | END_STREAM, call.stream.number, block)
+        call.stream.outgoing.clear()
+        call.connection.send(call.stream, b"", (), end)
+
+    def _unpack(self, call: Call, message: memoryview) -> bytes | CallRefusal:
+        if call.packing not in WINDOWS:
+            text = call.packing[:40].decode(errors="replace")
+            return refusal_for(refusal_of(f"The encoding {text!r}", hint="Use gzip or deflate."))
+        unpacker = zlib.decompressobj(WINDOWS[call.packing])
         try:
-            async with asyncio.timeout(None) as limit:
-                share = await self._admission.enter(
-                    self._message_bytes, lambda: limit.reschedule(0.0)
-                )
-                try:
-                    content = await context.read()
-                finally:
-                    self._admission.leave(share)
-        except TimeoutError:
-            raise slow_sender() from None
-        if not isinstance(content, bytes):
-            raise invalid("The call holds no request.")
+            content = unpacker.decompress(message, self._message_bytes)
+        except zlib.error as error:
+            return refusal_for(invalid(f"The request is not packed as it says: {error}."))
+        if unpacker.unconsumed_tail:
+            return refusal_for(_too_large(None, self._message_bytes))
         return content
 
-    async def _receive_next(
-        self, context: grpc.aio.ServicerContext, expected_bytes: int
-    ) -> bytes | None:
-        """The next request of a stream, None at its end. Streams are silent for long, and gRPC does
-        not say when a request begins: so one that is still silent after a moment gives its room to
-        others."""
-        share = await self._admission.enter(expected_bytes, lambda: None)
-        reading = asyncio.ensure_future(context.read())
-        try:
-            await asyncio.wait([reading], timeout=SILENT_SECONDS)
-            self._admission.leave(share)
-            content = await reading
-        finally:
-            self._admission.leave(share)
-            reading.cancel()
-        return content if isinstance(content, bytes) else None
+    async def _infer(self, content: Content) -> bytes:
+        call, _ = call_of_bytes(content, self._repository.regions)
+        return _bytes_of(message_of_answer(await self._repository.infer(call)))
 
-    async def _stream(
-        self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext
-    ) -> AsyncIterator[bytes]:
-        """Answers in the order of the requests, several of which are computed at once."""
-        tasks: asyncio.Queue[asyncio.Task[Any] | None] = asyncio.Queue()
-        room = asyncio.Semaphore(AHEAD)
-
-        async def read() -> None:
-            expected = most = self._message_bytes
-            try:
-                while (content := await self._receive_next(context, expected)) is not None:
-                    expected = min(most, max(LIKELY_BYTES, 2 * len(content)))
-                    tasks.put_nowait(asyncio.create_task(self._one_of_stream(content)))
-                    await room.acquire()
-            finally:
-                tasks.put_nowait(None)
-
-        reader = asyncio.create_task(read())
-        self._readers.add(reader)
-        try:
-            while (task := await tasks.get()) is not None:
-                yield _bytes_of(await task)
-                room.release()
-            if not reader.cancelled() and (error := reader.exception()):
-                await _abort(context, refusal_for(error))
-        finally:
-            self._readers.discard(reader)
-            reader.cancel()
-            while not tasks.empty():
-                if (task := tasks.get_nowait()) is not None:
-                    task.cancel()
-
-    async def _one_of_stream(self, content: bytes) -> Any:
+    async def _one_of_stream(self, content: Content) -> bytes:
         stream_response = message_class("ModelStreamInferResponse")
         try:
             call, is_final_asked = call_of_bytes(content, self._repository.regions)
             response = message_of_answer(await self._repository.infer(call))
         except Exception as error:
-            return stream_response(error_message=message_of(error))
+            return _bytes_of(stream_response(error_message=message_of(error)))
         if is_final_asked:
             response.parameters[FINAL].bool_param = True
-        return stream_response(infer_response=response)
+        return _bytes_of(stream_response(infer_response=response))
+
+
+def _path_of(name: str) -> bytes:
+    return f"/{SERVICE}/{name}".encode()
+
+
+def _prefixed(message: bytes) -> bytes:
+    """A message as it travels, not packed."""
+    return b"\0" + len(message).to_bytes(4) + message
+
+
+def _too_large(length: int | None, most: int) -> RequestError:
+    size = f"The request has {length} bytes" if length else "The request unpacks to more"
+    return RequestError(RequestFault.TOO_LARGE, f"{size}; the server takes {most}.")
 
 
 def _bytes_of(message: Any) -> bytes:
@@ -177,66 +352,65 @@ def _bytes_of(message: Any) -> bytes:
     return content
 
 
-def _answering(name: str, answer: Answer) -> Callable[..., Any]:
-    async def try_answer(content: bytes) -> bytes | CallRefusal:
-        try:
-            fields = await answer(parse_message(f"{name}Request", content))
-            return _bytes_of(message_of_fields(f"{name}Response", fields))
-        except Exception as error:
-            return refusal_for(error)
-
-    async def handle(content: bytes, context: grpc.aio.ServicerContext) -> bytes:
-        return await _answer_or_abort(context, await try_answer(content))
+def _answering(name: str, answer: Answer) -> Answering:
+    async def handle(content: Content) -> bytes:
+        fields: Mapping[str, Any] = await answer(parse_message(f"{name}Request", bytes(content)))
+        return _bytes_of(message_of_fields(f"{name}Response", fields))
 
     return handle
 
 
-async def _answer_nothing(content: bytes, context: grpc.aio.ServicerContext) -> bytes:
+async def _answer_nothing(content: Content) -> bytes:
     return b""  # a message without fields
 
 
-def _refusing(what: str) -> Callable[..., Any]:
-    async def handle(content: bytes, context: grpc.aio.ServicerContext) -> bytes:
-        return await _answer_or_abort(context, refusal_for(refusal_of(what)))
+def _refusing(what: str) -> Answering:
+    async def handle(content: Content) -> bytes:
+        raise refusal_of(what)
 
     return handle
 
 
 def refusal_for(error: BaseException) -> CallRefusal:
-    """What a client is told of an error, without the error: gRPC keeps what a call is ended with,
-    and an error's traceback would keep the request's payload as long."""
+    """What a client is told of an error."""
     return CallRefusal(grpc.StatusCode[fault_of(error).grpc_name], message_of(error))
 
 
-async def _answer_or_abort(context: grpc.aio.ServicerContext, reply: bytes | CallRefusal) -> bytes:
-    if isinstance(reply, CallRefusal):
-        await _abort(context, reply)
-        raise AssertionError("A call goes on after its end.")
-    return reply
+class GrpcServer:
+    """The sockets at which clients of gRPC call, and their connections. What a call may send before
+    there is room for it saves a pause; the calls that may wait for room take a quarter of
+    `receive_bytes` with it at most."""
 
+    def __init__(self, door: GrpcDoor, receive_bytes: int) -> None:
+        self._door = door
+        self._ahead = max(
+            LEAST_AHEAD_BYTES, min(MOST_AHEAD_BYTES, receive_bytes // 4 // MOST_WAITING)
+        )
+        self._connections: set[Connection] = set()
+        self._listeners: list[asyncio.Server] = []
 
-async def _abort(context: grpc.aio.ServicerContext, refusal: CallRefusal) -> None:
-    """End a call; this raises."""
-    await context.abort(refusal.status, refusal.message)
+    async def listen(self, sockets: Iterable[socket.socket], tls: ssl.SSLContext | None) -> None:
+        """Accept connections."""
+        loop = asyncio.get_running_loop()
+        for each in sockets:
+            listener = await loop.create_server(
+                lambda: Connection(self._door, self._connections, self._ahead), sock=each, ssl=tls
+            )
+            self._listeners.append(listener)
 
+    def leave(self) -> None:
+        """Accept no connection and no call more; what was accepted is answered."""
+        for listener in self._listeners:
+            listener.close()
+        self._door.end_streams()
+        for connection in list(self._connections):
+            connection.leave()
 
-def grpc_server(door: GrpcDoor, message_bytes: int, receive_bytes: int) -> grpc.aio.Server:
-    """A server that takes messages of so many bytes at most. What a client may send before its
-    request is read saves it a pause; half as many clients as may call do not exceed
-    `receive_bytes` with it."""
-    ahead = max(LEAST_AHEAD_BYTES, min(MOST_AHEAD_BYTES, receive_bytes // (MOST_CALLS // 2)))
-    server = grpc.aio.server(
-        options=[
-            ("grpc.max_receive_message_length", message_bytes),
-            ("grpc.max_send_message_length", -1),
-            ("grpc.http2.max_frame_size", FRAME_BYTES),
-            ("grpc.http2.bdp_probe", 0),  # or many megabytes come of what nobody reads yet
-            ("grpc.http2.lookahead_bytes", ahead),
-            ("grpc.so_reuseport", 0),  # or two servers would share a port, each unseen by the other
-            ("grpc.keepalive_time_ms", KEEPALIVE_MS),
-            ("grpc.keepalive_timeout_ms", ANSWERLESS_MS),
-        ],
-        maximum_concurrent_rpcs=MOST_CALLS,
-    )
-    server.add_generic_rpc_handlers((door.handler,))
-    return server
+    async def stop(self, seconds: float) -> None:
+        """Wait until all is answered, for so long at most, and close every connection."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while self._connections and loop.time() < end:
+            await asyncio.sleep(LOOK_SECONDS)
+        for connection in list(self._connections):
+            connection.abort()

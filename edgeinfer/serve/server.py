@@ -9,12 +9,12 @@ import contextlib
 import ipaddress
 import logging
 import signal
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import grpc
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application
@@ -22,7 +22,7 @@ from tornado.web import Application
 from edgeinfer.base.errors import ToolFailedError, UsageError
 from edgeinfer.data.open import existing
 from edgeinfer.serve.admission import Admission
-from edgeinfer.serve.grpc_door import GrpcDoor, grpc_server
+from edgeinfer.serve.grpc_door import GrpcDoor, GrpcServer
 from edgeinfer.serve.http_door import HttpState, metrics_application, protocol_application
 from edgeinfer.serve.repository import Repository, RepositorySettings
 from edgeinfer.serve.shared import SharedRegions
@@ -82,8 +82,7 @@ class OpenServer:
 
 @dataclass(slots=True)
 class _Doors:
-    grpc: grpc.aio.Server
-    door: GrpcDoor
+    grpc: GrpcServer
     http: list[HTTPServer] = field(default_factory=list)
 
 
@@ -102,7 +101,10 @@ async def serve(settings: ServerSettings, announce: Callable[[OpenServer], None]
 @contextlib.asynccontextmanager
 async def open_server(settings: ServerSettings) -> AsyncIterator[OpenServer]:
     """A server for as long as the block lasts; then it answers what it has accepted."""
-    tls = None if settings.certificates is None else _server_context(settings.certificates)
+    tls = grpc_tls = None
+    if settings.certificates is not None:
+        tls, grpc_tls = (_server_context(settings.certificates) for _ in range(2))
+        grpc_tls.set_alpn_protocols(["h2"])
     regions = SharedRegions(settings.message_bytes if settings.shared_memory else None)
     repository = Repository(settings.repository, regions)
     try:
@@ -115,14 +117,14 @@ async def open_server(settings: ServerSettings) -> AsyncIterator[OpenServer]:
         admission = Admission(settings.receive_bytes)
         state = HttpState(repository, is_ready, admission, settings.message_bytes)
         door = GrpcDoor(repository, is_ready, admission, settings.message_bytes)
-        server = grpc_server(door, settings.message_bytes, settings.receive_bytes)
-        doors = _Doors(server, door)
+        doors = _Doors(GrpcServer(door, settings.receive_bytes))
         try:
-            port = _bind_grpc(doors.grpc, settings)
+            sockets = _bind(settings.grpc_port, settings.host)
+            await doors.grpc.listen(sockets, grpc_tls)
+            port: int = sockets[0].getsockname()[1]
             protocol, metrics = protocol_application(state), metrics_application(state)
             http_port = _listen(protocol, settings.http_port, settings, tls, doors)
             metrics_port = _listen(metrics, settings.metrics_port, settings, tls, doors)
-            await doors.grpc.start()
             models = tuple((b.model.name, b.model.version) for b in repository.loaded)
             yield OpenServer(port, http_port, metrics_port, models)
         finally:
@@ -139,7 +141,7 @@ async def _drain(doors: _Doors, state: HttpState, seconds: float) -> None:
     state.draining = True
     for server in doors.http:
         server.stop()
-    doors.door.end_streams()
+    doors.grpc.leave()
     stopping = asyncio.create_task(doors.grpc.stop(seconds + SENDING_SECONDS))
     end = loop.time() + seconds
     while (state.active or budget.held_bytes) and loop.time() < end:
@@ -173,36 +175,23 @@ def _listen(
         max_body_size=settings.message_bytes,
         max_buffer_size=settings.message_bytes + 1_000_000,
     )
-    try:
-        sockets = bind_sockets(port, settings.host)
-    except OSError as error:
-        raise _port_error(settings.host, port, error.strerror or str(error)) from None
+    sockets = _bind(port, settings.host)
     server.add_sockets(sockets)
     doors.http.append(server)
     bound: int = sockets[0].getsockname()[1]
     return bound
 
 
-def _bind_grpc(server: grpc.aio.Server, settings: ServerSettings) -> int:
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    address = f"{host}:{settings.grpc_port}"
+def _bind(port: int, host: str) -> list[socket.socket]:
     try:
-        if settings.certificates is None:
-            port = server.add_insecure_port(address)
-        else:
-            port = server.add_secure_port(address, _grpc_credentials(settings.certificates))
-    except RuntimeError as error:
-        reason = str(error).partition(";")[0]  # behind it, gRPC tells how to debug it
-        raise _port_error(settings.host, settings.grpc_port, reason) from None
-    return int(port)
-
-
-def _port_error(host: str, port: int, reason: str) -> ToolFailedError:
-    return ToolFailedError(
-        f"Nothing can listen at {host}, port {port}: {reason}.",
-        hint="Another server may be there; choose other ports with --port-grpc, --port-http and "
-        "--port-metrics. 0 takes any that is free.",
-    )
+        return bind_sockets(port, host)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ToolFailedError(
+            f"Nothing can listen at {host}, port {port}: {reason}.",
+            hint="Another server may be there; choose other ports with --port-grpc, --port-http "
+            "and --port-metrics. 0 takes any that is free.",
+        ) from None
 
 
 def _server_context(files: Certificates) -> ssl.SSLContext:
@@ -221,12 +210,3 @@ def _server_context(files: Certificates) -> ssl.SSLContext:
             hint="Give PEM files: the server's certificate, its key, and the clients' authority.",
         ) from None
     return context
-
-
-def _grpc_credentials(files: Certificates) -> grpc.ServerCredentials:
-    authority = None if files.client_ca is None else files.client_ca.read_bytes()
-    return grpc.ssl_server_credentials(
-        [(files.key.read_bytes(), files.certificate.read_bytes())],
-        root_certificates=authority,
-        require_client_auth=authority is not None,
-    )

@@ -16,11 +16,11 @@ LONGEST_VARINT = 10  # bytes
 LARGEST_UNCUT = 4096  # bytes of a message of which copies cost nothing
 
 
-def cut_request(content: bytes) -> tuple[bytes, list[memoryview] | None]:
+def cut_request(content: bytes | memoryview) -> tuple[bytes, list[memoryview] | None]:
     """A ModelInferRequest without its raw inputs, and these. Bytes that are not plainly a message
     stay as they are, without raw inputs: who parses them says what is wrong."""
     if len(content) <= LARGEST_UNCUT:
-        return content, None
+        return bytes(content), None
     view, rest, raw = memoryview(content), [], []
     at = copied = 0
     while at < len(content):
@@ -28,7 +28,7 @@ def cut_request(content: bytes) -> tuple[bytes, list[memoryview] | None]:
         key, at = _read_varint(content, at)
         kind, number = key & 7, key >> 3
         if at < 0 or number == 0 or kind not in SIZES:
-            return content, None
+            return bytes(content), None
         if kind == VARINT:
             _, at = _read_varint(content, at)
         elif kind == BYTES:
@@ -41,12 +41,12 @@ def cut_request(content: bytes) -> tuple[bytes, list[memoryview] | None]:
         else:
             at += SIZES[kind]
         if not begin < at <= len(content):
-            return content, None
+            return bytes(content), None
     rest.append(view[copied:])
     return b"".join(rest), raw
 
 
-def _read_varint(content: bytes, at: int) -> tuple[int, int]:
+def _read_varint(content: bytes | memoryview, at: int) -> tuple[int, int]:
     """A number of seven bits a byte, and where it ends; a place before the beginning if it does
     not."""
     number = 0

@@ -24,6 +24,8 @@ from edgeinfer.ir.ops import Dense, Input, pack_weights
 from edgeinfer.ir.program import HostFunction, Output, Program
 from edgeinfer.run.result import PROGRAM, RECIPE
 from edgeinfer.serve.background import BackgroundServer
+from edgeinfer.serve.frames import END_HEADERS, PREFACE, FrameKind, frame
+from edgeinfer.serve.hpack import Headers, pack_headers
 from edgeinfer.serve.messages import SERVICE, message_class
 from edgeinfer.serve.served import BatchSettings
 from edgeinfer.serve.server import OpenServer, ServerSettings
@@ -128,6 +130,25 @@ def ask(
 
 def numbers(count: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).uniform(-9, 9, (count, 6)).astype(np.float32)
+
+
+def call_headers(procedure: str = "ModelInfer", *more: tuple[bytes, bytes]) -> Headers:
+    """The headers of a gRPC call."""
+    return (
+        (b":method", b"POST"),
+        (b":scheme", b"http"),
+        (b":path", f"/{SERVICE}/{procedure}".encode()),
+        (b"content-type", b"application/grpc"),
+        (b"te", b"trailers"),
+        *more,
+    )
+
+
+def begun_call(length: int) -> bytes:
+    """The first bytes of a gRPC connection: a call, and of its message nothing but the length."""
+    head = frame(FrameKind.HEADERS, END_HEADERS, 1, pack_headers(call_headers()))
+    data = frame(FrameKind.DATA, 0, 1, b"\0" + length.to_bytes(4))
+    return PREFACE + frame(FrameKind.SETTINGS, 0, 0) + head + data
 
 
 def tensor(name: str, values: np.ndarray, datatype: str = "FP32") -> dict[str, Any]:
