@@ -42,7 +42,7 @@ from edgeinfer.serve.streams import Stream
 
 AHEAD = 64  # requests of one stream that are computed at once
 MOST_CALLS = 1024  # calls that are open at once; more are told RESOURCE_EXHAUSTED
-LEAST_AHEAD_BYTES, MOST_AHEAD_BYTES = (1 << 16) - 1, 1 << 20  # of a call that has no room yet
+LEAST_AHEAD_BYTES, MOST_AHEAD_BYTES = (1 << 16) - 1, 1 << 21  # of a call that has no room yet
 LOOK_SECONDS = 0.02
 PRINTABLE = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")  # of a status message
 TIMEOUT = re.compile(rb"(\d{1,8})([HMSmun])")
@@ -183,6 +183,10 @@ class GrpcDoor:
         if length > self._message_bytes:
             self._refuse(call, refusal_for(_too_large(length, self._message_bytes)))
             return False
+        if call.is_taken:  # a stream that is being ended is not read any more
+            if call.parts is None:
+                self._refuse(call, refusal_for(invalid("The call holds more than one request.")))
+            return False
         if call.parts is None or call.parts.open_count < AHEAD:
             call.share = self._admission.try_enter(length, lambda: self._end_slow(call))
             if call.share is not None:
@@ -194,8 +198,7 @@ class GrpcDoor:
         """A request is there."""
         call = self._calls[stream]
         self._leave_admission(call)
-        if call.is_taken:
-            return  # a second one, of a call that has one
+        call.is_taken = call.is_taken or call.parts is None
         content = self._unpack(call, message) if is_packed else message
         if isinstance(content, CallRefusal):
             self._refuse(call, content)
@@ -203,7 +206,6 @@ class GrpcDoor:
             call.parts.open_count += 1
             call.parts.queue.put_nowait(asyncio.create_task(self._one_of_stream(content)))
         else:
-            call.is_taken = True
             call.answer = asyncio.create_task(self._answer(call, content))
 
     def end_input(self, stream: Stream) -> None:
@@ -378,13 +380,13 @@ def refusal_for(error: BaseException) -> CallRefusal:
 
 class GrpcServer:
     """The sockets at which clients of gRPC call, and their connections. What a call may send before
-    there is room for it saves a pause; the calls that may wait for room take a quarter of
+    there is room for it saves a pause; the calls that may wait for room take half of
     `receive_bytes` with it at most."""
 
     def __init__(self, door: GrpcDoor, receive_bytes: int) -> None:
         self._door = door
         self._ahead = max(
-            LEAST_AHEAD_BYTES, min(MOST_AHEAD_BYTES, receive_bytes // 4 // MOST_WAITING)
+            LEAST_AHEAD_BYTES, min(MOST_AHEAD_BYTES, receive_bytes // 2 // MOST_WAITING)
         )
         self._connections: set[Connection] = set()
         self._listeners: list[asyncio.Server] = []

@@ -45,6 +45,7 @@ from edgeinfer.serve.streams import SendingRoom, Stream
 
 BUFFER_BYTES = 1 << 16  # that are read at once of what is no message
 LARGEST_BLOCK = 1 << 14  # bytes of packed headers
+ALIGNMENT_BYTES = 16  # of a message's end
 PREFIX_BYTES = 5  # before a message: whether it is compressed, and its length
 LEAST_WAKE_BYTES, MOST_WAKE_BYTES = 1 << 16, 1 << 20  # of a message, for which the loop is woken
 KEEPALIVE_SECONDS = 60.0  # after which a silent connection is asked whether it is still there
@@ -164,7 +165,9 @@ class Connection(asyncio.BufferedProtocol):
         if self._data_left and stream is not None and stream.message is not None:
             wanted = min(self._data_left, len(stream.message) - stream.filled)
             self._direct = stream.message[stream.filled : stream.filled + wanted]
-        wake_bytes = min(wanted, MOST_WAKE_BYTES) if wanted >= LEAST_WAKE_BYTES else 1
+        self._wake_after(min(wanted, MOST_WAKE_BYTES) if wanted >= LEAST_WAKE_BYTES else 1)
+
+    def _wake_after(self, wake_bytes: int) -> None:
         if wake_bytes != self._wake_bytes and self._socket is not None:
             self._wake_bytes = wake_bytes
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, wake_bytes)
@@ -285,12 +288,14 @@ class Connection(asyncio.BufferedProtocol):
             self._take_complete(stream)
 
     def _begin_message(self, stream: Stream, early_bytes: int) -> None:
-        """Make place for a message, and let it come as a whole, and as much of a next one as a call
-        may send ahead. Some bytes are here and were counted already."""
+        """Make place for a message, and let it come as a whole, and some of what follows it. Some
+        bytes are here and were counted already. The end of the place is a multiple of a number's
+        size, so that the last tensor's numbers lie where they are read quickly."""
         length = int.from_bytes(stream.prefix[1:])
-        stream.message, stream.filled = np.empty(length, np.uint8).data, 0
+        place = np.empty(length + ALIGNMENT_BYTES, np.uint8)
+        stream.message, stream.filled = place[-length % ALIGNMENT_BYTES :][:length].data, 0
         wanted = length - early_bytes
-        if wanted + PREFIX_BYTES > stream.receive_window:
+        if stream.receive_window - wanted < self._ahead // 4:
             growth = min(wanted + self._ahead, LARGEST_WINDOW) - stream.receive_window
             stream.receive_window += growth
             self._write([window_frame(stream.number, growth)])
@@ -323,6 +328,7 @@ class Connection(asyncio.BufferedProtocol):
         """Take a frame that holds no data."""
         match kind:
             case FrameKind.HEADERS:
+                expect(number % 2 == 1)  # the numbers that a client gives
                 self._block = bytearray(_unpadded(flags, payload))
                 self._block_flags, self._block_number = flags, number
                 self._take_block(flags)
@@ -337,8 +343,10 @@ class Connection(asyncio.BufferedProtocol):
                 if (stream := self._streams.get(number)) is not None:
                     self._drop(stream)
             case FrameKind.SETTINGS:
+                expect(number == 0)
                 self._take_settings(flags, payload)
             case FrameKind.PING:
+                expect(number == 0)
                 expect(len(payload) == 8, Reason.FRAME_SIZE_ERROR)
                 if not flags & ACK:
                     self._write([frame(FrameKind.PING, ACK, 0, payload)])
@@ -367,7 +375,6 @@ class Connection(asyncio.BufferedProtocol):
                 expect(is_end and not stream.is_client_done)
                 self._end_input(stream)
             return
-        expect(number % 2 == 1)
         self._last = number
         if self._is_leaving:
             self._write([reset_frame(number, Reason.REFUSED_STREAM)])
@@ -438,7 +445,7 @@ class Connection(asyncio.BufferedProtocol):
         self._streams.pop(stream.number, None)
         self._door.abandon(stream)
         stream.sent.set()
-        if self._is_leaving and not self._streams:
+        if self._is_leaving and not self._is_over and not self._streams:
             self._wait_for_client()
 
     def leave(self) -> None:
@@ -476,6 +483,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         self._has_asked, seconds = not self._has_heard, KEEPALIVE_SECONDS
         if self._has_asked:
+            self._wake_after(1)  # some of a message may be there, though not enough
             self._write([frame(FrameKind.PING, 0, 0, bytes(8))])
             seconds = ANSWERLESS_SECONDS
         self._has_heard = False
