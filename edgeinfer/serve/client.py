@@ -13,21 +13,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
-import grpc
 import numpy as np
 from google.protobuf.message import DecodeError
 
 from edgeinfer.base.errors import ToolFailedError
 from edgeinfer.data.open import existing
+from edgeinfer.serve.frames import ConnectionFault
+from edgeinfer.serve.grpc_connection import CallFailure, GrpcConnection
 from edgeinfer.serve.messages import SERVICE, message_class, parameter_messages
 from edgeinfer.serve.shared import NO_PARTS, RegionPart, place_parameters, shared_object
 from edgeinfer.serve.tensors import DATATYPES, WireTensor, bytes_of
 
 SECONDS = 300.0  # in which an answer has to come
 ALIGNMENT_BYTES = 64  # of a tensor in a region
-LARGEST_ANSWER_BYTES = 1 << 30
 ENDS = {"Metadata": "", "Config": "/config", "Statistics": "/stats"}  # of a model's path
 HEADER_LENGTH = "Inference-Header-Content-Length"
 
@@ -135,17 +135,13 @@ class GrpcClient(Client):
 
     def __init__(self, url: str, address: str, identity: Identity, *, encrypted: bool) -> None:
         super().__init__(url)
-        options = [
-            ("grpc.max_receive_message_length", LARGEST_ANSWER_BYTES),
-            ("grpc.max_send_message_length", LARGEST_ANSWER_BYTES),
-            ("grpc.use_local_subchannel_pool", 1),  # a connection of its own
-        ]
+        place = urlsplit(f"//{address}")
+        assert place.hostname is not None and place.port is not None
+        tls = None
         if encrypted:
-            credentials = grpc.ssl_channel_credentials(*identity.read())
-            self._channel = grpc.secure_channel(address, credentials, options)
-        else:
-            self._channel = grpc.insecure_channel(address, options)
-        self._infer = self._channel.unary_unary(f"/{SERVICE}/ModelInfer")
+            tls = _client_context(identity)
+            tls.set_alpn_protocols(["h2"])
+        self._connection = GrpcConnection((place.hostname, place.port), tls, SECONDS)
 
     def ask(self, what: str, name: str = "", version: str = "") -> Mapping[str, Any]:
         """The fields of an answer."""
@@ -154,8 +150,7 @@ class GrpcClient(Client):
         procedure = "RepositoryIndex" if what == "Index" else f"Model{what}"
         fields = {"ready": True} if what == "Index" else {"name": name, "version": version}
         request = message_class(f"{procedure}Request")(**fields)
-        call = self._channel.unary_unary(f"/{SERVICE}/{procedure}")
-        content = self._call(call, request.SerializeToString())
+        content = self._call(procedure, request.SerializeToString())
         answer = message_class(f"{procedure}Response").FromString(content)
         document: dict[str, Any] = json_format.MessageToDict(
             answer, preserving_proto_field_name=True
@@ -198,12 +193,11 @@ class GrpcClient(Client):
     def _manage_memory(self, verb: str, **fields: Any) -> None:
         procedure = f"SystemSharedMemory{verb}"
         request = message_class(f"{procedure}Request")(**fields)
-        call = self._channel.unary_unary(f"/{SERVICE}/{procedure}")
-        self._call(call, request.SerializeToString())
+        self._call(procedure, request.SerializeToString())
 
     def send(self, prepared: bytes) -> bytes:
         """The answer's bytes."""
-        return self._call(self._infer, prepared)
+        return self._call("ModelInfer", prepared)
 
     def read(self, answer: bytes) -> tuple[WireTensor, ...]:
         """An answer's outputs."""
@@ -218,14 +212,20 @@ class GrpcClient(Client):
 
     def close(self) -> None:
         """End the connection."""
-        self._channel.close()
+        self._connection.close()
 
-    def _call(self, call: Any, content: bytes) -> bytes:
+    def _call(self, procedure: str, content: bytes) -> bytes:
         try:
-            answer: bytes = call(content, timeout=SECONDS)
-        except grpc.RpcError as error:
-            raise self.fail(error.code().name, error.details() or "") from None
-        return answer
+            return self._connection.call(f"/{SERVICE}/{procedure}", content)
+        except CallFailure as error:
+            raise self.fail(error.status, error.message) from None
+        except ConnectionFault:
+            raise ToolFailedError(
+                f"{self.url} answers, but not by gRPC.",
+                hint="For the port of HTTP, write http:// in place of grpc://.",
+            ) from None
+        except OSError as error:
+            raise self.silence(error.strerror or error) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,12 +242,8 @@ class HttpClient(Client):
         super().__init__(url)
         self._connection = http.client.HTTPConnection(address, timeout=SECONDS)
         if encrypted:
-            identity.read()  # an error that names a file which is not there
-            context = ssl.create_default_context(cafile=identity.ca)
-            if identity.certificate is not None:
-                context.load_cert_chain(identity.certificate, identity.key)
             self._connection = http.client.HTTPSConnection(
-                address, timeout=SECONDS, context=context
+                address, timeout=SECONDS, context=_client_context(identity)
             )
 
     def ask(self, what: str, name: str = "", version: str = "") -> Mapping[str, Any]:
@@ -358,3 +354,11 @@ def output_tensor(
 def _model_path(name: str, version: str) -> str:
     path = f"/v2/models/{quote(name, safe='')}"
     return f"{path}/versions/{quote(version, safe='')}" if version else path
+
+
+def _client_context(identity: Identity) -> ssl.SSLContext:
+    identity.read()  # an error that names a file which is not there
+    context = ssl.create_default_context(cafile=identity.ca)
+    if identity.certificate is not None:
+        context.load_cert_chain(identity.certificate, identity.key)
+    return context

@@ -10,6 +10,25 @@ from edgeinfer.base.errors import EdgeInferError
 from edgeinfer.base.names import printable
 
 LONGEST_MESSAGE = 1000  # letters: a client's own names may be in it
+GRPC_CODES = (  # the names of gRPC's statuses, by their numbers
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+)
 
 
 class RequestFault(Enum):

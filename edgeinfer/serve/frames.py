@@ -32,6 +32,7 @@ class FrameKind(IntEnum):
 
 ACK = END_STREAM = 0x1
 END_HEADERS, PADDED, PRIORITY = 0x4, 0x8, 0x20
+PRIORITY_BYTES = 5  # in the headers, if the flag says so
 
 
 class Setting(IntEnum):
@@ -103,3 +104,11 @@ def farewell_frame(last: int, reason: Reason, message: str = "") -> bytes:
     """No stream behind the last is looked at."""
     payload = last.to_bytes(4) + reason.to_bytes(4) + message.encode()
     return frame(FrameKind.GOAWAY, 0, 0, payload)
+
+
+def unpadded(flags: int, payload: bytes) -> bytes:
+    """What a frame holds, without what may stand around it."""
+    padding = payload[0] if flags & PADDED and payload else 0
+    begin = bool(flags & PADDED) + (PRIORITY_BYTES if flags & PRIORITY else 0)
+    expect(begin + padding <= len(payload))
+    return payload[begin : len(payload) - padding]

@@ -14,10 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-import grpc
-
 from edgeinfer.serve.admission import MOST_WAITING, Admission, Share, slow_sender
 from edgeinfer.serve.faults import (
+    GRPC_CODES,
     RequestError,
     RequestFault,
     fault_of,
@@ -66,7 +65,7 @@ Answering = Callable[[Content], Awaitable[bytes]]
 class CallRefusal:
     """How a call ends that is not answered."""
 
-    status: grpc.StatusCode
+    status: str
     message: str
 
 
@@ -162,7 +161,7 @@ class GrpcDoor:
         )
         if len(self._calls) >= MOST_CALLS:
             most = f"{MOST_CALLS} calls are open, which is the most."
-            self._refuse(call, CallRefusal(grpc.StatusCode.RESOURCE_EXHAUSTED, most))
+            self._refuse(call, CallRefusal("RESOURCE_EXHAUSTED", most))
             return
         self._calls[stream] = call
         if handler is None:
@@ -259,7 +258,7 @@ class GrpcDoor:
 
     def _end_late(self, call: Call) -> None:
         self._refuse(call, CallRefusal(
-            grpc.StatusCode.DEADLINE_EXCEEDED, "The client's deadline has passed."
+            "DEADLINE_EXCEEDED", "The client's deadline has passed."
         ))  # fmt: skip
 
     async def _answer(self, call: Call, content: Content) -> None:
@@ -296,7 +295,7 @@ class GrpcDoor:
 
     def _refuse(self, call: Call, refusal: CallRefusal) -> None:
         """End a call without an answer."""
-        code: int = refusal.status.value[0]
+        code = GRPC_CODES.index(refusal.status)
         headers = [
             (b"grpc-status", str(code).encode()),
             (b"grpc-message", quote(refusal.message, safe=PRINTABLE).encode()),
@@ -375,7 +374,7 @@ def _refusing(what: str) -> Answering:
 
 def refusal_for(error: BaseException) -> CallRefusal:
     """What a client is told of an error."""
-    return CallRefusal(grpc.StatusCode[fault_of(error).grpc_name], message_of(error))
+    return CallRefusal(fault_of(error).grpc_name, message_of(error))
 
 
 class GrpcServer:

@@ -27,7 +27,6 @@ from edgeinfer.serve.frames import (
     NUMBER_MASK,
     PADDED,
     PREFACE,
-    PRIORITY,
     USUAL_WINDOW,
     ConnectionFault,
     FrameKind,
@@ -38,6 +37,7 @@ from edgeinfer.serve.frames import (
     frame,
     reset_frame,
     settings_frame,
+    unpadded,
     window_frame,
 )
 from edgeinfer.serve.hpack import HeaderReader, PackingError
@@ -329,7 +329,7 @@ class Connection(asyncio.BufferedProtocol):
         match kind:
             case FrameKind.HEADERS:
                 expect(number % 2 == 1)  # the numbers that a client gives
-                self._block = bytearray(_unpadded(flags, payload))
+                self._block = bytearray(unpadded(flags, payload))
                 self._block_flags, self._block_number = flags, number
                 self._take_block(flags)
             case FrameKind.CONTINUATION:
@@ -488,11 +488,3 @@ class Connection(asyncio.BufferedProtocol):
             seconds = ANSWERLESS_SECONDS
         self._has_heard = False
         self._timer = self._loop.call_later(seconds, self._look)
-
-
-def _unpadded(flags: int, payload: bytes) -> bytes:
-    """A block of headers without what may stand around it."""
-    padding = payload[0] if flags & PADDED and payload else 0
-    begin = bool(flags & PADDED) + (5 if flags & PRIORITY else 0)
-    expect(begin + padding <= len(payload))
-    return payload[begin : len(payload) - padding]
