@@ -153,13 +153,11 @@ class GrpcConnection:
         parts: list[bytes | memoryview] = [
             frame(FrameKind.HEADERS, END_HEADERS, self._number, block)
         ]
-        prefix = b"\0" + len(content).to_bytes(4)
-        stream.outgoing += [memoryview(prefix), memoryview(content)]
+        prefix = b"\0" + len(content).to_bytes(PREFIX_BYTES - 1)
+        stream.outgoing += [memoryview(piece) for piece in (prefix, content) if piece]
         while not answer.is_whole:
             if not stream.is_client_done:
-                stream.is_client_done = self._room.take_data(stream, parts)
-                if stream.is_client_done:
-                    parts.append(frame(FrameKind.DATA, END_STREAM, self._number))
+                stream.is_client_done = self._room.take_data(stream, parts, END_STREAM)
                 _send(connected, parts)
                 parts = []
             self._take_frame(connected, stream, answer)

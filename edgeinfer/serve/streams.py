@@ -77,14 +77,19 @@ class SendingRoom:
                 expect(USUAL_FRAME <= value <= LARGEST_FRAME)
                 self.frame_bytes = value
 
-    def take_data(self, stream: Stream, parts: list[bytes | memoryview]) -> bool:
-        """Move as much of a call's data as may be sent to the parts; whether that was all."""
+    def take_data(
+        self, stream: Stream, parts: list[bytes | memoryview], last_flags: int = 0
+    ) -> bool:
+        """Move as much of a call's data as may be sent to the parts; whether that was all. The last
+        frame of all has these flags."""
         while stream.outgoing:
             piece = stream.outgoing[0]
             count = min(len(piece), self.window, stream.send_window, self.frame_bytes)
             if count <= 0:
                 return False
-            parts += [frame_head(count, FrameKind.DATA, 0, stream.number), piece[:count]]
+            is_last = count == len(piece) and len(stream.outgoing) == 1
+            flags = last_flags if is_last else 0
+            parts += [frame_head(count, FrameKind.DATA, flags, stream.number), piece[:count]]
             self.window -= count
             stream.send_window -= count
             if count < len(piece):
