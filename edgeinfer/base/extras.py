@@ -44,7 +44,7 @@ EXTRAS = {
         ),
         Extra("cluster", "sweep and event on a Dask cluster", ("distributed",)),
         Extra("tables", "Parquet files, and SQL over the trials of a study", ("duckdb", "pyarrow")),
-        Extra("serve", "serve, and infer and bench-serve by gRPC", ("grpc", "tornado")),
+        Extra("serve", "serve", ("tornado",)),
         Extra(
             "fast",
             "machine code: cycles of RTL designs, and products of bytes in event",

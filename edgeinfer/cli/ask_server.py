@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from edgeinfer.base.errors import UsageError
-from edgeinfer.base.extras import require_extra
 from edgeinfer.base.plan import write_file
 from edgeinfer.cli.terminal import Line, answer
 
@@ -174,7 +173,6 @@ def _counts(text: str) -> list[int]:
 def _identity(ca: Path | None, certificate: Path | None, key: Path | None) -> Identity:
     if (certificate is None) != (key is None):
         raise UsageError("A certificate needs its key: --tls-cert and --tls-key go together.")
-    require_extra("serve", "Asking a server")
     from edgeinfer.serve.client import Identity
 
     return Identity(ca, certificate, key)
