@@ -106,7 +106,7 @@ def farewell_frame(last: int, reason: Reason, message: str = "") -> bytes:
     return frame(FrameKind.GOAWAY, 0, 0, payload)
 
 
-def unpadded(flags: int, payload: bytes) -> bytes:
+def strip_padding(flags: int, payload: bytes) -> bytes:
     """What a frame holds, without what may stand around it."""
     padding = payload[0] if flags & PADDED and payload else 0
     begin = bool(flags & PADDED) + (PRIORITY_BYTES if flags & PRIORITY else 0)

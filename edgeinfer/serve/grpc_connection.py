@@ -31,11 +31,11 @@ from edgeinfer.serve.frames import (
     expect,
     frame,
     settings_frame,
-    unpadded,
+    strip_padding,
     window_frame,
 )
 from edgeinfer.serve.hpack import HeaderReader, PackingError, pack_headers
-from edgeinfer.serve.streams import SendingRoom, Stream
+from edgeinfer.serve.streams import CallStream, SendingRoom
 
 BUFFER_BYTES = 1 << 16
 PREFIX_BYTES = 5  # before a message
@@ -125,13 +125,13 @@ class GrpcConnection:
         self._number, self._is_leaving, self._unsaid_bytes = -1, False, 0
         self._block = b""
         self._is_begun = False
-        self._take_frame(connected, Stream(0, (), 0, 0), _Answer())
+        self._take_frame(connected, CallStream(0, (), 0, 0), _Answer())
 
     def _is_open(self, connected: socket.socket) -> bool:
         """Whether the server still takes calls. What it has said meanwhile is read."""
         while self._poll.poll(0):
             try:
-                self._take_frame(connected, Stream(0, (), 0, 0), _Answer())
+                self._take_frame(connected, CallStream(0, (), 0, 0), _Answer())
             except (OSError, ConnectionFault):
                 return False
         return not self._is_leaving
@@ -139,7 +139,7 @@ class GrpcConnection:
     def _exchange(self, connected: socket.socket, path: str, content: bytes) -> _Answer:
         self._number += 2
         host, port = self._address
-        stream, answer = Stream(self._number, (), self._room.first_window, 0), _Answer()
+        stream, answer = CallStream(self._number, (), self._room.first_window, 0), _Answer()
         headers = (
             (b":method", b"POST"),
             (b":scheme", b"http" if self._tls is None else b"https"),
@@ -175,7 +175,7 @@ class GrpcConnection:
                 return kind, head[4], int.from_bytes(head[5:]) & NUMBER_MASK, payload
         raise ConnectionError("it has closed the connection")
 
-    def _take_frame(self, connected: socket.socket, stream: Stream, answer: _Answer) -> None:
+    def _take_frame(self, connected: socket.socket, stream: CallStream, answer: _Answer) -> None:
         """Take what the server says next."""
         kind, flags, number, payload = self._read()
         is_own = number == stream.number
@@ -183,12 +183,12 @@ class GrpcConnection:
             case FrameKind.DATA:
                 self._count_data(connected, len(payload))
                 if is_own:
-                    answer.data += unpadded(flags, payload)
+                    answer.data += strip_padding(flags, payload)
                     answer.is_whole = bool(flags & END_STREAM)
                     expect(len(answer.data) <= LARGEST_ANSWER_BYTES)
             case FrameKind.HEADERS | FrameKind.CONTINUATION:
                 is_first = kind == FrameKind.HEADERS
-                self._block = unpadded(flags, payload) if is_first else self._block + payload
+                self._block = strip_padding(flags, payload) if is_first else self._block + payload
                 expect(len(self._block) <= BUFFER_BYTES)
                 if is_first:
                     self._block_flags = flags

@@ -37,7 +37,7 @@ from edgeinfer.serve.hpack import Headers, pack_headers
 from edgeinfer.serve.http2 import Connection
 from edgeinfer.serve.messages import SERVICE, message_class
 from edgeinfer.serve.repository import Repository
-from edgeinfer.serve.streams import Stream
+from edgeinfer.serve.streams import CallStream
 
 AHEAD = 64  # requests of one stream that are computed at once
 MOST_CALLS = 1024  # calls that are open at once; more are told RESOURCE_EXHAUSTED
@@ -83,7 +83,7 @@ class Call:
     """A client's call, until it is answered or nobody waits for that."""
 
     connection: Connection
-    stream: Stream
+    stream: CallStream
     answering: Answering
     packing: bytes  # of its messages, where they are packed
     parts: Parts | None  # of a stream
@@ -117,7 +117,7 @@ class GrpcDoor:
     ) -> None:
         self._repository = repository
         self._admission, self._message_bytes = admission, message_bytes
-        self._calls: dict[Stream, Call] = {}
+        self._calls: dict[CallStream, Call] = {}
         self._handlers: dict[bytes, Answering] = {
             _path_of(name): _answering(name, answer)
             for name, answer in plain_answers(repository, is_ready).items()
@@ -140,7 +140,7 @@ class GrpcDoor:
 
     # What a connection tells.
 
-    def begin(self, connection: Connection, stream: Stream) -> None:
+    def begin(self, connection: Connection, stream: CallStream) -> None:
         """A call is there; it may be refused at once."""
         headers = dict(stream.headers)
         path = headers.get(b":path", b"")
@@ -175,7 +175,7 @@ class GrpcDoor:
         if call.parts is not None:
             call.answer = asyncio.create_task(self._answer_stream(call, call.parts))
 
-    def has_room(self, stream: Stream, length: int) -> bool:
+    def has_room(self, stream: CallStream, length: int) -> bool:
         """Whether a message of so many bytes may come now. Where there is no room it is waited for,
         and the call is refused if none comes."""
         call = self._calls[stream]
@@ -193,7 +193,7 @@ class GrpcDoor:
         call.waiting = asyncio.create_task(self._wait_for_room(call, length))
         return False
 
-    def take(self, stream: Stream, message: memoryview, is_packed: bool) -> None:
+    def take(self, stream: CallStream, message: memoryview, is_packed: bool) -> None:
         """A request is there."""
         call = self._calls[stream]
         self._leave_admission(call)
@@ -207,7 +207,7 @@ class GrpcDoor:
         else:
             call.answer = asyncio.create_task(self._answer(call, content))
 
-    def end_input(self, stream: Stream) -> None:
+    def end_input(self, stream: CallStream) -> None:
         """There will be no request more."""
         call = self._calls.get(stream)
         if call is None:
@@ -219,7 +219,7 @@ class GrpcDoor:
         elif not call.is_taken:
             self._refuse(call, refusal_for(invalid("The call holds no request.")))
 
-    def abandon(self, stream: Stream) -> None:
+    def abandon(self, stream: CallStream) -> None:
         """The call is over."""
         call = self._calls.pop(stream, None)
         if call is None:
@@ -271,7 +271,7 @@ class GrpcDoor:
         number = call.stream.number
         begin = frame(FrameKind.HEADERS, END_HEADERS, number, _BEGIN)
         end = frame(FrameKind.HEADERS, END_HEADERS | END_STREAM, number, _DONE)
-        call.connection.send(call.stream, begin, [_prefixed(answer)], end)
+        call.connection.send(call.stream, begin, [_prefix_message(answer)], end)
 
     def _end_parts(self, call: Call, parts: Parts) -> None:
         call.is_taken = True
@@ -284,7 +284,7 @@ class GrpcDoor:
         call.connection.send(call.stream, begin, (), b"")
         call.is_begun = True
         while (task := await parts.queue.get()) is not None:
-            answer = _prefixed(await task)
+            answer = _prefix_message(await task)
             parts.open_count -= 1
             parts.answered.set()
             sent.clear()
@@ -338,7 +338,7 @@ def _path_of(name: str) -> bytes:
     return f"/{SERVICE}/{name}".encode()
 
 
-def _prefixed(message: bytes) -> bytes:
+def _prefix_message(message: bytes) -> bytes:
     """A message as it travels, not packed."""
     return b"\0" + len(message).to_bytes(4) + message
 

@@ -37,11 +37,11 @@ from edgeinfer.serve.frames import (
     frame,
     reset_frame,
     settings_frame,
-    unpadded,
+    strip_padding,
     window_frame,
 )
 from edgeinfer.serve.hpack import HeaderReader, PackingError
-from edgeinfer.serve.streams import SendingRoom, Stream
+from edgeinfer.serve.streams import CallStream, SendingRoom
 
 BUFFER_BYTES = 1 << 16  # that are read at once of what is no message
 LARGEST_BLOCK = 1 << 14  # bytes of packed headers
@@ -56,23 +56,23 @@ LINGER_SECONDS = 1.0  # for the last words to be read by a client
 class Door(Protocol):
     """Who answers the calls of a connection."""
 
-    def begin(self, connection: Connection, stream: Stream) -> None:
+    def begin(self, connection: Connection, stream: CallStream) -> None:
         """A call is there, without a message."""
         ...
 
-    def has_room(self, stream: Stream, length: int) -> bool:
+    def has_room(self, stream: CallStream, length: int) -> bool:
         """Whether a message of so many bytes may come; if not, `admit` says so later."""
         ...
 
-    def take(self, stream: Stream, message: memoryview, is_packed: bool) -> None:
+    def take(self, stream: CallStream, message: memoryview, is_packed: bool) -> None:
         """A message is there."""
         ...
 
-    def end_input(self, stream: Stream) -> None:
+    def end_input(self, stream: CallStream) -> None:
         """There will be no message more."""
         ...
 
-    def abandon(self, stream: Stream) -> None:
+    def abandon(self, stream: CallStream) -> None:
         """Nobody waits for an answer."""
         ...
 
@@ -87,12 +87,12 @@ class Connection(asyncio.BufferedProtocol):
         self._filled = 0
         self._direct: memoryview | None = None  # the part of a message that is read into
         self._wake_bytes = 1
-        self._streams: dict[int, Stream] = {}
+        self._streams: dict[int, CallStream] = {}
         self._last = 0  # number of a stream
         self._reader = HeaderReader()
         self._block, self._block_flags, self._block_number = bytearray(), 0, 0
         self._is_begun = self._is_settled = self._is_leaving = self._is_over = False
-        self._data_stream: Stream | None = None  # of the DATA frame that is being read
+        self._data_stream: CallStream | None = None  # of the DATA frame that is being read
         self._data_left = self._padding_left = self._data_flags = 0
         self._room, self._receive_window = SendingRoom(), LARGEST_WINDOW
         self._has_heard = self._has_asked = False
@@ -263,7 +263,7 @@ class Connection(asyncio.BufferedProtocol):
         if stream is not None and self._data_flags & END_STREAM:
             self._end_input(stream)
 
-    def _feed(self, stream: Stream, data: memoryview) -> None:
+    def _feed(self, stream: CallStream, data: memoryview) -> None:
         """Take bytes of a call's messages."""
         if stream.is_waiting:
             stream.early += data
@@ -287,7 +287,7 @@ class Connection(asyncio.BufferedProtocol):
             data = data[count:]
             self._take_complete(stream)
 
-    def _begin_message(self, stream: Stream, early_bytes: int) -> None:
+    def _begin_message(self, stream: CallStream, early_bytes: int) -> None:
         """Make place for a message, and let it come as a whole, and some of what follows it. Some
         bytes are here and were counted already. The end of the place is a multiple of a number's
         size, so that the last tensor's numbers lie where they are read quickly."""
@@ -300,7 +300,7 @@ class Connection(asyncio.BufferedProtocol):
             stream.receive_window += growth
             self._write([window_frame(stream.number, growth)])
 
-    def _take_complete(self, stream: Stream) -> None:
+    def _take_complete(self, stream: CallStream) -> None:
         message = stream.message
         if message is None or stream.filled < len(message) or stream.number not in self._streams:
             return
@@ -309,12 +309,12 @@ class Connection(asyncio.BufferedProtocol):
         stream.prefix.clear()
         self._door.take(stream, message, is_packed)
 
-    def _end_input(self, stream: Stream) -> None:
+    def _end_input(self, stream: CallStream) -> None:
         stream.is_client_done = True
         if not stream.is_waiting and stream.number in self._streams:
             self._door.end_input(stream)
 
-    def admit(self, stream: Stream) -> None:
+    def admit(self, stream: CallStream) -> None:
         """There is room for the message for which there was none."""
         stream.is_waiting = False
         early, stream.early = stream.early, bytearray()
@@ -329,7 +329,7 @@ class Connection(asyncio.BufferedProtocol):
         match kind:
             case FrameKind.HEADERS:
                 expect(number % 2 == 1)  # the numbers that a client gives
-                self._block = bytearray(unpadded(flags, payload))
+                self._block = bytearray(strip_padding(flags, payload))
                 self._block_flags, self._block_number = flags, number
                 self._take_block(flags)
             case FrameKind.CONTINUATION:
@@ -379,7 +379,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._is_leaving:
             self._write([reset_frame(number, Reason.REFUSED_STREAM)])
             return
-        stream = Stream(
+        stream = CallStream(
             number, headers, self._room.first_window, self._ahead, is_client_done=is_end
         )
         self._streams[number] = stream
@@ -407,7 +407,9 @@ class Connection(asyncio.BufferedProtocol):
 
     # What goes out.
 
-    def send(self, stream: Stream, head: bytes, content: Sequence[bytes], trailer: bytes) -> None:
+    def send(
+        self, stream: CallStream, head: bytes, content: Sequence[bytes], trailer: bytes
+    ) -> None:
         """Send frames, then data as far as the client lets them come, then, if there is one, the
         frame that ends the call."""
         if stream.number not in self._streams:
@@ -424,7 +426,7 @@ class Connection(asyncio.BufferedProtocol):
             self._send_some(stream, parts)
             self._write(parts)
 
-    def _send_some(self, stream: Stream, parts: list[bytes | memoryview]) -> None:
+    def _send_some(self, stream: CallStream, parts: list[bytes | memoryview]) -> None:
         if not self._room.take_data(stream, parts):
             return
         stream.sent.set()
@@ -440,7 +442,7 @@ class Connection(asyncio.BufferedProtocol):
 
     # How it ends.
 
-    def _drop(self, stream: Stream) -> None:
+    def _drop(self, stream: CallStream) -> None:
         """A call is over."""
         self._streams.pop(stream.number, None)
         self._door.abandon(stream)

@@ -26,7 +26,7 @@ SETTING_BYTES = 6
 
 
 @dataclass(slots=True, eq=False)
-class Stream:
+class CallStream:
     """A call: what has come of it, and what of its answer has not been sent yet."""
 
     number: int
@@ -62,7 +62,7 @@ class SendingRoom:
         self.window += growth
         expect(self.window <= LARGEST_WINDOW, Reason.FLOW_CONTROL_ERROR)
 
-    def take_settings(self, payload: bytes, streams: Iterable[Stream]) -> None:
+    def take_settings(self, payload: bytes, streams: Iterable[CallStream]) -> None:
         """What the other side says of itself."""
         expect(len(payload) % SETTING_BYTES == 0, Reason.FRAME_SIZE_ERROR)
         for at in range(0, len(payload), SETTING_BYTES):
@@ -78,7 +78,7 @@ class SendingRoom:
                 self.frame_bytes = value
 
     def take_data(
-        self, stream: Stream, parts: list[bytes | memoryview], last_flags: int = 0
+        self, stream: CallStream, parts: list[bytes | memoryview], last_flags: int = 0
     ) -> bool:
         """Move as much of a call's data as may be sent to the parts; whether that was all. The last
         frame of all has these flags."""
