@@ -141,12 +141,15 @@ def compute_parts(batch: Batch) -> ComputedParts:
         try:
             computed += _compute_part(batch, part, spent)
         except Exception as error:
-            failure = RequestError(
-                RequestFault.BROKEN,
-                f"The model {batch.model.name!r} could not be computed: {error}",
-            )
+            failure = _refuse(batch.model, error)
             computed += [ComputedPiece(piece, failure) for piece in part]
     return ComputedParts(tuple(computed), begin_ns, BatchTimes(*spent))
+
+
+def _refuse(model: ServedModel, error: Exception) -> RequestError:
+    return RequestError(
+        RequestFault.BROKEN, f"The model {model.name!r} could not be computed: {error}"
+    )
 
 
 def _compute_part(batch: Batch, part: Sequence[Piece], spent_ns: list[int]) -> list[ComputedPiece]:
@@ -230,7 +233,9 @@ def join_parts(batch: Batch) -> ComputedBatch:
     pieces_by_job: list[list[ComputedPiece]] = [[] for _ in jobs]
     for computed in (piece for parts in threads for piece in parts.pieces):
         pieces_by_job[computed.piece.job].append(computed)
-    answers = tuple(_join_pieces(job, of) for job, of in zip(jobs, pieces_by_job, strict=True))
+    answers = tuple(
+        _join_pieces(batch.model, job, of) for job, of in zip(jobs, pieces_by_job, strict=True)
+    )
     samples = sum(
         job.samples
         for job, answer in zip(jobs, answers, strict=True)
@@ -245,19 +250,24 @@ def join_parts(batch: Batch) -> ComputedBatch:
     return ComputedBatch(answers, samples, min(parts.begun_ns for parts in threads), times)
 
 
-def _join_pieces(job: Job, pieces: list[ComputedPiece]) -> Answer | EdgeInferError:
+def _join_pieces(
+    model: ServedModel, job: Job, pieces: list[ComputedPiece]
+) -> Answer | EdgeInferError:
     pieces.sort(key=lambda computed: computed.piece.rows.start)
     results: list[Values] = []
     for computed in pieces:
         if isinstance(computed.result, EdgeInferError):
             return computed.result
         results.append(computed.result)
-    return tuple(
-        WireTensor(
-            port.name, port.datatype, _join_rows([result[port.inside] for result in results])
+    try:
+        return tuple(
+            WireTensor(
+                port.name, port.datatype, _join_rows([result[port.inside] for result in results])
+            )
+            for port in job.outputs
         )
-        for port in job.outputs
-    )
+    except Exception as error:  # no memory, say; whoever waits has to hear of it
+        return _refuse(model, error)
 
 
 def _join_rows(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:

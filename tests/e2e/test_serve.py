@@ -290,14 +290,15 @@ def test_names_with_slashes_and_spaces_are_legal(folder: Path, tmp_path: Path) -
         client.close()
 
 
+@pytest.mark.parametrize("step", ["values_of", "_join_rows"])
 def test_a_machine_without_memory_fails_a_batch_and_not_the_model(
-    server: OpenServer, monkeypatch: pytest.MonkeyPatch
+    server: OpenServer, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     def fail(*arguments: Any) -> Any:
         raise MemoryError("no room")
 
     with monkeypatch.context() as patch:
-        patch.setattr(computing, "values_of", fail)
+        patch.setattr(computing, step, fail)
         status, said = infer(server, "small", "x", numbers(1))
     assert status == "INTERNAL" and "no room" in said
     assert "sum" in infer(server, "small", "x", numbers(1))
