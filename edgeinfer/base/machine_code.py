@@ -70,3 +70,21 @@ def loop(build: Any, count: Any) -> Iterator[Any]:
     turn.add_incoming(build.add(turn, ir.Constant(kind, 1)), build.block)
     build.branch(head)
     build.position_at_end(behind)
+
+
+def build_pointer(build: Any, base: Any, index: Any, kind: Any) -> Any:
+    """Where the element of this number lies in an array that begins at an address."""
+    offset = base.type(index) if isinstance(index, int) else index
+    address = build.add(base, build.mul(offset, base.type(_size_of(kind))))
+    return build.inttoptr(address, kind.as_pointer())
+
+
+def build_load(build: Any, base: Any, index: Any, kind: Any, align: int | None = None) -> Any:
+    """That element. `align`: of its address in bytes, where it is not that of an array's."""
+    return build.load(build_pointer(build, base, index, kind), align=align or _size_of(kind))
+
+
+def _size_of(kind: Any) -> int:
+    """Bytes of a whole number, or of a vector of them."""
+    bits: int = kind.count * kind.element.width if hasattr(kind, "count") else kind.width
+    return bits // 8

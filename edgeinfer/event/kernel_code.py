@@ -15,7 +15,13 @@ import functools
 from dataclasses import dataclass, fields
 from typing import Any
 
-from edgeinfer.base.machine_code import MachineCode, compile_function, loop
+from edgeinfer.base.machine_code import (
+    MachineCode,
+    build_load,
+    build_pointer,
+    compile_function,
+    loop,
+)
 
 PATCHES = 3  # whose sums stay in registers
 LANES = 16  # outputs in a register
@@ -72,8 +78,8 @@ def _build_function(vectors: int) -> Any:
     made = _variable(build, long)
     build.store(long(0), made)
     with loop(build, args.units) as unit:
-        unit_offset = _load(build, args.unit_offsets, unit, 8, long)
-        valid = _load(build, args.valid, unit, 1, byte)
+        unit_offset = build_load(build, args.unit_offsets, unit, long)
+        valid = build_load(build, args.valid, unit, byte)
         count = _list_patches(build, args, unit_offset, valid)
         _order_entries(build, args, count)
         threes = build.udiv(build.add(count, long(PATCHES - 1)), long(PATCHES))
@@ -94,12 +100,12 @@ def _list_patches(build: Any, args: _Arguments, unit_offset: Any, valid: Any) ->
     count = _variable(build, long)
     build.store(long(0), count)
     with loop(build, args.patches) as patch:
-        at = build.add(_load(build, args.begins, patch, 8, long), unit_offset)
-        pattern = build.zext(build.and_(_load(build, args.patterns, at, 1, byte), valid), long)
+        at = build.add(build_load(build, args.begins, patch, long), unit_offset)
+        pattern = build.zext(build.and_(build_load(build, args.patterns, at, byte), valid), long)
         entry = build.or_(patch, build.shl(pattern, long(PATTERN_SHIFT)))
         # Written in any case, and kept where the next one goes behind it: no branch to guess.
         before = build.load(count)
-        build.store(entry, _pointer(build, args.chosen, before, 8, long))
+        build.store(entry, build_pointer(build, args.chosen, before, long))
         used = build.zext(build.icmp_unsigned("!=", pattern, long(0)), long)
         build.store(build.add(before, used), count)
     return build.load(count)
@@ -112,27 +118,27 @@ def _order_entries(build: Any, args: _Arguments, count: Any) -> None:
     long = ir.IntType(64)
     patterns = build.shl(long(1), args.pieces)
     with loop(build, patterns) as pattern:
-        build.store(long(0), _pointer(build, args.ranks, pattern, 8, long))
+        build.store(long(0), build_pointer(build, args.ranks, pattern, long))
     with loop(build, count) as at:
-        entry = _load(build, args.chosen, at, 8, long)
-        rank = _pointer(build, args.ranks, build.lshr(entry, long(PATTERN_SHIFT)), 8, long)
+        entry = build_load(build, args.chosen, at, long)
+        rank = build_pointer(build, args.ranks, build.lshr(entry, long(PATTERN_SHIFT)), long)
         build.store(build.add(build.load(rank), long(1)), rank)
     smaller = _variable(build, long)
     build.store(long(0), smaller)
     with loop(build, patterns) as pattern:
-        rank = _pointer(build, args.ranks, pattern, 8, long)
+        rank = build_pointer(build, args.ranks, pattern, long)
         before, own = build.load(smaller), build.load(rank)
         build.store(before, rank)
         build.store(build.add(before, own), smaller)
     with loop(build, count) as at:
-        entry = _load(build, args.chosen, at, 8, long)
-        rank = _pointer(build, args.ranks, build.lshr(entry, long(PATTERN_SHIFT)), 8, long)
+        entry = build_load(build, args.chosen, at, long)
+        rank = build_pointer(build, args.ranks, build.lshr(entry, long(PATTERN_SHIFT)), long)
         place = build.load(rank)
-        build.store(entry, _pointer(build, args.ordered, place, 8, long))
+        build.store(entry, build_pointer(build, args.ordered, place, long))
         build.store(build.add(place, long(1)), rank)
     for beyond in range(PATCHES - 1):
         place = build.add(count, long(beyond))
-        build.store(args.patches, _pointer(build, args.ordered, place, 8, long))
+        build.store(args.patches, build_pointer(build, args.ordered, place, long))
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,15 +174,15 @@ class _ThreePatches:
         origins, rows, union = [], [], long(0)
         for index in range(PATCHES):
             place = build.add(build.mul(three, long(PATCHES)), long(index))
-            entry = _load(build, args.ordered, place, 8, long)
+            entry = build_load(build, args.ordered, place, long)
             union = build.or_(union, build.lshr(entry, long(PATTERN_SHIFT)))
             patch = build.and_(entry, long((1 << PATTERN_SHIFT) - 1))
-            origins.append(build.add(_load(build, args.begins, patch, 8, long), unit_offset))
+            origins.append(build.add(build_load(build, args.begins, patch, long), unit_offset))
             row = build.add(build.mul(patch, args.blocks), block)
             rows.append(build.add(args.sums, build.mul(row, block_bytes)))
         for row, registers in zip(rows, self.accumulators, strict=True):
             for v, variable in enumerate(registers):
-                build.store(_load(build, row, long(v), 64, register), variable)
+                build.store(build_load(build, row, v, register), variable)
         build.store(union, self.left)
         pieces = build.ctpop(union)
         with loop(build, pieces):
@@ -186,19 +192,19 @@ class _ThreePatches:
             number = build.add(first_piece, piece)
             start = build.add(args.starts, build.mul(number, block_bytes))
             for v in range(self.vectors):
-                term = _load(build, start, long(v), 64, register)
+                term = build_load(build, start, v, register)
                 for registers in self.accumulators:
                     build.store(build.add(build.load(registers[v]), term), registers[v])
             with loop(build, args.places) as place:
                 step = build.add(build.mul(number, args.places), place)
                 weights = build.mul(build.mul(step, args.quads), block_bytes)
                 offset = build.add(build.mul(piece, args.places), place)
-                away = _load(build, args.place_offsets, offset, 8, long)
+                away = build_load(build, args.place_offsets, offset, long)
                 lines = [self._find_line(build, args, build.add(o, away)) for o in origins]
                 self._multiply(build, args, lines, build.add(args.packed, weights))
         for row, registers in zip(rows, self.accumulators, strict=True):
             for v, variable in enumerate(registers):
-                place = _pointer(build, row, long(v), 64, register)
+                place = build_pointer(build, row, v, register)
                 build.store(build.load(variable), place, align=64)
         return pieces
 
@@ -206,7 +212,7 @@ class _ThreePatches:
         """The address of a place's channels."""
         from llvmlite import ir
 
-        row = build.zext(_load(build, args.row_of, place, 4, ir.IntType(32)), ir.IntType(64))
+        row = build.zext(build_load(build, args.row_of, place, ir.IntType(32)), ir.IntType(64))
         quad = build.mul(row, args.quads)
         return build.add(args.table, build.mul(quad, ir.IntType(64)(QUAD)))
 
@@ -220,14 +226,14 @@ class _ThreePatches:
         with loop(build, args.quads) as quad:
             spread = []
             for line in lines:
-                four = _load(build, line, quad, QUAD, word, align=1)
+                four = build_load(build, line, quad, word, align=1)
                 none = ir.Constant(register, ir.Undefined)
                 one = build.insert_element(none, four, word(0))
                 all_lanes = build.shuffle_vector(one, none, ir.Constant(register, [0] * LANES))
                 spread.append(build.bitcast(all_lanes, as_bytes))
             for v in range(self.vectors):
                 step = build.add(build.mul(quad, long(self.vectors)), long(v))
-                weight = _load(build, weights, step, 64, as_bytes)
+                weight = build_load(build, weights, step, as_bytes)
                 for own, registers in zip(spread, self.accumulators, strict=True):
                     total = build.call(self.product, (build.load(registers[v]), own, weight))
                     build.store(total, registers[v])
@@ -237,12 +243,3 @@ def _variable(build: Any, kind: Any) -> Any:
     """Memory at the function's entry, which LLVM turns into a register."""
     with build.goto_entry_block():
         return build.alloca(kind)
-
-
-def _pointer(build: Any, base: Any, index: Any, size: int, kind: Any) -> Any:
-    address = build.add(base, build.mul(index, base.type(size)))
-    return build.inttoptr(address, kind.as_pointer())
-
-
-def _load(build: Any, base: Any, index: Any, size: int, kind: Any, align: int | None = None) -> Any:
-    return build.load(_pointer(build, base, index, size, kind), align=align or size)

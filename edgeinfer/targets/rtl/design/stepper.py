@@ -16,7 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from edgeinfer.base.machine_code import MachineCode, compile_function, has_llvmlite, loop
+from edgeinfer.base.machine_code import (
+    MachineCode,
+    build_load,
+    build_pointer,
+    compile_function,
+    has_llvmlite,
+    loop,
+)
 from edgeinfer.targets.rtl.design.netlist import Actor, BlockStep
 from edgeinfer.targets.rtl.design.timing import LONG_AGO
 from quantization.fixed import Ints
@@ -193,26 +200,22 @@ class _Code:
         return self.ir.Constant(self.long, value)
 
     def load(self, base: Any, index: Any) -> Any:
-        return self.build.load(self._place(base, index))
+        return build_load(self.build, base, index, self.long)
 
     def store(self, value: Any, base: Any, index: Any) -> None:
-        self.build.store(value, self._place(base, index))
+        self.build.store(value, build_pointer(self.build, base, index, self.long))
 
     def store_in_row(self, value: Any, base: Any, index: Any) -> None:
         """Into an array that is filled word by word: memory that is soon needed is asked for now,
         which takes a quarter off large designs."""
         self.store(value, base, index)
-        ahead = self._place(base, self.build.add(index, self.number(WORDS_AHEAD)))
+        ahead = self.build.add(index, self.number(WORDS_AHEAD))
+        place = build_pointer(self.build, base, ahead, self.long)
         kind, word = self.ir.IntType(8).as_pointer(), self.ir.IntType(32)
         hints = [self.ir.Constant(word, hint) for hint in (1, 3, 1)]  # to write, to keep, data
         function = self.ir.FunctionType(self.ir.VoidType(), [kind, word, word, word])
         prefetch = self.build.module.declare_intrinsic("llvm.prefetch.p0", (), function)
-        self.build.call(prefetch, [self.build.bitcast(ahead, kind), *hints])
-
-    def _place(self, base: Any, index: Any) -> Any:
-        offset = self.number(index) if isinstance(index, int) else index
-        address = self.build.add(base, self.build.mul(offset, self.number(WORD)))
-        return self.build.inttoptr(address, self.long.as_pointer())
+        self.build.call(prefetch, [self.build.bitcast(place, kind), *hints])
 
     def is_not(self, value: Any, other: Any) -> Any:
         other = self.number(other) if isinstance(other, int) else other
