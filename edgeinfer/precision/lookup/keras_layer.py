@@ -51,8 +51,9 @@ def place_quantizer(text: str) -> Quantizer:
 def places_of(quantizer: Quantizer, x: Any) -> tuple[Any, Any]:
     """Whole numbers from 0, which tell the entries, and the same before they are cut off."""
     type_ = quantizer.type
-    position = x * 2.0**type_.frac - float(type_.raw_min)
-    place = ops.floor(ops.stop_gradient(position))
+    scaled = x * 2.0**type_.frac
+    position = scaled - float(type_.raw_min)  # rounded to float32: what is cut off, is so before
+    place = ops.floor(ops.stop_gradient(scaled)) - float(type_.raw_min)
     if quantizer.overflow == "WRAP":
         place = ops.mod(place, float(1 << type_.bits))
     place = ops.clip(place, 0.0, float((1 << type_.bits) - 1))

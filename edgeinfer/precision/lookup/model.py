@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from edgeinfer.ir.host import host_functions
 from edgeinfer.ir.program import HostFunction
 from edgeinfer.precision.learned.tensors import LN2, whole
-from edgeinfer.precision.lookup.keras_layer import LookupDense, add_entries
+from edgeinfer.precision.lookup.keras_layer import LookupDense, add_entries, places_of
 from edgeinfer.precision.lookup.settings import LookupPlan
 from quantization.fixed import Fixed, Overflow, Quantizer, Rounding
 
@@ -38,7 +38,8 @@ class LookupModel:
 
     def __init__(self, plan: LookupPlan, x: Floats32, neurons: int, seed: int) -> None:
         self.plan = plan
-        self.type = input_type(x)
+        self.samples = x
+        self.first = Quantizer(input_type(x), Rounding.TRN, Overflow.SAT)
         rng = np.random.default_rng(seed)
         inputs, units = x.shape[1], plan.units
         self.frac = 2
@@ -54,7 +55,7 @@ class LookupModel:
             tf.Variable(np.ones((*each.shape[:1], 1, each.shape[2])), dtype=tf.float32)
             for each in self.tables
         ]
-        place = self.places(x)
+        place = places_of(self.first, x)[0].numpy()
         seen = [np.isin(np.arange(places), place[:, i]) for i in range(inputs)]
         self.seen = np.stack(seen)[:, :, None]
 
@@ -62,12 +63,6 @@ class LookupModel:
     def variables(self) -> list[Any]:
         """What learns."""
         return self.tables
-
-    def places(self, x: Floats32) -> NDArray[np.int32]:
-        """Where each input stands in its tables."""
-        raw = np.floor(x * np.float32(2.0**self.type.frac)) - self.type.raw_min
-        place: NDArray[np.int32] = np.clip(raw, 0, (1 << PLACE_BITS) - 1).astype(np.int32)
-        return place
 
     def rounded(self) -> tuple[Any, Any, Any]:
         """The tables in whole steps, the first ones from zero; and the first ones' reach."""
@@ -78,10 +73,10 @@ class LookupModel:
         scale = tf.minimum(1.0, LIMIT / (tf.reduce_sum(reach, 0) + 1e-6))
         return whole(first * scale), whole(self.tables[1] * self.alive[1]), reach * scale
 
-    def run(self, place: Any) -> tuple[Any, Any, Any]:
+    def run(self, x: Any) -> tuple[Any, Any, Any]:
         """What comes out, the LUTs that it takes, and where the sums stand in the second tables."""
         first, second, reach = self.rounded()
-        sums = add_entries(first, place, None)
+        sums = add_entries(first, places_of(self.first, x)[0], None)
         position = sums / 2.0**CUT_BITS
         at = tf.cast(tf.clip_by_value(tf.floor(position), 0.0, SUM_PLACES - 1.0), tf.int32)
         y = add_entries(second, at, position)
@@ -97,12 +92,12 @@ class LookupModel:
             low, high = tf.reduce_min(table, 1), tf.reduce_max(table, 1)
             alive.assign(tf.cast(high > low, tf.float32)[:, None] * alive)
 
-    def to_keras(self, place: NDArray[np.int32]) -> Any:
-        """The network as a model of Keras, for samples like those that stand at these places.
+    def to_keras(self) -> Any:
+        """The network as a model of Keras, for samples like those that it was made for.
 
         A sum keeps as many bits as tell its places apart, and the tables are turned to match.
         """
-        least, most = self._ends_of_sums(place)
+        least, most = self._ends_of_sums()
         first, second = (each.numpy() for each in self.rounded()[:2])
         kept = np.flatnonzero((second.max(axis=1) > second.min(axis=1)).any(axis=1))
         kept = kept if kept.size else np.zeros(1, np.int64)
@@ -114,7 +109,7 @@ class LookupModel:
         turned = np.take_along_axis(second, places[:, :, None], axis=1)
         inside = Fixed(False, bits, bits + CUT_BITS)
         layers = [
-            (LookupDense, first, Quantizer(self.type, Rounding.TRN, Overflow.SAT), 0),
+            (LookupDense, first, self.first, 0),
             (LookupDense, turned, Quantizer(inside, Rounding.TRN, Overflow.WRAP), self.frac),
         ]
         names = ["neurons", end_name(self.plan)]
@@ -125,12 +120,11 @@ class LookupModel:
             keras_layer.tables.assign(np.ldexp(tables, -frac))
         return with_host(self.plan, x_in, y)
 
-    def _ends_of_sums(
-        self, place: NDArray[np.int32]
-    ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    def _ends_of_sums(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Between which places all samples leave the sum of each neuron."""
         look = tf.function(lambda some: self.run(some)[2], jit_compile=True, autograph=False)
-        parts = [place[start : start + AT_ONCE] for start in range(0, len(place), AT_ONCE)]
+        starts = range(0, len(self.samples), AT_ONCE)
+        parts = [self.samples[start : start + AT_ONCE] for start in starts]
         sums_by_batch = [look(tf.constant(part)).numpy() for part in parts]
         least = np.min([each.min(axis=0) for each in sums_by_batch], axis=0)
         return least, np.max([each.max(axis=0) for each in sums_by_batch], axis=0)

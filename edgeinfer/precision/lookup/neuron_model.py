@@ -56,10 +56,6 @@ class NeuronModel:
         self.variables = [v.value for layer in self.layers for v in layer.trainable_variables]
         self.variables.append(self.tables)
 
-    def places(self, x: Floats32) -> NDArray[Any]:
-        """Samples as `run` takes them: the first layer finds the places in its tables itself."""
-        return x
-
     def connect_strongest(self) -> None:
         """Let each neuron keep the inputs that it weighs most."""
         self.layers[1].connect_strongest()
@@ -84,8 +80,8 @@ class NeuronModel:
         low, high = tf.reduce_min(tables, 1), tf.reduce_max(tables, 1)
         self.alive.assign(tf.cast(high > low, tf.float32)[:, None] * self.alive)
 
-    def to_keras(self, place: NDArray[Any]) -> Any:
-        """The network as a model of Keras, without what nothing reads; its places are known."""
+    def to_keras(self) -> Any:
+        """The network as a model of Keras, without what nothing reads."""
         entries = whole(self.tables * self.alive).numpy()
         kept = _some(np.flatnonzero((entries.max(axis=1) > entries.min(axis=1)).any(axis=1)))
         codes, neurons = self.layers

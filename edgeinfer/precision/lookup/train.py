@@ -48,14 +48,14 @@ def learn_tables(
         model = LookupModel(plan, x, settings.neuron_count, training.seed)
     else:
         model = NeuronModel(plan, x, settings, training.seed)
-    place, aim_values = model.places(x), lesson.aims[0].values
+    aim_values = lesson.aims[0].values
     batch = min(pace.batch, len(x))
     each = len(x) // batch
     steps = each * pace.epochs
     optimizer = keras.optimizers.Adam()
     optimizer.build(model.variables)
     step = _compile_step(model, lesson, optimizer)
-    unit = float(model.run(tf.constant(place[:batch]))[1])
+    unit = float(model.run(tf.constant(x[:batch]))[1])
     rng = np.random.default_rng(training.seed)
     growth = lesson.settings.cost_high / lesson.settings.cost_low
     began = time.monotonic()
@@ -74,7 +74,7 @@ def learn_tables(
             along = (point + min(share / (1.0 - SETTLING), 1.0)) / points
             weight = lesson.settings.cost_low * growth**along
             rows = order[number % each * batch :][:batch]
-            loss = float(step(place[rows], aim_values[rows], np.float32(weight / unit)))
+            loss = float(step(x[rows], aim_values[rows], np.float32(weight / unit)))
             if not np.isfinite(loss):
                 raise InputError(
                     f"{plan.graph.name}: the loss became {loss}.",
@@ -82,7 +82,7 @@ def learn_tables(
                 )
             watch(point * steps + number + 1, points * steps)
         model.bury()
-        yield TrainedFile(_save(model.to_keras(place)), weight, round(time.monotonic() - began, 2))
+        yield TrainedFile(_save(model.to_keras()), weight, round(time.monotonic() - began, 2))
         if training.minutes is not None and time.monotonic() - began > 60.0 * training.minutes:
             return
 
@@ -92,9 +92,9 @@ def _compile_step(model: LookupModel | NeuronModel, lesson: LearnedLesson, optim
     aim, plan = lesson.aims[0], model.plan
     logits = yields_logits(plan.graph, aim.output)
 
-    def step(place: Any, aim_values: Any, weight: Any) -> Any:
+    def step(x: Any, aim_values: Any, weight: Any) -> Any:
         with tf.GradientTape() as tape:
-            y, cost, _ = model.run(place)
+            y, cost, _ = model.run(x)
             loss = loss_between(aim.loss, y, aim_values, logits=logits, unit=aim.unit)
             total = loss + weight * cost
         optimizer.apply(tape.gradient(total, model.variables), model.variables)

@@ -89,9 +89,9 @@ def test_the_file_holds_what_was_trained(tmp_path: Path) -> None:
     assert max(right) > 0.9
     x = samples.inputs["x"].astype(np.float32)
     model = LookupModel(plan, x, 3, 1)
-    y = model.run(model.places(x))[0]
+    y = model.run(x)[0]
     path = tmp_path / "drawn.keras"
-    model.to_keras(model.places(x)).save(path)
+    model.to_keras().save(path)
     program, raw = read_for(path, samples)
     value = program.outputs[0].value
     computed = interpret(program, raw)[value] * program.type(value).lsb

@@ -20,6 +20,7 @@ from edgeinfer.targets.hls.settings import HlsSettings
 from edgeinfer.targets.hls.target import HlsTarget
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.target import RtlTarget
+from quantization.fixed import quantize
 from tests.support.lookup_networks import save_lookups, save_random_lookups
 from tests.support.random_programs import random_inputs
 from tests.support.rtl_circuit import computed
@@ -94,6 +95,17 @@ def test_keras_computes_the_same(tmp_path: Path) -> None:
     y = interpret(program, {program.inputs[0].name: raw})[output] * program.type(output).lsb
     assert np.array_equal(again.predict(x, verbose=0), y.astype(np.float32))
     assert len(np.unique(y)) > 8
+
+
+def test_a_number_just_below_a_step_stands_at_the_place_below() -> None:
+    pytest.importorskip("keras")
+    from edgeinfer.precision.lookup.keras_layer import place_quantizer, places_of
+
+    quantizer = place_quantizer("fixed<5,3,TRN,SAT>")
+    x = np.array([-1e-9, 0.0, 0.25, np.nextafter(np.float32(0.25), np.float32(0))], np.float32)
+    place, _ = places_of(quantizer, x)
+    wanted = quantize(x, quantizer) - quantizer.type.raw_min
+    assert np.array_equal(np.asarray(place), wanted)
 
 
 @pytest.mark.slow
