@@ -9,9 +9,10 @@ given once for all elements, once per channel, or for each element.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Any, assert_never
 
 import numpy as np
+from numpy.typing import NDArray
 
 from quantization.fixed import (
     MAX_BITS,
@@ -24,6 +25,7 @@ from quantization.fixed import (
     requantize,
 )
 
+CACHED_BYTES = 1 << 18  # that stay in a core's own cache beside other things
 LIMIT = 1 << 62  # bounds stay below this, so that one more addition cannot wrap an int64
 
 
@@ -70,6 +72,48 @@ def of_type(type_: Fixed) -> Interval:
 def of_values(raw: Ints) -> Interval:
     """Known integers: each is its own bound."""
     return Interval(raw, raw)
+
+
+def is_within(dtype: np.dtype[Any], type_: Fixed) -> bool:
+    """Whether a type holds all integers that a NumPy type has."""
+    if dtype.kind == "f":
+        return False
+    limits = np.iinfo(dtype)
+    return type_.raw_min <= limits.min and int(limits.max) <= type_.raw_max
+
+
+def find_outlier(raw: NDArray[Any], type_: Fixed, into: NDArray[Any] | None = None) -> int | None:
+    """The raw integer farthest below a type, or else above it; None if it holds all. `into`: where
+    they are copied on the way.
+
+    Some are read at a time, as many as stay in the caches: to look at them and to copy them then
+    costs one way through the memory. They are looked at where they lie at even addresses: NumPy may
+    be ten times slower elsewhere. Nothing is looked at where no integer can lie beyond the type.
+    """
+    if is_within(raw.dtype, type_):
+        if into is not None:
+            into[...] = raw
+        return None
+    low = high = 0
+    flat = raw.reshape(-1)
+    copies = None if into is None else into.reshape(-1)
+    count = CACHED_BYTES // flat.itemsize
+    for at in range(0, flat.size, count):
+        some = np.require(flat[at : at + count], requirements="A")
+        low, high = min(low, int(some.min())), max(high, int(some.max()))
+        if copies is not None:
+            np.copyto(copies[at : at + count], some, casting="unsafe")
+    if low < type_.raw_min:
+        return low
+    return high if high > type_.raw_max else None
+
+
+def describe_outlier(what: str, outlier: int, type_: Fixed) -> str:
+    """What is said of it."""
+    return (
+        f"{what} holds the raw integer {outlier}; its type {type_} holds "
+        f"{type_.raw_min}..{type_.raw_max}."
+    )
 
 
 def check_bounds(magnitude: float, what: str) -> None:

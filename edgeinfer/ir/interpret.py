@@ -15,6 +15,7 @@ from edgeinfer.base.errors import InputError, ProgramError
 from edgeinfer.ir import ops
 from edgeinfer.ir.program import Program, body_of
 from quantization.fixed import Fixed, Ints, requantize
+from quantization.ranges import describe_outlier, find_outlier
 
 Values = dict[str, Ints]
 
@@ -62,9 +63,9 @@ def fitting_inputs(program: Program, inputs: Mapping[str, NDArray[Any]]) -> dict
             raise InputError(f"The input {name} must be raw integers, not {raw.dtype}.")
         if raw.shape[1:] != op.shape or raw.ndim != len(op.shape) + 1:
             raise InputError(f"The input {name} has shape {raw.shape}, not (batch, *{op.shape}).")
-        low, high = (int(raw.min()), int(raw.max())) if raw.size else (0, 0)
-        if low < op.type.raw_min or high > op.type.raw_max:
-            raise InputError(f"The input {name} spans {low}..{high}, beyond its type {op.type}.")
+        outlier = find_outlier(raw, op.type)
+        if outlier is not None:
+            raise InputError(describe_outlier(f"The input {name}", outlier, op.type))
         raws[name] = raw
     if len({len(raw) for raw in raws.values()}) != 1:
         raise InputError("The inputs differ in their number of samples.")

@@ -26,8 +26,9 @@ from edgeinfer.serve.backends import Instance, Runner
 from edgeinfer.serve.faults import RequestError, RequestFault, without_frames
 from edgeinfer.serve.served import InputPort, OutputPort, ServedModel
 from edgeinfer.serve.tallies import BatchTimes
-from edgeinfer.serve.tensors import REAL, WireTensor, is_within, raw_dtype, raw_values
+from edgeinfer.serve.tensors import REAL, WireTensor, raw_dtype, raw_values
 from quantization.fixed import Ints, dequantize
+from quantization.ranges import is_within
 
 Answer = tuple[WireTensor, ...]
 LARGEST_PART = 4  # times what the engine computes at once: so what each part costs counts less

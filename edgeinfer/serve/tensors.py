@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from edgeinfer.serve.faults import invalid
 from quantization.fixed import Fixed, FormatError, Overflow, Quantizer, Rounding, quantize
+from quantization.ranges import describe_outlier, find_outlier
 
 REAL = "FP32"
 DATATYPES: Mapping[str, np.dtype[Any]] = MappingProxyType(
@@ -39,7 +40,6 @@ MOST_AXES = 32  # of what NumPy can shape
 FLOAT32_BITS = 24  # integers of so many bits, and their halves, are float32 numbers
 SMALLEST_NORMAL = -126  # exponents of float32
 LARGEST_NORMAL = 127
-CACHED_BYTES = 1 << 18  # that stay in a core's own cache beside other things
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,41 +127,13 @@ def raw_dtype(type_: Fixed) -> np.dtype[Any]:
     return np.dtype(np.int64)
 
 
-def is_within(dtype: np.dtype[Any], type_: Fixed) -> bool:
-    """Whether a type holds all integers that a NumPy type has."""
-    if dtype.kind == "f":
-        return False
-    limits = np.iinfo(dtype)
-    return type_.raw_min <= limits.min and int(limits.max) <= type_.raw_max
-
-
-def _take_raw(tensor: WireTensor, type_: Fixed, into: NDArray[Any]) -> None:
-    """Copy raw integers; an error where one is beyond the type. Some are read at a time, as many as
-    stay in the caches: to look at them and to copy them then costs one way through the memory. They
-    are looked at where they lie at even addresses: NumPy may be ten times slower elsewhere."""
-    if is_within(tensor.values.dtype, type_):
-        into[...] = tensor.values
-        return
-    flat, narrow, ends = tensor.values.reshape(-1), into.reshape(-1), []
-    count = CACHED_BYTES // flat.itemsize
-    for at in range(0, flat.size, count):
-        some = np.require(flat[at : at + count], requirements="A")
-        ends += [int(some.min()), int(some.max())]
-        np.copyto(narrow[at : at + count], some, casting="unsafe")
-    low, high = min(ends), max(ends)
-    if low < type_.raw_min or high > type_.raw_max:
-        raise invalid(
-            f"The input {tensor.name!r} holds the raw integer "
-            f"{low if low < type_.raw_min else high}; its type {type_} holds "
-            f"{type_.raw_min}..{type_.raw_max}."
-        )
-
-
 def raw_values(tensor: WireTensor, quantizer: Quantizer, into: NDArray[Any]) -> None:
     """The Program's integers of a tensor, put into an array of `raw_dtype`."""
     type_, values = quantizer.type, tensor.values
     if tensor.datatype != REAL:
-        _take_raw(tensor, type_, into)
+        outlier = find_outlier(values, type_, into)
+        if outlier is not None:
+            raise invalid(describe_outlier(f"The input {tensor.name!r}", outlier, type_))
     elif _is_plain(quantizer):
         _round_quickly(tensor, type_, into)
     else:

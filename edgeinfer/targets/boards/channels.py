@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from edgeinfer.base.errors import InputError
 from edgeinfer.targets.boards.words import integers_of, words_of
 from quantization.fixed import Fixed, Ints
+from quantization.ranges import describe_outlier, find_outlier
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,9 @@ class Channel:
         """The bytes of a frame."""
         if raw.shape != self.shape:
             raise InputError(f"A frame of {self.name} has shape {self.shape}, not {raw.shape}.")
-        if raw.min() < self.type.raw_min or raw.max() > self.type.raw_max:
-            raise InputError(f"A frame of {self.name} reaches beyond its type {self.type}.")
+        outlier = find_outlier(raw, self.type)
+        if outlier is not None:
+            raise InputError(describe_outlier(f"A frame of {self.name}", outlier, self.type))
         beats = raw.astype(np.int64).reshape(-1, self.lanes)
         return words_of(beats, self.type.bits, self.beat_bytes).tobytes()
 

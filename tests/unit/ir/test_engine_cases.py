@@ -315,7 +315,7 @@ def test_what_the_engine_is_asked_in_vain() -> None:
     engine = Engine(hit_tagger(POOLED).program, threads=1)
     with pytest.raises(UsageError, match=r"no value %convv to tap\. Did you mean 'conv'"):
         engine.run({"patch": patches(1)}, taps=["convv"])
-    with pytest.raises(InputError, match="beyond its type"):
+    with pytest.raises(InputError, match="holds the raw integer"):
         engine.run({"patch": patches(1) + 256})
     with pytest.raises(UsageError, match="threads"):
         Engine(engine.program, threads=0)

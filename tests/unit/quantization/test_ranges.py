@@ -107,3 +107,23 @@ def test_types_and_negation() -> None:
     assert (x.bottom, x.top) == (-8, 7)
     assert ranges.negate_range(x).type(2) == Fixed(True, 5, 3)
     assert ranges.of_values(np.array([3, -5])).magnitude.tolist() == [3, 5]
+
+
+@given(
+    hnp.arrays(np.dtype("<i2"), st.integers(0, 40)),
+    st.integers(1, 17),
+    st.booleans(),
+    st.booleans(),
+)
+def test_a_raw_integer_beyond_a_type_is_met_wherever_it_lies(
+    raw: np.ndarray, bits: int, signed: bool, odd: bool
+) -> None:
+    type_ = Fixed(signed, bits, bits)
+    if odd:
+        raw = np.frombuffer(b"." + raw.tobytes(), np.uint8)[1:].view("<i2")
+    beyond = [int(x) for x in raw if not type_.raw_min <= x <= type_.raw_max]
+    into = np.empty(raw.shape, np.int64)
+    outlier = ranges.find_outlier(raw, type_, into)
+    below = [x for x in beyond if x < type_.raw_min]
+    assert outlier == (min(below) if below else max(beyond, default=None))
+    assert np.array_equal(into, raw) and ranges.find_outlier(raw, type_) == outlier

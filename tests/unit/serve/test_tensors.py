@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from edgeinfer.serve.faults import RequestError
 from edgeinfer.serve.tensors import (
-    CACHED_BYTES,
     WireTensor,
     bytes_of,
     narrowest_datatype,
@@ -21,6 +20,7 @@ from edgeinfer.serve.tensors import (
     tensor_of_numbers,
 )
 from quantization.fixed import Fixed, Overflow, Quantizer, Rounding, quantize
+from quantization.ranges import CACHED_BYTES
 
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 QUANTIZERS = st.builds(
