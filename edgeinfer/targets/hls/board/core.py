@@ -21,7 +21,7 @@ from edgeinfer.base.code import fill_template
 from edgeinfer.base.names import Identifier
 from edgeinfer.base.scratch import scratch_folder
 from edgeinfer.targets.boards.boards import FOLDER
-from edgeinfer.targets.boards.driver import stand_in
+from edgeinfer.targets.boards.dma import simulate_board
 from edgeinfer.targets.boards.wrapper import DESCRIPTION
 from edgeinfer.targets.hls.board.files import TEMPLATES, core_values
 from edgeinfer.targets.hls.csim import build
@@ -63,11 +63,29 @@ class SimulatedCore:
         elif address == BATCH:
             self.values[BATCH] = value
 
-    def forget(self) -> None:
-        """What a reset of the DMAs does."""
+    def reset(self) -> None:
+        """The DMAs forget what they hold."""
         self.inputs, self.buffers = {}, {}
 
-    def advance(self) -> None:
+    def send(self, number: int, buffer: Any) -> None:
+        """To an input."""
+        self.inputs[number] = np.asarray(buffer).tobytes()
+        self._advance()
+
+    def has_sent(self, number: int) -> bool:
+        """Whether the core has read it."""
+        return number not in self.inputs
+
+    def receive(self, number: int, buffer: Any) -> None:
+        """From an output."""
+        self.buffers[number] = buffer
+        self._advance()
+
+    def has_received(self, number: int) -> bool:
+        """Whether the core has written it."""
+        return number not in self.buffers
+
+    def _advance(self) -> None:
         """Compute a packet, if all inputs have one and all outputs have room."""
         inputs, outputs = self.described["inputs"], self.described["outputs"]
         if len(self.inputs) < len(inputs) or len(self.buffers) < len(outputs):
@@ -82,7 +100,7 @@ class SimulatedCore:
             self.buffers[k][: padded.size] = padded.reshape(-1)
         for register in (FRAMES_IN, FRAMES_OUT):
             self._count(register, frames)
-        self.forget()
+        self.reset()
 
     def _whole(self, number: int, port: dict[str, Any], frames: int) -> bytes:
         """A packet of the right length: zeros for what is missing, nothing for what is too much,
@@ -116,87 +134,13 @@ class SimulatedCore:
         ]
 
 
-@dataclass(slots=True)
-class CoreSender:
-    """A DMA's channel to the core."""
-
-    core: SimulatedCore
-    number: int
-    error: bool = False
-
-    def start(self) -> None:
-        """It is ready as soon as it is reset."""
-
-    def transfer(self, buffer: Any) -> None:
-        """Send all of a buffer as a packet."""
-        self.core.inputs[self.number] = np.asarray(buffer).tobytes()
-        self.core.advance()
-
-    @property
-    def idle(self) -> bool:
-        """Whether all was taken."""
-        return self.number not in self.core.inputs
-
-    def wait(self) -> None:
-        """All was taken when it was sent."""
-
-
-@dataclass(slots=True)
-class CoreReceiver:
-    """A DMA's channel from the core."""
-
-    core: SimulatedCore
-    number: int
-    error: bool = False
-
-    def start(self) -> None:
-        """It is ready as soon as it is reset."""
-
-    def transfer(self, buffer: Any) -> None:
-        """Take a packet."""
-        self.core.buffers[self.number] = buffer
-        self.core.advance()
-
-    @property
-    def idle(self) -> bool:
-        """Whether a whole packet has come."""
-        return self.number not in self.core.buffers
-
-    def wait(self) -> None:
-        """It has come, or never will."""
-
-
-@dataclass(frozen=True, slots=True)
-class CoreDma:
-    """An AXI DMA, with the one of its channels that it has."""
-
-    core: SimulatedCore
-    sendchannel: CoreSender | None = None
-    recvchannel: CoreReceiver | None = None
-
-    def write(self, offset: int, value: int) -> None:
-        """The driver writes to reset, and resets all of them."""
-        self.core.forget()
-
-    def read(self, offset: int) -> int:
-        """A reset is over at once."""
-        return 0
-
-
 @contextlib.contextmanager
 def simulated_core(folder: Path) -> Iterator[ModuleType]:
     """A stand-in for the package `pynq` with the project of a target's folder in its logic."""
     described = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
     weights = (folder / "firmware" / "weights").resolve()
     core = SimulatedCore(build_core(folder), weights, described)
-    engines = {
-        f"dma_in_{k}": CoreDma(core, sendchannel=CoreSender(core, k))
-        for k in range(len(described["inputs"]))
-    } | {
-        f"dma_out_{k}": CoreDma(core, recvchannel=CoreReceiver(core, k))
-        for k in range(len(described["outputs"]))
-    }
-    yield stand_in(core, engines)
+    yield simulate_board(core, len(described["inputs"]), len(described["outputs"]))
 
 
 def build_core(folder: Path) -> Path:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from edgeinfer.targets.boards.boards import FOLDER
-from edgeinfer.targets.boards.driver import stand_in
+from edgeinfer.targets.boards.dma import simulate_board
 from edgeinfer.targets.boards.wrapper import AXI_TOP
 from edgeinfer.targets.rtl.board.pipe import SimulationPipe, run_beside
 from edgeinfer.targets.rtl.board.zynq import HARNESS
@@ -24,15 +24,15 @@ from edgeinfer.targets.rtl.tools.synthesis import belongs_to_design
 from edgeinfer.targets.rtl.tools.verilator import BuildJob, level_for, program_for
 
 CYCLES_AT_ONCE = 20_000  # that the clock runs while a driver waits
-DMA_RESET = 4
 SEED = 1
 
 
 @dataclass(frozen=True, slots=True)
-class SimulatedRegisters:
-    """The design's registers."""
+class SimulatedFabric:
+    """The design in its simulator, whose clock runs on while a driver waits."""
 
     pipe: SimulationPipe
+    buffers: dict[int, Any] = field(default_factory=dict)  # of packets that are to come
 
     def read(self, address: int) -> int:
         """A register's value."""
@@ -43,88 +43,37 @@ class SimulatedRegisters:
         """Set a register."""
         self.pipe.order(b"w", address, value)
 
+    def reset(self) -> None:
+        """The DMAs forget what they hold."""
+        self.pipe.order(b"X", 0, 0)
 
-@dataclass(slots=True)
-class SimulatedSender:
-    """A DMA's channel to the design."""
-
-    pipe: SimulationPipe
-    number: int
-    error: bool = False
-
-    def start(self) -> None:
-        """It is ready as soon as it is reset."""
-
-    def transfer(self, buffer: Any) -> None:
-        """Send all of a buffer as a packet."""
+    def send(self, number: int, buffer: Any) -> None:
+        """To an input."""
         content = np.asarray(buffer).tobytes()
-        self.pipe.order(b"T", self.number, len(content), content=content)
+        self.pipe.order(b"T", number, len(content), content=content)
 
-    @property
-    def idle(self) -> bool:
-        """Whether all was sent; the clock runs on meanwhile."""
+    def has_sent(self, number: int) -> bool:
+        """Whether the design has taken it, some cycles later."""
         self.pipe.order(b"C", CYCLES_AT_ONCE, 0)
-        self.pipe.order(b"B", self.number, 0)
+        self.pipe.order(b"B", number, 0)
         return self.pipe.take_number() == 0
 
-    def wait(self) -> None:
-        """Let the clock run until all was sent."""
-        while not self.idle:
-            pass
+    def receive(self, number: int, buffer: Any) -> None:
+        """From an output."""
+        self.buffers[number] = buffer
+        self.pipe.order(b"G", number, buffer.nbytes)
 
-
-@dataclass(slots=True)
-class SimulatedReceiver:
-    """A DMA's channel from the design."""
-
-    pipe: SimulationPipe
-    number: int
-    error: bool = False
-    buffer: Any = None
-
-    def start(self) -> None:
-        """It is ready as soon as it is reset."""
-
-    def transfer(self, buffer: Any) -> None:
-        """Take a packet of at most as many bytes as a buffer has."""
-        self.buffer = buffer
-        self.pipe.order(b"G", self.number, buffer.nbytes)
-
-    @property
-    def idle(self) -> bool:
-        """Whether a whole packet has come; the clock runs on meanwhile."""
+    def has_received(self, number: int) -> bool:
+        """Whether it has come, some cycles later."""
         self.pipe.order(b"C", CYCLES_AT_ONCE, 0)
-        self.pipe.order(b"S", self.number, 0)
+        self.pipe.order(b"S", number, 0)
         done, count = self.pipe.take_number(), self.pipe.take_number()
-        if done and self.buffer is not None:
-            self.buffer[:count] = np.frombuffer(self.pipe.take(count), np.uint8)
-            self.buffer = None
-        elif done:
-            self.pipe.take(count)
+        if done:
+            content = np.frombuffer(self.pipe.take(count), np.uint8)
+            buffer = self.buffers.pop(number, None)
+            if buffer is not None:
+                buffer[:count] = content
         return bool(done)
-
-    def wait(self) -> None:
-        """Let the clock run until a packet has come."""
-        while not self.idle:
-            pass
-
-
-@dataclass(frozen=True, slots=True)
-class SimulatedDma:
-    """An AXI DMA, with the one of its channels that it has."""
-
-    pipe: SimulationPipe
-    sendchannel: SimulatedSender | None = None
-    recvchannel: SimulatedReceiver | None = None
-
-    def write(self, offset: int, value: int) -> None:
-        """A reset of one is a reset of all here: the driver resets all of them."""
-        if value & DMA_RESET:
-            self.pipe.order(b"X", 0, 0)
-
-    def read(self, offset: int) -> int:
-        """A reset is over at once."""
-        return 0
 
 
 @contextlib.contextmanager
@@ -144,11 +93,4 @@ def simulated_fabric(
     job = BuildJob(AXI_TOP, top, harness, library, waveform=False, level=level_for(cycles))
     built = program_for(job, cache_folder())
     with run_beside(built, [str(round(1000 * gaps)), str(SEED)], folder / HDL) as pipe:
-        engines = {
-            f"dma_in_{k}": SimulatedDma(pipe, sendchannel=SimulatedSender(pipe, k))
-            for k in range(inputs)
-        } | {
-            f"dma_out_{k}": SimulatedDma(pipe, recvchannel=SimulatedReceiver(pipe, k))
-            for k in range(outputs)
-        }
-        yield stand_in(SimulatedRegisters(pipe), engines)
+        yield simulate_board(SimulatedFabric(pipe), inputs, outputs)
