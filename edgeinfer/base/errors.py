@@ -98,7 +98,7 @@ class UnsupportedModelError(ModelError):
         offences: Iterable[Offence],
         *,
         hint: str = "",
-        trouble: str = "cannot be read",
+        trouble: str = "cannot be made",
     ) -> None:
         self.offences = tuple(offences)
         listed = "; ".join(_with_forms(self.offences))

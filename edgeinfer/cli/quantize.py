@@ -340,9 +340,12 @@ def _learned_lines(document: dict[str, Any]) -> list[str]:
 
 
 def _quantized_lines(document: dict[str, Any]) -> list[str]:
+    model = document["model"]
+    before, after = model["parameters"], model["program_parameters"]
+    norms = "" if before == after else f" ({after:,} in the Program, norms folded)"
     lines = [
-        f"{document['model']['name']}: {document['model']['parameters']:,} parameters, "
-        f"{document['model']['macs']:,} multiply-accumulates a sample"
+        f"{model['name']}: {before:,} parameters{norms}, "
+        f"{model['macs']:,} multiply-accumulates a sample"
     ]
     for stage, metrics in document["metrics"].items():
         lines.append(f"{stage:<9} {figures(metrics)}")

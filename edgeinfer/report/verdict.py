@@ -223,12 +223,12 @@ def _fast(result: Result, limit_us: float | None) -> Answer:
     more = f" and {len(latencies) - MOST_LATENCIES} more" if len(latencies) > MOST_LATENCIES else ""
     text = ", ".join(latencies[:MOST_LATENCIES]) + more
     if limit_us is None:
-        detail = f"One inference takes {words.join_words(latencies)}. No limit was given."
+        detail = f"Latency of one inference: {words.join_words(latencies)}. No limit was given."
         return Answer(question, AnswerState.UNKNOWN, text, detail)
     limit = words.seconds(limit_us * 1e-6)
     late = [t for t in timings if not t.latency.value <= limit_us]
     unsure = [t for t in timings if _straddles(t.latency, limit_us)]
-    detail = f"One inference takes {words.join_words(latencies)}; {limit} would do."
+    detail = f"Latency of one inference: {words.join_words(latencies)}; {limit} would do."
     if not late:
         state = AnswerState.UNSURE if unsure else AnswerState.GOOD
         return Answer(question, state, f"{text}, within {limit}", detail)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from edgeinfer.base.names import printable
 
 NOT_A_NUMBER = "not a number"
+NOISE = 1e-12  # differences below come from sums of floats
 UNITS = {"us": "µs", "cycles": "cycles", "LUT": "", "FF": "", "DSP": "", "BRAM18": "", "URAM": ""}
 KINDS = {
     "dsp": "DSP",
@@ -65,7 +66,9 @@ def score(value: float | None) -> str:
 
 
 def format_signed(value: float, digits: int = 2) -> str:
-    """A difference, with its sign."""
+    """A difference, with its sign; below NOISE there is none."""
+    if abs(value) < NOISE:
+        return "0"
     text = number(value, digits)
     return text if value <= 0 or math.isnan(value) else f"+{text}"
 

@@ -110,7 +110,6 @@ def refuse_ops(program: Program, chosen: ChosenTarget) -> None:
             f"{program.name} for the target {chosen.name}",
             offences,
             hint="Change what is listed, or choose other settings or another target.",
-            trouble="cannot be made",
         )
 
 

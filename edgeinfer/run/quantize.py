@@ -111,6 +111,7 @@ def quantize_model(order: QuantizeOrder, progress: Progress) -> dict[str, Any]:
             "name": loaded.graph.name,
             "file": str(order.source.path),
             "parameters": loaded.graph.parameters,
+            "program_parameters": program.parameters,
             "layers": len(loaded.graph.nodes) - len(loaded.graph.inputs),
             "macs": macs(loaded.graph),
         },

@@ -64,7 +64,7 @@ def build(
         offence = Offence(model.name, "Model", str(reason), LAYER_FORMS["Model"])
         builder.offences.append(offence)
     if builder.offences:
-        raise UnsupportedModelError(source, builder.offences)
+        raise UnsupportedModelError(source, builder.offences, trouble="cannot be read")
     return builder.finish(name, [x for x in outputs if x is not None])
 
 

@@ -144,7 +144,7 @@ def _read_all(d: Drawing, source: OnnxSource, inputs: dict[str, View]) -> dict[s
         if reason:
             offences.append(Offence(op.place, op.label, reason, nearest_operator(op)))
     if offences:
-        raise UnsupportedModelError(source.path, offences)
+        raise UnsupportedModelError(source.path, offences, trouble="cannot be read")
     return values
 
 

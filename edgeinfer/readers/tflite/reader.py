@@ -174,7 +174,7 @@ def _draw(model: TfliteModel, path: Path) -> LoadedModel:
         elif value is not None or tensor.index not in values:
             offences.append(Offence(tensor.name, "output", "no operator computes it", OUTPUT))
     if offences:
-        raise UnsupportedModelError(path, offences, hint=HINT)
+        raise UnsupportedModelError(path, offences, hint=HINT, trouble="cannot be read")
     try:
         graph = Graph(path.stem, tuple(d.nodes.values()), tuple(outputs))
     except ModelError as error:

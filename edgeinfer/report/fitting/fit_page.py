@@ -72,17 +72,25 @@ def _cells(table: FitTable, row: FitRow, best: bool) -> tuple[Cell, ...]:
     if full is not None:
         fullest = Cell(f"{words.kind_name(full.kind)} {words.percent(full.share, 0)}", full.share)
     loss = row.merit.lost
-    interval = f"{words.format_signed(loss.low)} to {words.format_signed(loss.high)}"
     return (
         *head,
         _uncertain(row.merit.value),
-        Cell(interval, loss.value),
+        Cell(_lost_text(loss), loss.value),
         Cell("–") if timing is None else _metric(timing),
         Cell("–" if timing is None else words.between(timing.low, timing.high) or timing.origin),
         fullest,
         Cell(str(row.fits), state=STATES[row.fits]),
         verdict,
     )
+
+
+def _lost_text(loss: Uncertain) -> str:
+    """The interval of what is lost; where no sample shows a loss, that it is so, and how far that
+    can be known."""
+    low, high = words.format_signed(loss.low), words.format_signed(loss.high)
+    if abs(loss.value) >= words.NOISE:
+        return f"{low} to {high}"
+    return "no change" if low == high else f"no change, {low} to {high}"
 
 
 def resources_table(table: FitTable) -> ReportTable | None:

@@ -166,9 +166,11 @@ def reason(table: FitTable) -> str:
     merit = row.merit
     assert merit is not None
     score = TITLES[merit.name]
-    loss_text = words.number(max(merit.lost.high, 0.0), 2)
     most = words.number(tolerable_loss(table.limits, merit), 2)
-    sentence = f"It loses at most {loss_text} {score} with 95 % confidence (up to {most} will do)"
+    loss_text = f"at most {words.number(merit.lost.high, 2)} {score} with 95 % confidence"
+    if merit.lost.high < words.NOISE:
+        loss_text = f"no {score} on these samples"
+    sentence = f"It loses {loss_text} (up to {most} will do)"
     full = row.fullest
     if full is not None:
         sentence += (

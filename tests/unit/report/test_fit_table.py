@@ -5,14 +5,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeinfer.base.metrics import DesignState, Metric, Origin
 from edgeinfer.evaluate.merit import Merit
 from edgeinfer.evaluate.profile.data import Uncertain
-from edgeinfer.report.fitting.fit_page import document, html, lines
+from edgeinfer.report.fitting.fit_page import document, html, lines, rows_table
 from edgeinfer.report.fitting.fit_table import (
     AS_FAST,
     FitLimits,
@@ -135,3 +137,27 @@ def test_rows_that_will_not_do_say_why() -> None:
     ]
     assert table.recommended is None
     assert lines(table)[-1][1].startswith("No row will do: 1 row loses too much")
+
+
+@pytest.mark.parametrize(
+    ("lost", "half", "cell", "reason"),
+    [
+        (0.0, 0.0, "no change", "It loses no AUC on these samples"),
+        (1e-17, 0.002, "no change, −0.002 to +0.002", "It loses at most 0.002 AUC with 95 %"),
+        (0.003, 0.002, "+0.001 to +0.005", "It loses at most 0.005 AUC with 95 %"),
+    ],
+)
+def test_a_score_that_stays_has_not_changed(
+    lost: float, half: float, cell: str, reason: str
+) -> None:
+    one = row("one", 8, lost, 1.0, 0.5, 1.5)
+    assert one.merit is not None
+    loss = Uncertain(value=lost, low=lost - half, high=lost + half)
+    table = FitTable(
+        "net",
+        "samples",
+        (replace(one, merit=replace(one.merit, lost=loss)),),
+        FitLimits(None, None),
+    )
+    assert rows_table(table).rows[0][3].text == cell
+    assert document(table)["reason"].startswith(reason)

@@ -23,5 +23,4 @@ def refuse(program: Program, plan: Plan) -> None:
             f"{program.name} as an HLS project",
             plan.offences,
             hint="Change what is listed, or choose another target.",
-            trouble="cannot be made",
         )
