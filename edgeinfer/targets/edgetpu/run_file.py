@@ -41,7 +41,11 @@ TYPES = {
     "UINT8": (np.uint8, 0, 255),
     "INT16": (np.int16, -32768, 32767),
 }
-RUNTIMES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter", "tensorflow.lite")
+RUNTIMES = (
+    "ai_edge_litert.interpreter",
+    "tflite_runtime.interpreter",
+    "tensorflow.lite.python.interpreter",
+)
 SIGN_BIT = 0x80  # the chip's bytes are unsigned
 LIBRARY = "libedgetpu.so.1"
 
@@ -60,10 +64,15 @@ class LiteRtModel:
     def __init__(self, path: Path, library: str | None) -> None:
         module = litert()
         delegates = [] if library is None else [_delegate(module, library)]
-        self._held = module.Interpreter(
-            model_content=path.read_bytes(), experimental_delegates=delegates
-        )
-        self._held.allocate_tensors()
+        options = {"model_content": path.read_bytes(), "experimental_delegates": delegates}
+        try:
+            self._held = _prepare(module, options)
+        except (ValueError, RuntimeError) as error:
+            if delegates or "xnnpack" not in str(error).lower():
+                raise
+            types = module.OpResolverType  # XNNPACK cannot take the file; LiteRT's own kernels can
+            plain = {"experimental_op_resolver_type": types.BUILTIN_WITHOUT_DEFAULT_DELEGATES}
+            self._held = _prepare(module, options | plain)
         self._enter = [d["index"] for d in self._held.get_input_details()]
         self._leave = [d["index"] for d in self._held.get_output_details()]
 
@@ -73,6 +82,12 @@ class LiteRtModel:
             self._held.set_tensor(index, values)
         self._held.invoke()
         return [self._held.get_tensor(index)[0].copy() for index in self._leave]
+
+
+def _prepare(module: Any, options: Mapping[str, Any]) -> Any:
+    interpreter = module.Interpreter(**options)
+    interpreter.allocate_tensors()
+    return interpreter
 
 
 class DirectModel:

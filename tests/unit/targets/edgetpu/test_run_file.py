@@ -68,7 +68,7 @@ def test_what_is_missing_is_one_line(tmp_path: Path) -> None:
 
 
 def test_a_file_that_xnnpack_cannot_take_is_run_by_other_kernels(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """XNNPACK refuses some large networks; the runtime's own kernels run them, and are named."""
     program, raw = lone_score()
@@ -79,7 +79,8 @@ def test_a_file_that_xnnpack_cannot_take_is_run_by_other_kernels(
     module, name, version = simulate._module()
 
     def refuse(**options: object) -> object:
-        if options["experimental_op_resolver_type"] == module.OpResolverType.AUTO:
+        auto = module.OpResolverType.AUTO
+        if options.get("experimental_op_resolver_type", auto) == auto:
             raise RuntimeError("failed to create XNNPACK runtime")
         return module.Interpreter(**options)
 
@@ -87,8 +88,19 @@ def test_a_file_that_xnnpack_cannot_take_is_run_by_other_kernels(
     monkeypatch.setattr(simulate, "_module", lambda: (limited, name, version))
     interpreter = simulate.Interpreter(data, ports)
     assert interpreter.runtime.kernels == "BUILTIN_WITHOUT_DEFAULT_DELEGATES"
-    for output, values in interpreter.run(stored).items():
+    results = interpreter.run(stored)
+    for output, values in results.items():
         assert np.abs(values - expected[output]).max() <= 1, output
+    (tmp_path / "model.tflite").write_bytes(data)
+    monkeypatch.setattr(run_file, "litert", lambda: limited)
+    model = run_file.open_model(tmp_path / "model.tflite", None)
+    (port,) = ports.inputs
+    rows = [model.run([x.reshape(1, *port.file_shape).astype(port.type.lower())])
+            for x in stored["x"]]  # fmt: skip
+    assert all(
+        np.array_equal(row[0].reshape(-1)[0], first)
+        for row, first in zip(rows, results[ports.outputs[0].name][:, 0], strict=True)
+    )
 
 
 class FakeStick:
