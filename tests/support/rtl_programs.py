@@ -66,6 +66,30 @@ def forked_program() -> Program:
     return builder.program((Output("sum", "sum"),))
 
 
+def late_program() -> Program:
+    """Forty small matrices to one output; to the other three of these, and one that takes four
+    times as long as each. It holds the input up, which the long way shows frames later."""
+    builder = ProgramBuilder("late")
+    x = builder.add(Input("x", Fixed(True, 5, 2), (8,)))
+
+    def matrix(name: str, source: str, outputs: int) -> str:
+        frac = builder.frac(source) + WEIGHT.frac
+        weights = pack_weights(np.ones((8, outputs), np.int64))
+        bias = pack_weights(np.zeros(outputs, np.int64))
+        y = builder.exact(Dense(name, provisional(frac), source, weights, WEIGHT, bias))
+        type_ = Fixed(True, 5, 2)
+        return builder.add(Requant(f"{name}_low", type_, y, Rounding.RND_CONV, Overflow.SAT))
+
+    ends = []
+    for way, count in (("long", 40), ("short", 3)):
+        y = x
+        for number in range(count):
+            y = matrix(f"{way}{number}", y, 8)
+        ends.append(y)
+    outputs = (Output("early", ends[0]), Output("late", matrix("wide", ends[1], 32)))
+    return builder.program(outputs)
+
+
 def small_network(seed: int) -> Program:
     """A convolution, rounded, pooled, and a matrix behind it: 8 x 8 pixels of 2 channels."""
     rng = np.random.default_rng(seed)

@@ -328,3 +328,14 @@ def grouped_network(seed: int) -> Program:
         x = net.conv(x, sites, channels, window=window, groups=groups)
     x = net.conv(x, net.down(sites), 4, window=2, stride=2, groups=4)
     return builder.program((Output("y", x),))
+
+
+def depthwise_network(side: int, channels: int) -> Program:
+    """One depthwise convolution at as many pixels as an image has."""
+    builder = ProgramBuilder("depthwise")
+    activation = Quantizer(Fixed(False, 6, 3), Rounding.RND_CONV, Overflow.SAT)
+    net = SparseUnet(builder, np.random.default_rng(1), activation, plain=True)
+    image = builder.add(Input("image", Fixed(True, 6, 2), (side, side, channels)))
+    sites = builder.exact(Sites("sites", provisional(0), image, 0, side**2))
+    y = net.conv(net.masked(image, sites), sites, channels, window=3, groups=channels)
+    return builder.program((Output("y", y),))

@@ -11,7 +11,7 @@ from dataclasses import replace
 from edgeinfer.base.errors import UsageError
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.design.build import build_netlist
-from edgeinfer.targets.rtl.design.cycles import DesignCycles
+from edgeinfer.targets.rtl.design.cycles import DesignCycles, slowest
 from edgeinfer.targets.rtl.design.folding import (
     Folding,
     divisors,
@@ -19,14 +19,19 @@ from edgeinfer.targets.rtl.design.folding import (
     keeping_up,
 )
 from edgeinfer.targets.rtl.design.layers import layers_of
-from edgeinfer.targets.rtl.design.netlist import Netlist
+from edgeinfer.targets.rtl.design.netlist import Netlist, steps_of
 from edgeinfer.targets.rtl.design.parts import DEFAULT_MULTIPLIERS, budget_of
-from edgeinfer.targets.rtl.design.queues import answers_within, slowest, with_queues
+from edgeinfer.targets.rtl.design.queues import answers_within, with_queues
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.sparse.rewrite import in_tokens
 from edgeinfer.targets.rtl.unrolled.straight import build_straight, is_unrolled
 
-MOST_STEPS = 1 << 21  # of a layer in a frame
+MOST_BEATS = 1 << 21  # that a layer reads in a frame
+MOST_STEPS = 1 << 22  # of a block in a frame
+
+
+class UncountableError(UsageError):
+    """A design with more steps in a frame than are counted."""
 
 
 def design_netlist(program: Program, settings: RtlSettings) -> tuple[Folding, Netlist]:
@@ -52,8 +57,7 @@ def _design(program: Program, settings: RtlSettings) -> tuple[Folding, Netlist, 
         return folding, *with_queues(netlist)
     as_made = made_program(program, settings)
     folding = choose_folding(as_made, settings)
-    _check_countable(as_made, folding)
-    netlist, cycles = with_queues(build_netlist(as_made, folding))
+    netlist, cycles = with_queues(_build_countable(as_made, folding))
     frames = {op.name: netlist.values[op.name] for op in program.ops if op.name in netlist.values}
     if settings.sparse == "tokens":
         tokens = in_tokens(program).tokens
@@ -66,16 +70,25 @@ def made_program(program: Program, settings: RtlSettings) -> Program:
     return in_tokens(program).program if settings.sparse == "tokens" else program
 
 
-def _check_countable(program: Program, folding: Folding) -> None:
-    """Every step of a frame is counted, so there must not be too many."""
+def _build_countable(program: Program, folding: Folding) -> Netlist:
+    """The design. Every step of a frame is counted, so there must not be too many: of layers, which
+    are asked before anything is built, and of what brings them their windows."""
     for layer in layers_of(program):
-        steps = layer.beats(folding.folds[layer.op])
-        if steps > MOST_STEPS:
-            raise UsageError(
-                f"{layer.op} would read its inputs in {steps:,} steps a frame; designs are made "
-                f"for up to {MOST_STEPS:,}.",
-                hint="Compute more of it at once: a higher simd, a goal, or a larger budget.",
-            )
+        _check_steps(layer.op, layer.beats(folding.folds[layer.op]), MOST_BEATS)
+    netlist = build_netlist(program, folding)
+    for block in netlist.blocks:
+        for actor in block.actors:
+            _check_steps(block.op, steps_of(actor), MOST_STEPS)
+    return netlist
+
+
+def _check_steps(op: str, steps: int, most: int) -> None:
+    if steps > most:
+        raise UncountableError(
+            f"{op} would read its inputs in {steps:,} steps a frame; designs are made for up to "
+            f"{most:,}.",
+            hint="Compute more of it at once: a higher simd, a goal, or a larger budget.",
+        )
 
 
 def choose_folding(program: Program, settings: RtlSettings) -> Folding:
@@ -114,11 +127,15 @@ def _for_latency(program: Program, settings: RtlSettings, most_us: float) -> Fol
     most = int(most_us * settings.clock_mhz)
 
     def reaches(folding: Folding) -> bool:
-        return answers_within(build_netlist(program, folding), most)
+        try:
+            return answers_within(_build_countable(program, folding), most)
+        except UncountableError:
+            return False
 
     quickest = keeping_up(program, 1, settings)
-    if not reaches(quickest):
-        latency = with_queues(build_netlist(program, quickest))[1].latency
+    netlist = _build_countable(program, quickest)
+    if not answers_within(netlist, most):
+        latency = with_queues(netlist)[1].latency
         raise UsageError(
             f"{program.name} cannot answer within {most_us:g} us at {settings.clock_mhz:g} MHz: "
             f"completely unfolded it takes {latency:,} cycles, "

@@ -6,14 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 
 from edgeinfer.targets.rtl.design.netlist import OFFERED, SENT, Netlist, Probe
 from edgeinfer.targets.rtl.design.schedule import Depths, Schedule
 from edgeinfer.targets.rtl.design.timing import Times
 
-FEWEST_FRAMES = 3
-MOST_FRAMES = 12
+FRAMES = (3, 6, 12, 24)  # that are counted until the interval is proved
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +66,52 @@ def settle(
 
     start: times near these, if any are known
     """
-    for frames in range(FEWEST_FRAMES, MOST_FRAMES + 1, FEWEST_FRAMES):
+    netlist = schedule.netlist
+    least = slowest(netlist)
+    for frames in FRAMES:
+        if frames <= _frames_back(netlist, depths) and frames < FRAMES[-1]:
+            continue
         times = schedule.times(depths, frames, start=start)
-        gaps = _gaps_between_frames(schedule.netlist, times, frames)
-        if gaps[-1] == gaps[-2]:
-            break
-    return gaps[-1], times
+        low, high = _ends_of_interval(netlist, depths, times, frames)
+        if max(low, least) >= high:
+            return max(low, least), times
+    gap = _end(netlist, times, frames - 1) - _end(netlist, times, frames - 2)
+    return max(gap, low, least), times
 
 
-def _gaps_between_frames(netlist: Netlist, times: Times, frames: int) -> list[int]:
-    """Cycles from the end of each frame to that of the next."""
-    return [b - a for a, b in pairwise(_end(netlist, times, frame) for frame in range(frames))]
+def slowest(netlist: Netlist) -> int:
+    """Cycles a frame of the block that takes the most, below which no interval can be."""
+    return max(actor.busy_cycles for actor in netlist.actors)
+
+
+def _frames_back(netlist: Netlist, depths: Mapping[str, int], name: str | None = None) -> int:
+    """How many frames ago that may have happened which a step waits for, in a stream or in any: a
+    place that the deepest queue had to offer, or what a step just before waited for."""
+    streams = netlist.streams if name is None else [name]
+    return 1 + max(
+        (-(-depth // netlist.streams[x].beats) for x in streams if (depth := depths.get(x))),
+        default=1,
+    )
+
+
+def _ends_of_interval(
+    netlist: Netlist, depths: Mapping[str, int], times: Times, frames: int
+) -> tuple[int, int]:
+    """Between which numbers of cycles the interval lies in the end.
+
+    What happens in a frame is the latest of sums of what has happened in frames before it. So if of
+    all that a frame waits for nothing came more than so many cycles after its like in the frame
+    before, nothing ever will from then on; with the least, likewise. Two frames that leave equally
+    far apart prove nothing: a queue may still be filling.
+    """
+    low, high = [], []
+    for name in netlist.streams:
+        for beats in (times.there[name], times.freed[name]):
+            rows = beats.reshape(frames, -1)[-1 - _frames_back(netlist, depths, name) :]
+            gaps = rows[1:] - rows[:-1]
+            low.append(gaps.min())
+            high.append(gaps.max())
+    return int(min(low)), int(max(high))
 
 
 def _first_probe_cycle(netlist: Netlist, times: Times, probe: Probe) -> int:

@@ -15,6 +15,7 @@ from edgeinfer.targets.rtl.design.cycles import (
     cycles_of,
     lone_latency,
     settle,
+    slowest,
 )
 from edgeinfer.targets.rtl.design.netlist import Netlist, steps_of
 from edgeinfer.targets.rtl.design.schedule import Depths, Schedule
@@ -175,8 +176,3 @@ def _is_pair_too_slow(
     ends = schedule.ends_of_part(pair, stream, netlist.depths, PACED_FRAMES)
     gaps = [b - a for a, b in pairwise(ends)]
     return gaps[-1] == gaps[-2] > interval
-
-
-def slowest(netlist: Netlist) -> int:
-    """Cycles a frame of the block that takes the most, below which no interval can be."""
-    return max(actor.busy_cycles for actor in netlist.actors)

@@ -13,7 +13,7 @@ import pytest
 from edgeinfer.base.errors import DisagreementError
 from edgeinfer.targets.rtl.choose import design_netlist
 from edgeinfer.targets.rtl.design.build import build_netlist
-from edgeinfer.targets.rtl.design.cycles import count_cycles
+from edgeinfer.targets.rtl.design.cycles import count_cycles, slowest
 from edgeinfer.targets.rtl.design.netlist import SENT, Netlist
 from edgeinfer.targets.rtl.design.prepare import prepare_program
 from edgeinfer.targets.rtl.design.queues import (
@@ -21,7 +21,6 @@ from edgeinfer.targets.rtl.design.queues import (
     PACED_FRAMES,
     SLACK,
     answers_within,
-    slowest,
     with_queues,
 )
 from edgeinfer.targets.rtl.design.schedule import Schedule

@@ -6,14 +6,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from edgeinfer.targets.rtl.choose import design_netlist
 from edgeinfer.targets.rtl.design.blocks import mac_steps
-from edgeinfer.targets.rtl.design.cycles import count_cycles
-from edgeinfer.targets.rtl.design.netlist import Actor, BlockStep
-from edgeinfer.targets.rtl.design.queues import slowest
-from edgeinfer.targets.rtl.design.timing import LONG_AGO, most_at_once, simulate_part
+from edgeinfer.targets.rtl.design.cycles import count_cycles, slowest
+from edgeinfer.targets.rtl.design.netlist import SENT, Actor, BlockStep
+from edgeinfer.targets.rtl.design.timing import (
+    LONG_AGO,
+    most_at_once,
+    simulate_frames,
+    simulate_part,
+)
 from edgeinfer.targets.rtl.settings import Fold, RtlSettings
-from tests.support.rtl_programs import dense_program, forked_program
+from tests.support.rtl_programs import dense_program, forked_program, late_program
 
 
 def test_a_matrix_takes_as_many_cycles_as_it_has_words_of_weights() -> None:
@@ -52,6 +58,18 @@ def test_queues_even_out_bursts_where_that_helps() -> None:
     program = dense_program(12, 6)
     _, netlist = design_netlist(program, RtlSettings(folds=(("y", Fold(2, 3)),)))
     assert all(depth <= 9 for depth in netlist.depths.values())  # nothing bursts here
+
+
+def test_frames_equally_far_apart_do_not_pass_for_the_interval_while_queues_fill() -> None:
+    """The first eight leave 64 cycles apart, as the output that is last sees no queue fill up."""
+    folds = tuple((f"long{number}", Fold(1, 1)) for number in range(40))
+    _, netlist = design_netlist(late_program(), RtlSettings(folds=folds, unroll="never"))
+    counted = count_cycles(netlist).interval
+    times = simulate_frames(netlist, netlist.depths, 40)
+    beats = {port.stream: netlist.streams[port.stream].beats for port in netlist.outputs}
+    ends = np.maximum(*(times.freed[f"{x}{SENT}"][n - 1 :: n] for x, n in beats.items()))
+    assert np.diff(ends)[:4].tolist() == [64] * 4
+    assert counted == slowest(netlist) == 256 == np.diff(ends)[-1]
 
 
 def test_a_pair_of_blocks_is_counted_as_if_the_others_never_waited() -> None:

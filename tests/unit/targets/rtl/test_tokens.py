@@ -23,7 +23,7 @@ from edgeinfer.ir.program import Output, Program
 from edgeinfer.targets.rtl.choose import design_netlist, made_program
 from edgeinfer.targets.rtl.design.cycles import count_cycles
 from edgeinfer.targets.rtl.design.layers import layers_of
-from edgeinfer.targets.rtl.design.netlist import SizedNumber
+from edgeinfer.targets.rtl.design.netlist import SizedNumber, steps_of
 from edgeinfer.targets.rtl.design.prepare import prepare_program
 from edgeinfer.targets.rtl.emit.emit import HDL
 from edgeinfer.targets.rtl.settings import Fold, RtlSettings
@@ -36,6 +36,7 @@ from tests.support.rtl_faults import FAULTS
 from tests.support.rtl_library import Fault
 from tests.support.sampling import sample_cases
 from tests.support.sparse_programs import (
+    depthwise_network,
     grouped_network,
     lit_images,
     neutrino_network,
@@ -171,6 +172,15 @@ def test_there_are_no_weights_between_groups_in_tokens(folds: tuple[Fold, ...]) 
     held = [math.prod(int(str(block.parameters[key])) for key in sizes) for block in macs]
     assert held == [op.weight.size for op in program.ops if isinstance(op, Conv)]
     assert folding.multipliers() == sum(fold.pe * fold.simd for fold in folds)
+
+
+@pytest.mark.slow
+def test_a_goal_is_reached_without_counting_what_has_too_many_steps() -> None:
+    """With one multiplier the channels would be read in nine million steps; that took minutes."""
+    program = prepare_program(depthwise_network(64, 256), sites=True)
+    _, netlist = design_netlist(program, RtlSettings(sparse="tokens", latency_us=1e6))
+    steps = max(steps_of(actor) for actor in netlist.actors)
+    assert 1 << 20 < steps <= 1 << 22
 
 
 def test_neutrino_images_take_fewer_cycles_the_fewer_sites_they_have() -> None:
