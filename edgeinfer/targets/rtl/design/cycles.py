@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from edgeinfer.targets.rtl.design.netlist import OFFERED, SENT, Netlist, Probe
 from edgeinfer.targets.rtl.design.schedule import Depths, Schedule
-from edgeinfer.targets.rtl.design.timing import Times
+from edgeinfer.targets.rtl.design.timing import Times, limit_of
 
 FRAMES = (3, 6, 12, 24)  # that are counted until the interval is proved
 
@@ -68,11 +68,12 @@ def settle(
     """
     netlist = schedule.netlist
     least = slowest(netlist)
+    back = max(_frames_back(x, stream.beats, depths) for x, stream in netlist.streams.items())
     for frames in FRAMES:
-        if frames <= _frames_back(netlist, depths) and frames < FRAMES[-1]:
+        if frames <= back and frames < FRAMES[-1]:
             continue
         times = schedule.times(depths, frames, start=start)
-        low, high = _ends_of_interval(netlist, depths, times, frames)
+        low, high = _ends_of_interval(depths, times, frames)
         if max(low, least) >= high:
             return max(low, least), times
     gap = _end(netlist, times, frames - 1) - _end(netlist, times, frames - 2)
@@ -84,19 +85,13 @@ def slowest(netlist: Netlist) -> int:
     return max(actor.busy_cycles for actor in netlist.actors)
 
 
-def _frames_back(netlist: Netlist, depths: Mapping[str, int], name: str | None = None) -> int:
-    """How many frames ago that may have happened which a step waits for, in a stream or in any: a
-    place that the deepest queue had to offer, or what a step just before waited for."""
-    streams = netlist.streams if name is None else [name]
-    return 1 + max(
-        (-(-depth // netlist.streams[x].beats) for x in streams if (depth := depths.get(x))),
-        default=1,
-    )
+def _frames_back(name: str, beats: int, depths: Depths) -> int:
+    """How many frames ago that may have happened which a step waits for in a stream: a place that
+    its queue had to offer, or what a step just before waited for."""
+    return 1 + max(1, -(-(limit_of(name, depths) or 0) // beats))
 
 
-def _ends_of_interval(
-    netlist: Netlist, depths: Mapping[str, int], times: Times, frames: int
-) -> tuple[int, int]:
+def _ends_of_interval(depths: Depths, times: Times, frames: int) -> tuple[int, int]:
     """Between which numbers of cycles the interval lies in the end.
 
     What happens in a frame is the latest of sums of what has happened in frames before it. So if of
@@ -105,9 +100,13 @@ def _ends_of_interval(
     far apart prove nothing: a queue may still be filling.
     """
     low, high = [], []
-    for name in netlist.streams:
-        for beats in (times.there[name], times.freed[name]):
-            rows = beats.reshape(frames, -1)[-1 - _frames_back(netlist, depths, name) :]
+    for name, freed in times.freed.items():
+        sides = (freed,) if name.endswith(OFFERED) else (freed, times.there[name])
+        if not len(freed):
+            continue
+        back = _frames_back(name, len(freed) // frames, depths)
+        for beats in sides:
+            rows = beats.reshape(frames, -1)[-1 - back :]
             gaps = rows[1:] - rows[:-1]
             low.append(gaps.min())
             high.append(gaps.max())
