@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
 
 from edgeinfer.targets.rtl.design.cycles import (
     DesignCycles,
@@ -17,14 +16,13 @@ from edgeinfer.targets.rtl.design.cycles import (
     settle,
     slowest,
 )
-from edgeinfer.targets.rtl.design.netlist import Netlist, steps_of
+from edgeinfer.targets.rtl.design.netlist import Netlist
 from edgeinfer.targets.rtl.design.schedule import Depths, Schedule
 from edgeinfer.targets.rtl.design.timing import Times
 
 SLACK = 1  # places beyond what a branch was seen to hold
 MOST_BITS = 1 << 16  # of a queue that only evens out bursts
 PACED_FRAMES = 3
-MOST_PAIR_STEPS = 1 << 14  # of two blocks in a frame, which are counted for every queue
 # Of a frame of tokens. In longer ones it is whole frames that gather, on the way around the lower
 # levels of a U-net, and no queue of MOST_BITS holds these.
 MOST_STEPS = 1 << 19
@@ -137,11 +135,6 @@ def _spare(
     which it ends. A longer queue never makes a design slower, so the result is that of one at a
     time.
     """
-    names = [
-        name
-        for name in names
-        if not _is_pair_too_slow(schedule, netlist, name, interval_reached, times)
-    ]
     interval = interval_reached
     first, together = 0, 1
     failed: int | None = None  # the queues from `first` up to here cannot all go
@@ -162,17 +155,3 @@ def _spare(
         even_netlist = replace(even_netlist, depths=depths)
         first, together = last, together * 2 if failed is None else together
     return even_netlist, cycles_of(even_netlist, interval, times)
-
-
-def _is_pair_too_slow(
-    schedule: Schedule, netlist: Netlist, stream: str, interval: int, times: Times
-) -> bool:
-    """Whether a short queue keeps the blocks at its ends alone from an interval, whatever the
-    others do. In the design that may show only after more frames than are counted. Not asked where
-    nothing would wait for a place in it, and where that would take long."""
-    pair = [actor for actor in schedule.actors if stream in (*actor.inputs, *actor.outputs)]
-    if sum(map(steps_of, pair)) > MOST_PAIR_STEPS or times.fit({stream: netlist.depths[stream]}):
-        return False
-    ends = schedule.ends_of_part(pair, stream, netlist.depths, PACED_FRAMES)
-    gaps = [b - a for a, b in pairwise(ends)]
-    return gaps[-1] == gaps[-2] > interval

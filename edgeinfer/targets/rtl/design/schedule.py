@@ -23,12 +23,9 @@ from edgeinfer.targets.rtl.design.timing import (
     LONG_AGO,
     Times,
     check_ended,
-    ends_of_frames,
     limit_of,
     offered_beats,
     simulate_frames,
-    simulate_part,
-    streams_of_part,
 )
 from quantization.fixed import Ints
 
@@ -111,19 +108,6 @@ class Schedule:
         if not self.is_short(frames):
             times = self.times_at_once(depths, frames, pace, start)
         return simulate_frames(self.netlist, depths, frames, pace) if times is None else times
-
-    def ends_of_part(
-        self, part: Sequence[Actor], stream: str, depths: Mapping[str, int], frames: int
-    ) -> list[int]:
-        """When the reader of a stream has done each of so many frames, if the actors of a part of
-        the design wait for nothing but each other."""
-        if not self.is_stepped(frames):
-            return simulate_part(part, stream, depths, frames)
-        counts, limits = streams_of_part(part, depths, frames)
-        offered = {name: np.full(count, LONG_AGO) for name, count in counts.items()}
-        found = self.stepper.step(part, offered, limits, frames)
-        check_ended(found.stuck, stream)
-        return ends_of_frames(found.freed[stream], frames)
 
     def is_short(self, frames: int) -> bool:
         """Whether going step by step is quicker than reckoning all steps of a block at once."""

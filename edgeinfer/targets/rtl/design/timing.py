@@ -253,41 +253,6 @@ def idle_design(netlist: Netlist) -> IdleDesign:
     return IdleDesign(beats, max(run.free_at for run in runs) - LONG_AGO)
 
 
-def simulate_part(
-    part: Sequence[Actor], stream: str, depths: Mapping[str, int], frames: int
-) -> list[int]:
-    """When the reader of a stream has done each of so many frames, if the actors of a part of a
-    design wait for nothing but each other: no later than in the whole design."""
-    offered, limits = streams_of_part(part, depths, frames)
-    edges = {name: _Edge(None, there=[LONG_AGO] * count) for name, count in offered.items()}
-    edges |= {name: _Edge(limit) for name, limit in limits.items()}
-    _finish([_start_actor(actor, edges, frames) for actor in part], stream)
-    return ends_of_frames(edges[stream].freed, frames)
-
-
-def ends_of_frames(freed: ArrayLike, frames: int) -> list[int]:
-    """When the last beat of each frame was let go of."""
-    times = np.asarray(freed, dtype=np.int64)
-    ends: list[int] = times[len(times) // frames - 1 :: len(times) // frames].tolist()
-    return ends
-
-
-def streams_of_part(
-    part: Sequence[Actor], depths: Mapping[str, int], frames: int
-) -> tuple[dict[str, int], dict[str, int | None]]:
-    """Of a part of a design: how many beats are there from the beginning in the streams that come
-    from outside, and the depths of the others."""
-    written = {name for actor in part for name in actor.outputs}
-    read = {name for actor in part for name in actor.inputs}
-    offered = {
-        name: sum(step.frees >> bit & 1 for step in actor.pattern) * actor.repeats * frames
-        for actor in part
-        for bit, name in enumerate(actor.inputs)
-        if name not in written
-    }
-    return offered, {name: limit_of(name, depths) if name in read else None for name in written}
-
-
 def limit_of(stream: str, depths: Mapping[str, int | None]) -> int | None:
     """The depth of a stream's queue, those inside a block among them; None: no limit."""
     return INNER if "." in stream else depths[stream]

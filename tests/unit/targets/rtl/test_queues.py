@@ -24,7 +24,7 @@ from edgeinfer.targets.rtl.design.queues import (
     with_queues,
 )
 from edgeinfer.targets.rtl.design.schedule import Schedule
-from edgeinfer.targets.rtl.design.timing import Times, simulate_frames, simulate_part
+from edgeinfer.targets.rtl.design.timing import Times, simulate_frames
 from edgeinfer.targets.rtl.settings import RtlSettings
 from tests.support.rtl_designs import random_folds
 from tests.support.rtl_programs import small_network
@@ -142,7 +142,7 @@ def test_times_found_at_once_are_those_found_step_by_step(seeds: range) -> None:
 def test_machine_code_finds_the_times_of_the_rule(
     seeds: range, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of queues without limits, drawn ones and such as nothing gets through; of pairs too."""
+    """Of queues without limits, drawn ones and such as nothing gets through."""
     monkeypatch.setattr("edgeinfer.targets.rtl.design.schedule.LEAST_STEPPED", 0)
     for seed in seeds:
         _, netlist = random_netlist(seed)
@@ -159,30 +159,8 @@ def test_machine_code_finds_the_times_of_the_rule(
             for one, other in ((times.there, plain.there), (times.freed, plain.freed)):
                 assert one.keys() == other.keys()
                 assert all(np.array_equal(one[name], other[name]) for name in one), seed
-        for stream in rng.permutation(sorted(netlist.depths))[:4]:
-            pair = [a for a in netlist.actors if stream in (*a.inputs, *a.outputs)]
-            ends = simulate_part(pair, stream, drawn, 3)
-            assert schedule.ends_of_part(pair, stream, drawn, 3) == ends
         with pytest.raises(DisagreementError, match="wait for ever"):
             schedule.times(dict.fromkeys(netlist.depths, 0), 1)
-
-
-@pytest.mark.parametrize("seeds", [range(2), pytest.param(range(2, 30), marks=pytest.mark.slow)])
-def test_a_part_of_a_design_is_never_later_than_in_the_whole(seeds: range) -> None:
-    """Drawn parts, whether they hang together or not."""
-    for seed in seeds:
-        _, netlist = random_netlist(seed)
-        times = simulate_frames(netlist, netlist.depths, 3)
-        rng = np.random.default_rng(seed)
-        for stream in rng.permutation(sorted(netlist.depths))[:4]:
-            part = [
-                actor
-                for actor in netlist.actors
-                if stream in (*actor.inputs, *actor.outputs) or rng.random() < 0.6
-            ]
-            ends = simulate_part(part, stream, netlist.depths, 3)
-            beats = len(times.freed[stream]) // 3
-            assert np.all(ends <= times.freed[stream][beats - 1 :: beats]), (seed, stream)
 
 
 @pytest.mark.parametrize("seeds", [range(2), pytest.param(range(2, 40), marks=pytest.mark.slow)])

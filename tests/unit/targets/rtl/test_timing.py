@@ -4,19 +4,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from edgeinfer.targets.rtl.choose import design_netlist
 from edgeinfer.targets.rtl.design.blocks import mac_steps
 from edgeinfer.targets.rtl.design.cycles import count_cycles, slowest
-from edgeinfer.targets.rtl.design.netlist import SENT, Actor, BlockStep
+from edgeinfer.targets.rtl.design.netlist import SENT
 from edgeinfer.targets.rtl.design.timing import (
-    LONG_AGO,
     most_at_once,
     simulate_frames,
-    simulate_part,
 )
 from edgeinfer.targets.rtl.settings import Fold, RtlSettings
 from tests.support.rtl_programs import dense_program, forked_program, late_program
@@ -70,15 +66,3 @@ def test_frames_equally_far_apart_do_not_pass_for_the_interval_while_queues_fill
     ends = np.maximum(*(times.freed[f"{x}{SENT}"][n - 1 :: n] for x, n in beats.items()))
     assert np.diff(ends)[:4].tolist() == [64] * 4
     assert counted == slowest(netlist) == 256 == np.diff(ends)[-1]
-
-
-def test_a_pair_of_blocks_is_counted_as_if_the_others_never_waited() -> None:
-    """The second takes beats at half the first one's pace, and has room for one of them."""
-    quick = BlockStep(reads=1, frees=1, reserves=True, yields=True, cycles=10)
-    pair = [
-        Actor(("x",), ("y",), (quick,), 2, 1),
-        Actor(("y",), ("z",), (replace(quick, cycles=20),), 2, 1),
-    ]
-    # A beat every 21 cycles: 20 for the last, and one until the place of that is free again.
-    assert simulate_part(pair, "y", {"y": 1}, 3) == [LONG_AGO + n for n in (41, 83, 125)]
-    assert simulate_part(pair, "y", {"y": 2}, 3) == [LONG_AGO + n for n in (40, 80, 120)]
