@@ -45,13 +45,13 @@ def rank_elements(
 ) -> str:
     """Where the largest elements along an axis are; the axis is `count` long then."""
     shape = site.shape(x)
-    order = _order_with_last(len(shape), axis)
+    order = (*(other for other in range(len(shape)) if other != axis), axis)
     turned = transpose(site, x, order, "rows")
     rest = (*shape[:axis], *shape[axis + 1 :])
     rows = reshape(site, turned, (prod(rest), shape[axis]), "row")
     ranks = site.add(RankNode(site.name("places"), rows, count, smallest, last))
     parted = reshape(site, ranks, (*rest, count), "parted")
-    return transpose(site, parted, _inverse(order), "ranked")
+    return transpose(site, parted, tuple(order.index(axis) for axis in range(len(order))), "ranked")
 
 
 def _rows(site: LayerSite, x: str, axis: int, label: str) -> tuple[str, Shape]:
@@ -77,11 +77,3 @@ def _back(site: LayerSite, rows: str, places: Shape, rest: Shape, axis: int, ran
     width = len(places)
     order = (*range(width, width + axis), *range(width), *range(width + axis, width + rank - 1))
     return transpose(site, parted, order, "placed")
-
-
-def _order_with_last(rank: int, axis: int) -> Shape:
-    return (*(other for other in range(rank) if other != axis), axis)
-
-
-def _inverse(order: Shape) -> Shape:
-    return tuple(order.index(axis) for axis in range(len(order)))

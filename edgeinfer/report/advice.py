@@ -105,7 +105,7 @@ def _idle(result: Result, profile: Profile) -> Iterator[Advice]:
             f"{words.short(layer.name)}: {words.count_noun(spare, 'bit')} of {layer.format} "
             f"{'was' if spare == 1 else 'were'} not used by anything that was seen.",
             "A narrower format would have held it all, if these samples show all there is: "
-            f"{_search_command(result)}",
+            f"{_command(result, 'search', '-o', 'WIDTHS')}",
         )
 
 
@@ -126,11 +126,6 @@ def _quantize_command(result: Result, layer: Layer) -> str:
     """What chooses formats of the same width from data."""
     bits = str(Fixed.parse(layer.format).bits)
     return _command(result, "quantize", "--bits", bits, "-o", "again.toml")
-
-
-def _search_command(result: Result) -> str:
-    """What finds the narrowest formats that lose nothing."""
-    return _command(result, "search", "-o", "WIDTHS")
 
 
 def _command(result: Result, verb: str, *options: str) -> str:

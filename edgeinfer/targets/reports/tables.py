@@ -91,17 +91,13 @@ def _table(block: list[str], headings: tuple[str, ...], path: Path) -> ParsedTab
     body = [line for line in block[borders[1] :] if not BORDER.fullmatch(line)]
     if not header:
         raise ReportError(path, f"a table has no header, at {block[0][:40]!r}")
-    edges = _edges(header[-1])
+    edges = [index for index, letter in enumerate(header[-1]) if letter == "|"]
     rows = tuple(_cells(line) for line in body)
     columns = tuple(
         " ".join(word for line in header if (word := _above(line, left, right)))
         for left, right in pairwise(edges)
     )
     return ParsedTable(headings, columns, rows, path)
-
-
-def _edges(line: str) -> list[int]:
-    return [index for index, letter in enumerate(line) if letter == "|"]
 
 
 def _above(line: str, left: int, right: int) -> str:
