@@ -116,6 +116,17 @@ def describe_outlier(what: str, outlier: int, type_: Fixed) -> str:
     )
 
 
+def shrink_array(values: NDArray[Any]) -> NDArray[Any]:
+    """The smallest array that broadcasts to the same numbers."""
+    for axis in range(values.ndim):
+        first = values.take([0], axis)
+        if values.shape[axis] > 1 and (values == first).all():
+            values = first
+    while values.ndim and values.shape[0] == 1:
+        values = values[0]
+    return values
+
+
 def check_bounds(magnitude: float, what: str) -> None:
     """Refuse a bound that an int64 could not hold."""
     if not magnitude < LIMIT:

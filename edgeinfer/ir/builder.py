@@ -41,7 +41,7 @@ from quantization.fixed import (
     fixed_of_range,
     shift_left,
 )
-from quantization.ranges import LIMIT, Interval, RangeError
+from quantization.ranges import LIMIT, Interval, RangeError, shrink_array
 
 ONE = Fixed(False, 1, 1)
 
@@ -136,7 +136,7 @@ class ProgramBuilder:
         whole = self.shapes[x]
         grows = np.broadcast_shapes(whole, factor.shape, bias.shape) != whole
         if not grows:
-            factor, bias = compact(factor), compact(bias)
+            factor, bias = shrink_array(factor), shrink_array(bias)
         if not grows and not bias.any() and (factor == 2**factor_type.frac).all():
             return x
         factor, frac = align_integers(factor, factor_type.frac, -MAX_BITS if factor.any() else 0)
@@ -220,17 +220,6 @@ def _move_limit(b: ProgramBuilder, name: str, limit: int | None, shift: int) -> 
     if limit & ((1 << shift) - 1):
         raise ProgramError(f"{b.name}: {name}: its limit {limit} is not on its operand's grid.")
     return limit >> shift
-
-
-def compact(constants: Ints) -> Ints:
-    """The smallest array that broadcasts to the same numbers."""
-    for axis in range(constants.ndim):
-        first = constants.take([0], axis)
-        if constants.shape[axis] > 1 and (constants == first).all():
-            constants = first
-    while constants.ndim and constants.shape[0] == 1:
-        constants = constants[0]
-    return constants
 
 
 def align_integers(raw: Ints, frac: int, least: int) -> tuple[Ints, int]:

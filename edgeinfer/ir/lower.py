@@ -16,7 +16,7 @@ from edgeinfer.base.errors import ProgramError, RecipeError, did_you_mean
 from edgeinfer.graph import nodes as g
 from edgeinfer.graph.fold import fold_batch_norms
 from edgeinfer.ir import host, ops
-from edgeinfer.ir.builder import ProgramBuilder, align_integers, compact, provisional
+from edgeinfer.ir.builder import ProgramBuilder, align_integers, provisional
 from edgeinfer.ir.complete import complete_recipe
 from edgeinfer.ir.lower_functions import activate, hide, hide_constant, softmax
 from edgeinfer.ir.lower_indexing import add_up, look_in_table, look_up, rank_rows
@@ -33,7 +33,7 @@ from quantization.fixed import (
     requantize,
     shift_left,
 )
-from quantization.ranges import LIMIT
+from quantization.ranges import LIMIT, shrink_array
 from quantization.recipe import Recipe
 
 AVERAGE_BITS = 18  # of 1/n where n is no power of two
@@ -197,7 +197,7 @@ class _Walk:
         )  # never finer, so never larger
         shape = self.graph.shapes[node.name]
         if any(self.graph.shapes[x] == shape for x in g.inputs_of(node)):
-            raw = compact(raw)
+            raw = shrink_array(raw)
         return raw, fixed_of_range(int(raw.min()), max(int(raw.max()), 0), frac)
 
     def _bias(self, node: g.ConvNode | g.DenseNode, least: int) -> tuple[Ints, int]:

@@ -19,12 +19,12 @@ from edgeinfer.readers.onnx.layout import (
     arrange_axes,
     local,
     settle_scale,
-    shrink_array,
     with_all_axes,
     write_affine,
     write_constant,
 )
 from edgeinfer.readers.onnx.ops import OnnxOp, UnreadableModelError
+from quantization.ranges import shrink_array
 
 
 def carry_view(d: Drawing, view: View) -> View:

@@ -20,6 +20,7 @@ from edgeinfer.graph.nodes import AffineNode, ConstantNode, Floats, Shape
 from edgeinfer.readers.grids import fixed_bias
 from edgeinfer.readers.onnx.drawing import Drawing, arranged_tensor
 from edgeinfer.readers.onnx.ops import UnreadableModelError
+from quantization.ranges import shrink_array
 
 ONE: Floats = np.ones(())
 ZERO: Floats = np.zeros(())
@@ -220,14 +221,3 @@ def _spread(have: Shape, axes: list[int], rank: int) -> Shape:
     for size, axis in zip(have, axes, strict=False):
         target[axis] = size
     return tuple(target)
-
-
-def shrink_array(value: Floats) -> Floats:
-    """The smallest array that broadcasts to the same numbers."""
-    for axis in range(value.ndim):
-        first = value.take([0], axis)
-        if value.shape[axis] > 1 and (value == first).all():
-            value = first
-    while value.ndim and value.shape[0] == 1:
-        value = value[0]
-    return value

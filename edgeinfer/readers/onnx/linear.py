@@ -27,7 +27,6 @@ from edgeinfer.readers.onnx.layout import (
     axis_of,
     file_shape,
     settle_scale,
-    shrink_array,
     sizes,
     with_all_axes,
 )
@@ -36,6 +35,7 @@ from edgeinfer.readers.onnx.moves import reshape_view
 from edgeinfer.readers.onnx.ops import OnnxOp, UnreadableModelError
 from edgeinfer.readers.onnx.space import pads_of, refuse_window, spatial, sum_window
 from edgeinfer.readers.onnx.weights import bias_of, finite, kernel_of, move_const, transpose_const
+from quantization.ranges import shrink_array
 
 
 def conv(d: Drawing, op: OnnxOp, args: Args, *, channels_last: bool = False) -> View:

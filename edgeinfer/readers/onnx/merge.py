@@ -25,11 +25,11 @@ from edgeinfer.readers.onnx.layout import (
     axis_of,
     graph_axis,
     settle_scale,
-    shrink_array,
     unfold_view,
     write_constant,
 )
 from edgeinfer.readers.onnx.ops import OnnxOp, UnreadableModelError
+from quantization.ranges import shrink_array
 
 
 def merge_views(d: Drawing, op: OnnxOp, values: Sequence[Value], kind: MergeKind) -> View:

@@ -27,7 +27,6 @@ from edgeinfer.readers.onnx.layout import (
     View,
     local,
     settle_scale,
-    shrink_array,
     write_affine,
 )
 from edgeinfer.readers.onnx.ops import OnnxOp, UnreadableModelError
@@ -43,6 +42,7 @@ from edgeinfer.readers.onnx.steps import (
 )
 from edgeinfer.readers.onnx.weights import finite, grid_type, powers_of_two
 from quantization.fixed import Fixed, Overflow, Quantizer, Rounding, fixed_of_range
+from quantization.ranges import shrink_array
 
 BIPOLAR = Quantizer(Fixed(True, 2, 2))
 

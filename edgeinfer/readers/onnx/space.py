@@ -21,10 +21,10 @@ from edgeinfer.readers.onnx.layout import (
     View,
     arrange_axes,
     settle_scale,
-    shrink_array,
     with_batch,
 )
 from edgeinfer.readers.onnx.ops import OnnxOp, UnreadableModelError
+from quantization.ranges import shrink_array
 
 MOST_TAPS = 64  # of a dilated window: each is a slice
 

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from edgeinfer.graph.nodes import Floats
 from edgeinfer.readers.grids import fixed_bias
 from edgeinfer.readers.onnx.drawing import Drawing
-from edgeinfer.readers.onnx.layout import ONE, ZERO, Const, Grid, shrink_array
+from edgeinfer.readers.onnx.layout import ONE, ZERO, Const, Grid
 from edgeinfer.readers.onnx.ops import UnreadableModelError
 from quantization.fixed import Fixed, Quantizer, fixed_of_range
+from quantization.ranges import shrink_array
 from quantization.recipe import WeightFormat
 
 MAX_SPREAD_BITS = 24  # between channels whose steps are powers of two
