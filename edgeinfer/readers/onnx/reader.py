@@ -61,7 +61,10 @@ def read(path: Path, *, batch_axis: int | None = 0) -> LoadedModel:
     turned = frozenset(entry.name for entry in source.inputs if sparse)
     if batch_axis != 0 or any(op.kind in GATES for op in source.ops):
         return _finish(source, *_draw_sample(source, batch_axis))
-    drawing, outputs = _draw_graph(source, turned)
+    try:
+        drawing, outputs = _draw_graph(source, turned)
+    except UnsupportedModelError as error:
+        return _finish(source, *_draw_one_at_a_time(source, error))
     for entry in source.inputs:
         if source.stepwise or not _transposes(drawing):
             break
@@ -96,9 +99,11 @@ def _draw_graph(source: OnnxSource, turned: frozenset[str]) -> tuple[Drawing, tu
     return d, tuple(outputs)
 
 
-def _draw_sample(source: OnnxSource, batch_axis: int | None) -> tuple[Drawing, tuple[str, ...]]:
+def _draw_sample(
+    source: OnnxSource, batch_axis: int | None, *, batch_in_front: bool = False
+) -> tuple[Drawing, tuple[str, ...]]:
     """The graph drawn for one sample, in the file's own order of axes. A batch elsewhere than in
-    front is an axis of size 1."""
+    front is an axis of size 1. `batch_in_front`: no output may have lost or moved it."""
     d = _drawing(source, 1)
     input_values = {
         entry.name: _whole_input(d, source, entry, batch_axis) for entry in source.inputs
@@ -108,9 +113,30 @@ def _draw_sample(source: OnnxSource, batch_axis: int | None) -> tuple[Drawing, t
     for name in source.outputs:
         value = values[name]
         if isinstance(value, View):
-            value = _without_axis(d, with_all_axes(value), batch_axis)
+            whole = with_all_axes(value)
+            value = _without_axis(d, whole, batch_axis)
+            if batch_in_front and value is whole:
+                raise ModelError(f"{source.path}: the output {name!r} has no batch in front.")
         outputs.append(_output(d, source, name, value, outputs, whole=True))
     return d, tuple(outputs)
+
+
+def _draw_one_at_a_time(
+    source: OnnxSource, with_batch: UnsupportedModelError
+) -> tuple[Drawing, tuple[str, ...]]:
+    """The graph drawn for one sample, where it cannot be drawn for any number of them: PyTorch's
+    attention moves the batch behind the sequence and back. All outputs must have it in front."""
+    try:
+        d, outputs = _draw_sample(source, 0, batch_in_front=True)
+    except UnsupportedModelError as error:
+        raise min(with_batch, error, key=lambda each: len(each.offences)) from None
+    except ModelError:
+        raise with_batch from None
+    d.findings.append(
+        f"The network is read for one sample at a time, as for any number of them this cannot be "
+        f"read: {with_batch.offences[0].path}."
+    )
+    return d, outputs
 
 
 def _without_axis(d: Drawing, view: View, batch_axis: int | None) -> View:

@@ -90,6 +90,32 @@ def test_a_batch_behind_the_steps_of_a_sequence(tmp_path: Path) -> None:
     np.testing.assert_allclose(ours, np.moveaxis(theirs, 1, 0), rtol=1e-5, atol=1e-6)
 
 
+def attention_behind_the_steps() -> Network:
+    """PyTorch's attention moves samples behind steps and back, and repeats a token for each."""
+    nodes = [
+        node("Shape", ["x"], ["shape"]), node("Gather", ["shape", "zero"], ["count"]),
+        node("Concat", ["count", "rest"], ["size"], axis=0),
+        node("Expand", ["token", "size"], ["e"]), node("Concat", ["e", "x"], ["all"], axis=1),
+        node("Transpose", ["all"], ["t"], perm=[1, 0, 2]), node("MatMul", ["t", "w"], ["q"]),
+        node("Transpose", ["q"], ["a"], perm=[1, 0, 2]),
+        node("Transpose", ["q"], ["b"], perm=[1, 2, 0]),
+        node("MatMul", ["a", "b"], ["s"]), node("Softmax", ["s"], ["y"], axis=-1),
+    ]  # fmt: skip
+    weights = {"zero": I64([0]), "rest": I64([1, 4]), "token": floats(RNG, 1, 1, 4)}
+    return nodes, (5, 4), weights | {"w": floats(RNG, 4, 4)}
+
+
+def test_samples_may_go_behind_the_steps_and_back(tmp_path: Path) -> None:
+    nodes, shape, weights = attention_behind_the_steps()
+    path = m.saved(m.model(nodes, {"x": ("n", *shape)}, ["y"], weights), tmp_path)
+    loaded = load(path)
+    assert any("one sample at a time" in finding for finding in loaded.findings)
+    x = floats(np.random.default_rng(4), 7, *shape)
+    (theirs,) = m.runtime(path, {"x": x})
+    (ours,) = m.computed(loaded, {"x": x}, [theirs.shape])
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
 def test_a_rank_without_that_axis_is_refused(tmp_path: Path) -> None:
     path = m.saved(m.model([node("Relu", ["x"], ["y"])], {"x": (2, 3)}, ["y"]), tmp_path)
     with pytest.raises(EdgeInferError, match="cannot be axis 2"):
