@@ -94,28 +94,40 @@ def slices(rng: Rng, type_: str) -> bytes:
 
 
 def strided(rng: Rng, type_: str) -> bytes:
-    """STRIDED_SLICE with masks and negative ends."""
+    """STRIDED_SLICE with masks, negative ends and negative steps, new axes and an ellipsis."""
     x = input_of(rng, type_, int(rng.integers(2, 5)))
-    starts, stops, steps, masks, index = [0], [1], [1], [0, 0, 0], [slice(0, 1)]
+    begins, ends, ellipses, news, shrinks = (1 << place for place in range(5))
+    entries: list[tuple[int, int, int, int]] = [(0, 1, 1, 0)]  # start, stop, step, masks
+    index: list[Any] = [slice(0, 1)]
+    left_out = int(rng.integers(1, len(x.shape))) if rng.random() < 0.3 else 0
     for axis, size in enumerate(x.shape[1:], 1):
+        if axis == left_out:
+            entries.append((0, 0, 1, ellipses))
+            index.append(slice(None))
+            continue
+        if rng.random() < 0.2:
+            entries.append((0, 0, 1, news))
+            index.append(None)
         start = int(rng.integers(0, size))
         stop, step = int(rng.integers(start + 1, size + 1)), int(rng.integers(1, 3))
+        if rng.random() < 0.4:
+            start, stop, step = stop - 1, start - 1 if start else -size - 1, -step
         which = rng.random()
+        masks = begins * (which > 0.8) + ends * (0.6 < which < 0.9)
         if which < 0.2 and axis > 1:
-            masks[2] |= 1 << axis
-            index.append(start)  # type: ignore[arg-type]
+            masks, step = shrinks, 1
+            index.append(start)
         else:
-            masks[0] |= (1 << axis) if which > 0.8 else 0
-            masks[1] |= (1 << axis) if 0.6 < which < 0.9 else 0
-            first = 0 if which > 0.8 else start
-            last = size if 0.6 < which < 0.9 else stop
-            index.append(slice(first, last, step))
-        starts.append(start - size if rng.random() < 0.3 else start)
-        stops.append(stop)
-        steps.append(step)
+            limits = (None if masks & begins else start, None if masks & ends else stop)
+            index.append(slice(*limits, step))
+        entries.append((start - size if rng.random() < 0.3 else start, stop, step, masks))
     out = np.empty(x.shape)[tuple(index)].shape
-    stored = [numbers(n, v) for n, v in (("a", starts), ("b", stops), ("c", steps))]
-    options: Options = {0: ("i32", masks[0]), 1: ("i32", masks[1]), 4: ("i32", masks[2])}
+    *columns, flags = zip(*entries, strict=True)
+    stored = [numbers(name, values) for name, values in zip("abc", columns, strict=True)]
+    options: Options = {
+        place: ("i32", sum(1 << i for i, flag in enumerate(flags) if flag & 1 << place))
+        for place in range(5)
+    }
     return file_of("STRIDED_SLICE", x, out, stored, options)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from edgeinfer.base.tflite.model import Operator
 from edgeinfer.graph import nodes as g
-from edgeinfer.graph.moves import GatherNode
+from edgeinfer.graph.moves import FlipNode, GatherNode
 from edgeinfer.readers.tflite.pooling import same_scale
 from edgeinfer.readers.tflite.values import StepDrawing, Steps, UnreadableOperatorError, inner
 
@@ -60,31 +60,60 @@ def read_slice(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
 
 
 def read_strided_slice(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
-    """STRIDED_SLICE forwards."""
+    """STRIDED_SLICE, backwards along the axes whose step is negative."""
     options = op.options
-    if options.ellipsis_mask or options.new_axis_mask:
-        raise UnreadableOperatorError("its ellipsis or its new axes cannot be read")
     starts, stops, steps = (numbers_of(op, place).reshape(-1).tolist() for place in (1, 2, 3))
-    if len(starts) > len(x.shape) or min(steps, default=1) < 1:
+    places = _sliced_axes(op, len(starts), len(x.shape))
+    if 0 in steps:
         raise UnreadableOperatorError(f"its steps {steps} cannot be read")
     parts: list[tuple[int, int, int]] = [(0, size, 1) for size in x.shape]
-    for axis, (start, stop, step) in enumerate(zip(starts, stops, steps, strict=True)):
-        size, bit = x.shape[axis], 1 << axis
-        first = 0 if options.begin_mask & bit else _index(start, size)
-        last = size if options.end_mask & bit else _index(stop, size)
+    backwards: list[int] = []
+    for place, axis in places.items():
+        size, bit, step = x.shape[axis], 1 << place, steps[place]
+        ends = (0, size) if step > 0 else (size - 1, -1)
+        first = ends[0] if options.begin_mask & bit else _index(starts[place], size, ends)
+        last = ends[1] if options.end_mask & bit else _index(stops[place], size, ends)
+        indices = range(first, last, step)
         if options.shrink_mask & bit:
-            first = start + size if start < 0 else start
-            last, step = first + 1, 1
-        parts[axis] = (first, last, step)
-    return _cut(d, name, op, x, parts)
+            indices = range(first, first + 1)
+        elif step < 0:
+            backwards.append(axis)
+            indices = indices[::-1]
+        if not indices:
+            raise UnreadableOperatorError(f"it takes none of axis {axis} of {x.shape}")
+        parts[axis] = (indices[0], indices[-1] + 1, abs(step))
+    lead = lead_of(x)
+    turned = tuple(axis - lead for axis in sorted(backwards) if axis >= lead)
+    return _cut(d, name, op, x, parts, turned)
 
 
-def _index(index: int, size: int) -> int:
-    return min(max(index + size if index < 0 else index, 0), size)
+def _sliced_axes(op: Operator, entries: int, rank: int) -> dict[int, int]:
+    """Which axis each entry of a slice cuts. Entries for new axes cut none."""
+    options, axes, axis = op.options, {}, 0
+    masks = options.ellipsis_mask | options.new_axis_mask
+    cutting = sum(not masks & 1 << place for place in range(entries))
+    for place in range(entries):
+        if options.ellipsis_mask & 1 << place:
+            axis += rank - cutting
+        elif not options.new_axis_mask & 1 << place:
+            axes[place] = axis
+            axis += 1
+    if cutting > rank:
+        raise UnreadableOperatorError(f"it cuts {cutting} axes of {rank}")
+    return axes
+
+
+def _index(index: int, size: int, ends: tuple[int, int]) -> int:
+    return min(max(index + size if index < 0 else index, min(ends)), max(ends))
 
 
 def _cut(
-    d: StepDrawing, name: str, op: Operator, x: Steps, parts: Sequence[tuple[int, int, int]]
+    d: StepDrawing,
+    name: str,
+    op: Operator,
+    x: Steps,
+    parts: Sequence[tuple[int, int, int]],
+    backwards: tuple[int, ...] = (),
 ) -> Steps:
     if any(
         not 0 <= start < stop <= size for (start, stop, _), size in zip(parts, x.shape, strict=True)
@@ -92,6 +121,8 @@ def _cut(
         raise UnreadableOperatorError(f"it takes {list(parts)} of {x.shape}")
     starts, stops, steps = zip(*_without_batch(x, parts, (0, 1, 1)), strict=True)
     part = d.add(g.SliceNode(name, x.tensor, starts, stops, steps))
+    if backwards:
+        part = d.add(FlipNode(d.fresh(f"{name}_backwards"), part, backwards))
     return place_steps(x, op, d.reshape(f"{name}_shaped", part, inner(op.outputs[0].shape)))
 
 
