@@ -99,8 +99,8 @@ def stored_real(op: Operator) -> Reals:
         if tensor is not None and tensor.constant and tensor.elements == 1:
             return tensor.singles().reshape(())
     raise UnreadableOperatorError(
-        "it computes with real numbers of two tensors, or of many constants; with one constant it "
-        "can be read, and 8-bit integers can"
+        "it computes with many real constants; with one constant or another tensor it can be read, "
+        "and 8-bit integers can"
     )
 
 

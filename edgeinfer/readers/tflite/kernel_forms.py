@@ -23,11 +23,11 @@ KERNEL_FORMS: Mapping[str, str] = by_kind(
         ),
         "BATCH_MATMUL of 8-bit tensors of matrices": "BATCH_MATMUL",
         "8-bit tensors of one scale": (
-            "ADD SUB MUL SQUARED_DIFFERENCE PRELU RELU RELU6 RELU_N1_TO_1 QUANTIZE DEQUANTIZE CAST "
-            "LOGISTIC TANH LEAKY_RELU HARD_SWISH ABS EXP GELU LOG RSQRT NEG SQRT ELU"
+            "ADD SUB MUL DIV SQUARED_DIFFERENCE PRELU RELU RELU6 RELU_N1_TO_1 QUANTIZE DEQUANTIZE "
+            "CAST LOGISTIC TANH LEAKY_RELU HARD_SWISH ABS EXP GELU LOG RSQRT NEG SQRT ELU"
         ),
-        "the operator on 8-bit integers between DEQUANTIZE and QUANTIZE, with one tensor and at "
-        "most one constant": "SQUARE FLOOR CEIL ROUND SIGN SIN COS DIV POW",
+        "the operator between DEQUANTIZE and QUANTIZE, on an 8-bit tensor and a constant, or on "
+        "two 8-bit tensors": "SQUARE FLOOR CEIL ROUND SIGN SIN COS POW",
         "a pool of an 8-bit image whose output has the scale of its input": (
             "AVERAGE_POOL_2D MAX_POOL_2D"
         ),

@@ -29,6 +29,7 @@ from edgeinfer.readers.tflite import (
     elementwise,
     linear,
     moving,
+    pairs,
     pooling,
     rearranging,
     resizing,
@@ -63,8 +64,8 @@ FINER = 6  # bits of a real input below the steps to which it is rounded
 INVERSE_BITS = 30  # of one over a scale
 COMPILED = "it is compiled for the Edge TPU; give the file that it was compiled from"
 REALS = (
-    "it computes with real numbers of many integers, or with what a softmax makes; 8-bit "
-    "integers can be read"
+    "it computes with real numbers of many integers, or with what a softmax makes; real numbers of "
+    "two, and 8-bit integers, can be read"
 )
 # By operator: those that compute with one tensor (and perhaps with stored weights).
 SINGLES: dict[str, Callable[[StepDrawing, str, Operator, Steps], Steps]] = {
@@ -102,6 +103,7 @@ SEVERAL: dict[str, Callable[[StepDrawing, str, Operator, Sequence[Steps]], Seque
     "ADD": elementwise.read_sum,
     "SUB": elementwise.read_sum,
     "MUL": elementwise.read_product,
+    "DIV": pairs.read_quotient,
     "SQUARED_DIFFERENCE": elementwise.read_squared_difference,
     "MAXIMUM": moving.read_extremes,
     "MINIMUM": moving.read_extremes,
@@ -234,7 +236,8 @@ def _values_of(
     first = op.input(FIRST.get(op.name, 0))
     x = None if first is None else values.get(first.index)
     computed = [values[tensor.index] for tensor in op.computed()]
-    real = next((each for each in computed if isinstance(each, Leaving | TabledReals)), None)
+    reals = [each for each in computed if isinstance(each, Leaving | TabledReals)]
+    real = reals[0] if reals else None
     match op.name:
         case "QUANTIZE" if isinstance(x, Entering):
             rounded = _tabulate_input if x.whole else _round_input
@@ -258,6 +261,8 @@ def _values_of(
         case kind if kind in REAL and real is not None and len(computed) == 1:
             single = kind in curves.FUNCTIONS
             return [curves.read_function(op, real) if single else curves.read_pair(op, real)]
+        case kind if kind in curves.PAIRS and len(reals) == len(computed) == 2:
+            return [pairs.read_pair_of_curves(d, name, op, *reals)]
         case kind if kind in MOVING and real is not None and len(computed) == 1:
             return _move_reals(d, name, op, real)
         case kind if kind in comparing.COMPARISONS and real is not None and len(computed) == 1:

@@ -82,7 +82,7 @@ def multiply(
     scaled = _round_once(d, name, x, sign * factors, left, None if right.any() else allowed)
     if not right.any():
         return scaled
-    low, high = (_shift_away(end, right) for end in (scaled.low, scaled.high))
+    low, high = (shift_away(end, right) for end in (scaled.low, scaled.high))
     top = int(right.max())
     powers = np.left_shift(np.int64(1), top - right)
     quantizer = _saturating(low, high, Rounding.RND_INF, allowed)
@@ -152,7 +152,7 @@ def _round_once(
     return Sums(tensor, low, high)
 
 
-def _shift_away(raw: Ints, right: Ints) -> Ints:
+def shift_away(raw: Ints, right: Ints) -> Ints:
     """raw 2^-right to the nearest integer, halves away from zero."""
     half = np.left_shift(np.int64(1), right) >> 1
     magnitude = (np.abs(raw) + half) >> right
@@ -176,7 +176,7 @@ def _round_away(
     if not _room(x, by.factors, by.shifts):
         raise UnreadableOperatorError(OVERFLOW)
     frac = FRAC - int(by.shifts.max())
-    ends = [_shift_away(end * by.factors, np.asarray(frac)) for end in (x.low, x.high)]
+    ends = [shift_away(end * by.factors, np.asarray(frac)) for end in (x.low, x.high)]
     low, high = np.minimum(*ends), np.maximum(*ends)
     quantizer = _saturating(low, high, Rounding.RND_INF, allowed)
     tensor = d.affine(d.fresh(f"{name}_scaled"), x.tensor, by.factors, frac, quantizer)
@@ -204,9 +204,9 @@ def _narrow(
 
     def product(sums: Ints) -> Ints:
         if away:
-            return _shift_away(sums * raised, drop)
+            return shift_away(sums * raised, drop)
         first = (sums * raised + np.left_shift(np.int64(1), drop - 1)) >> drop
-        return _shift_away(first, down)
+        return shift_away(first, down)
 
     least, most = product(low), product(high)
     stairs = staircase_of(low, high, product, allowed)
