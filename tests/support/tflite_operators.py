@@ -340,6 +340,14 @@ def inverse_root(rng: Rng) -> bytes:
     return tflite([x, y], [O("RSQRT", ("x",), ("y",), 2, {})], ["x"], ["y"])
 
 
+def log_softmax(rng: Rng) -> bytes:
+    """LOG_SOFTMAX of rows of any length, whose output has one scale only."""
+    width = int(rng.choice([1, 2, 3, 5, 10, 17, 40, 200, 1000]))
+    x = tensor(rng, "x", (1, int(rng.integers(1, 4)), width), "INT8")
+    y = T("y", x.shape, "INT8", None, (1 / 16,), (127,))
+    return tflite([x, y], [O("LOG_SOFTMAX", ("x",), ("y",), 2, {})], ["x"], ["y"])
+
+
 Builder = Callable[[Rng, str], bytes]
 
 
@@ -366,6 +374,7 @@ SIGNED: dict[str, Callable[[Rng], bytes]] = {  # which have kernels of integers 
     "BATCH_MATMUL": matmul,
     "SQUARED_DIFFERENCE": partial(pair, type_="INT8", op="SQUARED_DIFFERENCE"),
     "RSQRT": inverse_root,
+    "LOG_SOFTMAX": log_softmax,
     "NEG": partial(single, type_="INT8", op="NEG"),
     **{op: partial(single, type_="INT8", op=op) for op in ("ABS", "EXP", "GELU", "LOG")},
 }

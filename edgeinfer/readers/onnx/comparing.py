@@ -171,6 +171,12 @@ def cast(d: Drawing, op: OnnxOp, args: Args) -> Value:
     if to in float_types():
         if x.integer and max(map(abs, _range(x.integer))) <= 1 << EXACT_BITS[to]:
             return replace(x, integer="")
+        if to == TensorProto.FLOAT16 and not x.integer:
+            d.findings.append(
+                f"{op.place}: the cast to float16 is left out. It changes nothing in formats of up "
+                f"to 11 bits; wider ones keep what it rounds."
+            )
+            return x
         raise UnreadableModelError(
             f"it rounds to {kind}, whose steps grow with the value: no fixed ones do"
         )

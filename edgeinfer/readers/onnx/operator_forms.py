@@ -31,7 +31,7 @@ OPERATOR_FORMS: Mapping[str, str] = by_kind(
         ),
         "the same of what comparisons make": "And Or Xor Not",
         "Where of a comparison and of tensors or constants that a format holds": "Where",
-        "Cast to float32, or to an integer type that holds the values": "Cast CastLike",
+        "Cast to float32 or float16, or to an integer type that holds the values": "Cast CastLike",
         "the same of tensors that broadcast against each other within a sample, or of a tensor and "
         "a finite constant": "Add Sub Mul Div Sum Mean Max Min",
         "Pow with a constant exponent": "Pow",

@@ -69,7 +69,9 @@ KERNEL_FORMS: Mapping[str, str] = by_kind(
             "CONV_3D CONV_3D_TRANSPOSE ONE_HOT GATHER_ND SCATTER_ND CUMSUM SEGMENT_SUM "
             "UNSORTED_SEGMENT_PROD UNSORTED_SEGMENT_MAX UNSORTED_SEGMENT_MIN UNSORTED_SEGMENT_SUM"
         ),
-        "SOFTMAX as the last operator, and the logarithm on the host": "LOG_SOFTMAX",
+        "LOG_SOFTMAX of an int8 tensor over its last axis, whose output has the scale 1/16": (
+            "LOG_SOFTMAX"
+        ),
         "CONV_2D with the dilation in its options": "BATCH_TO_SPACE_ND SPACE_TO_BATCH_ND",
         "PAD": "PADV2",
         "RELU": "RELU_0_TO_1",

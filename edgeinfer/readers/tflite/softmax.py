@@ -45,7 +45,7 @@ def read_softmax(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
         raise UnreadableOperatorError(f"its rows have {width} elements; at most {LONGEST} do")
     rows = math.prod(x.shape) // width
     flat = d.reshape(f"{name}_rows", x.tensor, (rows, width))
-    top = _pool(d, f"{name}_top", flat, PoolNodeKind.MAX)
+    top = pool_rows(d, f"{name}_top", flat, PoolNodeKind.MAX)
     below = d.add(MergeNode(d.fresh(f"{name}_below"), (flat, top), MergeKind.SUBTRACT))
     low = x.low - x.high
     fine = exponentials(low, float(x.scale) * op.options.beta)
@@ -54,14 +54,16 @@ def read_softmax(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
         enter_table(d, f"{name}_{label}", below, low, entries)
         for label, entries in (("exponentials", fine), ("rounded", coarse))
     )
-    total = _pool(d, f"{name}_sum", rough, PoolNodeKind.SUM)
+    total = pool_rows(d, f"{name}_sum", rough, PoolNodeKind.SUM)
     power = _power_of(d, name, total, width)
     product = MergeNode(d.fresh(f"{name}_half"), (total, power), MergeKind.MULTIPLY)
-    half = d.add(product, Quantizer(_positive_type(FRAC), Rounding.RND, SAT))
-    inverse = _invert(d, name, half)
-    share = _multiply(d, f"{name}_share", exact, inverse, _positive_type(FRAC))
+    half = d.add(product, Quantizer(positive_type(FRAC), Rounding.RND, SAT))
+    inverse = invert_half(d, name, half)
+    share = multiply_high(d, f"{name}_share", exact, inverse, positive_type(FRAC))
     moved = d.add(MergeNode(d.fresh(f"{name}_moved"), (share, power), MergeKind.MULTIPLY))
-    level = _scale(d, f"{name}_level", moved, 1, FRAC + 3, Quantizer(LEVELS, Rounding.RND, SAT))
+    level = scale_whole(
+        d, f"{name}_level", moved, 1, FRAC + 3, Quantizer(LEVELS, Rounding.RND, SAT)
+    )
     offset = np.asarray(least - zero_of(out), np.int64)
     if offset:
         level = d.affine(d.fresh(f"{name}_steps"), level, ZERO + 1, 0, None, offset)
@@ -90,7 +92,7 @@ def exponentials(low: int, scale: float) -> Ints:
     radius = math.floor(31 * (1 << DIFFERENCE_FRAC) / (1 << shift))
     results = []
     for steps in range(low, 1):
-        scaled = _high(steps << shift, int(by.factors[0]))
+        scaled = upper_half(steps << shift, int(by.factors[0]))
         results.append(_exponential(scaled) if steps >= -radius else 0)
     return np.asarray(results, np.int64)
 
@@ -105,20 +107,20 @@ def _exponential(x: int) -> int:
     power, rest = _within_quarter(part << (FRAC - DIFFERENCE_FRAC)), part - x
     for place, factor in enumerate(POWERS):
         if rest & (quarter << place):
-            power = _high(power, factor)
+            power = upper_half(power, factor)
     return power
 
 
 def _within_quarter(x: int) -> int:
     """exp(x) for -1/4 <= x < 0, around -1/8, with 31 fractional bits."""
     near = x + (1 << (FRAC - 3))
-    square = _high(near, near)
-    cube, fourth = _high(square, near), _high(square, square)
-    higher = _high(_away(fourth, 2) + cube, THIRD) + square
-    return EIGHTH + _high(EIGHTH, near + _away(higher, 1))
+    square = upper_half(near, near)
+    cube, fourth = upper_half(square, near), upper_half(square, square)
+    higher = upper_half(_away(fourth, 2) + cube, THIRD) + square
+    return EIGHTH + upper_half(EIGHTH, near + _away(higher, 1))
 
 
-def _high(a: int, b: int) -> int:
+def upper_half(a: int, b: int) -> int:
     """The upper half of a product, to the nearest, halves up."""
     return (a * b + (1 << (FRAC - 1))) >> FRAC
 
@@ -129,7 +131,7 @@ def _away(x: int, bits: int) -> int:
     return divided if x >= 0 else -divided
 
 
-def _pool(d: StepDrawing, name: str, x: str, kind: PoolNodeKind) -> str:
+def pool_rows(d: StepDrawing, name: str, x: str, kind: PoolNodeKind) -> str:
     """One number for each row of (rows, elements)."""
     rows, width = d.shapes[x]
     picture = d.reshape(f"{name}_picture", x, (rows, width, 1))
@@ -144,46 +146,48 @@ def _power_of(d: StepDrawing, name: str, total: str, width: int) -> str:
     power = d.constant(f"{name}_power", np.asarray(1 << most, np.int64))
     for k in range(1, width.bit_length()):
         reached = d.add(SitesNode(d.fresh(f"{name}_reached"), total, (1 << (SUM_FRAC + k)) - 1.0))
-        less = _scale(d, f"{name}_less", reached, 1 << (most - k), 0)
+        less = scale_whole(d, f"{name}_less", reached, 1 << (most - k), 0)
         pair = (power, less)
         power = d.add(MergeNode(d.fresh(f"{name}_power"), pair, MergeKind.SUBTRACT))
     return power
 
 
-def _invert(d: StepDrawing, name: str, half: str) -> str:
+def invert_half(d: StepDrawing, name: str, half: str) -> str:
     """1/(2 half) with 31 fractional bits, for a half to one with as many."""
-    line = Quantizer(_signed_type(TWO_BITS + 2), Rounding.RND, SAT)
-    x = _scale(d, f"{name}_line", half, SLOPE, FRAC, line)
+    line = Quantizer(signed_type(TWO_BITS + 2), Rounding.RND, SAT)
+    x = scale_whole(d, f"{name}_line", half, SLOPE, FRAC, line)
     start = np.asarray(START, np.int64)
-    wide = Quantizer(_positive_type(TWO_BITS + 2), Rounding.RND, SAT)
+    wide = Quantizer(positive_type(TWO_BITS + 2), Rounding.RND, SAT)
     x = d.affine(d.fresh(f"{name}_start"), x, ZERO + 1, 0, wide, start)
     one = np.asarray(1 << TWO_BITS, np.int64)
     for _ in range(REFINEMENTS):
-        product = _multiply(d, f"{name}_product", half, x, wide.type)
-        near = Quantizer(_signed_type(NEAR_BITS), Rounding.RND, SAT)
+        product = multiply_high(d, f"{name}_product", half, x, wide.type)
+        near = Quantizer(signed_type(NEAR_BITS), Rounding.RND, SAT)
         rest = d.affine(d.fresh(f"{name}_rest"), product, ZERO - 1, 0, near, one)
-        more = _multiply(d, f"{name}_more", rest, x, _signed_type(NEAR_BITS + 1))
-        four = _scale(d, f"{name}_four", more, 4, 0)
+        more = multiply_high(d, f"{name}_more", rest, x, signed_type(NEAR_BITS + 1))
+        four = scale_whole(d, f"{name}_four", more, 4, 0)
         node = MergeNode(d.fresh(f"{name}_refined"), (x, four), MergeKind.ADD)
         x = d.add(node, wide)
-    return _scale(d, f"{name}_inverse", x, 2, 0, Quantizer(_positive_type(FRAC), Rounding.RND, SAT))
+    return scale_whole(
+        d, f"{name}_inverse", x, 2, 0, Quantizer(positive_type(FRAC), Rounding.RND, SAT)
+    )
 
 
-def _multiply(d: StepDrawing, name: str, a: str, b: str, type_: Fixed) -> str:
+def multiply_high(d: StepDrawing, name: str, a: str, b: str, type_: Fixed) -> str:
     """The upper half of products, to the nearest, halves up."""
     product = d.add(MergeNode(d.fresh(f"{name}_exact"), (a, b), MergeKind.MULTIPLY))
-    return _scale(d, name, product, 1, FRAC, Quantizer(type_, Rounding.RND, SAT))
+    return scale_whole(d, name, product, 1, FRAC, Quantizer(type_, Rounding.RND, SAT))
 
 
-def _scale(
+def scale_whole(
     d: StepDrawing, name: str, x: str, factor: int, frac: int, quantizer: Quantizer | None = None
 ) -> str:
     return d.affine(d.fresh(name), x, np.asarray(factor, np.int64), frac, quantizer)
 
 
-def _signed_type(bits: int) -> Fixed:
+def signed_type(bits: int) -> Fixed:
     return Fixed(True, bits, bits)
 
 
-def _positive_type(bits: int) -> Fixed:
+def positive_type(bits: int) -> Fixed:
     return Fixed(False, bits, bits)

@@ -126,8 +126,8 @@ REFUSED = {
             node("Cast", ["i"], ["y"], to=TensorProto.INT8)),
         "wraps int32 to int8",
     ),
-    "a cast to half precision": (
-        one(node("Cast", ["x"], ["y"], to=TensorProto.FLOAT16)), "rounds to FLOAT16",
+    "a cast to eight bits of precision": (
+        one(node("Cast", ["x"], ["y"], to=TensorProto.BFLOAT16)), "rounds to BFLOAT16",
     ),
     "a mean of integers": (
         one(node("Cast", ["x"], ["i"], to=TensorProto.INT32),

@@ -291,3 +291,31 @@ def test_half_precision_weights(tmp_path: Path) -> None:
     dense = read(m.saved(result, tmp_path)).graph.nodes[-1]
     assert isinstance(dense, DenseNode)
     np.testing.assert_array_equal(dense.kernel, [[0.5, 0.25], [1.5, -2.0]])
+
+
+def test_a_network_that_computes_in_float16(tmp_path: Path) -> None:
+    """As tools for half precision leave it: real numbers of 32 bits at both ends."""
+    rng = np.random.default_rng(8)
+    weights = {"w": (rng.normal(size=(6, 5)) / 2).astype(np.float16)}
+    weights["b"] = rng.normal(size=5).astype(np.float16)
+    nodes = [
+        node("Cast", ["x"], ["h"], "/in/Cast", to=TensorProto.FLOAT16),
+        node("Gemm", ["h", "w", "b"], ["g"]),
+        node("Relu", ["g"], ["r"]),
+        node("Cast", ["r"], ["y"], "/out/Cast", to=TensorProto.FLOAT),
+    ]
+    path = m.saved(m.model(nodes, {"x": ("n", 6)}, ["y"], weights), tmp_path)
+    loaded = read(path)
+    assert [f for f in loaded.findings if "float16" in f and "'/in/Cast'" in f]
+    x = rng.normal(size=(40, 6)).astype(np.float32)
+    (theirs,) = m.runtime(path, {"x": x})
+    (ours,) = m.computed(loaded, {"x": x}, [theirs.shape])
+    np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=4e-3)
+
+
+def test_a_format_of_11_bits_loses_nothing_in_float16() -> None:
+    """What the finding about a cast says."""
+    raw = np.arange(-(1 << 10), 1 << 10)
+    for frac in range(-5, 25):
+        values = np.ldexp(raw.astype(float), -frac)
+        np.testing.assert_array_equal(values.astype(np.float16).astype(float), values)
