@@ -47,6 +47,7 @@ from edgeinfer.readers.onnx.tidy import finish_drawing
 
 OPEN_BATCH = 999_983  # stands for a batch of any size: a prime, to be known again in other shapes
 MAX_ELEMENTS = 1 << 31
+IN_FRONT = "Export the model so that the first axis of each output counts samples."
 
 
 def read(path: Path, *, batch_axis: int | None = 0) -> LoadedModel:
@@ -116,7 +117,9 @@ def _draw_sample(
             whole = with_all_axes(value)
             value = _without_axis(d, whole, batch_axis)
             if batch_in_front and value is whole:
-                raise ModelError(f"{source.path}: the output {name!r} has no batch in front.")
+                raise ModelError(
+                    f"{source.path}: the output {name!r} has no batch in front.", hint=IN_FRONT
+                )
         outputs.append(_output(d, source, name, value, outputs, whole=True))
     return d, tuple(outputs)
 
