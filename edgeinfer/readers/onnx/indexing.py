@@ -6,7 +6,7 @@ sums by index, the largest elements and where they are."""
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,11 @@ from edgeinfer.graph.compose import OperatorSite, reshape
 from edgeinfer.graph.moves import GatherNode
 from edgeinfer.graph.nodes import MergeKind
 from edgeinfer.readers.onnx import gathering, moves
+from edgeinfer.readers.onnx.affine import scale_view
 from edgeinfer.readers.onnx.args import Args, constant, data
 from edgeinfer.readers.onnx.drawing import Drawing
 from edgeinfer.readers.onnx.layout import (
+    ZERO,
     Const,
     View,
     arrange_axes,
@@ -107,9 +109,12 @@ def _single_numbers(d: Drawing, site: OperatorSite, index: str) -> str:
 
 
 def scatter_elements(d: Drawing, op: OnnxOp, args: Args) -> View:
-    """ScatterElements that adds."""
-    if not isinstance(args[1], View):
-        return gathering.change_elements(d, op, args)
+    """ScatterElements that adds, or whose index is constant."""
+    if isinstance(index := args[1], Const):
+        if not isinstance(args[2], View):
+            return gathering.change_elements(d, op, args)
+        updates = with_all_axes(args[2]) if d.batch == 1 else args[2]
+        return _scatter_rows(d, op, args, updates, _rows_of(index.value, op.whole("axis", 0)))
     updates, index = _alike(d, data(args, 2), args[1])
     axis = axis_of(d, updates, op.whole("axis", 0))
     site = OperatorSite(d, d.named(op))
@@ -117,11 +122,17 @@ def scatter_elements(d: Drawing, op: OnnxOp, args: Args) -> View:
 
 
 def scatter_numbered(d: Drawing, op: OnnxOp, args: Args) -> View:
-    """ScatterND that adds whole entries of the first axis, by indices of one number each."""
-    if not isinstance(args[1], View):
+    """ScatterND of whole entries of the first axis, by indices of one number each; it adds, or the
+    indices are constant."""
+    if isinstance(args[1], Const) and not isinstance(args[2], View):
         return gathering.change_elements(d, op, args)
     if d.batch != 1:
         raise UnreadableModelError(ACROSS)
+    if isinstance(index := args[1], Const):
+        if index.value.ndim != 2 or index.value.shape[1] != 1:
+            raise UnreadableModelError(f"its indices are {index.value.shape}; a column can be read")
+        updates = with_all_axes(data(args, 2))
+        return _scatter_rows(d, op, args, updates, Rows(0, index.value.reshape(-1)))
     updates, index = (_for_one_sample(d, data(args, place)) for place in (2, 1))
     site = OperatorSite(d, d.named(op))
     numbers = _single_numbers(d, site, index.tensor)
@@ -130,6 +141,55 @@ def scatter_numbered(d: Drawing, op: OnnxOp, args: Args) -> View:
         raise UnreadableModelError(f"its indices have {len(places)} axes; one can be read")
     column = reshape(site, numbers, (*places, *rest), "column")
     return _add_up(d, op, args, site, updates, column, 0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """To which entry of an axis of the file each entry of the updates goes."""
+
+    axis: int
+    places: NDArray[np.int64]
+
+
+def _rows_of(index: NDArray[np.int64], axis: int) -> Rows:
+    columns = np.moveaxis(index, axis, 0).reshape(index.shape[axis], -1)
+    if (columns != columns[:, :1]).any():
+        raise UnreadableModelError("its constant index differs along other axes than its own")
+    return Rows(axis % index.ndim, columns[:, 0])
+
+
+def _scatter_rows(d: Drawing, op: OnnxOp, args: Args, updates: View, rows: Rows) -> View:
+    """Whole entries of an axis put, or added, where constants say: a product with a matrix of zeros
+    and ones."""
+    reduction, onto = op.text("reduction", "none"), args[0]
+    assert onto is not None, "the operator demands it"
+    shape = onto.value.shape if isinstance(onto, Const) else file_shape(d, onto)
+    count, have = int(shape[rows.axis]), list(file_shape(d, updates))
+    have[rows.axis] = count
+    places = np.where(rows.places < 0, rows.places + count, rows.places)
+    if have != list(shape) or not ((places >= 0) & (places < count)).all():
+        raise UnreadableModelError(f"its updates do not fill whole entries of {list(shape)}")
+    if reduction != "add" and (reduction != "none" or len(set(places.tolist())) < len(places)):
+        raise UnreadableModelError(
+            f"reduction {reduction!r} of updates that meet in one entry; 'add' can be read"
+        )
+    matrix = (np.arange(count)[:, None] == places[None, :]).astype(np.float64)
+    sums = gathering.multiply_axis(d, op, updates, axis_of(d, updates, rows.axis), matrix)
+    if reduction == "none":
+        sides = [count if axis == rows.axis else 1 for axis in range(len(shape))]
+        left = (1.0 - matrix.sum(axis=1)).reshape(sides)
+        onto = (
+            Const(onto.value * left)
+            if isinstance(onto, Const)
+            else scale_view(d, op, onto, left, ZERO)
+        )
+    if isinstance(onto, Const) and not np.any(onto.value):
+        return sums
+    if isinstance(onto, Const) and not updates.merged:
+        if (onto.value != onto.value[:1]).any():
+            raise UnreadableModelError("it changes one sample otherwise than another")
+        onto = Const(onto.value[:1])
+    return merge_views(d, op, [sums, onto], MergeKind.ADD)
 
 
 def _add_up(

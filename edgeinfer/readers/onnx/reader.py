@@ -12,12 +12,14 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from edgeinfer.base.errors import ModelError, Offence, UnsupportedModelError
 from edgeinfer.graph.nodes import ActivationNode, Function, InputNode, TransposeNode
 from edgeinfer.readers.loaded import LoadedModel
 from edgeinfer.readers.onnx.drawing import Drawing, clean
 from edgeinfer.readers.onnx.file import parse
-from edgeinfer.readers.onnx.fold import MOVES
+from edgeinfer.readers.onnx.fold import MOVES, compute_graph
 from edgeinfer.readers.onnx.layout import (
     Const,
     Value,
@@ -128,18 +130,49 @@ def _draw_one_at_a_time(
     source: OnnxSource, with_batch: UnsupportedModelError
 ) -> tuple[Drawing, tuple[str, ...]]:
     """The graph drawn for one sample, where it cannot be drawn for any number of them: PyTorch's
-    attention moves the batch behind the sequence and back. All outputs must have it in front."""
+    attention moves the batch behind the sequence and back. All outputs must have it in front, and
+    none may depend on several samples."""
     try:
         d, outputs = _draw_sample(source, 0, batch_in_front=True)
     except UnsupportedModelError as error:
-        raise min(with_batch, error, key=lambda each: len(each.offences)) from None
+        raise min(error, with_batch, key=lambda each: len(each.offences)) from None
     except ModelError:
         raise with_batch from None
+    if not _keeps_samples_apart(source):
+        raise with_batch
     d.findings.append(
         f"The network is read for one sample at a time, as for any number of them this cannot be "
         f"read: {with_batch.offences[0].path}."
     )
     return d, outputs
+
+
+def _keeps_samples_apart(source: OnnxSource) -> bool:
+    """Whether two samples in one batch give what each gives alone; a file for one has no others."""
+    from onnx import helper
+
+    if all(entry.dims is not None and entry.dims[0] == 1 for entry in source.inputs):
+        return True
+    rng, pair = np.random.default_rng(1), {}
+    for entry in source.inputs:
+        dtype = helper.tensor_dtype_to_np_dtype(entry.data_type)
+        shape = (2, *_sizes(str(source.path), entry.dims or (), {0})[1:])
+        real = entry.data_type in float_types()
+        pair[entry.name] = (rng.normal(size=shape) if real else rng.integers(0, 2, shape)).astype(
+            dtype
+        )
+    try:
+        together = compute_graph(source, pair)
+        alone = [
+            compute_graph(source, {name: array[[place]] for name, array in pair.items()})
+            for place in range(2)
+        ]
+    except UnreadableModelError:
+        return False
+    return all(
+        both.shape[:1] == (2,) and np.allclose(both, np.concatenate(each), rtol=1e-3, atol=1e-5)
+        for both, *each in zip(together, *alone, strict=True)
+    )
 
 
 def _without_axis(d: Drawing, view: View, batch_axis: int | None) -> View:

@@ -124,6 +124,42 @@ def test_onnx_operators_are_read_as_onnx_runtime_has_them(name: str, tmp_path: P
         np.testing.assert_array_equal(results[output], expected, err_msg=output)
 
 
+FIXED = np.array([0, 2, 2, 1, -1])  # an edge list that the file stores
+ROWS = {
+    "added to zeros": ("add", FIXED, np.zeros((3, 4, 2))),
+    "added to constants": ("add", FIXED, np.arange(24.0).reshape(3, 4, 2)),
+    "added to a tensor": ("add", FIXED, None),
+    "put into constants": ("none", np.array([3, 0, 1]), np.arange(24.0).reshape(3, 4, 2)),
+    "put into a tensor": ("none", np.array([3, 0, 1]), None),
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_computed_rows_go_where_constants_say(name: str, tmp_path: Path) -> None:
+    """As PyTorch exports index_add with the edges of a fixed graph."""
+    reduction, places, onto = ROWS[name]
+    feeds = {"u": RNG.normal(size=(3, len(places), 2)).astype(np.float32)}
+    weights = {"i": np.broadcast_to(places[None, :, None], feeds["u"].shape).copy()}
+    if onto is None:
+        feeds["x"] = RNG.normal(size=(3, 4, 2)).astype(np.float32)
+    else:
+        weights["x"] = np.broadcast_to(onto[:1], onto.shape).astype(np.float32)
+    node = helper.make_node("ScatterElements", ["x", "i", "u"], ["y0"], axis=1, reduction=reduction)
+    path = onnx_file([node], feeds, 1, tmp_path, weights, 3)
+    (result,) = m.computed(load(path), feeds, None)
+    (expected,) = m.runtime(path, feeds)
+    np.testing.assert_allclose(result, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_rows_that_meet_without_a_sum_are_refused(tmp_path: Path) -> None:
+    feeds = {"u": RNG.normal(size=(3, 5, 2)).astype(np.float32)}
+    index = np.broadcast_to(FIXED[None, :, None], (3, 5, 2)).copy()
+    weights = {"i": index, "x": np.zeros((3, 4, 2), np.float32)}
+    node = helper.make_node("ScatterElements", ["x", "i", "u"], ["y0"], axis=1)
+    with pytest.raises(EdgeInferError, match="meet in one entry; 'add' can be read"):
+        load(onnx_file([node], feeds, 1, tmp_path, weights, 3))
+
+
 def test_an_index_that_exporters_spread_is_read_once(tmp_path: Path) -> None:
     nodes, feeds, weights = CASES["GatherElements by one column"]
     graph = load(onnx_file(nodes, feeds, 1, tmp_path, weights, 3)).graph

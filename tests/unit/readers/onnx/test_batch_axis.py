@@ -116,6 +116,28 @@ def test_samples_may_go_behind_the_steps_and_back(tmp_path: Path) -> None:
     np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
+MIXED = {
+    "attention over samples": [
+        node("Transpose", ["t"], ["tt"], perm=[0, 2, 1]), node("MatMul", ["t", "tt"], ["q"]),
+        node("Softmax", ["q"], ["p"], axis=-1), node("MatMul", ["p", "t"], ["s"]),
+    ],
+    "a softmax over samples": [node("Softmax", ["t"], ["s"], axis=1)],
+    "their mean": [
+        node("ReduceMean", ["t"], ["mean"], axes=[1]), node("Sub", ["t", "mean"], ["s"])
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MIXED)
+def test_samples_that_meet_behind_the_steps_are_refused(name: str, tmp_path: Path) -> None:
+    """As PyTorch's attention without batch_first=True mixes the samples of a batch."""
+    nodes = [node("Transpose", ["x"], ["t"], perm=[1, 0, 2]), *MIXED[name]]
+    nodes += [node("Transpose", ["s"], ["y"], perm=[1, 0, 2])]
+    path = m.saved(m.model(nodes, {"x": ("n", 5, 3)}, ["y"]), tmp_path)
+    with pytest.raises(EdgeInferError, match="moves the batch axis"):
+        load(path)
+
+
 def test_a_rank_without_that_axis_is_refused(tmp_path: Path) -> None:
     path = m.saved(m.model([node("Relu", ["x"], ["y"])], {"x": (2, 3)}, ["y"]), tmp_path)
     with pytest.raises(EdgeInferError, match="cannot be axis 2"):
