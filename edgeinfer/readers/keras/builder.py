@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer.base.errors import ModelError, Offence
+from edgeinfer.base.errors import ModelError, Offence, UnsupportedModelError
 from edgeinfer.base.names import free_name
 from edgeinfer.graph.nodes import (
     AffineNode,
@@ -35,6 +35,8 @@ from quantization.fixed import Quantizer
 from quantization.recipe import Recipe, WeightFormat
 
 MAX_ELEMENTS = 1 << 28
+FILLED = "it fills in a number so low that no format holds others beside it, not for a softmax"
+ONLY_SOFTMAX = "a choice that a softmax alone reads, or one of numbers that a format holds"
 
 
 class UnknownInput(Exception):
@@ -57,6 +59,9 @@ class GraphBuilder:
     sizes: dict[str, Any] = field(default_factory=dict)  # of tensors, by what stands for them
     # Tensors that have a mask: those of whose steps the mask tells which are zero; None if unknown.
     masked: dict[str, str | None] = field(default_factory=dict)
+    # What a softmax alone may read, because a choice fills it with a very low number: the tensor
+    # without that choice, and the mask that says where it is chosen.
+    hidden: dict[str, tuple[str, str]] = field(default_factory=dict)
     quantized: bool = False  # whether any layer is one of QKeras
     kept: dict[str, list[str]] = field(default_factory=dict)  # what layers leave for a next sample
     repeated: bool = False  # whether this is the body of a recurrence
@@ -97,6 +102,11 @@ class GraphBuilder:
         """The graph, the recipe that the file states, and the findings."""
         ends = (*outputs, *(tensor for tensors in self.kept.values() for tensor in tensors))
         nodes = _needed_nodes(self.nodes, ends)
+        shown = [node.name for node in nodes if node.name in self.hidden]
+        if shown:
+            raise UnsupportedModelError(
+                self.source, [Offence(name, "Where", FILLED, ONLY_SOFTMAX) for name in shown]
+            )
         if self.scaled:
             nodes = self._carry_scales(nodes, ends)
         graph = Graph(name, nodes, ends)

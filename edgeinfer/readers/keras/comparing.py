@@ -87,9 +87,13 @@ def read_where(site: Site, arguments: Arguments) -> str:
     """truth x a + (1 - truth) x b: products with 0 and 1, which round nothing."""
     truth = arguments.take(0, "condition")
     a, b = arguments.take(1, "x1", "x"), arguments.take(2, "x2", "y")
+    if isinstance(truth, CallTensor):
+        _check_truth(site, truth.name)
+    hidden = _hide_from_softmax(site, truth, a, b)
+    if hidden is not None:
+        return hidden
     if not isinstance(truth, CallTensor):
-        raise UnsupportedLayerError("it chooses by a constant")
-    _check_truth(site, truth.name)
+        return _choose_by_constant(site, truth, a, b)
     if not isinstance(a, CallTensor) and not isinstance(b, CallTensor):
         taken, left = _fill(site, truth.name, a), _fill(site, truth.name, b)
         return _add_affine(site, truth.name, taken - left, left, site.name())
@@ -97,6 +101,43 @@ def read_where(site: Site, arguments: Arguments) -> str:
     parts = (
         _mask_value(site, mask, x, site.name(label))
         for mask, x, label in ((truth.name, a, "taken"), (other, b, "left"))
+    )
+    return site.add(g.MergeNode(site.name(), tuple(parts), g.MergeKind.ADD))
+
+
+def _hide_from_softmax(site: Site, truth: Any, a: Any, b: Any) -> str | None:
+    """A tensor in which a choice hides elements from a softmax, which then has a mask; None if the
+    choice does not fill in a number as low as that."""
+    x, fill, opposite = (a, b, False) if isinstance(a, CallTensor) else (b, a, True)
+    if not isinstance(x, CallTensor) or isinstance(fill, CallTensor):
+        return None
+    if as_constant(fill).max(initial=-np.inf) >= -LARGEST_FILL:
+        return None
+    if isinstance(truth, CallTensor):
+        mask = _negate(site, truth.name, site.name("kept")) if opposite else truth.name
+    else:
+        chosen = per_sample(as_constant(truth), len(site.shape(x.name))) != 0
+        kept = (chosen != opposite).astype(np.float64)
+        mask = site.add(g.ConstantNode(site.name("kept"), kept))
+    name = site.add(g.ActivationNode(site.name(), x.name, g.Function.LINEAR))
+    site.builder.hidden[name] = x.name, mask
+    return name
+
+
+def _choose_by_constant(site: Site, truth: Any, a: Any, b: Any) -> str:
+    """What is chosen is known: products with 0 and 1."""
+    tensors = [each for each in (a, b) if isinstance(each, CallTensor)]
+    if not tensors:
+        raise UnsupportedLayerError("what it chooses depends on no input")
+    rank = len(site.shape(tensors[0].name))
+    chosen = (per_sample(as_constant(truth), rank) != 0).astype(np.float64)
+    sides = ((chosen, a, "taken"), (1.0 - chosen, b, "left"))
+    if len(tensors) == 1:
+        (kept, x, _), (other, values, _) = sides if isinstance(a, CallTensor) else sides[::-1]
+        return _add_affine(site, x.name, kept, other * _fill(site, x.name, values), site.name())
+    parts = (
+        _add_affine(site, each.name, share, np.zeros(1), site.name(label))
+        for share, each, label in sides
     )
     return site.add(g.MergeNode(site.name(), tuple(parts), g.MergeKind.ADD))
 

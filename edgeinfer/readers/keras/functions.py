@@ -163,13 +163,19 @@ def add_function(site: Site, x: str, step: FloatStep, name: str) -> str:
             rank = len(site.shape(x))
             if axis == 0 or not -rank <= axis <= rank:
                 raise UnsupportedLayerError(f"it runs over axis {axis} of a tensor of {rank} axes")
-            return site.add(g.SoftmaxNode(name, x, axis - 1 if axis > 0 else axis))
+            return _add_softmax(site, x, axis - 1 if axis > 0 else axis, name)
+
+
+def _add_softmax(site: Site, x: str, axis: int, name: str) -> str:
+    """With the mask of what a choice before it hides."""
+    shown, mask = site.builder.hidden.get(x, (x, None))
+    return site.add(g.SoftmaxNode(name, shown, axis, mask))
 
 
 def _add_plain(site: Site, x: str, function: str, name: str) -> str:
     match function:
         case "softmax":
-            return site.add(g.SoftmaxNode(name, x))
+            return _add_softmax(site, x, -1, name)
         case "hard_sigmoid":
             return site.add(g.ActivationNode(name, x, g.Function.HARD_SIGMOID, _hard_sigmoid(site)))
         case "hard_swish":

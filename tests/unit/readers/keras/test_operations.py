@@ -25,6 +25,26 @@ KERNEL = RNG.normal(size=(2, 2, 3, 4)).astype(np.float32)
 ROWS3 = np.ones((3, 1, 1), np.float32)
 TABLE, IMAGE = (4, 6), (4, 6, 8)
 
+CHOSEN = RNG.random((4, 6)) < 0.5
+EARLIER = np.tri(4, dtype=bool)
+
+
+def attended(x: Any, hide: Callable[[Any], Any]) -> Any:
+    """Attention written by hand, whose softmax is not to see some scores."""
+    scores = hide(K.einsum("bqc,bkc->bqk", x, x) * 0.4)
+    return K.einsum("bqk,bkc->bqc", K.softmax(scores, axis=-1), x)
+
+
+def see_no_later(scores: Any) -> Any:
+    """As a causal mask hides them."""
+    return K.where(EARLIER, scores, -1e9)
+
+
+def see_none_below(scores: Any) -> Any:
+    """A choice by what the network computes."""
+    return K.where(scores < 0.1, -1e30, scores)
+
+
 KERAS3: list[tuple[str, tuple[int, ...], Callable[[Any], Any]]] = [
     ("x + c", TABLE, lambda x: x + 0.7),
     ("c + x", TABLE, lambda x: 0.7 + x),
@@ -68,6 +88,10 @@ KERAS3: list[tuple[str, tuple[int, ...], Callable[[Any], Any]]] = [
             K.logical_not(K.any(K.logical_not(K.greater(x, -0.8)), axis=-1, keepdims=True)), x, -x
         ),
     ),
+    ("where a constant says", TABLE, lambda x: K.where(CHOSEN, x, 0.1 * x - 1)),
+    ("where a constant says, or a number", TABLE, lambda x: K.where(CHOSEN, -0.5, x)),
+    ("steps that see no later ones", TABLE, lambda x: attended(x, see_no_later)),
+    ("steps that see none below", TABLE, lambda x: attended(x, see_none_below)),
     ("where of constants", TABLE, lambda x: K.where(K.less_equal(x, ROW), 1.0, -0.5)),
     (
         "truths",
@@ -329,7 +353,8 @@ def square_of(x: Any) -> Any:
 
 REFUSED: list[tuple[str, Callable[[Any], Any], str]] = [
     ("a choice by numbers", lambda x: K.where(x, x, -x), "numbers, not truths"),
-    ("a choice of what hides all", lambda x: K.where(x > 0, x, -1e9), r"fills in -1e\+09"),
+    ("a choice of what hides all", lambda x: K.where(x > 0, x, -1e9), "softmax alone reads"),
+    ("a choice of infinite height", lambda x: K.where(x > 0, x, 1e9), r"fills in 1e\+09"),
     ("power of a constant", lambda x: K.power(2.0, x), "exponent is a tensor"),
     ("mean of all", lambda x: K.mean(x), "along the batch"),
     ("mean of the batch", lambda x: K.mean(x, axis=0), "along the batch"),
