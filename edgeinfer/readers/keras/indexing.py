@@ -10,7 +10,16 @@ from typing import Any
 import numpy as np
 
 from edgeinfer.graph import compose, compose_indexing
-from edgeinfer.graph.nodes import ConstantNode, Floats, ReshapeNode, Shape
+from edgeinfer.graph.indexing import SitesNode
+from edgeinfer.graph.nodes import (
+    AffineNode,
+    ConstantNode,
+    Floats,
+    MergeKind,
+    MergeNode,
+    ReshapeNode,
+    Shape,
+)
 from edgeinfer.readers.keras import rearranging
 from edgeinfer.readers.keras.arguments import Arguments, CallTensor, as_constant
 from edgeinfer.readers.keras.builder import Site
@@ -18,6 +27,7 @@ from edgeinfer.readers.keras.fields import UnsupportedLayerError, whole
 from edgeinfer.readers.keras.rearranging import axis_in
 
 MOST_CLASSES = 1 << 12  # of a one-hot code
+MOST_EDGES = 1 << 8  # of the intervals that numbers are counted into
 
 
 def embedding_layer(site: Site) -> str:
@@ -29,6 +39,29 @@ def embedding_layer(site: Site) -> str:
     if fields.flag("mask_zero", False):
         site.builder.masked[looked_up] = site.x
     return looked_up
+
+
+def discretization_layer(site: Site) -> str:
+    """Discretization: how many boundaries an element has reached, or the row of a unit matrix."""
+    edges = as_constant(site.fields.get("bin_boundaries") or []).astype(np.float32).reshape(-1)
+    mode, shape = site.fields.get("output_mode", "int"), site.shape(site.x)
+    if mode not in ("int", "one_hot") or site.fields.flag("sparse", False):
+        raise UnsupportedLayerError(f"its output_mode is {mode!r}; 'int' and 'one_hot' are read")
+    if not 1 <= edges.size <= MOST_EDGES:
+        raise UnsupportedLayerError(f"it has {edges.size} boundaries; 1 to {MOST_EDGES} are read")
+    column = compose.reshape(site, site.x, (*shape, 1), "column")
+    turned, ones = site.name("turned"), np.ones(1)
+    site.add(AffineNode(turned, turned, column, -ones, 0 * ones))
+    below = [site.add(SitesNode(site.name("below"), turned, float(-edge))) for edge in edges]
+    missed = below[0]
+    if len(below) > 1:
+        missed = site.add(MergeNode(site.name("missed"), tuple(below), MergeKind.ADD))
+    place = site.name("place")
+    site.add(AffineNode(place, place, missed, -ones, edges.size * ones))
+    if mode == "int":
+        return _name_result(site, place, shape)
+    index = compose.reshape(site, place, shape[:-1] if shape[-1:] == (1,) else shape, "index")
+    return _name_result(site, _look_in(site, np.eye(edges.size + 1), index, site.name("unit")))
 
 
 def read_take(site: Site, arguments: Arguments) -> str:

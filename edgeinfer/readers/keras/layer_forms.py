@@ -57,6 +57,7 @@ LAYER_FORMS: Mapping[str, str] = by_kind(
         "UpSampling3D and then Conv3D": "Conv3DTranspose Convolution3DTranspose",
         "Dot of two vectors or matrices over one axis each, none of them the batch": "Dot",
         "an Embedding that an index of whole numbers reads": "Embedding",
+        "Discretization with boundaries and output_mode 'int' or 'one_hot'": "Discretization",
         "Embedding, and a matmul with its constant matrix for the way back": (
             "ReversibleEmbedding"
         ),
@@ -153,7 +154,7 @@ LAYER_FORMS: Mapping[str, str] = by_kind(
         ),
         _BEFORE: (
             "AutoContrast CategoryEncoding ContrastLimitedAdaptiveHistogramEqualization "
-            "Discretization Equalization HashedCrossing Hashing IntegerLookup "
+            "Equalization HashedCrossing Hashing IntegerLookup "
             "MaxNumBoundingBoxes MelSpectrogram Pipeline STFTSpectrogram Solarization "
             "StringLookup TextVectorization"
         ),

@@ -119,6 +119,7 @@ READERS: dict[str, Reader] = {
     ),
     "PReLU": activation_layers.prelu_layer,
     "Embedding": indexing.embedding_layer,
+    "Discretization": indexing.discretization_layer,
     QUANTIZE_LAYER: read_quantize_layer,
     LOOKUP_DENSE: lookup_dense_layer,
     TABLE_NEURONS: table_neurons_layer,

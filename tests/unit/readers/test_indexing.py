@@ -253,11 +253,22 @@ def _sum_by_index(x: Any, i: Any) -> Any:
     return keras.ops.matmul(keras.ops.transpose(keras.ops.one_hot(i, 6), (0, 2, 1)), x[:, :2])
 
 
+def _discretize(x: Any, i: Any) -> Any:
+    """Intervals, of which an element that lies on an edge is in the upper one."""
+    import keras
+
+    del i
+    L, edges = keras.layers, [7.0, 20.5, 30.0, 41.1]
+    rows = L.Discretization(edges, output_mode="one_hot")(x[:, :, 0])
+    return L.Embedding(5, 2, name="e")(L.Discretization(edges)(x)), rows
+
+
 KERAS: dict[str, Callable[[], Callable[..., Any]]] = {
     "take_along_axis": lambda: _take_along,
     "take_along_axis of neighbours": lambda: _take_neighbours,
     "take": lambda: _take_rows,
     "Embedding": lambda: _embed,
+    "Discretization": lambda: _discretize,
     "one_hot": lambda: _sum_by_index,
     "argmax": lambda: _keras("argmax", axis=1),
     "argmin": lambda: _keras("argmin", axis=-1, keepdims=True),
