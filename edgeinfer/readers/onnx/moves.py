@@ -23,6 +23,7 @@ from edgeinfer.readers.onnx.layout import (
     settle_scale,
     sizes,
     unfold_view,
+    with_all_axes,
 )
 from edgeinfer.readers.onnx.ops import OnnxOp, UnreadableModelError
 
@@ -258,6 +259,8 @@ def pick(d: Drawing, op: OnnxOp, x: View, index: int, places: list[int]) -> View
 def gather(d: Drawing, op: OnnxOp, args: Args) -> View:
     """Gather with constant indices."""
     x = data(args, 0)
+    if d.batch == 1 and x.rank and op.whole("axis", 0) % x.rank == 0:
+        x = with_all_axes(x)
     index = axis_of(d, x, op.whole("axis", 0))
     indices = constant(args, 1, "indices").value
     size = sizes(d, x)[index]

@@ -116,6 +116,24 @@ def test_samples_may_go_behind_the_steps_and_back(tmp_path: Path) -> None:
     np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
+def test_the_last_state_of_unrolled_steps(tmp_path: Path) -> None:
+    """PyTorch stacks the states of all layers before the samples, and takes the last one."""
+    nodes = [
+        node("Transpose", ["x"], ["t"], perm=[1, 0, 2]), node("MatMul", ["t", "w"], ["m"]),
+        node("Slice", ["m", "four", "five", "zero"], ["step"]),
+        node("Squeeze", ["step", "zero"], ["state"]), node("Tanh", ["state"], ["h"]),
+        node("Unsqueeze", ["h", "zero"], ["states"]),
+        node("Gather", ["states", "last"], ["y"], axis=0),
+    ]  # fmt: skip
+    weights = {"w": floats(RNG, 3, 4), "last": I64(-1)}
+    weights |= {"zero": I64([0]), "four": I64([4]), "five": I64([5])}
+    path = m.saved(m.model(nodes, {"x": ("n", 5, 3)}, ["y"], weights), tmp_path)
+    x = floats(np.random.default_rng(4), 7, 5, 3)
+    (theirs,) = m.runtime(path, {"x": x})
+    (ours,) = m.computed(load(path), {"x": x}, [theirs.shape])
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
 MIXED = {
     "attention over samples": [
         node("Transpose", ["t"], ["tt"], perm=[0, 2, 1]), node("MatMul", ["t", "tt"], ["q"]),
