@@ -115,7 +115,7 @@ def scatter_elements(d: Drawing, op: OnnxOp, args: Args) -> View:
             return gathering.change_elements(d, op, args)
         updates = with_all_axes(args[2]) if d.batch == 1 else args[2]
         return _scatter_rows(d, op, args, updates, _rows_of(index.value, op.whole("axis", 0)))
-    updates, index = _alike(d, data(args, 2), args[1])
+    updates, index = _alike(d, data(args, 2), data(args, 1))
     axis = axis_of(d, updates, op.whole("axis", 0))
     site = OperatorSite(d, d.named(op))
     return _add_up(d, op, args, site, updates, _narrow(d, index.tensor, axis), axis)
