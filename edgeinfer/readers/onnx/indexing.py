@@ -132,7 +132,7 @@ def scatter_numbered(d: Drawing, op: OnnxOp, args: Args) -> View:
         if index.value.ndim != 2 or index.value.shape[1] != 1:
             raise UnreadableModelError(f"its indices are {index.value.shape}; a column can be read")
         updates = with_all_axes(data(args, 2))
-        return _scatter_rows(d, op, args, updates, Rows(0, index.value.reshape(-1)))
+        return _scatter_rows(d, op, args, updates, ScatteredRows(0, index.value.reshape(-1)))
     updates, index = (_for_one_sample(d, data(args, place)) for place in (2, 1))
     site = OperatorSite(d, d.named(op))
     numbers = _single_numbers(d, site, index.tensor)
@@ -144,21 +144,21 @@ def scatter_numbered(d: Drawing, op: OnnxOp, args: Args) -> View:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Rows:
+class ScatteredRows:
     """To which entry of an axis of the file each entry of the updates goes."""
 
     axis: int
     places: NDArray[np.int64]
 
 
-def _rows_of(index: NDArray[np.int64], axis: int) -> Rows:
+def _rows_of(index: NDArray[np.int64], axis: int) -> ScatteredRows:
     columns = np.moveaxis(index, axis, 0).reshape(index.shape[axis], -1)
     if (columns != columns[:, :1]).any():
         raise UnreadableModelError("its constant index differs along other axes than its own")
-    return Rows(axis % index.ndim, columns[:, 0])
+    return ScatteredRows(axis % index.ndim, columns[:, 0])
 
 
-def _scatter_rows(d: Drawing, op: OnnxOp, args: Args, updates: View, rows: Rows) -> View:
+def _scatter_rows(d: Drawing, op: OnnxOp, args: Args, updates: View, rows: ScatteredRows) -> View:
     """Whole entries of an axis put, or added, where constants say: a product with a matrix of zeros
     and ones."""
     reduction, onto = op.text("reduction", "none"), args[0]

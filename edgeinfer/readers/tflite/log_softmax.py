@@ -106,11 +106,11 @@ def _logarithm(d: StepDrawing, name: str, total: str, width: int) -> str:
         for n, up in zip(octave, upper, strict=True)
     ]
     known = enter_table(d, f"{name}_octave", place, 0, np.asarray(scaled, np.int64))
-    half = _pair(d, f"{name}_half", total, powers, MergeKind.MULTIPLY, _rounded(POSITIVE))
-    turned = scale_whole(d, f"{name}_turned", half, HALF_ROOT, FRAC, _rounded(POSITIVE))
-    lower = scale_whole(d, f"{name}_lower", turned, 2, 0, _rounded(POSITIVE))
+    half = _pair(d, f"{name}_half", total, powers, MergeKind.MULTIPLY, _quantizer_of(POSITIVE))
+    turned = scale_whole(d, f"{name}_turned", half, HALF_ROOT, FRAC, _quantizer_of(POSITIVE))
+    lower = scale_whole(d, f"{name}_lower", turned, 2, 0, _quantizer_of(POSITIVE))
     higher = _pair(d, f"{name}_higher", half, aside, MergeKind.ADD)
-    near = _pair(d, f"{name}_near", lower, higher, MergeKind.MINIMUM, _rounded(POSITIVE))
+    near = _pair(d, f"{name}_near", lower, higher, MergeKind.MINIMUM, _quantizer_of(POSITIVE))
     rest = _log_near_one(d, name, near)
     log = _pair(d, f"{name}_log", known, rest, MergeKind.ADD)
     return scale_whole(d, f"{name}_logarithm", log, 2, 0)
@@ -132,17 +132,17 @@ def _log_near_one(d: StepDrawing, name: str, r: str) -> str:
     to 1 around the fourth root of a half."""
 
     def add(label: str, a: str, b: str, type_: Fixed) -> str:
-        return _pair(d, f"{name}_{label}", a, b, MergeKind.ADD, _rounded(type_))
+        return _pair(d, f"{name}_{label}", a, b, MergeKind.ADD, _quantizer_of(type_))
 
     def high(label: str, a: str, b: str, type_: Fixed = SIGNED) -> str:
         return multiply_high(d, f"{name}_{label}", a, b, type_)
 
     def times(label: str, x: str, factor: int, type_: Fixed = SIGNED) -> str:
-        return scale_whole(d, f"{name}_{label}", x, factor, FRAC, _rounded(type_))
+        return scale_whole(d, f"{name}_{label}", x, factor, FRAC, _quantizer_of(type_))
 
     def moved(label: str, x: str, factor: int, frac: int, shift: int, type_: Fixed) -> str:
         """factor x + shift, all times 2^-frac and cut off."""
-        offset, cut = np.asarray(shift, np.int64), _rounded(type_, Rounding.TRN)
+        offset, cut = np.asarray(shift, np.int64), _quantizer_of(type_, Rounding.TRN)
         return d.affine(d.fresh(f"{name}_{label}"), x, ZERO + factor, frac, cut, offset, frac)
 
     mean = moved("mean", r, 1, 1, QUARTER_ROOT + 1, POSITIVE)
@@ -156,7 +156,7 @@ def _log_near_one(d: StepDrawing, name: str, r: str) -> str:
     denominator = add("denominator", product, times("line", twice, LINE), POSITIVE)
     half = moved("halved", denominator, 1, 1, 1 << FRAC, POSITIVE)
     inverse = invert_half(d, f"{name}_log", half)
-    coarse = _rounded(signed_type(FRAC - 5), Rounding.RND_INF)
+    coarse = _quantizer_of(signed_type(FRAC - 5), Rounding.RND_INF)
     return high("rest", scale_whole(d, f"{name}_coarse", numerator, 1, 6, coarse), inverse)
 
 
@@ -171,5 +171,5 @@ def _pair(
     return d.add(MergeNode(d.fresh(name), (a, b), kind), quantizer)
 
 
-def _rounded(type_: Fixed, rounding: Rounding = Rounding.RND) -> Quantizer:
+def _quantizer_of(type_: Fixed, rounding: Rounding = Rounding.RND) -> Quantizer:
     return Quantizer(type_, rounding, SAT)
