@@ -10,18 +10,12 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from edgeinfer.base.tflite import model as tflite
-from edgeinfer.ir.lower import lower
-from edgeinfer.ir.program import Program
-from edgeinfer.precision.ptq import PtqSettings, quantize
 from edgeinfer.targets.edgetpu.chip import compiler
-from edgeinfer.targets.edgetpu.deliver import kernel_recipe
 from edgeinfer.targets.edgetpu.int8 import convert
 from edgeinfer.targets.edgetpu.predict.latency import Link
 from edgeinfer.targets.edgetpu.predict.prediction import predict, prediction_of
@@ -29,24 +23,15 @@ from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
 from edgeinfer.targets.edgetpu.target import EdgeTpuTarget
 from edgeinfer.targets.edgetpu.tflite import simulate
 from edgeinfer.targets.edgetpu.tflite.compiled import read_compiled
-from edgeinfer.zoo import entry_of
-from edgeinfer.zoo.drawn import simulate_samples
-from edgeinfer.zoo.entry import stage_seed
 from edgeinfer.zoo.reference import load_graph, load_reference
-from quantization.fixed import Ints, Overflow, Quantizer, Rounding
-from quantization.fixed import quantize as quantize_values
 from tests.support import tflite_builder as build
 from tests.support.hit_tagger_programs import FAITHFUL, POOLED, hit_tagger, patches
+from tests.support.int8_references import NAMES, WITHOUT_FORM, compare_reference
 from tests.support.places import CASES
 from tests.support.published_networks import PUBLISHED
 
 CASES = CASES / "edgetpu"
-REFERENCES = (
-    "hit-tagger-pooled", "track-pid", "roi-finder", "jet-tagger", "calo-classifier",
-    "energy-regression",
-)  # fmt: skip
 TRAINED = Path("build/zoo/hit-tagger-seed0.keras")  # as `python -m reports.make.zoo` leaves it
-CALIBRATING, SAMPLES, SEED = 1_000, 10_000, 28
 CACHED_ERROR, STREAMED_ERROR, SECONDS, LATENCY_ERROR = 0.05, 0.15, 1.0, 0.15
 
 
@@ -149,46 +134,25 @@ def taggers() -> bool:
 
 
 def references() -> bool:
-    """Whether the files of the reference models equal their own Programs on LiteRT's default
-    kernels, sample by sample; and how many decisions are others than the engine's. The hit-tagger
-    is too large to ship, and takes part where it was trained."""
-    equal = True
-    graphs = {name: load_reference(name) for name in REFERENCES}
+    """Whether the files of the shipped models equal their own Programs on LiteRT's default kernels,
+    sample by sample; and how many decisions are others than the engine's. The hit-tagger is too
+    large to ship, and takes part where it was trained."""
+    graphs = {name: load_reference(name) for name in NAMES}
     if TRAINED.exists():
         graphs["hit-tagger"] = load_graph(TRAINED, "hit-tagger")
     else:
         print(f"hit-tagger: not here as {TRAINED}")
+    equal = True
     for name, graph in graphs.items():
-        seed = stage_seed(SEED, "fresh")
-        drawn, _ = simulate_samples(entry_of(name), seed, CALIBRATING + SAMPLES)
-        ranges, tried = (
-            drawn.part(*ends) for ends in ((0, CALIBRATING), (CALIBRATING, len(drawn)))
-        )
-        found = quantize(graph, ranges.inputs, PtqSettings(8))
-        program = lower(found.graph, kernel_recipe(found.recipe)).program
-        made = convert.convert_program(program, raw_of(program, ranges.inputs))
-        assert made.program is not None
-        raw = raw_of(program, tried.inputs)
-        stored = simulate.stored_inputs(made.ports, simulate.real_inputs(program, raw))
-        actual = simulate.Interpreter(made.data, made.ports).run(stored)
-        own = simulate.engine_outputs(made.program, simulate.raw_inputs(made.ports, stored))
-        agreed = simulate.compare_outputs(made.ports, actual, own)
-        given = simulate.compare_outputs(made.ports, actual, simulate.engine_outputs(program, raw))
+        result = compare_reference(name, graph)
         print(
-            f"{name}: {agreed.differing} of {agreed.samples} samples differ from the file's "
-            f"Program, {given.decision_flips_unrounded} decisions from the engine's",
+            f"{name}: {result.differing} of {result.samples} samples differ from the file's "
+            f"Program; in {result.flipped} some decision is another than the engine's",
             flush=True,
         )
-        equal = equal and agreed.differing == 0
+        equal = equal and result.differing == 0
+    print(f"without an int8 Program: {', '.join(WITHOUT_FORM)}")
     return equal
-
-
-def raw_of(program: Program, reals: Mapping[str, np.ndarray]) -> dict[str, Ints]:
-    """Samples as the Program's raw inputs, rounded as `ports.json` says."""
-    return {
-        op.name: quantize_values(reals[op.name], Quantizer(op.type, Rounding.RND, Overflow.SAT))
-        for op in program.inputs
-    }
 
 
 def published(folder: Path) -> bool:
