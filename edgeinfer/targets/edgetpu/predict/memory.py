@@ -3,7 +3,8 @@
 """Which layers' parameters stay on the chip, and which travel from the host at every inference.
 
 Layers are cached in order while they fit, whole or not at all; once one does not fit, it and all
-that follow are streamed. The room for parameters is no constant: 6.1 to 7.9 MiB in compilers' logs.
+that follow are streamed. One that is larger than the chip is streamed alone. The room for
+parameters is no constant: 6.1 to 7.9 MiB in compilers' logs.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def place_layers(
         if op.index not in sizes:
             continue
         size = sizes[op.index]
-        alone = _streamed_anyway(op)
+        alone = _streamed_anyway(op) or size > MOST_CAPACITY_BYTES
         full = full or (not alone and used + size > capacity_bytes)
         cached = not (full or alone)
         used += size if cached else 0

@@ -4,8 +4,10 @@
 
 The chip moves words of four channels as they are. Channels that begin or end inside a word are
 moved by a small layer whose weights are ones and zeros: where tensors are joined or split inside a
-word, and where an image whose channels fill no word becomes one row. Joining and splitting that
-follow each other are one movement, paid for where another operator (or the host) reads the result.
+word, and where an image whose channels fill no word becomes one row. For one channel that layer is
+small, for it repeats; for several it is a matrix from all numbers to all. Joining and splitting
+that follow each other are one movement, paid for where another operator (or the host) reads the
+result.
 """
 
 from __future__ import annotations
@@ -136,10 +138,16 @@ def _gather_cycles(left: TfliteTensor, pieces: tuple[_Piece, ...]) -> int:
 
 
 def _flatten_cycles(op: Operator, fresh: set[int]) -> int:
-    """An image of channels that fill no word, made one row."""
+    """An image of channels that fill no word, made one row. What the host sends lies as it is
+    wanted where it has one channel."""
     source = op.input(0)
-    if source is None or not op.outputs or source.index in fresh or not source.shape:
+    if source is None or not op.outputs or not source.shape:
         return 0
-    if not is_image(source) or is_image(op.outputs[0]) or source.shape[-1] % WORD == 0:
+    positions, channels = math.prod(source.shape[:-1]), source.shape[-1]
+    if not is_image(source) or is_image(op.outputs[0]) or channels % WORD == 0:
         return 0
-    return blocks_bytes(min(math.prod(source.shape[:-1]), LANES), WORD, LANES, 1, image=False)
+    if channels > 1:
+        return blocks_bytes(positions, channels, op.outputs[0].elements, 1, image=False)
+    if source.index in fresh:
+        return 0
+    return blocks_bytes(min(positions, LANES), WORD, LANES, 1, image=False)
