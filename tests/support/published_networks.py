@@ -83,11 +83,13 @@ class _Net:
     def file(self) -> bytes:
         return tflite(self.tensors, self.steps, ["x"], [self.at])
 
-    def classified(self) -> bytes:
+    def classified(self, classes: int = CLASSES) -> bytes:
         height, width, channels = self.shape
         pool = (1, 1, 1, width, height)
         self._step("AVERAGE_POOL_2D", (self.at,), (1, 1, channels), *pool)
-        self.conv(CLASSES, 1)
+        self.conv(classes, 1)
+        self._step("RESHAPE", (self.at,), (classes,))
+        self._step("SOFTMAX", (self.at,), (classes,))
         return self.file()
 
 
@@ -103,7 +105,7 @@ def mobilenet_v1() -> bytes:
     return net.classified()
 
 
-def mobilenet_v2() -> bytes:
+def mobilenet_v2(classes: int = CLASSES) -> bytes:
     """MobileNet v2 1.0 at 224: 2.6 ms."""
     net = _Net()
     net.conv(32, 3, 2)
@@ -119,7 +121,7 @@ def mobilenet_v2() -> bytes:
             if block:
                 net.added(before)
     net.conv(1280, 1)
-    return net.classified()
+    return net.classified(classes)
 
 
 def squeezenet() -> bytes:

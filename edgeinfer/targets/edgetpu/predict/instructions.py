@@ -2,68 +2,302 @@
 # SPDX-FileCopyrightText: The edgeinfer authors
 """How many bytes the instructions of mapped operators take.
 
-Compiled files show what they are for. The executable that caches parameters takes 128 bytes for
-each transfer beside a constant, to the byte in ten of twelve files: a row of up to 64 output
-channels is one transfer where the image is small, a layer is one where it is large. The executable
-that computes is written operator by operator: the transfers, the window's positions one after
-another, the words of channels that are joined or split, the elements of a softmax. What only
-changes a scale or a shape is part of its neighbours.
+The streams in twelve compiled files were taken apart. An instruction says which of the 4 x 4 tiles
+it is for, and its kind says how long it is; so tiles that do the same share one, and the bytes
+follow from how an operator is dealt to the tiles, whatever it computes:
 
-The five numbers are fitted to twelve compiled files, which are met within 11 % on average, and each
-left out of the fit within 17 % (40 % at most). Which terms there are was chosen with the same files
-in view, so that others may be farther off: the band is a factor of 2.
+- An image is dealt by its positions. Where the last tile of a row or a column has fewer, tiles of
+  two kinds need two loops. A window needs rows and columns of neighbours: each direction is a shift
+  for the first tile, those between and the last one. A stride after which the tiles' borders fall
+  between positions needs more shifts.
+- A vector is dealt by rows of 64 channels. What a dense layer reads goes from each tile that has a
+  part of it to all others; a softmax gathers and spreads twice.
+- An image whose tiles do not hold it is computed in passes.
+
+The lengths below are those of the instructions, and nothing is fitted; how many an operator needs
+was read off these files. `tests/support/published_compilations.py` has others to judge it by.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from dataclasses import dataclass, field
 from typing import Final
 
-from edgeinfer.base.tflite.model import Operator
-from edgeinfer.targets.edgetpu.predict.packing import ROW
+from edgeinfer.base.tflite.model import Operator, TfliteModel, TfliteTensor
+from edgeinfer.targets.edgetpu.predict.packing import ROW, SIDE, TILES, WORD, next_multiple
 
-OPERATOR_BYTES: Final = 2_485
-TRANSFER_BYTES: Final = 666
-TAP_BYTES: Final = 60
-JOIN_BYTES: Final = 5_810
-SOFTMAX_ELEMENT_BYTES: Final = 8.3
-SMALL_IMAGE: Final = 64  # positions; 8 x 8 goes by rows, 23 x 31 by layers, none between was seen
-PART_OF_NEIGHBOURS: Final = ("QUANTIZE", "RESHAPE")
-INSTRUCTION_BAND: Final = 2.0  # a factor
-
-
-def instruction_bytes_of(inside: Collection[Operator]) -> int:
-    """What the instructions of mapped operators take, by their kinds and sizes."""
-    total = sum(map(_operator_bytes, inside))
-    return round(max(total, OPERATOR_BYTES)) if inside else 0
-
-
-def _operator_bytes(op: Operator) -> float:
-    if op.name in PART_OF_NEIGHBOURS:
-        return 0.0
-    total = float(OPERATOR_BYTES)
-    weights = op.input(1)
-    if weights is not None and weights.constant:
-        total += _weights_bytes(op, weights.shape)
-    if op.name in ("CONCATENATION", "SPLIT"):
-        total += JOIN_BYTES
-    if op.name == "SOFTMAX":
-        total += SOFTMAX_ELEMENT_BYTES * op.outputs[0].elements
-    return total
+TILE_BYTES: Final = 192 << 10  # for activations
+STEP, SYNC, LOOP, SHIFT, LOAD, FETCH = 16, 48, 272, 96, 112, 64  # instructions
+EXCHANGE: Final = 2 * LOAD + 2 * FETCH  # from one tile to others
+DESCRIPTORS: Final = 11 * STEP  # of a transfer from or to the host
+FRAME: Final = 28 * STEP  # how a stream begins and ends
+CACHING_FRAME: Final = 35 * STEP
+TABLE: Final = 13 * STEP  # of a function of one value
+CLEAR: Final = 5 * SHIFT + SYNC + LOAD + STEP  # what lies around an image
+WEIGHTS: Final = SYNC + 2 * FETCH + LOAD  # of a layer: fetched, with what scales its sums
+DEPTHWISE: Final = FETCH + 2 * STEP
+# Pieces that occur once or twice in these files, in instructions.
+REDUCING: Final = 52 * SHIFT + 6 * LOAD + 5 * LOOP  # an image to one position
+COVERING: Final = 7 * LOOP + 43 * SHIFT + 15 * EXCHANGE  # by a window that covers the image
+FLATTENING: Final = LOOP + LOAD + FETCH  # for each tile
+MISALIGNED_AXIS: Final = 14 * SHIFT + 2 * LOOP + 2 * STEP  # borders between positions: stride 2
+MISALIGNED: Final = TILES * LOOP + 40 * SHIFT  # and wider strides, once for each image
+BORDERED: Final = 10 * SHIFT  # two images whose last tiles have fewer positions
+SOFTMAX: Final = 6 * LOOP + TABLE * 2 + 12 * SHIFT + 26 * LOAD
+JOINING: Final = WEIGHTS + DEPTHWISE + 2 * LOOP
+INSTRUCTION_BAND: Final = 1.5  # a factor
+ELEMENTWISE: Final = ("ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE")
+REDUCTIONS: Final = (
+    "AVERAGE_POOL_2D", "MAX_POOL_2D", "MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN",
+)  # fmt: skip
+MOVES: Final = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
 
 
-def _weights_bytes(op: Operator, shape: tuple[int, ...]) -> float:
-    """What a layer's transfers and its window add."""
-    positions = math.prod(op.outputs[0].shape[:-1])
-    match op.name, shape:
-        case (("CONV_2D" | "TRANSPOSE_CONV"), (outputs, height, width, _)):
-            channels, taps = outputs, height * width
-        case "DEPTHWISE_CONV_2D", (_, height, width, outputs):
-            channels, taps = outputs, height * width
-        case "FULLY_CONNECTED", (outputs, _):
-            channels, taps = outputs, 0
-        case _:  # the others have no layer's weights
-            return 0.0
-    transfers = -(-channels // ROW) if positions <= SMALL_IMAGE else 1
-    return TRANSFER_BYTES * transfers + TAP_BYTES * taps
+@dataclass(frozen=True, slots=True)
+class Border:
+    """What enters and what leaves the mapped part."""
+
+    entering: tuple[TfliteTensor, ...]
+    leaving: tuple[TfliteTensor, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """How an axis of an image is dealt to the tiles of a row or a column."""
+
+    size: int
+
+    @property
+    def each(self) -> int:
+        """Positions of a tile."""
+        return -(-self.size // SIDE)
+
+    @property
+    def used(self) -> int:
+        """Tiles that have some."""
+        return -(-self.size // self.each)
+
+    @property
+    def kinds(self) -> int:
+        """Two where the last tile has fewer than the others."""
+        return 2 if self.size % self.each else 1
+
+
+@dataclass(slots=True)
+class _Shared:
+    """What is done once for operators that read the same tensor."""
+
+    from_host: frozenset[int]
+    layers: Collection[int]  # operators with parameters, be it ones that only move channels
+    spread: set[int] = field(default_factory=set)
+    aligned: set[int] = field(default_factory=set)
+
+
+def border_of(model: TfliteModel, mapped: Collection[int]) -> Border:
+    """The tensors that cross between the host and the chip."""
+    inside = [op for op in model.operators if op.index in mapped]
+    made = {t.index: t for op in inside for t in op.outputs}
+    read = {t.index: t for op in inside for t in op.computed()}
+    outside = {
+        t.index for op in model.operators if op.index not in mapped for t in op.computed()
+    } | {t.index for t in model.outputs}
+    return Border(
+        tuple(t for index, t in read.items() if index not in made),
+        tuple(t for index, t in made.items() if index in outside),
+    )
+
+
+def instruction_bytes(model: TfliteModel, mapped: Collection[int], layers: Collection[int]) -> int:
+    """What the instructions of mapped operators take; `layers` are those with parameters."""
+    inside = [op for op in model.operators if op.index in mapped]
+    if not inside:
+        return 0
+    border = border_of(model, mapped)
+    shared = _Shared(_as_the_host_sends(inside, border), layers)
+    total = FRAME + sum(map(_entering, border.entering)) + sum(map(_leaving, border.leaving))
+    total += sum(_operator_bytes(op, shared) for op in inside)
+    held = [op for op in inside if op.index in layers]
+    transfers = sum(map(_transfers, held))
+    return total + (CACHING_FRAME + 2 * FETCH * transfers if held else 0)
+
+
+def _as_the_host_sends(inside: Collection[Operator], border: Border) -> frozenset[int]:
+    """Tensors whose layout the host can choose."""
+    fresh = {t.index for t in border.entering}
+    for op in inside:
+        if op.name in ("QUANTIZE", "PAD") and all(t.index in fresh for t in op.computed()):
+            fresh |= {t.index for t in op.outputs}
+    return frozenset(fresh)
+
+
+def _axes(tensor: TfliteTensor) -> tuple[_Axis, _Axis]:
+    sizes = (1, 1, *tensor.shape[:-1])
+    return _Axis(max(sizes[-2], 1)), _Axis(max(math.prod(sizes[-1:]), 1))
+
+
+def _is_image(tensor: TfliteTensor) -> bool:
+    return any(axis.size > 1 for axis in _axes(tensor))
+
+
+def _channels(tensor: TfliteTensor) -> int:
+    return tensor.shape[-1] if tensor.shape else 1
+
+
+def dense_tiles(channels: int) -> int:
+    """Tiles that rows of channels are dealt to, each as many as the fullest."""
+    rows = max(-(-channels // ROW), 1)
+    return -(-rows // -(-rows // TILES))
+
+
+def _tiles(tensor: TfliteTensor) -> int:
+    if _is_image(tensor):
+        return math.prod(axis.used for axis in _axes(tensor))
+    return dense_tiles(tensor.elements)
+
+
+def _loops(tensor: TfliteTensor) -> int:
+    """Bytes of the loops that make a tensor: one for tiles of each kind."""
+    if _is_image(tensor):
+        return LOOP * math.prod(axis.kinds for axis in _axes(tensor))
+    each = ROW * -(-tensor.elements // (ROW * TILES))
+    return LOOP * (2 if tensor.elements > each and tensor.elements % each else 1)
+
+
+def _entering(tensor: TfliteTensor) -> int:
+    if not _is_image(tensor):
+        tiles = dense_tiles(tensor.elements)
+        loads = LOAD * min(tiles, SIDE) + 2 * FETCH * -(-tiles // SIDE)
+        return 2 * SYNC + DESCRIPTORS + FETCH + loads
+    high, wide = _axes(tensor)
+    loads = LOAD * wide.used * wide.kinds + 2 * FETCH * high.used
+    return CLEAR + 2 * STEP + DESCRIPTORS + 2 * SYNC + loads + _loops(tensor)
+
+
+def _leaving(tensor: TfliteTensor) -> int:
+    kinds = _loops(tensor) // LOOP
+    return 3 * SYNC + STEP + DESCRIPTORS + LOAD * kinds + SHIFT * _tiles(tensor)
+
+
+def _transfers(op: Operator) -> int:
+    """Transfers of an operator's parameters: to each tile of a vector, or one for an image."""
+    made = op.outputs[0]
+    return 1 if math.prod(made.shape[:-1]) > ROW else dense_tiles(_channels(made))
+
+
+def _operator_bytes(op: Operator, shared: _Shared) -> int:
+    source = op.input(2) if op.name == "TRANSPOSE_CONV" else op.input(0)
+    if source is None or not op.outputs:
+        return 0
+    made, weights = op.outputs[0], op.input(1)
+    loops = _loops(made)
+    match op.name:
+        case "CONV_2D" | "DEPTHWISE_CONV_2D" | "TRANSPOSE_CONV" if (
+            _is_image(source) and weights is not None and len(weights.shape) == 4
+        ):
+            return _window(op, source, weights.shape[1:3], shared)
+        case "CONV_2D" | "DEPTHWISE_CONV_2D" | "FULLY_CONNECTED":
+            return _dense(source, made, shared)
+        case name if name in REDUCTIONS:
+            return _reduction(op, source, shared)
+        case name if name in MOVES:
+            if not _is_image(source) or _is_image(made):
+                return 0
+            if op.index in shared.layers:
+                return _dense(source, made, shared)
+            return 0 if source.index in shared.from_host else FLATTENING * _tiles(source)
+        case "QUANTIZE":
+            return _requantization(source, made, shared)
+        case "SOFTMAX":
+            return _softmax(_channels(made))
+        case "CONCATENATION" | "SPLIT" | "SPLIT_V":
+            return JOINING * len(op.outputs) if op.index in shared.layers else 0
+        case name if name in ELEMENTWISE:
+            return STEP + LOAD + loops + (BORDERED if loops > LOOP else 0)
+        case "PAD" | "PADV2" | "MIRROR_PAD":
+            return 4 * SHIFT + LOAD + STEP + loops
+        case "RESIZE_BILINEAR" | "RESIZE_NEAREST_NEIGHBOR":
+            return 2 * MISALIGNED_AXIS + STEP + loops
+        case _:  # functions of one value, and what was not seen: a table and a loop
+            return STEP + TABLE + loops
+
+
+def _window(op: Operator, source: TfliteTensor, window: tuple[int, ...], shared: _Shared) -> int:
+    """A layer over an image."""
+    made = op.outputs[0]
+    if not _is_image(made):
+        return WEIGHTS + LOOP + COVERING
+    passes = -(-(_tile_bytes(source) + _tile_bytes(made)) // TILE_BYTES)
+    layer = WEIGHTS + (DEPTHWISE if op.name == "DEPTHWISE_CONV_2D" else 0) + _loops(made)
+    work = layer + _shifts(op, source, window)
+    return passes * work + _misalignment(op, source, made, shared)
+
+
+def _shifts(op: Operator, source: TfliteTensor, window: tuple[int, ...]) -> int:
+    """What a window reads of neighbouring tiles."""
+    shifts = 0
+    axes = _axes(source)
+    for axis, across, taps, stride in zip(
+        axes, axes[::-1], window, op.options.strides, strict=True
+    ):
+        if taps > stride and axis.used > 1:
+            both = op.options.same_padding and (stride == 1 or axis.size % 2)
+            shifts += (2 if both else 1) * 3 * SHIFT * across.kinds
+    return shifts
+
+
+def _tile_bytes(tensor: TfliteTensor) -> int:
+    places = math.prod(axis.each for axis in _axes(tensor))
+    return places * next_multiple(_channels(tensor), WORD)
+
+
+def _misalignment(op: Operator, source: TfliteTensor, made: TfliteTensor, shared: _Shared) -> int:
+    """Shifts where tiles of the result do not begin where tiles of the source do."""
+    wide, crossed = False, 0
+    for stride, read, left in zip(op.options.strides, _axes(source), _axes(made), strict=True):
+        if stride > 1 and read.size > 1 and read.each != stride * left.each:
+            crossed += 1
+            wide = wide or stride > 2
+    if not crossed or source.index in shared.aligned:
+        return 0
+    if wide:
+        shared.aligned.add(source.index)
+        return MISALIGNED
+    return 0 if source.index in shared.from_host else MISALIGNED_AXIS * crossed
+
+
+def _dense(source: TfliteTensor, made: TfliteTensor, shared: _Shared) -> int:
+    """A layer over one row: its parts go to all tiles, once for all layers that read it."""
+    spread = 0 if source.index in shared.spread else EXCHANGE * _tiles(source) + 3 * SYNC
+    shared.spread.add(source.index)
+    return spread + FETCH + LOAD + STEP + _loops(made)
+
+
+def _reduction(op: Operator, source: TfliteTensor, shared: _Shared) -> int:
+    made = op.outputs[0]
+    if not _is_image(source):
+        return STEP + _loops(made)
+    if not _is_image(made):
+        return REDUCING
+    work = STEP + LOAD + _loops(made) + _shifts(op, source, op.options.window)
+    return work + _misalignment(op, source, made, shared)
+
+
+def _requantization(source: TfliteTensor, made: TfliteTensor, shared: _Shared) -> int:
+    """Part of the layer before, except for what comes from the host as an image."""
+    if _is_image(made) and source.index in shared.from_host:
+        return STEP + _loops(made)
+    return 0
+
+
+def _softmax(channels: int) -> int:
+    """Two gatherings to one tile, and two ways back; rows that are not full change places."""
+    tiles = dense_tiles(channels)
+    uneven = tiles > 1 and channels % ROW > 0
+    return (
+        SOFTMAX
+        + 4 * (tiles - 1) * EXCHANGE
+        + tiles * (LOOP * 3 // 2 + LOAD)
+        + (tiles * (tiles - 1) * EXCHANGE if uneven else 0)
+    )

@@ -6,9 +6,9 @@ An image's positions are dealt to the tiles; a tile computes up to 64 output cha
 and reads the weights of an input channel in a cycle. Under a window of several pixels they serve
 four positions at once, as many as the chip's peak allows; 1x1 layers were not seen to gain by that.
 Streamed parameters travel while the chip computes; inputs, outputs and instructions travel before
-and after. What an inference takes to start was fitted to twelve published latencies, and each left
-out of the fit is met within 14 % (`tests/bench/bench_edgetpu.py`). That a dense layer's outputs are
-dealt to the tiles is an assumption.
+and after. What an inference takes to start was chosen by twelve published latencies, of nine of
+which it is a small part (`tests/bench/bench_edgetpu.py` leaves out whole families). That a dense
+layer's outputs are dealt to the tiles is seen in compiled files.
 """
 
 from __future__ import annotations
@@ -21,10 +21,17 @@ from typing import Final
 
 from edgeinfer.base.tflite.model import Operator, TfliteModel, TfliteTensor
 from edgeinfer.targets.edgetpu.predict.host import HostTime
-from edgeinfer.targets.edgetpu.predict.instructions import instruction_bytes_of
-from edgeinfer.targets.edgetpu.predict.packing import LANES, ROW, WORD, next_multiple
+from edgeinfer.targets.edgetpu.predict.instructions import border_of, instruction_bytes
+from edgeinfer.targets.edgetpu.predict.memory import MemoryPlacement
+from edgeinfer.targets.edgetpu.predict.packing import (
+    LANES,
+    ROW,
+    SIDE,
+    TILES,
+    WORD,
+    next_multiple,
+)
 
-TILES_SIDE: Final = 4
 OVERLAP: Final = 0.9  # of the cycles that the plain count gives
 START_CYCLES: Final = 100  # for each operator
 SHARING: Final = 4  # positions of a tile that weights serve at once under a window
@@ -116,7 +123,7 @@ def cycles_of(op: Operator) -> float:
             return convolution_cycles(places, outputs, height * width, inputs)
         case "FULLY_CONNECTED" if weights is not None and len(weights.shape) == 2:
             outputs, inputs = weights.shape
-            return _cycles((1, 1), -(-outputs // TILES_SIDE**2), next_multiple(inputs, WORD))
+            return _cycles((1, 1), -(-outputs // TILES), next_multiple(inputs, WORD))
         case "DEPTHWISE_CONV_2D" if weights is not None and len(weights.shape) == 4:
             _, height, width, channels = weights.shape
             return _cycles(_positions(left), channels, DEPTHWISE_CYCLES * height * width)
@@ -138,7 +145,7 @@ def convolution_cycles(positions: tuple[int, int], outputs: int, taps: int, inpu
 def _cycles(positions: tuple[int, int], channels: int, steps: int, sharing: int = 1) -> float:
     """The fullest tile's positions, some of them at once, for each row of channels, in steps."""
     rows = next_multiple(channels, LANES) / ROW if channels < ROW else -(-channels // ROW)
-    places = math.prod(-(-size // TILES_SIDE) for size in positions)
+    places = math.prod(-(-size // SIDE) for size in positions)
     return OVERLAP * max(places / sharing, 1) * rows * steps + START_CYCLES
 
 
@@ -148,25 +155,24 @@ def _positions(tensor: TfliteTensor) -> tuple[int, int]:
     return sizes[-2], sizes[-1]
 
 
-def traffic(
-    model: TfliteModel,
-    mapped: Collection[int],
-    streamed_bytes: int,
-    instruction_bytes: int | None = None,
-) -> Traffic:
+def traffic(model: TfliteModel, mapped: Collection[int], memory: MemoryPlacement) -> Traffic:
     """What enters and leaves the mapped part, and what goes along."""
-    inside = [op for op in model.operators if op.index in mapped]
-    makers = {t.index: t for op in inside for t in op.outputs}
-    read = {t.index: t for op in inside for t in op.computed()}
-    outside = {
-        t.index for op in model.operators if op.index not in mapped for t in op.computed()
-    } | {t.index for t in model.outputs}
+    border = border_of(model, mapped)
+    layers = {layer.index for layer in memory.layers}
     return Traffic(
-        sum(t.bytes for index, t in read.items() if index not in makers),
-        sum(t.bytes for index, t in makers.items() if index in outside),
-        instruction_bytes_of(inside) if instruction_bytes is None else instruction_bytes,
-        streamed_bytes,
+        sum(tensor.bytes for tensor in border.entering),
+        sum(tensor.bytes for tensor in border.leaving),
+        instruction_bytes(model, mapped, layers),
+        memory.streamed_bytes,
     )
+
+
+def chip_us(cycles: float, moved: Traffic, profile: LinkProfile) -> float:
+    """The time of an inference without the host's share."""
+    computed = cycles / profile.clock_mhz
+    streamed = moved.streamed / profile.stream_mb_per_s
+    travelled = (moved.inputs + moved.outputs + moved.instructions) / profile.io_mb_per_s
+    return profile.start_us + max(computed, streamed) + travelled
 
 
 def latency(
@@ -179,10 +185,7 @@ def latency(
 ) -> Latency:
     """The time of an inference, what stays on the host (`left`) included."""
     profile = PROFILES[link]
-    computed = cycles / profile.clock_mhz
-    streamed = moved.streamed / profile.stream_mb_per_s
-    outcome = (moved.inputs + moved.outputs + moved.instructions) / profile.io_mb_per_s
-    chip = profile.start_us + max(computed, streamed) + outcome
+    chip = chip_us(cycles, moved, profile)
     low, high = (1 - BAND, 1 + BAND) if usual else (1 / UNUSUAL_BAND, UNUSUAL_BAND)
     host, host_low, host_high = (
         profile.host_factor * sum(ends)

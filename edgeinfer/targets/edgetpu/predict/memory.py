@@ -3,8 +3,9 @@
 """Which layers' parameters stay on the chip, and which travel from the host at every inference.
 
 Layers are cached in order while they fit, whole or not at all; once one does not fit, it and all
-that follow are streamed. One that is larger than the chip is streamed alone. The room for
-parameters is no constant: 6.1 to 7.9 MiB in compilers' logs.
+that follow are streamed. One that is larger than the chip is streamed alone, and so is a dense
+layer whose rows, dealt to the tiles, are too many for one. The room for parameters is no constant:
+6.1 to 7.9 MiB in compilers' logs.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from typing import Final
 
 from edgeinfer.base.tflite.model import Operator, TfliteModel
 from edgeinfer.targets.edgetpu.predict.moving import moved_bytes
-from edgeinfer.targets.edgetpu.predict.packing import LANES, parameter_bytes
+from edgeinfer.targets.edgetpu.predict.packing import LANES, ROW, TILES, parameter_bytes
 
 MIB: Final = 1 << 20
 CAPACITY_BYTES: Final = round(7.6 * MIB)
+TILE_CAPACITY_BYTES: Final = 512 << 10  # a dense layer of 2,688 fits, one of 2,752 does not
 LEAST_CAPACITY_BYTES: Final = round(6.1 * MIB)
 MOST_CAPACITY_BYTES: Final = round(7.9 * MIB)
 # Dense layers of one row of outputs after a flattened tensor this long were seen to be streamed
@@ -76,7 +78,7 @@ def place_layers(
         if op.index not in sizes:
             continue
         size = sizes[op.index]
-        alone = _streamed_anyway(op) or size > MOST_CAPACITY_BYTES
+        alone = _streamed_anyway(op, size)
         full = full or (not alone and used + size > capacity_bytes)
         cached = not (full or alone)
         used += size if cached else 0
@@ -116,7 +118,12 @@ def _flattened_length(op: Operator) -> int:
     return weights.shape[1]
 
 
-def _streamed_anyway(op: Operator) -> bool:
+def _streamed_anyway(op: Operator, size: int) -> bool:
     weights = op.input(1)
-    one_row = weights is not None and weights.shape[:1] <= (LANES,)
-    return one_row and _flattened_length(op) >= STREAMED_FROM
+    length = _flattened_length(op)
+    if size > MOST_CAPACITY_BYTES or weights is None or not length:
+        return size > MOST_CAPACITY_BYTES
+    rows = -(-weights.shape[0] // ROW)
+    fullest = -(-rows // TILES) * size // rows
+    one_row = weights.shape[0] <= LANES
+    return fullest > TILE_CAPACITY_BYTES or (one_row and length >= STREAMED_FROM)

@@ -24,6 +24,8 @@ from edgeinfer.base.tflite.model import Operator, TfliteTensor
 WORD: Final = 4  # bytes; also input channels in a block
 ROW: Final = 64  # output channels that are computed side by side
 LANES: Final = 16
+SIDE: Final = 4  # tiles in a row and in a column of the chip
+TILES: Final = SIDE**2
 ALIGNMENT: Final = 64
 BIASES_ALWAYS: Final = 12  # up to this runtime version zero biases are stored, where by channel
 SOFTMAX_BYTES: Final = 48  # for each element, in uint8 networks
@@ -94,9 +96,27 @@ def _convolution(op: Operator, runtime: int) -> int:
     weights = _filter(op)
     if len(weights.shape) != 4:
         raise FlatError(f"operator {op.index} ({op.title}) has weights of {weights.shape}")
-    outputs, height, width, inputs = weights.shape
+    outputs, *window, inputs = weights.shape
     words = _words(op, runtime, bias=3 if op.name == "TRANSPOSE_CONV" else 2)
-    return blocks_bytes(height * width, inputs, outputs, words, image=is_image(op.outputs[0]))
+    taps = math.prod(window) if op.name == "TRANSPOSE_CONV" else _taps_on_data(op, window)
+    return blocks_bytes(taps, inputs, outputs, words, image=is_image(op.outputs[0]))
+
+
+def _taps_on_data(op: Operator, window: list[int]) -> int:
+    """Positions of a window that lie on the image at some place; the others are not stored."""
+    source, options = op.input(0), op.options
+    if source is None or len(source.shape) != 4 or not options.same_padding:
+        return math.prod(window)
+    kept = 1
+    axes = zip(source.shape[1:3], window, options.strides, options.dilation, strict=True)
+    for size, taps, stride, apart in axes:
+        last = (-(-size // stride) - 1) * stride  # where the window lies last
+        before = max(last + (taps - 1) * apart + 1 - size, 0) // 2
+        kept *= sum(
+            any(0 <= place + tap * apart - before < size for place in range(0, last + 1, stride))
+            for tap in range(taps)
+        )
+    return kept
 
 
 def _dense(op: Operator, runtime: int) -> int:

@@ -230,7 +230,7 @@ def _prediction(
         )
     )  # fmt: skip
     cycles = time.layer_cycles(model, inside)
-    traffic = time.traffic(model, inside, memory.streamed_bytes)
+    traffic = time.traffic(model, inside, memory)
     usual = time.is_usual(model, inside)
     total = sum(layer.cycles for layer in cycles)
     count = len(model.operators)

@@ -74,7 +74,7 @@ def segments_of(prediction: Prediction, count: int) -> tuple[Segment, ...]:
     for number, part in enumerate(_cut_evenly([sizes.get(i, 0) for i in inside], count)):
         own = tuple(inside[place] for place in part)
         memory = room.place_layers(model, own, prediction.runtime)
-        moved = time.traffic(model, own, memory.streamed_bytes)
+        moved = time.traffic(model, own, memory)
         usual, work = time.is_usual(model, own), sum(cycles[i] for i in own)
         left = prediction.host if number == count - 1 else ()
         times = tuple(time.latency(work, moved, link, usual=usual, left=left) for link in Link)

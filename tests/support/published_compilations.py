@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""What others publish of files that the vendor's compiler has made: networks whose structure is
+public, with the bytes that were decoded from the compiled files or that the compiler's log states.
+
+None of them was at hand when the rules for parameters and instructions were made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from tests.support import published_networks as networks
+from tests.support import tflite_builder as build
+from tests.support.tflite_builder import O, T
+
+CORAL_USB = "https://github.com/RingCanary/coral-usb-oxidized/blob/main/docs/"
+EXECUTABLES = CORAL_USB + "usb_executable_transport_correlation.md"
+POINTWISE = CORAL_USB + "phase3_conv2d_kickoff_2026-03-06.md"
+WINDOWS = CORAL_USB + "phase4_conv2d_k3_scout_2026-03-06.md"
+SHAPES = CORAL_USB + "phase5_conv2d_k3_6496_boundary_scan_2026-03-16.md"
+DENSE = CORAL_USB + "tensorizer_dense_template.md"
+DENSE_FAMILIES = CORAL_USB + "instruction_word_field_analysis_2026-03-01.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Compilation:
+    """A network, and what became of it; None where nothing is said."""
+
+    name: str
+    family: str  # variants of one architecture
+    data: Callable[[], bytes]
+    instruction_bytes: int | None
+    cached_bytes: int | None
+    streamed_bytes: int
+    source: str
+
+
+def conv(height: int, width: int, inputs: int, outputs: int, side: int) -> bytes:
+    """One convolution without a bias that keeps the image's size, weights scaled by channel."""
+    weights = np.ones((outputs, side, side, inputs))
+    scales = tuple(0.01 * (i + 1) for i in range(outputs))
+    tensors = [
+        T("x", (1, height, width, inputs)),
+        T("w", weights.shape, "INT8", weights, scales, (0,) * outputs),
+        T("y", (1, height, width, outputs)),
+    ]
+    same = {0: ("i8", 0), 1: ("i32", 1), 2: ("i32", 1)}
+    return build.tflite(tensors, [O("CONV_2D", ("x", "w", None), ("y",), 3, same)], ["x"], ["y"])
+
+
+def dense(size: int) -> bytes:
+    """One dense layer without a bias, weights on one scale."""
+    return build.dense(size, size, by_channel=False)
+
+
+def _conv(
+    source: str, shape: tuple[int, int, int, int], side: int, instructions: int, parameters: int
+) -> Compilation:
+    height, width, inputs, outputs = shape
+    return Compilation(
+        f"{side}x{side} over {height} x {width}, {inputs} to {outputs}",
+        f"{side}x{side}",
+        partial(conv, height, width, inputs, outputs, side),
+        instructions + 688,  # those that cache the parameters
+        parameters,
+        0,
+        source,
+    )
+
+
+def _dense(size: int, instructions: int | None, cached: bool = True) -> Compilation:
+    parameters = 64 * -(-size // 64) * size
+    held, travels = (parameters, 0) if cached else (0, parameters)
+    source = DENSE if instructions is None else DENSE_FAMILIES
+    data = partial(dense, size)
+    return Compilation(f"dense {size}", "dense", data, instructions, held, travels, source)
+
+
+COMPILATIONS = (
+    *(
+        _conv(POINTWISE, shape, 1, 5360, parameters)
+        for shape, parameters in (
+            ((16, 16, 32, 32), 1280), ((32, 32, 32, 32), 1280), ((32, 32, 64, 64), 4608),
+            ((64, 64, 64, 64), 4608), ((32, 32, 64, 128), 9216), ((32, 32, 128, 64), 8704),
+            ((32, 32, 128, 128), 17_408),
+        )
+    ),
+    *(
+        _conv(WINDOWS, (32, 32, *channels), 3, 6512, parameters)
+        for channels, parameters in (
+            ((64, 64), 37_376), ((64, 128), 74_752), ((128, 64), 74_240),
+        )
+    ),
+    *(
+        _conv(SHAPES, (height, 1024 // height, 64, 64), 3, instructions, parameters)
+        for height, instructions, parameters in (
+            (1, 4112, 12_800), (2, 5200, 37_376), (4, 6224, 37_376), (8, 6496, 37_376),
+            (16, 6512, 37_376), (64, 6512, 37_376), (128, 6512, 37_376), (256, 6512, 37_376),
+            (512, 5520, 37_376), (1024, 4448, 12_800),
+        )
+    ),
+    _dense(256, 4112 + 1072),
+    *(_dense(size, 7952 + 2096) for size in (768, 1536, 2304)),
+    *(_dense(size, 8976 + 2352) for size in (896, 1792, 2688)),
+    *(_dense(size, None) for size in (512, 1024, 2048)),
+    *(_dense(size, None, cached=False) for size in (2752, 3072, 4096)),
+    Compilation(
+        "MobileNet v1 1.0 at 224", "MobileNet v1", networks.mobilenet_v1,
+        225_824 + 7_248, 4_464_000, 0, EXECUTABLES,
+    ),
+    Compilation(
+        "MobileNet v2 1.0 at 224, 965 birds", "MobileNet v2",
+        partial(networks.mobilenet_v2, 965),
+        261_920 + 10_224 + 10_064, 3_947_392, 0, EXECUTABLES,
+    ),
+    Compilation(
+        "Inception v1 at 224", "Inception", networks.inception_v1,
+        254_656 + 103_200 + 9_680, 6_581_440, 393_664, EXECUTABLES,
+    ),
+)  # fmt: skip

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Predictions against what others publish of compiled files, to which no rule was fitted."""
+
+from __future__ import annotations
+
+import pytest
+
+from edgeinfer.base.tflite import model as tflite
+from edgeinfer.targets.edgetpu.predict.instructions import INSTRUCTION_BAND
+from edgeinfer.targets.edgetpu.predict.prediction import Prediction, prediction_of
+from tests.support.published_compilations import COMPILATIONS, Compilation
+
+PREDICTED = [(each, prediction_of(tflite.parse(each.data(), each.name))) for each in COMPILATIONS]
+IDS = [each.name for each in COMPILATIONS]
+RATIOS = [
+    (each.name, predicted.traffic.instructions / each.instruction_bytes)
+    for each, predicted in PREDICTED
+    if each.instruction_bytes is not None
+]
+# The memory that was left for parameters is less than is assumed, and is within the band.
+SMALLER_MEMORY = "Inception v1 at 224"
+
+
+@pytest.mark.parametrize(("each", "predicted"), PREDICTED, ids=IDS)
+def test_every_operator_is_mapped(each: Compilation, predicted: Prediction) -> None:
+    assert len(predicted.mapping.on_chip) == len(predicted.model.operators)
+
+
+@pytest.mark.parametrize(("each", "predicted"), PREDICTED, ids=IDS)
+def test_parameters_take_the_published_bytes(each: Compilation, predicted: Prediction) -> None:
+    memory = predicted.memory
+    assert each.cached_bytes is not None
+    total = each.cached_bytes + each.streamed_bytes
+    assert memory.cached_bytes + memory.streamed_bytes == total
+    if each.name == SMALLER_MEMORY:
+        assert predicted.narrow.cached_bytes <= each.cached_bytes <= predicted.roomy.cached_bytes
+    else:
+        assert (memory.cached_bytes, memory.streamed_bytes) == (
+            each.cached_bytes,
+            each.streamed_bytes,
+        )
+
+
+@pytest.mark.parametrize(("name", "ratio"), RATIOS)
+def test_instructions_take_the_published_bytes(name: str, ratio: float) -> None:
+    assert 0.75 < ratio < 1.25, name
+    assert 1 / INSTRUCTION_BAND < ratio < INSTRUCTION_BAND
+
+
+def test_instructions_are_met_on_average() -> None:
+    assert len(RATIOS) == 30
+    assert sum(abs(ratio - 1) for _, ratio in RATIOS) < 0.05 * len(RATIOS)
