@@ -30,7 +30,7 @@ class EthosUTarget(Int8Target[EthosUSettings]):
     about = "an int8 file, which Vela compiles"
     name = vela.NAME
     stage = "ethos-u-file"
-    stage_title = "LiteRT, the Ethos-U's file"
+    stage_title = "Ethos-U's file"  # run by LiteRT: the NPU's integers are its own
     own_program = OwnProgram(vela.VELA, Act.TOOLS, vela.identity, vela.find_vela)
     extras = (vela.EXTRA,)
     leaves_reports = True

@@ -26,7 +26,7 @@ class TfliteMicroTarget(Int8Target[TfliteMicroSettings]):
     about = "an int8 file for microcontrollers"
     name = runner.NAME
     stage = "tflite-micro-file"
-    stage_title = "TFLite Micro"
+    stage_title = "TFLite Micro's file"  # by LiteRT where TFLite Micro is not here
     own_program = OwnProgram(runner.PYTHON, Act.SIMULATE, runner.identity, runner.find_python)
     extras = (runner.EXTRA,)
     figures = (

@@ -15,8 +15,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from edgeinfer.base.tflite.model import Operator, TfliteModel
-from edgeinfer.targets.edgetpu.predict.moving import moved_bytes
-from edgeinfer.targets.edgetpu.predict.packing import LANES, ROW, TILES, parameter_bytes
+from edgeinfer.targets.edgetpu.predict.moving import flattening_matrices, moved_bytes
+from edgeinfer.targets.edgetpu.predict.packing import (
+    LANES,
+    ROW,
+    TILES,
+    WORD,
+    next_multiple,
+    parameter_bytes,
+)
 
 MIB: Final = 1 << 20
 CAPACITY_BYTES: Final = round(7.6 * MIB)
@@ -95,6 +102,11 @@ def warnings(model: TfliteModel, mapped: Collection[int]) -> list[str]:
         f"{CACHED_UP_TO:,}). Pool before flattening to be safe."
         for op in inside
         if (length := _flattened_length(op)) > CACHED_UP_TO
+    ]
+    texts += [
+        f"{op.title} {op.index} flattens {channels} channels, which takes a matrix of {size:,} B: "
+        f"{next_multiple(channels, WORD)} channels would take none."
+        for op, channels, size in flattening_matrices(inside)
     ]
     texts += [
         f"{op.title} {op.index}: the weights of such a layer were seen to take 2.7 times the bytes "

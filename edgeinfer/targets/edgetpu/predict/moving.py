@@ -13,7 +13,7 @@ result.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -137,17 +137,28 @@ def _gather_cycles(left: TfliteTensor, pieces: tuple[_Piece, ...]) -> int:
     return blocks_bytes(1, blocks * WORD, left.shape[-1], 1, image=is_image(left))
 
 
+def flattening_matrices(inside: Iterable[Operator]) -> Iterator[tuple[Operator, int, int]]:
+    """Operators that make one row of an image with several channels that fill no word: with the
+    channels, and the bytes of the matrix that it takes."""
+    for op in inside:
+        source = op.input(0)
+        if op.name != "RESHAPE" or source is None or not op.outputs or not source.shape:
+            continue
+        positions, channels = math.prod(source.shape[:-1]), source.shape[-1]
+        if channels > 1 and channels % WORD and positions > 1 and not is_image(op.outputs[0]):
+            size = blocks_bytes(positions, channels, op.outputs[0].elements, 1, image=False)
+            yield op, channels, size
+
+
 def _flatten_cycles(op: Operator, fresh: set[int]) -> int:
     """An image of channels that fill no word, made one row. What the host sends lies as it is
     wanted where it has one channel."""
+    for _, _, size in flattening_matrices((op,)):
+        return size
     source = op.input(0)
-    if source is None or not op.outputs or not source.shape:
+    if source is None or not op.outputs or source.shape[-1:] != (1,) or source.index in fresh:
         return 0
-    positions, channels = math.prod(source.shape[:-1]), source.shape[-1]
-    if not is_image(source) or is_image(op.outputs[0]) or channels % WORD == 0:
+    if not is_image(source) or is_image(op.outputs[0]):
         return 0
-    if channels > 1:
-        return blocks_bytes(positions, channels, op.outputs[0].elements, 1, image=False)
-    if source.index in fresh:
-        return 0
+    positions = math.prod(source.shape[:-1])
     return blocks_bytes(min(positions, LANES), WORD, LANES, 1, image=False)

@@ -314,10 +314,14 @@ def _host_findings(left: Collection[HostTime]) -> list[str]:
     if timed:
         slowest = max(timed, key=lambda part: part.value_us or 0.0)
         total = sum(part.value_us or 0.0 for part in timed)
-        how = f"were measured {ON_THIS_COMPUTER}: they take" if slowest.measured else "take about"
+        took = f"{total / 1e3:.3g} ms" if total >= 100 else f"{total:.3g} us"
+        how = f"measured {ON_THIS_COMPUTER}" if slowest.measured else "estimated"
+        which = f"{slowest.op} {slowest.index}"
+        if len(timed) > 1:
+            which = f"{len(timed)} operators, most of all {which},"
         findings.append(
-            f"{len(timed)} operators on the host {how} {total / 1e3:.3g} ms of the latency, "
-            f"most of it {slowest.op} {slowest.index}; older kernels or processors take longer."
+            f"On the host, {which} {'take' if len(timed) > 1 else 'takes'} {took} of the latency "
+            f"({how}); older kernels or processors take longer."
         )
     if unknown:
         findings.append(

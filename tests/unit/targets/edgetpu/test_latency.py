@@ -86,7 +86,7 @@ def test_what_stays_on_the_host_takes_time() -> None:
     assert 30e3 < usb.host_us < 100e3 and usb.high_us > usb.value_us > usb.host_us
     assert pi.host_us == pytest.approx(4 * usb.host_us)
     assert found.document()["ops"][1]["time_us"] == pytest.approx(usb.host_us, rel=0.01)
-    assert any("most of it RESIZE_BILINEAR 1" in finding for finding in found.findings)
+    assert any("On the host, RESIZE_BILINEAR 1 takes" in finding for finding in found.findings)
     unknown = prediction_of(model.parse(build.tflite(tensors, steps, ["x"], ["y"]), "custom"))
     assert unknown.document()["ops"][2]["time_us"] is None
     assert any("CUSTOM:Decoder 2 takes on the host is not known" in f for f in unknown.findings)
