@@ -46,19 +46,21 @@ def compare_reference(name: str, graph: Graph, samples: int = SAMPLES) -> Compar
     ranges = drawn.part(0, calibrating).inputs
     found = quantize(graph, ranges, PtqSettings(8))
     program = lower(found.graph, kernel_recipe(found.recipe)).program
-    made = convert.convert_program(program, raw_of(program, ranges))
-    assert made.program is not None
-    interpreter = simulate.Interpreter(made.data, made.ports)
+    converted = convert.convert_program(program, raw_of(program, ranges))
+    assert converted.program is not None
+    interpreter = simulate.Interpreter(converted.data, converted.ports)
     assert interpreter.runtime.kernels == simulate.XNNPACK
     differing = flipped = 0
     for start in range(calibrating, len(drawn), BLOCK):
         raw = raw_of(program, drawn.part(start, min(start + BLOCK, len(drawn))).inputs)
-        stored = simulate.stored_inputs(made.ports, simulate.real_inputs(program, raw))
+        stored = simulate.stored_inputs(converted.ports, simulate.real_inputs(program, raw))
         actual = interpreter.run(stored)
-        own = simulate.engine_outputs(made.program, simulate.raw_inputs(made.ports, stored))
-        differing += simulate.compare_outputs(made.ports, actual, own).differing
+        own = simulate.engine_outputs(
+            converted.program, simulate.raw_inputs(converted.ports, stored)
+        )
+        differing += simulate.compare_outputs(converted.ports, actual, own).differing
         engine = simulate.engine_outputs(program, raw)
-        compared = simulate.compare_outputs(made.ports, actual, engine)
+        compared = simulate.compare_outputs(converted.ports, actual, engine)
         flipped += compared.decision_flips_unrounded
     return Compared(samples, differing, flipped)
 

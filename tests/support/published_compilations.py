@@ -75,10 +75,10 @@ def _conv(
 
 def _dense(size: int, instructions: int | None, cached: bool = True) -> Compilation:
     parameters = 64 * -(-size // 64) * size
-    held, travels = (parameters, 0) if cached else (0, parameters)
+    stays, travels = (parameters, 0) if cached else (0, parameters)
     source = DENSE if instructions is None else DENSE_FAMILIES
     data = partial(dense, size)
-    return Compilation(f"dense {size}", "dense", data, instructions, held, travels, source)
+    return Compilation(f"dense {size}", "dense", data, instructions, stays, travels, source)
 
 
 COMPILATIONS = (

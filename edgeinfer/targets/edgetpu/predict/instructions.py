@@ -86,7 +86,7 @@ class _Axis:
 
 
 @dataclass(slots=True)
-class _Shared:
+class _CommonWork:
     """What is done once for operators that read the same tensor."""
 
     from_host: frozenset[int]
@@ -98,14 +98,14 @@ class _Shared:
 def border_of(model: TfliteModel, mapped: Collection[int]) -> Border:
     """The tensors that cross between the host and the chip."""
     inside = [op for op in model.operators if op.index in mapped]
-    made = {t.index: t for op in inside for t in op.outputs}
-    read = {t.index: t for op in inside for t in op.computed()}
+    makers = {t.index: t for op in inside for t in op.outputs}
+    readers = {t.index: t for op in inside for t in op.computed()}
     outside = {
         t.index for op in model.operators if op.index not in mapped for t in op.computed()
     } | {t.index for t in model.outputs}
     return Border(
-        tuple(t for index, t in read.items() if index not in made),
-        tuple(t for index, t in made.items() if index in outside),
+        tuple(t for index, t in readers.items() if index not in makers),
+        tuple(t for index, t in makers.items() if index in outside),
     )
 
 
@@ -115,12 +115,12 @@ def instruction_bytes(model: TfliteModel, mapped: Collection[int], layers: Colle
     if not inside:
         return 0
     border = border_of(model, mapped)
-    shared = _Shared(_as_the_host_sends(inside, border), layers)
+    common = _CommonWork(_as_the_host_sends(inside, border), layers)
     total = FRAME + sum(map(_entering, border.entering)) + sum(map(_leaving, border.leaving))
-    total += sum(_operator_bytes(op, shared) for op in inside)
-    held = [op for op in inside if op.index in layers]
-    transfers = sum(map(_transfers, held))
-    return total + (CACHING_FRAME + 2 * FETCH * transfers if held else 0)
+    total += sum(_operator_bytes(op, common) for op in inside)
+    with_parameters = [op for op in inside if op.index in layers]
+    transfers = sum(map(_transfers, with_parameters))
+    return total + (CACHING_FRAME + 2 * FETCH * transfers if with_parameters else 0)
 
 
 def _as_the_host_sends(inside: Collection[Operator], border: Border) -> frozenset[int]:
@@ -182,37 +182,37 @@ def _leaving(tensor: TfliteTensor) -> int:
 
 def _transfers(op: Operator) -> int:
     """Transfers of an operator's parameters: to each tile of a vector, or one for an image."""
-    made = op.outputs[0]
-    return 1 if math.prod(made.shape[:-1]) > ROW else dense_tiles(_channels(made))
+    output = op.outputs[0]
+    return 1 if math.prod(output.shape[:-1]) > ROW else dense_tiles(_channels(output))
 
 
-def _operator_bytes(op: Operator, shared: _Shared) -> int:
+def _operator_bytes(op: Operator, common: _CommonWork) -> int:
     source = op.input(2) if op.name == "TRANSPOSE_CONV" else op.input(0)
     if source is None or not op.outputs:
         return 0
-    made, weights = op.outputs[0], op.input(1)
-    loops = _loops(made)
+    output, weights = op.outputs[0], op.input(1)
+    loops = _loops(output)
     match op.name:
         case "CONV_2D" | "DEPTHWISE_CONV_2D" | "TRANSPOSE_CONV" if (
             _is_image(source) and weights is not None and len(weights.shape) == 4
         ):
-            return _window(op, source, weights.shape[1:3], shared)
+            return _window(op, source, weights.shape[1:3], common)
         case "CONV_2D" | "DEPTHWISE_CONV_2D" | "FULLY_CONNECTED":
-            return _dense(source, made, shared)
+            return _dense(source, output, common)
         case name if name in REDUCTIONS:
-            return _reduction(op, source, shared)
+            return _reduction(op, source, common)
         case name if name in MOVES:
-            if not _is_image(source) or _is_image(made):
+            if not _is_image(source) or _is_image(output):
                 return 0
-            if op.index in shared.layers:
-                return _dense(source, made, shared)
-            return 0 if source.index in shared.from_host else FLATTENING * _tiles(source)
+            if op.index in common.layers:
+                return _dense(source, output, common)
+            return 0 if source.index in common.from_host else FLATTENING * _tiles(source)
         case "QUANTIZE":
-            return _requantization(source, made, shared)
+            return _requantization(source, output, common)
         case "SOFTMAX":
-            return _softmax(_channels(made))
+            return _softmax(_channels(output))
         case "CONCATENATION" | "SPLIT" | "SPLIT_V":
-            return JOINING * len(op.outputs) if op.index in shared.layers else 0
+            return JOINING * len(op.outputs) if op.index in common.layers else 0
         case name if name in ELEMENTWISE:
             return STEP + LOAD + loops + (BORDERED if loops > LOOP else 0)
         case "PAD" | "PADV2" | "MIRROR_PAD":
@@ -223,15 +223,17 @@ def _operator_bytes(op: Operator, shared: _Shared) -> int:
             return STEP + TABLE + loops
 
 
-def _window(op: Operator, source: TfliteTensor, window: tuple[int, ...], shared: _Shared) -> int:
+def _window(
+    op: Operator, source: TfliteTensor, window: tuple[int, ...], common: _CommonWork
+) -> int:
     """A layer over an image."""
-    made = op.outputs[0]
-    if not _is_image(made):
+    output = op.outputs[0]
+    if not _is_image(output):
         return WEIGHTS + LOOP + COVERING
-    passes = -(-(_tile_bytes(source) + _tile_bytes(made)) // TILE_BYTES)
-    layer = WEIGHTS + (DEPTHWISE if op.name == "DEPTHWISE_CONV_2D" else 0) + _loops(made)
+    passes = -(-(_tile_bytes(source) + _tile_bytes(output)) // TILE_BYTES)
+    layer = WEIGHTS + (DEPTHWISE if op.name == "DEPTHWISE_CONV_2D" else 0) + _loops(output)
     work = layer + _shifts(op, source, window)
-    return passes * work + _misalignment(op, source, made, shared)
+    return passes * work + _misalignment(op, source, output, common)
 
 
 def _shifts(op: Operator, source: TfliteTensor, window: tuple[int, ...]) -> int:
@@ -252,42 +254,44 @@ def _tile_bytes(tensor: TfliteTensor) -> int:
     return places * next_multiple(_channels(tensor), WORD)
 
 
-def _misalignment(op: Operator, source: TfliteTensor, made: TfliteTensor, shared: _Shared) -> int:
+def _misalignment(
+    op: Operator, source: TfliteTensor, output: TfliteTensor, common: _CommonWork
+) -> int:
     """Shifts where tiles of the result do not begin where tiles of the source do."""
     wide, crossed = False, 0
-    for stride, read, left in zip(op.options.strides, _axes(source), _axes(made), strict=True):
-        if stride > 1 and read.size > 1 and read.each != stride * left.each:
+    for stride, before, after in zip(op.options.strides, _axes(source), _axes(output), strict=True):
+        if stride > 1 and before.size > 1 and before.each != stride * after.each:
             crossed += 1
             wide = wide or stride > 2
-    if not crossed or source.index in shared.aligned:
+    if not crossed or source.index in common.aligned:
         return 0
     if wide:
-        shared.aligned.add(source.index)
+        common.aligned.add(source.index)
         return MISALIGNED
-    return 0 if source.index in shared.from_host else MISALIGNED_AXIS * crossed
+    return 0 if source.index in common.from_host else MISALIGNED_AXIS * crossed
 
 
-def _dense(source: TfliteTensor, made: TfliteTensor, shared: _Shared) -> int:
+def _dense(source: TfliteTensor, output: TfliteTensor, common: _CommonWork) -> int:
     """A layer over one row: its parts go to all tiles, once for all layers that read it."""
-    spread = 0 if source.index in shared.spread else EXCHANGE * _tiles(source) + 3 * SYNC
-    shared.spread.add(source.index)
-    return spread + FETCH + LOAD + STEP + _loops(made)
+    spread = 0 if source.index in common.spread else EXCHANGE * _tiles(source) + 3 * SYNC
+    common.spread.add(source.index)
+    return spread + FETCH + LOAD + STEP + _loops(output)
 
 
-def _reduction(op: Operator, source: TfliteTensor, shared: _Shared) -> int:
-    made = op.outputs[0]
+def _reduction(op: Operator, source: TfliteTensor, common: _CommonWork) -> int:
+    output = op.outputs[0]
     if not _is_image(source):
-        return STEP + _loops(made)
-    if not _is_image(made):
+        return STEP + _loops(output)
+    if not _is_image(output):
         return REDUCING
-    work = STEP + LOAD + _loops(made) + _shifts(op, source, op.options.window)
-    return work + _misalignment(op, source, made, shared)
+    work = STEP + LOAD + _loops(output) + _shifts(op, source, op.options.window)
+    return work + _misalignment(op, source, output, common)
 
 
-def _requantization(source: TfliteTensor, made: TfliteTensor, shared: _Shared) -> int:
+def _requantization(source: TfliteTensor, output: TfliteTensor, common: _CommonWork) -> int:
     """Part of the layer before, except for what comes from the host as an image."""
-    if _is_image(made) and source.index in shared.from_host:
-        return STEP + _loops(made)
+    if _is_image(output) and source.index in common.from_host:
+        return STEP + _loops(output)
     return 0
 
 

@@ -107,16 +107,16 @@ def _taps_on_data(op: Operator, window: list[int]) -> int:
     source, options = op.input(0), op.options
     if source is None or len(source.shape) != 4 or not options.same_padding:
         return math.prod(window)
-    kept = 1
+    count = 1
     axes = zip(source.shape[1:3], window, options.strides, options.dilation, strict=True)
     for size, taps, stride, apart in axes:
         last = (-(-size // stride) - 1) * stride  # where the window lies last
         before = max(last + (taps - 1) * apart + 1 - size, 0) // 2
-        kept *= sum(
+        count *= sum(
             any(0 <= place + tap * apart - before < size for place in range(0, last + 1, stride))
             for tap in range(taps)
         )
-    return kept
+    return count
 
 
 def _dense(op: Operator, runtime: int) -> int:

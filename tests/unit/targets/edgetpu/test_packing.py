@@ -147,8 +147,8 @@ def test_several_channels_that_fill_no_word_are_flattened_by_a_matrix(outputs: i
     result = place_layers(model, mapping_of(model).on_chip, 14)
     assert round(result.streamed_bytes / MIB, 2) == 23.40
     assert [layer.cached for layer in result.layers] == [False, True]
-    told = memory.warnings(model, mapping_of(model).on_chip)
-    assert told[-1] == (
+    warnings = memory.warnings(model, mapping_of(model).on_chip)
+    assert warnings[-1] == (
         "RESHAPE 0 flattens 27 channels, which takes a matrix of 24,534,016 B: 28 channels would "
         "take none."
     )
