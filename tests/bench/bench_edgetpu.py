@@ -118,7 +118,7 @@ def pairs(folder: Path) -> bool:
 def compilations() -> bool:
     """Predictions against what others publish of compiled files, which no rule was made from."""
     families: dict[str, list[float]] = {}
-    cached = []
+    cached, latencies = [], []
     print(
         f"{'published compilation':<44}{'cached':>12}{'error':>8}{'instructions':>13}{'error':>7}"
     )
@@ -131,13 +131,19 @@ def compilations() -> bool:
             off = error(result.traffic.instructions, each.instruction_bytes)
             families.setdefault(each.family, []).append(off)
             line += f"{each.instruction_bytes:>13,}{off:>7.0%}"
+        if each.latency_ms is not None:
+            latencies.append(result.latency(Link.USB).value_us / each.latency_ms / 1e3 - 1)
+            line += f"   {each.latency_ms:g} ms measured, {latencies[-1]:+.0%}"
         print(line)
     for family, errors in families.items():
         print(f"{family}: instructions {sum(errors) / len(errors):.1%} off on average")
     share = sum(off <= CACHED_ERROR for off in cached) / len(cached)
+    mean = sum(map(abs, latencies)) / len(latencies)
+    print(f"latencies that nothing was chosen by: mean error {mean:.1%}")
     most = max(off for errors in families.values() for off in errors)
     print(f"cached bytes within {CACHED_ERROR:.0%} in {share:.0%}, instructions {most:.0%} at most")
-    return share >= SHARE_OF_CACHED and most <= INSTRUCTION_ERROR
+    enough = mean <= LATENCY_ERROR and share >= SHARE_OF_CACHED
+    return enough and most <= INSTRUCTION_ERROR
 
 
 def seconds(run: Callable[[], object]) -> float:

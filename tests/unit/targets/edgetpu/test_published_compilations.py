@@ -8,6 +8,7 @@ import pytest
 
 from edgeinfer.base.tflite import model as tflite
 from edgeinfer.targets.edgetpu.predict.instructions import INSTRUCTION_BAND
+from edgeinfer.targets.edgetpu.predict.latency import Link
 from edgeinfer.targets.edgetpu.predict.prediction import Prediction, prediction_of
 from tests.support.published_compilations import COMPILATIONS, Compilation
 
@@ -51,3 +52,13 @@ def test_instructions_take_the_published_bytes(name: str, ratio: float) -> None:
 def test_instructions_are_met_on_average() -> None:
     assert len(RATIOS) == 30
     assert sum(abs(ratio - 1) for _, ratio in RATIOS) < 0.05 * len(RATIOS)
+
+
+def test_latencies_that_nothing_was_chosen_by_are_met_within_15_percent_on_average() -> None:
+    errors = [
+        abs(predicted.latency(Link.USB).value_us / each.latency_ms / 1e3 - 1)
+        for each, predicted in PREDICTED
+        if each.latency_ms is not None
+    ]
+    assert len(errors) == 10
+    assert sum(errors) / len(errors) < 0.15
