@@ -24,7 +24,8 @@ POINTWISE = CORAL_USB + "phase3_conv2d_kickoff_2026-03-06.md"
 WINDOWS = CORAL_USB + "phase4_conv2d_k3_scout_2026-03-06.md"
 SHAPES = CORAL_USB + "phase5_conv2d_k3_6496_boundary_scan_2026-03-16.md"
 DENSE = CORAL_USB + "tensorizer_dense_template.md"
-DENSE_FAMILIES = CORAL_USB + "instruction_word_field_analysis_2026-03-01.md"
+DENSE_768 = CORAL_USB + "instruction_word_field_analysis_2026-03-01.md"  # and multiples
+DENSE_896 = CORAL_USB + "milestone_holdout_8976_2352_2026-03-01.md"
 
 DENSE_MS = {  # DENSE; means of five runs
     256: 0.225, 512: 0.264, 1024: 0.277, 2048: 0.474, 2304: 0.339, 2688: 0.449, 2752: 17.303,
@@ -82,7 +83,7 @@ def _conv(
 def _dense(size: int, instructions: int | None) -> Compilation:
     parameters = 64 * -(-size // 64) * size
     stays, travels = (parameters, 0) if size < 2752 else (0, parameters)
-    source = DENSE if instructions is None else DENSE_FAMILIES
+    source = DENSE_768 if size % 768 == 0 else DENSE_896 if size % 896 == 0 else DENSE
     return Compilation(
         f"dense {size}", "dense", partial(dense, size), instructions, stays, travels, source,
         DENSE_MS.get(size),
