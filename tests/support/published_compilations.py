@@ -132,3 +132,49 @@ COMPILATIONS = (
         254_656 + 103_200 + 9_680, 6_581_440, 393_664, EXECUTABLES,
     ),
 )  # fmt: skip
+
+# Operators and statuses of a digit classifier, as its log lists them; the sizes are not told.
+DIGITS_LOG = "https://github.com/system-software-lab/nrf20/blob/main/convert/quantize/README.md"
+DIGITS_STATUSES = {
+    ("RESHAPE", "Mapped to Edge TPU"): 1,
+    ("CONV_2D", "Mapped to Edge TPU"): 2,
+    ("SOFTMAX", "Mapped to Edge TPU"): 1,
+    (
+        "QUANTIZE",
+        "Operation is otherwise supported, but not mapped due to some unspecified limitation",
+    ): 1,
+    ("DEQUANTIZE", "Operation is working on an unsupported data type"): 1,
+    ("MAX_POOL_2D", "Mapped to Edge TPU"): 2,
+    ("FULLY_CONNECTED", "Mapped to Edge TPU"): 2,
+}
+
+
+def digits() -> bytes:
+    """A classifier of 28 x 28 pixels with these operators, between real numbers."""
+    valid = {0: ("i8", 1), 1: ("i32", 1), 2: ("i32", 1)}
+    halved = {0: ("i8", 1), **dict.fromkeys(range(1, 5), ("i32", 2))}
+    weights = {"w1": (32, 3, 3, 1), "w2": (64, 3, 3, 32), "w3": (128, 1600), "w4": (10, 128)}
+    shapes = {
+        "stored": (1, 28, 28, 1), "first": (1, 26, 26, 32), "half": (1, 13, 13, 32),
+        "second": (1, 11, 11, 64), "quarter": (1, 5, 5, 64), "row": (1, 1600), "dense": (1, 128),
+        "sums": (1, 10), "shares": (1, 10),
+    }  # fmt: skip
+    tensors = [
+        T("image", (1, 28, 28, 1), "FLOAT32"),
+        T("y", (1, 10), "FLOAT32"),
+        *(T(name, shape) for name, shape in shapes.items()),
+        *(T(name, shape, "INT8", np.ones(shape)) for name, shape in weights.items()),
+    ]
+    steps = [
+        O("QUANTIZE", ("image",), ("stored",)),
+        O("CONV_2D", ("stored", "w1", None), ("first",), 3, valid),
+        O("MAX_POOL_2D", ("first",), ("half",), 2, halved),
+        O("CONV_2D", ("half", "w2", None), ("second",), 3, valid),
+        O("MAX_POOL_2D", ("second",), ("quarter",), 2, halved),
+        O("RESHAPE", ("quarter",), ("row",)),
+        O("FULLY_CONNECTED", ("row", "w3", None), ("dense",), 4),
+        O("FULLY_CONNECTED", ("dense", "w4", None), ("sums",), 4),
+        O("SOFTMAX", ("sums",), ("shares",), 2),
+        O("DEQUANTIZE", ("shares",), ("y",), 2),
+    ]
+    return build.tflite(tensors, steps, ["image"], ["y"])

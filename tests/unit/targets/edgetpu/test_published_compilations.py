@@ -4,13 +4,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from edgeinfer.base.tflite import model as tflite
 from edgeinfer.targets.edgetpu.predict.instructions import INSTRUCTION_BAND
 from edgeinfer.targets.edgetpu.predict.latency import Link
 from edgeinfer.targets.edgetpu.predict.prediction import Prediction, prediction_of
-from tests.support.published_compilations import COMPILATIONS, Compilation
+from tests.support.published_compilations import (
+    COMPILATIONS,
+    DIGITS_STATUSES,
+    Compilation,
+    digits,
+)
 
 PREDICTED = [(each, prediction_of(tflite.parse(each.data(), each.name))) for each in COMPILATIONS]
 IDS = [each.name for each in COMPILATIONS]
@@ -62,3 +69,9 @@ def test_latencies_that_nothing_was_chosen_by_are_met_within_15_percent_on_avera
     ]
     assert len(errors) == 10
     assert sum(errors) / len(errors) < 0.15
+
+
+def test_statuses_are_those_of_a_published_log() -> None:
+    predicted = prediction_of(tflite.parse(digits(), "digits"))
+    statuses = Counter((m.operator.name, str(m.status)) for m in predicted.mapping.operators)
+    assert statuses == DIGITS_STATUSES
