@@ -12,8 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 
-from quantization.fixed import Fixed
+import numpy as np
+
+from quantization.fixed import Fixed, Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,16 @@ class Actor:
     @property
     def busy_cycles(self) -> int:
         """Cycles a frame when nothing is waited for."""
-        return self.repeats * sum(step.cycles for step in self.pattern)
+        return self.repeats * sum(map(attrgetter("cycles"), self.pattern))
+
+
+def distinct_steps(actor: Actor) -> tuple[tuple[BlockStep, ...], Ints]:
+    """The different steps of a pattern, and at each place of it which one it is. A pattern has
+    many steps, but they are few objects, which Python tells apart quickly."""
+    steps = {id(step): step for step in actor.pattern}
+    places = {name: place for place, name in enumerate(steps)}
+    order = np.fromiter(map(places.__getitem__, map(id, actor.pattern)), np.int64)
+    return tuple(steps.values()), order
 
 
 def steps_of(actor: Actor) -> int:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from edgeinfer.targets.rtl.design.netlist import Actor, Netlist, steps_of
+from edgeinfer.targets.rtl.design.netlist import Actor, Netlist, distinct_steps, steps_of
 from edgeinfer.targets.rtl.design.stepper import Stepper, can_step
 from edgeinfer.targets.rtl.design.timing import (
     LONG_AGO,
@@ -202,9 +202,10 @@ def _cycles_of(
 def step_columns(actor: Actor, frames: int) -> Ints:
     """All steps of an actor in so many frames, a column each: what it reads and frees, whether it
     reserves and yields, its cycles, and what it gives."""
-    rows = [(s.reads, s.frees, s.reserves, s.yields, s.cycles, s.gives) for s in actor.pattern]
-    columns = np.array(rows, dtype=np.int64).reshape(-1, 6)
-    return np.tile(columns, (actor.repeats * frames, 1)).T
+    steps, order = distinct_steps(actor)
+    rows = [(s.reads, s.frees, s.reserves, s.yields, s.cycles, s.gives) for s in steps]
+    columns = np.array(rows, dtype=np.int64).reshape(-1, 6).T
+    return columns[:, np.tile(order, actor.repeats * frames)]
 
 
 def _course_of(actor: Actor, frames: int) -> _Course:

@@ -24,7 +24,7 @@ from edgeinfer.base.machine_code import (
     has_llvmlite,
     loop,
 )
-from edgeinfer.targets.rtl.design.netlist import Actor, BlockStep
+from edgeinfer.targets.rtl.design.netlist import Actor, BlockStep, distinct_steps
 from edgeinfer.targets.rtl.design.timing import LONG_AGO
 from quantization.fixed import Ints
 
@@ -63,9 +63,9 @@ def _word_of(step: BlockStep, outputs: int) -> int:
 
 def _pattern_words(actor: Actor) -> Ints:
     """The steps of a pattern as the machine code reads them."""
-    steps = {id(step): step for step in actor.pattern}  # few objects as a rule
-    words = {name: _word_of(step, len(actor.outputs)) for name, step in steps.items()}
-    return np.fromiter(map(words.__getitem__, map(id, actor.pattern)), np.int64)
+    steps, order = distinct_steps(actor)
+    words = [_word_of(step, len(actor.outputs)) for step in steps]
+    return np.array(words, dtype=np.int64)[order]
 
 
 @dataclass(frozen=True, slots=True)

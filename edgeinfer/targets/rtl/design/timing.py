@@ -19,7 +19,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from edgeinfer.base.errors import DisagreementError
-from edgeinfer.targets.rtl.design.netlist import OFFERED, SENT, Actor, BlockStep, Netlist
+from edgeinfer.targets.rtl.design.netlist import (
+    OFFERED,
+    SENT,
+    Actor,
+    BlockStep,
+    Netlist,
+    distinct_steps,
+)
 from quantization.fixed import Ints
 
 LONG_AGO = -(1 << 20)  # a design has been idle before: constants and padding are in place
@@ -198,7 +205,7 @@ class Times:
             frozenset(
                 name
                 for actor in netlist.actors
-                if any(step.reserves != step.yields for step in actor.pattern)
+                if any(step.reserves != step.yields for step in distinct_steps(actor)[0])
                 for name in actor.outputs
             ),
         )
