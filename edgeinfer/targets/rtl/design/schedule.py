@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from edgeinfer.targets.rtl.design.netlist import Actor, Netlist, distinct_steps, steps_of
+from edgeinfer.targets.rtl.design.netlist import OFFERED, Actor, Netlist, distinct_steps, steps_of
 from edgeinfer.targets.rtl.design.stepper import Stepper, can_step
 from edgeinfer.targets.rtl.design.timing import (
     LONG_AGO,
@@ -31,6 +31,7 @@ from quantization.fixed import Ints
 
 MOST_TURNS = 4  # what takes more takes many more as a rule, and five times as many take as long as
 # going step by step
+MOST_TURNS_BESIDE_CODE = 0.5  # where machine code would do it, which takes a third of a turn
 FEW_STEPS = 500  # of a block on average; with fewer, going step by step is quicker
 LEAST_STEPPED = 1 << 16  # steps of a run for which machine code, which takes a tenth of a second to
 # make, is made
@@ -82,7 +83,7 @@ class Schedule:
     steps: int = field(init=False)  # of a frame
     no_times: Times = field(init=False)  # what is the same whatever the depths
     stepper: Stepper = field(init=False)
-    courses: dict[int, tuple[_Course, ...]] = field(default_factory=dict)  # by frames
+    courses: dict[tuple[int, int], _Course] = field(default_factory=dict)  # by actor and frames
 
     def __post_init__(self) -> None:
         self.actors = self.netlist.actors
@@ -98,16 +99,23 @@ class Schedule:
 
         start: times near these, if any are known, which may make it quicker
         """
-        if self.is_stepped(frames):
-            limits = {name: limit_of(name, depths) for a in self.actors for name in a.outputs}
-            offered = offered_beats(self.actors, frames, pace)
-            found = self.stepper.step(self.actors, offered, limits, frames)
-            check_ended(found.stuck, self.netlist.name)
-            return replace(self.no_times, there=found.there, freed=found.freed)
-        times = None
-        if not self.is_short(frames):
-            times = self.times_at_once(depths, frames, pace, start)
-        return simulate_frames(self.netlist, depths, frames, pace) if times is None else times
+        is_stepped = self.is_stepped(frames)
+        start = None if start is None or not self._is_of(start, frames, pace) else start
+        turns = MOST_TURNS_BESIDE_CODE if is_stepped else MOST_TURNS
+        if not self.is_short(frames) and (start is not None or not is_stepped):
+            times = self.times_at_once(depths, frames, pace, start, turns)
+            if times is not None:
+                return times
+        if not is_stepped:
+            times = simulate_frames(self.netlist, depths, frames, pace)
+            return replace(times, depths=depths, pace=pace)
+        limits = {name: limit_of(name, depths) for a in self.actors for name in a.outputs}
+        offered = offered_beats(self.actors, frames, pace)
+        found = self.stepper.step(self.actors, offered, limits, frames)
+        check_ended(found.stuck, self.netlist.name)
+        return replace(
+            self.no_times, there=found.there, freed=found.freed, depths=depths, pace=pace
+        )
 
     def is_short(self, frames: int) -> bool:
         """Whether going step by step is quicker than reckoning all steps of a block at once."""
@@ -118,38 +126,67 @@ class Schedule:
         return frames * self.steps >= LEAST_STEPPED and can_step(self.actors)
 
     def times_at_once(
-        self, depths: Depths, frames: int, pace: int = 0, start: Times | None = None
+        self,
+        depths: Depths,
+        frames: int,
+        pace: int = 0,
+        start: Times | None = None,
+        turns: float = MOST_TURNS,
     ) -> Times | None:
-        """The same without going step by step; None where they are not found like that.
+        """The same without going step by step; None where so many turns do not find them.
 
-        start: times to begin with, if they are of as many frames; near ones make it quicker
+        start: times of as many frames at this pace. From them only what waits for a queue of
+        another depth is reckoned, and what that changes
         """
-        if frames not in self.courses:
-            self.courses[frames] = tuple(_course_of(actor, frames) for actor in self.actors)
-        return _reckon(self, depths, frames, pace, start)
+        return _reckon(self, depths, frames, pace, start, turns)
+
+    def course(self, at: int, frames: int) -> _Course:
+        """An actor through so many frames."""
+        if (at, frames) not in self.courses:
+            self.courses[at, frames] = _course_of(self.actors[at], frames)
+        return self.courses[at, frames]
+
+    def _is_of(self, times: Times, frames: int, pace: int) -> bool:
+        """Whether times are of so many frames, at this pace."""
+        netlist = self.netlist
+        beats = {f"{port.stream}{OFFERED}": port.stream for port in netlist.inputs}
+        return times.pace == pace and all(
+            len(times.freed[name]) == frames * netlist.streams[stream].beats
+            for name, stream in beats.items()
+        )
 
 
 def _reckon(
-    schedule: Schedule, depths: Depths, frames: int, pace: int, start: Times | None
+    schedule: Schedule,
+    depths: Depths,
+    frames: int,
+    pace: int,
+    start: Times | None,
+    turns: float,
 ) -> Times | None:
     """The times; None where they are not found, or there are none."""
-    courses = schedule.courses[frames]
-    there = {sink.name: _early(sink.yielders) for course in courses for sink in course.sinks}
-    freed = {each.name: _early(each.freers) for course in courses for each in course.sources}
-    if start is not None and all(len(start.freed[name]) == len(freed[name]) for name in freed):
+    actors = schedule.actors
+    readers = {name: at for at, actor in enumerate(actors) for name in actor.inputs}
+    writers = {name: at for at, actor in enumerate(actors) for name in actor.outputs}
+    limits = {name: limit_of(name, depths) for name in writers if name in readers}
+    if start is None:
+        courses = [schedule.course(at, frames) for at in range(len(actors))]
+        there = {sink.name: _early(sink.yielders) for course in courses for sink in course.sinks}
+        freed = {each.name: _early(each.freers) for course in courses for each in course.sources}
+        there |= offered_beats(actors, frames, pace)
+        open_places = set(range(len(actors)))
+    else:
         there, freed = dict(start.there), dict(start.freed)
-    limits = {name: limit_of(name, depths) for name in there if name in freed}
-    there |= offered_beats(schedule.actors, frames, pace)
-    readers = {each.name: at for at, course in enumerate(courses) for each in course.sources}
-    writers = {each.name: at for at, course in enumerate(courses) for each in course.sinks}
-    open_places = set(range(len(courses)))
-    budget = MOST_TURNS * sum(len(course.starts) for course in courses)
-    for order in _turns(len(courses)):
+        open_places = {
+            writers[name] for name, limit in limits.items() if limit_of(name, start.depths) != limit
+        }
+    budget = turns * frames * schedule.steps
+    for order in _turns(len(actors)):
         for at in order:
             if at not in open_places:
                 continue
             open_places.discard(at)
-            course = courses[at]
+            course = schedule.course(at, frames)
             budget -= len(course.starts)
             when = _cycles_of(course, there, freed, limits)
             if when is None or budget < 0:
@@ -166,7 +203,7 @@ def _reckon(
                     open_places |= {writers[source.name]} if source.name in writers else set()
         if not open_places:
             break
-    return replace(schedule.no_times, there=there, freed=freed)
+    return replace(schedule.no_times, there=there, freed=freed, depths=depths, pace=pace)
 
 
 def _turns(count: int) -> Iterator[Sequence[int]]:

@@ -190,6 +190,8 @@ class Times:
     freed: Mapping[str, Ints]
     latency: Mapping[str, int]
     early_places: frozenset[str]  # streams whose places are taken before the step that fills them
+    depths: Mapping[str, int | None] = field(default_factory=dict)  # of the queues behind the times
+    pace: int = 0  # of the beats behind them
 
     @staticmethod
     def of(

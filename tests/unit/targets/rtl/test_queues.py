@@ -110,7 +110,8 @@ def test_queues_are_as_deep_as_those_tried_one_at_a_time(
 
 @pytest.mark.parametrize("seeds", [range(3), pytest.param(range(3, 40), marks=pytest.mark.slow)])
 def test_times_found_at_once_are_those_found_step_by_step(seeds: range) -> None:
-    """Of queues as they are, without limits and drawn, whatever times one begins with."""
+    """Of queues as they are, without limits and drawn, whatever depths the times had with which one
+    begins, and whether they were reckoned or counted step by step."""
     found = compared = 0
     for seed in seeds:
         short, netlist = random_netlist(seed)
@@ -123,8 +124,9 @@ def test_times_found_at_once_are_those_found_step_by_step(seeds: range) -> None:
         start = None
         for depths, paced in ((free, 0), (netlist.depths, 0), (drawn, 0), (netlist.depths, pace)):
             compared += 1
-            times = schedule.times_at_once(depths, 3, paced, start)
+            times = schedule.times_at_once(depths, 3, paced, None if paced else start)
             if times is None:
+                start = schedule.times(depths, 3, paced)
                 continue
             plain = simulate_frames(netlist, depths, 3, paced)
             for one, other in ((times.there, plain.there), (times.freed, plain.freed)):
