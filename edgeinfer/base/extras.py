@@ -47,7 +47,7 @@ EXTRAS = {
         Extra("serve", "serve", ("tornado",)),
         Extra(
             "fast",
-            "machine code: cycles of RTL designs, and products of bytes in event",
+            "machine code: products of bytes in event, cycles of RTL designs without g++",
             ("llvmlite",),
         ),
         Extra("board", "a board on a serial line", ("serial",)),

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
 """Functions of whole numbers and addresses that become machine code while the program runs, by
-llvmlite (the extra [fast])."""
+llvmlite (the extra [fast]) or by a C++ compiler."""
 
 from __future__ import annotations
 
@@ -10,7 +10,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import util
+from pathlib import Path
 from typing import Any
+
+from edgeinfer.base import tools
+from edgeinfer.base.errors import ToolFailedError, ToolMissingError
+from edgeinfer.base.scratch import scratch_folder
+
+COMPILER = tools.Tool(
+    "g++", "EDGEINFER_CXX", "C++ compiler for estimates of large designs", "apt-get install g++"
+)
+FLAGS = ("-O2", "-shared", "-fPIC")
+COMPILE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +35,23 @@ class MachineCode:
 def has_llvmlite() -> bool:
     """Whether machine code can be made in this process."""
     return util.find_spec("llvmlite") is not None
+
+
+def compile_source(source: Path, name: str, arguments: int) -> MachineCode | None:
+    """A function of so many int64 arguments that yields nothing, from a shipped file of C++; None
+    where no compiler is, or what it makes cannot be loaded."""
+    try:
+        compiler = tools.FoundTool(COMPILER, tools.locate(COMPILER), version="")
+        with scratch_folder("code") as scratch:
+            library = scratch / f"{name}.so"
+            tools.run(compiler, [*FLAGS, source, "-o", library], seconds=COMPILE_SECONDS)
+            owner = ctypes.CDLL(str(library))
+    except (ToolMissingError, ToolFailedError, OSError):
+        return None
+    function = owner[name]
+    function.argtypes = [ctypes.c_int64] * arguments
+    function.restype = None
+    return MachineCode(function, owner)
 
 
 def compile_function(function: Any) -> MachineCode:

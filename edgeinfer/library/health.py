@@ -161,7 +161,9 @@ def fast_events(obstacle: str) -> Check:
     """The extra [fast]: machine code counts the cycles of RTL designs, and `event` multiplies bytes
     by the processor's own instruction, AVX-512 VNNI, instead of through ONNX Runtime."""
     if "installed" in obstacle:
-        text = f"{obstacle} (RTL designs are estimated in a tenth of the time with it)"
+        text = (
+            f"{obstacle} (with it, or g++, large RTL designs take a tenth of the time to estimate)"
+        )
         return Check("fast", Severity.OPTIONAL, text, "pip install 'edgeinfer[fast]'")
     with_it = f"llvmlite {metadata.version('llvmlite')}: RTL designs are estimated quickly"
     if obstacle:

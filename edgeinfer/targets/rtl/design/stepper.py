@@ -16,11 +16,13 @@ from typing import Any
 
 import numpy as np
 
+from edgeinfer.base import assets
 from edgeinfer.base.machine_code import (
     MachineCode,
     build_load,
     build_pointer,
     compile_function,
+    compile_source,
     has_llvmlite,
     loop,
 )
@@ -40,13 +42,14 @@ THERE, THERE_COUNT, FREED, FREED_COUNT, DEPTH, READER, WRITER, STREAM_COLUMNS = 
 # A step in one word: bits by input and by output, then its cycles.
 READS, FREES, RESERVES, YIELDS, CYCLES = (PORTS * place for place in range(5))
 NAME = "step_actors"
+SOURCE = "firmware/rtl/host/step_actors.cc"  # the same for a C++ compiler
 WORDS_AHEAD = 16
 
 
 def can_step(actors: Sequence[Actor]) -> bool:
     """Whether machine code can be made here, and is made for such actors."""
     widest = max((max(len(a.inputs), len(a.outputs)) for a in actors), default=0)
-    return widest <= PORTS and has_llvmlite()
+    return widest <= PORTS and _compile() is not None
 
 
 @functools.lru_cache(maxsize=1 << 12)
@@ -129,7 +132,9 @@ class Stepper:
             edges[at, (THERE, FREED)] = there[name].ctypes.data, freed[name].ctypes.data
         for name, beats in offered.items():
             edges[places[name], THERE_COUNT] = len(beats)
-        _compile().function(rows.ctypes.data, len(actors))
+        code = _compile()
+        assert code is not None, "asked of can_step"
+        code.function(rows.ctypes.data, len(actors))
         stuck = tuple(actor for actor, left in zip(actors, rows[:, LEFT], strict=False) if left)
         return SteppedTimes(there, freed, stuck)
 
@@ -153,9 +158,11 @@ def _address(table: Ints, row: int, column: int = 0) -> int:
 
 
 @functools.cache
-def _compile() -> MachineCode:
-    """The code, made once: that takes a tenth of a second."""
-    return compile_function(_build_function())
+def _compile() -> MachineCode | None:
+    """The code, made once: that takes a tenth of a second. None where nothing here can make it."""
+    if has_llvmlite():
+        return compile_function(_build_function())
+    return compile_source(assets.path(SOURCE), NAME, arguments=2)
 
 
 def _build_function() -> Any:

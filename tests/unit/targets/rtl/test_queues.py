@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 
@@ -12,6 +13,7 @@ import pytest
 
 from edgeinfer.base.errors import DisagreementError
 from edgeinfer.targets.rtl.choose import design_netlist
+from edgeinfer.targets.rtl.design import stepper
 from edgeinfer.targets.rtl.design.build import build_netlist
 from edgeinfer.targets.rtl.design.cycles import count_cycles, slowest
 from edgeinfer.targets.rtl.design.netlist import SENT, Netlist
@@ -140,12 +142,22 @@ def test_times_found_at_once_are_those_found_step_by_step(seeds: range) -> None:
     assert found > compared / 2
 
 
-@pytest.mark.parametrize("seeds", [range(3), pytest.param(range(3, 40), marks=pytest.mark.slow)])
-def test_machine_code_finds_the_times_of_the_rule(
-    seeds: range, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of queues without limits, drawn ones and such as nothing gets through."""
+@pytest.fixture
+def machine_code(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Machine code for designs of any size, by llvmlite or as without it."""
     monkeypatch.setattr("edgeinfer.targets.rtl.design.schedule.LEAST_STEPPED", 0)
+    stepper._compile.cache_clear()
+    if request.param == "g++":
+        monkeypatch.setattr(stepper, "has_llvmlite", lambda: False)
+    yield
+    stepper._compile.cache_clear()
+
+
+@pytest.mark.parametrize("machine_code", ["llvmlite", "g++"], indirect=True)
+@pytest.mark.parametrize("seeds", [range(3), pytest.param(range(3, 40), marks=pytest.mark.slow)])
+@pytest.mark.usefixtures("machine_code")
+def test_machine_code_finds_the_times_of_the_rule(seeds: range) -> None:
+    """Of queues without limits, drawn ones and such as nothing gets through."""
     for seed in seeds:
         _, netlist = random_netlist(seed)
         schedule = Schedule(netlist)
@@ -183,6 +195,18 @@ def _count_places(times: Times, stream: str) -> int:
             left += 1
         most = max(most, number - left)
     return most
+
+
+def test_designs_are_counted_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, netlist = random_netlist(3)
+    plain = simulate_frames(netlist, netlist.depths, 3)
+    monkeypatch.setattr("edgeinfer.targets.rtl.design.schedule.LEAST_STEPPED", 0)
+    monkeypatch.setattr(stepper, "has_llvmlite", lambda: False)
+    monkeypatch.setenv("EDGEINFER_CXX", "/nowhere/g++")
+    stepper._compile.cache_clear()
+    times = Schedule(netlist).times(netlist.depths, 3)
+    stepper._compile.cache_clear()
+    assert all(np.array_equal(times.freed[name], plain.freed[name]) for name in plain.freed)
 
 
 def test_a_queue_that_is_too_short_for_its_design_is_named() -> None:
