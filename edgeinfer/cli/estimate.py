@@ -60,8 +60,8 @@ def estimate(
         Parameter(
             negative="",
             consume_multiple=True,
-            help="run folders whose tools have left reports: learn from how far off the estimates "
-            "of their designs were",
+            help="run folders, or projects of hls4ml, whose tools have left reports: learn from "
+            "how far off the estimates of their designs were",
         ),
     ] = None,
     json: Json = False,

@@ -47,8 +47,8 @@ def estimate(
 
 
 def teach_estimates(*runs: Run | str | Path) -> LibraryAnswer:
-    """Learn from runs whose tools have left reports how far off the estimates of their designs
-    were: later bands are narrower. The same as `estimate --learn`."""
+    """Learn from runs, or folders of hls4ml's projects, whose tools have left reports how far off
+    the estimates of their designs were. The same as `estimate --learn`."""
     answer = learn_runs([_folder_of(run) for run in runs])
     return LibraryAnswer(answer.document, answer.lines)
 

@@ -80,7 +80,7 @@ def _fresh_program(
     return graph, program, [remark, *findings]
 
 
-def _program_of_project(
+def program_of_project(
     project: ForeignProject[Any], bits: int | None, recipe: Path | None, *, batch_axis: int | None
 ) -> tuple[Graph, Program, list[str]]:
     """A project's network in the formats that the project states, or a recipe on top."""
@@ -113,7 +113,7 @@ def estimate(
         )
     else:
         chosen = replace(chosen, settings=project.settings)
-        graph, program, assumed = _program_of_project(project, bits, recipe, batch_axis=batch_axis)
+        graph, program, assumed = program_of_project(project, bits, recipe, batch_axis=batch_axis)
     learned = target.learns and target.check(program, chosen.settings)
     if not learned:
         refuse_ops(program, chosen)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""Teach estimates by runs whose tools have left reports: what was estimated of each design, and
-what the tool said."""
+"""Teach estimates by runs and by others' projects whose tools have left reports: what was estimated
+of each design, and what the tool said."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from edgeinfer.base.errors import UsageError
+from edgeinfer.run.estimate import program_of_project
 from edgeinfer.run.folder import Silent, open_run
 from edgeinfer.run.projects import recall_targets
 from edgeinfer.run.trial import stored_program
 from edgeinfer.targets.lessons import RunLesson, keep_lessons, lessons_file
+from edgeinfer.targets.registry import choose, known_targets
 from edgeinfer.targets.target import Description
 
 
@@ -36,16 +38,35 @@ def learn_runs(runs: Sequence[Path]) -> Description:
 
 
 def _lessons_of(path: Path) -> list[RunLesson]:
-    with open_run(path, Silent(), new=False) as folder:
-        program = stored_program(folder)
-        lessons = [
-            lesson
-            for chosen in recall_targets(folder, program.digest)
-            for lesson in chosen.target.lessons(program, path / chosen.name, chosen.settings)
-        ]
+    lessons = _lessons_of_project(path)
+    if lessons is None:
+        lessons = _lessons_of_run(path)
     if not lessons:
         raise UsageError(
             f"{path} holds no report of a tool that an estimate could learn from.",
             hint="Compile the model with --target hls --synth, or run the project's own scripts.",
         )
     return lessons
+
+
+def _lessons_of_run(path: Path) -> list[RunLesson]:
+    with open_run(path, Silent(), new=False) as folder:
+        program = stored_program(folder)
+        return [
+            lesson
+            for chosen in recall_targets(folder, program.digest)
+            for lesson in chosen.target.lessons(program, path / chosen.name, chosen.settings)
+        ]
+
+
+def _lessons_of_project(path: Path) -> list[RunLesson] | None:
+    """What a project teaches that someone else's tool has made; None where it is none."""
+    for name in known_targets():
+        chosen = choose(name, {})
+        project = chosen.target.read_project(path, chosen.settings)
+        if project is not None:
+            _, program, _ = program_of_project(project, None, None, batch_axis=0)
+            settings = chosen.target.settle(program, project.settings)
+            folder = path if path.is_dir() else path.parent
+            return list(chosen.target.lessons(program, folder, settings))
+    return None

@@ -9,14 +9,18 @@ from pathlib import Path
 import pytest
 
 from edgeinfer import load, zoo
-from edgeinfer.base.errors import InputError
+from edgeinfer.base.errors import InputError, UsageError
 from edgeinfer.graph.nodes import DenseNode
 from edgeinfer.run.estimate import estimate
+from edgeinfer.run.learn import learn_runs
 from edgeinfer.targets.hls.project.foreign import read_source
 from edgeinfer.targets.hls.settings import Backend, HlsSettings, IoType, Strategy
 from edgeinfer.targets.hls.target import HlsTarget
+from edgeinfer.targets.lessons import read_lessons
 from edgeinfer.targets.registry import ChosenTarget
+from edgeinfer.targets.reports.csynth_xml import csynth_xml
 from quantization.fixed import Fixed, Overflow, Rounding
+from tests.support.emitted_projects import REPORTS
 
 CONFIG = """\
 Backend: Vitis
@@ -42,6 +46,7 @@ typedef nnet::array<ap_ufixed<9,3,AP_RND,AP_SAT,0>, 64*1> layer2_t;
 """
 CALL = "    nnet::dense<input_t, layer2_t, config2>(in, layer2_out, w2, b2); // {layer}\n"
 MODEL = zoo.resolve("jet-tagger")
+REPORT = REPORTS / "vitis_hls_2024.2" / "tagger_csynth.xml"
 LAYER = next(node.name for node in load(MODEL).graph.nodes if isinstance(node, DenseNode))
 
 
@@ -94,6 +99,31 @@ def test_a_project_is_estimated_as_it_was_set_up(project: Path) -> None:
     settings = document["settings"]
     assert (settings["part"], settings["io"]) == ("xcku115-flvb2104-2-i", "io_parallel")
     assert settings["layers"][f"{LAYER}.exact"]["reuse"] == 8
+
+
+def test_a_project_that_was_built_teaches_estimates(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its folder as by its configuration; without reports it is said that there are none."""
+    monkeypatch.setenv("EDGEINFER_CONFIG", str(project / "own"))
+    (project / "project.tcl").write_text('set project_name "tagger"\n', encoding="utf-8")
+    with pytest.raises(UsageError, match="holds no report"):
+        learn_runs([project])
+    report = project / "tagger_prj" / "solution1" / "syn" / "report" / "tagger_csynth.xml"
+    report.parent.mkdir(parents=True)
+    report.write_bytes(REPORT.read_bytes())
+    taught = learn_runs([project]).document
+    assert (taught["runs"], taught["new_runs"]) == (1, 1)
+    lessons = {lesson.figure: lesson for lesson in read_lessons()}
+    synthesis = csynth_xml(REPORT)
+    assert lessons["lut"].reported == synthesis.resources.lut
+    assert lessons["latency_cycles"].reported == synthesis.latency.most
+    stated = estimate(project, ChosenTarget("hls", HlsTarget(), HlsSettings()))
+    estimated = {each["name"]: each["value"] for each in stated.document["metrics"]
+                 if each["layer"] is None}  # fmt: skip
+    assert round(lessons["lut"].estimated) == estimated["lut"]
+    again = learn_runs([project / "hls4ml_config.yml"]).document
+    assert (again["runs"], again["figures"]) == (1, taught["figures"])
 
 
 def test_nothing_in_a_configuration_is_executed(
