@@ -31,7 +31,7 @@ from quantization.fixed import Ints
 
 MOST_TURNS = 4  # what takes more takes many more as a rule, and five times as many take as long as
 # going step by step
-MOST_TURNS_BESIDE_CODE = 0.5  # where machine code would do it, which takes a third of a turn
+MOST_TURNS_BESIDE_CODE = 1 / 16  # machine code does a whole run in the time of a third of a turn
 FEW_STEPS = 500  # of a block on average; with fewer, going step by step is quicker
 LEAST_STEPPED = 1 << 16  # steps of a run for which machine code, which takes a tenth of a second to
 # make, is made
@@ -100,12 +100,14 @@ class Schedule:
         start: times near these, if any are known, which may make it quicker
         """
         is_stepped = self.is_stepped(frames)
-        start = None if start is None or not self._is_of(start, frames, pace) else start
-        turns = MOST_TURNS_BESIDE_CODE if is_stepped else MOST_TURNS
-        if not self.is_short(frames) and (start is not None or not is_stepped):
-            times = self.times_at_once(depths, frames, pace, start, turns)
-            if times is not None:
-                return times
+        near = start if start is not None and self._is_of(start, frames, pace) else None
+        times = None
+        if is_stepped and near is not None:
+            times = self.times_at_once(depths, frames, pace, near, MOST_TURNS_BESIDE_CODE)
+        elif not is_stepped and not self.is_short(frames):
+            times = self.times_at_once(depths, frames, pace, near)
+        if times is not None:
+            return times
         if not is_stepped:
             times = simulate_frames(self.netlist, depths, frames, pace)
             return replace(times, depths=depths, pace=pace)
@@ -186,10 +188,12 @@ def _reckon(
             if at not in open_places:
                 continue
             open_places.discard(at)
+            budget -= frames * steps_of(actors[at])
+            if budget < 0:
+                return None
             course = schedule.course(at, frames)
-            budget -= len(course.starts)
             when = _cycles_of(course, there, freed, limits)
-            if when is None or budget < 0:
+            if when is None:
                 return None
             for sink in course.sinks:
                 beats = when[sink.yielders] + course.latency
