@@ -110,6 +110,11 @@ def compare_reports(
     )
 
 
+def _four_digits(value: float) -> str:
+    """No estimate knows more; counts stay whole."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
 def _shares(
     design: HlsEstimate, device: Device, metrics: Sequence[Metric]
 ) -> dict[str, dict[str, Any]]:
@@ -180,8 +185,8 @@ def _lines(
     for metric in metrics:
         if metric.layer is None:
             lines.append(
-                f"{metric.name:<15} {metric.value:>14,.6g} {metric.unit:<7} "
-                f"between {metric.low:,.6g} and {metric.high:,.6g}"
+                f"{metric.name:<17} {_four_digits(metric.value):>12} {metric.unit:<7} "
+                f"between {_four_digits(metric.low)} and {_four_digits(metric.high)}"
                 + (f", {metric.state}" if metric.state else "")
                 + (f"; {metric.note}" if metric.note else "")
             )
