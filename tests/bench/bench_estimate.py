@@ -136,6 +136,11 @@ def main() -> None:
         print(f"{name:16} {inside} of {of}, {inside / of:.0%}")
     inside, of = (sum(column) for column in zip(*apart.covered.values(), strict=True))
     print(f"{'all':16} {inside} of {of}, {inside / of:.0%}")
+    print("\nThe same by source, each of which neither constants nor bands had seen")
+    for name, (inside, of) in sorted(apart.by_source.items()):
+        print(f"{name:30} {inside} of {of}, {inside / of:.0%}")
+    shares = [inside / of for inside, of in apart.by_source.values()]
+    print(f"{'each source counted once':30} {np.mean(shares):.0%} of {len(shares)} sources")
     show("Never fitted", residuals(published(HELD_OUT), fit))
     largest = max(used, key=lambda design: program_of(design).parameters)
     program = program_of(largest)

@@ -171,6 +171,7 @@ class LeftOut:
 
     found: list[Residual]
     covered: dict[str, tuple[int, int]]  # figure: inside the band, of how many
+    by_source: dict[str, tuple[int, int]]  # the same over all figures of a source
 
 
 def left_out(designs: list[Published]) -> LeftOut:
@@ -181,12 +182,19 @@ def left_out(designs: list[Published]) -> LeftOut:
         own = [design for design in designs if design.family == source]
         results += residuals(own, fitted(others))
     inside: dict[str, list[bool]] = defaultdict(list)
+    by_source: dict[str, list[bool]] = defaultdict(list)
     for source in sorted({r.source for r in results}):
         limits = bands([r for r in results if r.source != source])
         for r in results:
             if r.source == source:
-                inside[r.figure].append(is_inside(r, limits))
-    return LeftOut(results, {name: (sum(flags), len(flags)) for name, flags in inside.items()})
+                flag = is_inside(r, limits)
+                inside[r.figure].append(flag)
+                by_source[source].append(flag)
+    return LeftOut(results, _count_inside(inside), _count_inside(by_source))
+
+
+def _count_inside(flags_by_name: dict[str, list[bool]]) -> dict[str, tuple[int, int]]:
+    return {name: (sum(flags), len(flags)) for name, flags in flags_by_name.items()}
 
 
 def is_inside(r: Residual, limits: Limits) -> bool:
