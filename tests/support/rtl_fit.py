@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,14 @@ from edgeinfer.targets.rtl.estimate.fabric import (
     work_of,
 )
 from edgeinfer.targets.rtl.estimate.work import BlockParts, Work
-from tests.support.rtl_resources import designs, digest_of, netlist_of, recorded, source_of
+from tests.support.rtl_resources import (
+    Design,
+    designs,
+    digest_of,
+    netlist_of,
+    recorded,
+    source_of,
+)
 
 FITTED = {
     "lut": tuple(work for work in Work if work is not Work.REGISTER),
@@ -79,26 +87,43 @@ class Judged:
         return self.estimated / self.found - 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class MadeDesign:
+    """What the generator makes of a design today: the digest of its Verilog, its blocks."""
+
+    design: Design
+    digest: str
+    blocks: tuple[tuple[str, BlockParts, bool], ...]  # the instance, what it is made of, `merged`
+
+
+@cache
+def made_designs() -> tuple[MadeDesign, ...]:
+    """All designs that were synthesised, made once for all families."""
+    counted, made = recorded(), []
+    for design in designs():
+        if design.name not in counted:
+            continue
+        netlist = netlist_of(design)
+        dead = dead_streams(netlist)
+        blocks = tuple(
+            (f"u_{block.name}", parts_of(block, netlist, dead), bool(block.contents))
+            for block in netlist.blocks
+        )
+        made.append(MadeDesign(design, digest_of(source_of(netlist)), blocks))
+    return tuple(made)
+
+
 def measure_fabric(fabric: str) -> list[Seen]:
     """All blocks of all designs that were synthesised for a family, and are still the same."""
     counted, blocks = recorded(), []
-    for design in designs():
-        entry = counted.get(design.name, {})
-        counts = entry.get("counts", {}).get(fabric)
-        if counts is None:
-            continue
-        netlist = netlist_of(design)
-        if entry["digest"] != digest_of(source_of(netlist)):
-            continue  # the fit itself is refused then, see `changed_designs`
-        dead = dead_streams(netlist)
-        for block in netlist.blocks:
-            name = f"u_{block.name}"
-            result = counts["blocks"].get(name, dict.fromkeys(counts["total"], 0.0))
-            made = parts_of(block, netlist, dead)
-            merged = bool(block.contents)
-            blocks.append(
-                Seen(design.name, design.group, name, made, counts["dsp"], result, merged)
-            )
+    for made in made_designs():
+        name, group, entry = made.design.name, made.design.group, counted[made.design.name]
+        counts = entry["counts"].get(fabric)
+        if counts is None or entry["digest"] != made.digest:
+            continue  # the fit itself is refused where a design has changed
+        for instance, parts, merged in made.blocks:
+            result = counts["blocks"].get(instance, dict.fromkeys(counts["total"], 0.0))
+            blocks.append(Seen(name, group, instance, parts, counts["dsp"], result, merged))
     return blocks
 
 
@@ -106,10 +131,9 @@ def changed_designs() -> list[str]:
     """Designs whose Verilog is not what was synthesised."""
     counted = recorded()
     return [
-        design.name
-        for design in designs()
-        if design.name in counted
-        and counted[design.name]["digest"] != digest_of(source_of(netlist_of(design)))
+        made.design.name
+        for made in made_designs()
+        if counted[made.design.name]["digest"] != made.digest
     ]
 
 
