@@ -64,11 +64,26 @@ def _word_of(step: BlockStep, outputs: int) -> int:
     )
 
 
-def _pattern_words(actor: Actor) -> Ints:
-    """The steps of a pattern as the machine code reads them."""
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """An actor's steps as the machine code reads them; how many of them let go of a beat of each
+    input, and yield one for each output."""
+
+    actor: Actor  # is kept, so that its identity stays its own
+    words: Ints
+    frees: Ints
+    yields: Ints
+
+
+def _plan(actor: Actor) -> _Plan:
     steps, order = distinct_steps(actor)
-    words = [_word_of(step, len(actor.outputs)) for step in steps]
-    return np.array(words, dtype=np.int64)[order]
+    distinct = np.array([_word_of(step, len(actor.outputs)) for step in steps], dtype=np.int64)
+    counts = np.bincount(order, minlength=len(steps))
+    frees, yields = (
+        np.array([counts @ (distinct >> first + port & 1) for port in range(len(names))], int)
+        for first, names in ((FREES, actor.inputs), (YIELDS, actor.outputs))
+    )
+    return _Plan(actor, distinct[order], frees, yields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +99,7 @@ class SteppedTimes:
 class Stepper:
     """Steps actors; their patterns are read once."""
 
-    words: dict[int, tuple[Actor, Ints]] = field(default_factory=dict)  # by the actor's identity
+    plans: dict[int, _Plan] = field(default_factory=dict)  # by the actor's identity
 
     def step(
         self,
@@ -95,30 +110,28 @@ class Stepper:
     ) -> SteppedTimes:
         """Let actors go on until all are done or none can. `offered`: the beats of streams that
         nobody fills; `depths`: of the others."""
-        patterns = [self._words_of(actor) for actor in actors]
+        plans = [self._plan_of(actor) for actor in actors]
         streams = sorted({name for a in actors for name in (*a.inputs, *a.outputs)})
         places = {name: at for at, name in enumerate(streams)}
-        there = {name: np.empty(0, np.int64) for name in streams} | dict(offered)
-        freed = {name: np.empty(0, np.int64) for name in streams}
+        there, freed = _room_for(actors, plans, frames)
+        there |= offered
         rows = np.zeros((len(actors) + 1, ACTOR_COLUMNS), np.int64)  # the last is nobody
         edges = np.zeros((len(streams) + 1, STREAM_COLUMNS), np.int64)  # the last is no stream
         rows[:, STREAMS:] = _address(edges, len(streams))
         edges[:, (READER, WRITER)] = _address(rows, len(actors), ASKED)
         edges[:, DEPTH] = NO_LIMIT
-        for at, (actor, pattern) in enumerate(zip(actors, patterns, strict=True)):
-            times = actor.repeats * frames
+        for at, (actor, plan) in enumerate(zip(actors, plans, strict=True)):
+            pattern = plan.words
             asked = _address(rows, at, ASKED)
             for port, name in enumerate(actor.inputs):
-                freed[name] = np.empty(_count_bit(pattern, FREES + port) * times, np.int64)
                 edges[places[name], READER] = asked
                 rows[at, STREAMS + port] = _address(edges, places[name])
             for port, name in enumerate(actor.outputs):
-                there[name] = np.empty(_count_bit(pattern, YIELDS + port) * times, np.int64)
                 edges[places[name], WRITER] = asked
                 edges[places[name], DEPTH] = _limit(depths[name])
                 rows[at, STREAMS + PORTS + port] = _address(edges, places[name])
             rows[at, :STREAMS] = (
-                len(pattern) * times,
+                len(pattern) * actor.repeats * frames,
                 0,
                 len(pattern),
                 pattern.ctypes.data,
@@ -129,7 +142,9 @@ class Stepper:
                 True,
             )
         for name, at in places.items():
-            edges[at, (THERE, FREED)] = there[name].ctypes.data, freed[name].ctypes.data
+            for column, times in ((THERE, there), (FREED, freed)):
+                if name in times:
+                    edges[at, column] = times[name].ctypes.data
         for name, beats in offered.items():
             edges[places[name], THERE_COUNT] = len(beats)
         code = _compile()
@@ -138,18 +153,34 @@ class Stepper:
         stuck = tuple(actor for actor, left in zip(actors, rows[:, LEFT], strict=False) if left)
         return SteppedTimes(there, freed, stuck)
 
-    def _words_of(self, actor: Actor) -> Ints:
-        if id(actor) not in self.words:
-            self.words[id(actor)] = actor, _pattern_words(actor)
-        return self.words[id(actor)][1]
+    def _plan_of(self, actor: Actor) -> _Plan:
+        if id(actor) not in self.plans:
+            self.plans[id(actor)] = _plan(actor)
+        return self.plans[id(actor)]
+
+
+def _room_for(
+    actors: Sequence[Actor], plans: Sequence[_Plan], frames: int
+) -> tuple[dict[str, Ints], dict[str, Ints]]:
+    """Where the times of beats are written, by stream: when they are there, and let go of. All of
+    it is one piece of memory, which the system hands out in large pages and not in thousands of
+    small ones."""
+    there, freed = {}, {}
+    ends: list[tuple[dict[str, Ints], str, int]] = []
+    for actor, plan in zip(actors, plans, strict=True):
+        times = actor.repeats * frames
+        ends += [(freed, *each) for each in zip(actor.inputs, plan.frees * times, strict=True)]
+        ends += [(there, *each) for each in zip(actor.outputs, plan.yields * times, strict=True)]
+    room = np.empty(sum(int(count) for *_, count in ends), np.int64)
+    first = 0
+    for times_by_stream, name, count in ends:
+        times_by_stream[name] = room[first : first + count]
+        first += count
+    return there, freed
 
 
 def _limit(depth: int | None) -> int:
     return NO_LIMIT if depth is None else depth
-
-
-def _count_bit(words: Ints, bit: int) -> int:
-    return int(np.count_nonzero(words >> bit & 1))
 
 
 def _address(table: Ints, row: int, column: int = 0) -> int:
