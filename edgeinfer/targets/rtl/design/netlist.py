@@ -79,7 +79,8 @@ class Actor:
     @property
     def busy_cycles(self) -> int:
         """Cycles a frame when nothing is waited for."""
-        return self.repeats * sum(map(attrgetter("cycles"), self.pattern))
+        cycles: int = sum(map(attrgetter("cycles"), self.pattern))
+        return self.repeats * cycles
 
 
 def distinct_steps(actor: Actor) -> tuple[tuple[BlockStep, ...], Ints]:
