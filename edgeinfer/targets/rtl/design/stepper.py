@@ -165,7 +165,8 @@ def _room_for(
     """Where the times of beats are written, by stream: when they are there, and let go of. All of
     it is one piece of memory, which the system hands out in large pages and not in thousands of
     small ones."""
-    there, freed = {}, {}
+    there: dict[str, Ints] = {}
+    freed: dict[str, Ints] = {}
     ends: list[tuple[dict[str, Ints], str, int]] = []
     for actor, plan in zip(actors, plans, strict=True):
         times = actor.repeats * frames
