@@ -184,6 +184,7 @@ def _lines(
     lines.append("")
     for metric in metrics:
         if metric.layer is None:
+            assert metric.low is not None and metric.high is not None, "an estimate has a band"
             lines.append(
                 f"{metric.name:<17} {_four_digits(metric.value):>12} {metric.unit:<7} "
                 f"between {_four_digits(metric.low)} and {_four_digits(metric.high)}"
