@@ -12,6 +12,7 @@ import numpy as np
 from edgeinfer.ir.ops import PairKind
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.design.recurrence import count_readers
+from edgeinfer.targets.rtl.unrolled.cell_work import read_bits
 from edgeinfer.targets.rtl.unrolled.cells import (
     BoundCell,
     BranchCell,
@@ -50,6 +51,31 @@ def computed(
     return {
         name: np.stack([numbers[w.number] for w in wires.flat], axis=1).reshape(batch, *wires.shape)
         for name, wires in result.values.items()
+    }
+
+
+def outputs_of_read_bits(program: Program, raw: Mapping[str, Ints]) -> dict[str, Ints]:
+    """The outputs if no wire has more of its lowest bits than are said to be read."""
+    uses = count_readers(program)
+    network = unroll(program, uses)
+    circuit = network.circuit
+    leaving = [w for output in program.outputs for w in network.values[output.value].flat]
+    read = read_bits(circuit, range(len(circuit.wires)), leaving)
+    ports = [raw[op.name].reshape(len(raw[op.name]), -1).astype(object) for op in program.inputs]
+    numbers: list[Ints] = []
+    for wire, cell in zip(circuit.wires, circuit.cells, strict=True):
+        number = np.broadcast_to(_value(cell, numbers, ports).astype(object), (len(ports[0]),))
+        bits = wire.bits if wire.constant else read[wire.number]
+        number = number % (1 << bits)
+        sign = wire.signed and bits == wire.bits
+        numbers.append(
+            np.where(number >> bits - 1 & 1, number - (1 << bits), number) if sign else number
+        )
+    return {
+        output.name: np.stack(
+            [numbers[w.number] for w in network.values[output.value].flat], axis=1
+        ).reshape(-1, *program.shapes[output.value])
+        for output in program.outputs
     }
 
 

@@ -25,6 +25,7 @@ class Work(StrEnum):
     QUEUES = "queues"  # queues themselves
     QUEUE_COUNT = "queue_count"  # of their counters
     ADD = "add"
+    HALF_ADD = "half_add"  # the same where one of both bits is always the same: only a carry passes
     SHORT_ADD = "short_add"  # of which one side is a single bit: roundings
     LOOK_AHEAD = "look_ahead"  # joints of the carries of additions, where no carry chains are used
     SELECT = "select"  # two to one

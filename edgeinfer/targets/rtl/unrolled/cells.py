@@ -15,7 +15,6 @@ from typing import assert_never
 import numpy as np
 
 from edgeinfer.ir.ops import PairKind
-from edgeinfer.targets.rtl.estimate.work import carry_joints
 from quantization.fixed import Fixed, Overflow, Quantizer, Rounding
 from quantization.ranges import Interval, requantize_range
 
@@ -402,10 +401,6 @@ def _ends(x: Wire, frac: int, quantizer: Quantizer) -> tuple[int, int]:
     return y.bottom, y.top
 
 
-def _addition(bits: int) -> list[tuple[str, int]]:
-    return [("add", bits), ("look_ahead", carry_joints(bits))]
-
-
 def _zeros(value: int) -> int:
     return (value & -value).bit_length() - 1
 
@@ -430,41 +425,5 @@ def zeros_of(cell: Cell) -> int:
             return min([cell.x.zeros, *ends])
         case InputCell() | LookupCell() | TruthCell() | FieldsCell() | BranchCell():
             return 0
-        case _:
-            assert_never(cell)
-
-
-def work_of(cell: Cell, wire: Wire) -> list[tuple[str, int]]:
-    """What a cell does, in bits."""
-    match cell:
-        case InputCell() | Literal() | ShiftCell() | FieldsCell():
-            return []
-        case Join():
-            match cell.kind:
-                case PairKind.ADD:
-                    return _addition(wire.bits - max(cell.shift_a, cell.shift_b))
-                case PairKind.SUB:
-                    return _addition(wire.bits - cell.shift_b)
-                case PairKind.MUL:
-                    return [("product", cell.a.bits * cell.b.bits)]
-                case PairKind.MAX | PairKind.MIN:
-                    return [("compare", wire.bits), ("select", wire.bits)]
-                case _:
-                    assert_never(cell.kind)
-        case RoundCell():
-            return [] if cell.rounding is Rounding.TRN else [("short_add", wire.bits)]
-        case LimitCell():
-            if cell.overflow is Overflow.WRAP:
-                return []
-            return [("compare", max(cell.x.bits - cell.type.bits, 1)), ("select", wire.bits)]
-        case BoundCell():
-            ends = [end for end in (cell.low, cell.high) if end is not None]
-            return [("compare", cell.x.bits * len(ends)), ("select", wire.bits * len(ends))]
-        case LookupCell():
-            return [("fetch", -(-len(cell.entries) // 16) * wire.bits)]
-        case TruthCell():
-            return [("truth", wire.bits << max(cell.x.bits - LUT_BITS, 0))]
-        case BranchCell():
-            return [("select", wire.bits)]
         case _:
             assert_never(cell)

@@ -22,7 +22,8 @@ from typing import Literal
 
 import numpy as np
 
-from edgeinfer.targets.rtl.unrolled.cells import Circuit, work_of
+from edgeinfer.targets.rtl.unrolled.cell_work import ADDED, work_of
+from edgeinfer.targets.rtl.unrolled.cells import Circuit
 from edgeinfer.targets.rtl.unrolled.shift_add import (
     KEPT,
     PLAIN,
@@ -109,7 +110,7 @@ def adder_bits(graph: AdderGraph, inputs: int, type_: Fixed) -> int:
     xs = [circuit.source(0, number, type_) for number in range(inputs)]
     AdderBuilder(circuit, xs).product(graph, 0, [0] * len(graph.columns))
     return sum(
-        sum(bits for kind, bits in work_of(cell, wire) if kind == "add")
+        sum(bits for kind, bits in work_of(cell, wire, wire.bits) if kind in ADDED)
         for cell, wire in zip(circuit.cells, circuit.wires, strict=True)
     )
 

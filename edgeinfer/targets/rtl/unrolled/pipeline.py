@@ -26,6 +26,7 @@ from edgeinfer.targets.rtl.design.netlist import (
     Stream,
 )
 from edgeinfer.targets.rtl.emit.emit import literal, render_template
+from edgeinfer.targets.rtl.unrolled.cell_work import ADDED, KINDS, read_bits, work_of
 from edgeinfer.targets.rtl.unrolled.cells import (
     BoundCell,
     BranchCell,
@@ -43,7 +44,6 @@ from edgeinfer.targets.rtl.unrolled.cells import (
     Wire,
     bits_of,
     operands,
-    work_of,
 )
 from edgeinfer.targets.rtl.unrolled.registers import Staging
 from quantization.fixed import Fixed
@@ -126,7 +126,11 @@ class Pipeline:
         ]
         contents = written.contents()
         return UnrolledFigures(
-            len(additions), contents["add"], self.latency + 1, contents["register"], period_ps
+            len(additions),
+            sum(contents[kind] for kind in ADDED),
+            self.latency + 1,
+            contents["register"],
+            period_ps,
         )
 
     def modules(self) -> frozenset[str]:
@@ -192,9 +196,11 @@ class _ModuleText:
     circuit: Circuit
     made: Sequence[int]  # by wire
     stages: dict[int, set[int]] = field(default_factory=dict)  # by wire
+    leaving: list[Wire] = field(default_factory=list)
 
     def want_all(self, wires: Sequence[Wire], stage: int) -> None:
         """Wires are read in a stage, and so is what makes them in its own."""
+        self.leaving += wires
         waiting = [(wire, stage) for wire in wires]
         while waiting:
             wire, stage = waiting.pop()
@@ -234,17 +240,13 @@ class _ModuleText:
 
     def contents(self) -> dict[str, int]:
         """Bits of work by kind: added, registered, chosen, compared, multiplied, looked up."""
-        counts = dict.fromkeys(
-            (
-                *("add", "look_ahead", "register", "short_add", "select", "compare", "product"),
-                *("fetch", "truth"),
-            ),
-            0,
-        )
+        counts = dict.fromkeys(KINDS, 0)
+        read = read_bits(self.circuit, self.stages, self.leaving)
         for number, stages in self.stages.items():
             wire, cell = self.circuit.wires[number], self.circuit.cells[number]
-            counts["register"] += wire.register_bits * (max(stages) - self.made[number])
-            for kind, bits in work_of(cell, wire):
+            held = max(read[number] - wire.zeros, 0)
+            counts["register"] += held * (max(stages) - self.made[number])
+            for kind, bits in work_of(cell, wire, read[number]):
                 counts[kind] += bits
         return counts
 

@@ -35,11 +35,14 @@ def test_carries_that_are_looked_ahead_meet_in_a_tree_of_brent_and_kung(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("learned", [False, True], ids=["one width", "learned widths"])
 @pytest.mark.parametrize("fabric", DEVICES)
-def test_nine_of_ten_unrolled_networks_are_near_what_yosys_finds(fabric: str) -> None:
+def test_nine_of_ten_unrolled_networks_are_near_what_yosys_finds(
+    fabric: str, *, learned: bool
+) -> None:
     near = []
     for seed in range(FIRST, FIRST + EACH):
-        one = ask_yosys(seed, fabric)
+        one = ask_yosys(seed, fabric, learned=learned)
         near.append(
             all(abs(one.estimated[kind] / one.found[kind] - 1) <= NEAR for kind in ("lut", "ff"))
         )
