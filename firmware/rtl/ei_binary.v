@@ -3,6 +3,9 @@
 
 // Two numbers as one, without a clock. KIND: 0 a + b, 1 a - b, 2 a b, 3 the larger, 4 the smaller. Each is
 // brought to the finer grid first, by SHIFT_A and SHIFT_B bits. Kept modulo 2^OUT_BITS.
+//
+// A sum has one bit more below, always zero, that nothing reads. It takes no logic, and keeps Yosys from making one
+// addition of three numbers where a sum is added to another: that takes three LUTs a bit, two additions take two.
 module ei_binary #(
     parameter A_BITS   = 8,
     parameter A_SIGNED = 0,
@@ -30,9 +33,13 @@ module ei_binary #(
 
     generate
         if (KIND == 0) begin : g_add
-            assign joined = wide_a + wide_b;
+            wire [E_BITS:0] sum = {wide_a, 1'b0} + {wide_b, 1'b0};
+            wire unused_zero = sum[0];
+            assign joined = sum[E_BITS:1];
         end else if (KIND == 1) begin : g_sub
-            assign joined = wide_a - wide_b;
+            wire [E_BITS:0] sum = {wide_a, 1'b0} - {wide_b, 1'b0};
+            wire unused_zero = sum[0];
+            assign joined = sum[E_BITS:1];
         end else if (KIND == 2) begin : g_mul
             assign joined = wide_a * wide_b;
         end else if (KIND == 3) begin : g_max

@@ -53,7 +53,7 @@ SECONDS = 600.0
 class Pipeline:
     """One network in one family: estimated, and as Yosys finds it."""
 
-    seed: int
+    name: str
     fabric: str
     work: dict[str, float]
     estimated: dict[str, float]
@@ -128,9 +128,8 @@ def network_of_learned_widths(seed: int) -> Program:
         return lower_file(path).program
 
 
-def ask_yosys(seed: int, fabric: str, *, learned: bool) -> Pipeline:
+def ask_yosys(program: Program, fabric: str) -> Pipeline:
     """A network without queues, all of it at once."""
-    program = network_of_learned_widths(seed) if learned else unrolled_network(seed)
     target = RtlTarget()
     settings = RtlSettings(
         unroll="full", interface="bare", part=DEVICES[fabric], tool_seconds=SECONDS
@@ -144,7 +143,7 @@ def ask_yosys(seed: int, fabric: str, *, learned: bool) -> Pipeline:
     with tempfile.TemporaryDirectory() as name:
         target.emit(program, settings).write(Path(name))
         results = {m.name: m.value for m in measure_design(Path(name), settings).metrics}
-    return Pipeline(seed, fabric, work, estimated, results)
+    return Pipeline(program.name, fabric, work, estimated, results)
 
 
 def fitted_work(fabric: str) -> tuple[Work, ...]:
@@ -166,8 +165,8 @@ def pipeline_fit(seen: list[Pipeline]) -> dict[str, float]:
 if __name__ == "__main__":
     known = {name: dict(entry) for name, entry in read_fabrics().items()}
     for fabric, entry in known.items():
-        seeds = range(int(sys.argv[1]))
-        found = [ask_yosys(n, fabric, learned=kind) for n in seeds for kind in (False, True)]
+        kinds = (unrolled_network, network_of_learned_widths)
+        found = [ask_yosys(kind(n), fabric) for n in range(int(sys.argv[1])) for kind in kinds]
         tables = {"truth": entry["pipeline"]["truth"]}  # seen in networks of tables, not in these
         entry["pipeline"] = pipeline_fit(found) | tables
         sys.stdout.write(f"{fabric} {entry['pipeline']}\n")

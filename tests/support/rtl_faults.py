@@ -93,7 +93,7 @@ FAULTS = (
     Fault("the larger is the smaller", "ei_binary.v",
           "wide_a > wide_b ? wide_a : wide_b", "wide_a < wide_b ? wide_a : wide_b", "join_tb"),
     Fault("a difference the wrong way round", "ei_binary.v",
-          "assign joined = wide_a - wide_b;", "assign joined = wide_b - wide_a;", "pipeline_tb"),
+          "{wide_a, 1'b0} - {wide_b, 1'b0}", "{wide_b, 1'b0} - {wide_a, 1'b0}", "pipeline_tb"),
     Fault("a limit from below is one from above", "ei_bound.v",
           "wide < LOW ? LOW : wide", "wide > LOW ? LOW : wide", "pipeline_tb"),
     Fault("a step does not wait for every input", "ei_issue.v",

@@ -5,11 +5,21 @@ not fitted to."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from edgeinfer.ir.builder import ProgramBuilder, provisional
+from edgeinfer.ir.ops import Dense, Input, pack_weights
+from edgeinfer.ir.program import Output
 from edgeinfer.targets.rtl.estimate.fabric import fabric_of, pipeline_costs
 from edgeinfer.targets.rtl.estimate.work import Work, carry_joints
-from tests.support.pipelines import ask_yosys, fitted_work
+from quantization.fixed import Fixed
+from tests.support.pipelines import (
+    ask_yosys,
+    fitted_work,
+    network_of_learned_widths,
+    unrolled_network,
+)
 from tests.support.rtl_resources import DEVICES
 
 FIRST, EACH = 1000, 20  # seeds that were never fitted to, for each family
@@ -41,9 +51,24 @@ def test_nine_of_ten_unrolled_networks_are_near_what_yosys_finds(
     fabric: str, *, learned: bool
 ) -> None:
     near = []
+    drawn = network_of_learned_widths if learned else unrolled_network
     for seed in range(FIRST, FIRST + EACH):
-        one = ask_yosys(seed, fabric, learned=learned)
+        one = ask_yosys(drawn(seed), fabric)
         near.append(
             all(abs(one.estimated[kind] / one.found[kind] - 1) <= NEAR for kind in ("lut", "ff"))
         )
     assert sum(near) >= 0.9 * len(near)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fabric", ["ultrascale+", "ice40"])
+def test_a_sum_of_many_numbers_takes_a_lut_for_each_bit_of_each_addition(fabric: str) -> None:
+    """Yosys would make additions of three numbers of it, which take three for two."""
+    builder = ProgramBuilder("sums")
+    builder.add(Input("x", Fixed(True, 8, 8), (9,)))
+    ones, nothing = pack_weights(np.ones((9, 1), np.int64)), pack_weights(np.zeros(1, np.int64))
+    builder.exact(Dense("y", provisional(0), "x", ones, Fixed(True, 2, 2), nothing))
+    one = ask_yosys(builder.program((Output("y", "y"),)), fabric)
+    assert one.work["half_add"] == 0
+    joints = 2 * 8 if fabric == "ice40" else 0  # a carry needs a cell to come out of its chain
+    assert one.found["lut"] <= one.work["add"] + joints
