@@ -117,6 +117,14 @@ def quantize(
         list[str] | None,
         Parameter(negative="", help="of a front: choose the cheapest with auc=0.93"),
     ] = None,
+    teacher: Annotated[
+        list[Path] | None,
+        Parameter(
+            negative="",
+            help="of a front: a file of a larger network, whose answers teach instead of the "
+            "model's; of several, their mean",
+        ),
+    ] = None,
     device: Annotated[
         str | None,
         Parameter(
@@ -167,15 +175,17 @@ def quantize(
             bounds,
             (lookup or LookupSettings()) if method == "lookup" else None,
             device,
+            tuple(teacher or ()),
         )
         import_keras_quietly("Learning widths" if method == "learned" else "Learning tables")
         with progress() as watcher:
             document = learn_widths(front, watcher)
         answer(json_text.dumps(document, indent=2), _learned_lines(document), as_json=json)
         return
-    if learned is not None or at_most or at_least or device:
+    if learned is not None or at_most or at_least or device or teacher:
         raise UsageError(
-            "Points, costs, bounds and a device belong to a front of networks, and none is made.",
+            "Points, costs, bounds, teachers and a device belong to a front of networks, and none "
+            "is made.",
             hint="Add --method learned or --method lookup.",
         )
     plain = replace(settings, seed=0) == QatSettings()  # a seed is for simulated data as well

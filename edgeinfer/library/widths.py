@@ -5,7 +5,7 @@ scores and costs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,7 @@ def learn(
     cost: CostKind = "adders",
     start: Start | None = None,
     device: str | None = None,
+    teachers: Sequence[str | Path] = (),
     at_most: Mapping[str, float] | None = None,
     at_least: Mapping[str, float] | None = None,
     points: int = LearnedSettings().points,
@@ -84,7 +85,8 @@ def learn(
     networks, and the best within `at_most` (`{"lut": 2000}`), or cheapest with `at_least`.
     `cost`: what the hardware pays for: `adders` of an unrolled design, multipliers and memory of a
     `folded` one, `bytes` of an int8 chip; `device`: whose hardware that is. `start`: from `random`
-    weights or the network's (`float`), by default random for adders alone. Needs `[train]`."""
+    weights or the network's (`float`), by default random for adders alone. `teachers`: files of
+    larger networks, whose mean answers teach in place of the network's. Needs `[train]`."""
     require_extra("train", "Learning widths")
     lookup = None
     if any(choice is not None for choice in (neurons, tables, fan_in, code_bits)):
@@ -97,6 +99,7 @@ def learn(
         Bounds(at_most or {}, at_least or {}),
         lookup=lookup,
         device=device,
+        teachers=tuple(map(Path, teachers)),
     )
     learn_widths(order, notebook_progress())
     chosen = Path(folder) / CHOSEN

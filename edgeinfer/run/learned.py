@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from edgeinfer.base import plan
 from edgeinfer.base.errors import UsageError
-from edgeinfer.evaluate import judge
 from edgeinfer.export.hgq import write_model
 from edgeinfer.graph.fold import fold_batch_norms
 from edgeinfer.graph.nodes import Graph
@@ -41,6 +40,7 @@ from edgeinfer.readers import load
 from edgeinfer.run.data import SampledModel, SampleSplit
 from edgeinfer.run.folder import Progress, watch_step
 from edgeinfer.run.learned_costs import FrontCosts, front_costs
+from edgeinfer.run.teachers import Teachers, load_teachers
 
 if TYPE_CHECKING:
     from edgeinfer.precision.learned.train import LearnedLesson
@@ -62,6 +62,7 @@ class LearnedOrder:
     bounds: Bounds
     lookup: LookupSettings | None = None  # of a network of tables instead
     device: str | None = None  # whose hardware counts
+    teachers: tuple[Path, ...] = ()  # files of networks that teach in place of the given one
 
     def __post_init__(self) -> None:
         if self.folder.suffix in (".toml", ".keras") or self.folder.is_file():
@@ -93,6 +94,7 @@ def learn_widths(order: LearnedOrder, progress: Progress) -> dict[str, Any]:
             learned: LearnedPlan | LookupPlan = plan_widths(graph)
         else:
             learned = plan_tables(graph, _ends(graph))
+        teachers = load_teachers(loaded.graph, order.teachers, order.source.batch_axis)
     with watch_step(progress, "data"):
         samples = order.source.deal_samples(loaded, seed=order.training.seed)
     objective = objective_on(loaded.graph, samples.choose)
@@ -100,7 +102,7 @@ def learn_widths(order: LearnedOrder, progress: Progress) -> dict[str, Any]:
     # Said before the training, which takes minutes.
     refuse_unknown_bounds(order.bounds, (objective.name, *costs.names))
     with watch_step(progress, "train"):
-        points = _train(order, learned, costs, samples, objective, progress)
+        points = _train(order, learned, costs, samples, teachers, objective, progress)
     cost = costs.ranked if costs.ranked in points[0].costs else "ebops"
     front = best_points(points, cost)
     document: dict[str, Any] = {
@@ -129,6 +131,7 @@ def learn_widths(order: LearnedOrder, progress: Progress) -> dict[str, Any]:
             *samples.teach.findings,
             *loaded.findings,
             *costs.findings,
+            *_teaching_findings(order, teachers, samples, objective),
             f"Points are scored on {len(samples.choose)} samples that teach nothing; the chosen "
             f"one is judged on {len(samples.judge)} others.",
         ],
@@ -136,6 +139,20 @@ def learn_widths(order: LearnedOrder, progress: Progress) -> dict[str, Any]:
     }
     plan.write_file(order.folder / "front.json", json.dumps(document, indent=1) + "\n")
     return document
+
+
+def _teaching_findings(
+    order: LearnedOrder, teachers: Teachers, samples: SampleSplit, objective: SearchObjective
+) -> list[str]:
+    """How good the teachers are, where there are any."""
+    if not teachers.others:
+        return []
+    score = objective.of(teachers.answers(samples.choose))
+    names = ", ".join(path.name for path in order.teachers)
+    return [
+        f"Taught by {names}: {objective.name} {score:.6g} on the samples that score points, where "
+        f"the given network has {objective.exact_score:.6g}."
+    ]
 
 
 def plan_widths(graph: Graph) -> LearnedPlan:
@@ -154,15 +171,15 @@ def _train(
     learned: LearnedPlan | LookupPlan,
     costs: FrontCosts,
     samples: SampleSplit,
+    teachers: Teachers,
     objective: SearchObjective,
     progress: Progress,
 ) -> list[FrontPoint]:
     """Every network of the run, written, read back, and scored as integers."""
     from edgeinfer.precision.learned.train import LearnedLesson
 
-    teacher = objective.graph
-    answers = judge.float_outputs(teacher, samples.teach)
-    lesson_aims = aims(teacher, samples.teach, answers, order.training.distillation)
+    answers = teachers.answers(samples.teach)
+    lesson_aims = aims(teachers.student, samples.teach, answers, order.training.distillation)
     lesson = LearnedLesson(samples.teach, lesson_aims, order.training, order.settings, costs.prices)
     points: list[FrontPoint] = []
     for number, file in enumerate(_networks(order, learned, lesson, progress), start=1):

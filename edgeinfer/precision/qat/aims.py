@@ -100,6 +100,13 @@ def loss_of(graph: g.Graph, name: str, labels: NDArray[np.float64] | None) -> Lo
     return Loss.SQUARED
 
 
+def output_function(graph: g.Graph, name: str) -> str:
+    """What an output is the result of, as far as it matters to an aim."""
+    if _is_softmax(graph, name):
+        return "softmax"
+    return "sigmoid" if _is_sigmoid(graph, name) else "numbers"
+
+
 def _is_softmax(graph: g.Graph, name: str) -> bool:
     return isinstance(graph.node(name), g.SoftmaxNode)
 

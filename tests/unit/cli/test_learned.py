@@ -12,15 +12,21 @@ import numpy as np
 import pytest
 
 from edgeinfer.cli.app import main
-from edgeinfer.zoo import entry_of
+from edgeinfer.zoo import entry_of, reference_path
 from edgeinfer.zoo.drawn import simulate_samples
 from edgeinfer.zoo.entry import stage_seed
+
+TEACHER = reference_path(entry_of("jet-tagger"))  # itself, so nothing else is taught
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "method, epochs, score",
-    [("learned", 8, 0.9), ("lookup", 6, 0.85), ("lookup --tables neurons", 6, 0.8)],
+    [
+        (f"learned --teacher {TEACHER}", 8, 0.9),
+        ("lookup", 6, 0.85),
+        ("lookup --tables neurons", 6, 0.8),
+    ],
 )
 def test_a_front_is_written_chosen_from_and_compiled(
     method: str, epochs: int, score: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -35,6 +41,8 @@ def test_a_front_is_written_chosen_from_and_compiled(
     ]  # fmt: skip
     assert main([str(token) for token in order]) == 0
     document = json.loads(capsys.readouterr().out)
+    taught = [one for one in document["findings"] if one.startswith("Taught by jet-tagger.keras")]
+    assert len(taught) == ("--teacher" in method)
     costs = [point["costs"]["additions"] for point in document["points"]]
     assert costs == sorted(costs, reverse=True)
     assert document["points"][0]["score"] > score
@@ -68,6 +76,7 @@ def test_a_front_is_written_chosen_from_and_compiled(
         (("--method", "learned", "--cost-low", "2", "--cost-high", "1"), "--cost-low"),
         (("--method", "learned", "--at-most", "lut"), "NAME=NUMBER"),
         (("--method", "qat", "--points", "3"), "--method learned"),
+        (("--method", "qat", "--teacher", "large.keras"), "--method learned"),
         (("--at-least", "auc=0.9"), "--method learned"),
         (("--method", "learned", "--neurons", "4"), "--method lookup"),
         (("--method", "lookup", "--neurons", "0"), "--neurons"),
