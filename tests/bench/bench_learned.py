@@ -48,7 +48,7 @@ from edgeinfer.zoo.drawn import simulate_samples
 from edgeinfer.zoo.entry import stage_seed
 from edgeinfer.zoo.reference import load_reference
 from quantization.fixed import Ints
-from reports.make.quantization import CHOOSE_SEED, TEACH_SEED, TEST_SEED
+from reports.make.quantization import CHOOSE_SEED, FOLDER, TEACH_SEED, TEST_SEED
 
 MODEL = "jet-tagger"
 TEACHING, CHOOSING, TESTING = 100_000, 11_112, 50_000
@@ -59,7 +59,10 @@ LOOKUP_FRONTS = {
 }
 MOST_CYCLES = 10
 PART = "xcvu9p"
-# HGQ2 0.2.0 with alkaid 0.8.2 on jets of the same simulation, one seed: AUC, LUT, FF, stages.
+# HGQ2 0.2.0 with alkaid 0.8.2 on jets of the same simulation, one seed: AUC, LUT, FF, stages. They
+# were judged on another draw of 50,000 jets, on which the shipped jet tagger of 6 bits has this
+# AUC; from draw to draw it varies by more than networks differ (`bench_jets`).
+OTHERS_SIX_BITS = 0.9335
 OTHERS = (
     (0.9321, 12_037, 9_170, 16),
     (0.9312, 1_337, 1_083, 10),
@@ -235,9 +238,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             front = inputs[number] if inputs else train_front(seed, Path(folder), lookup)
             print(f"seed {seed}:")
             fronts.append(measure_front(front, pipelines, min(goal.auc for goal in goals)))
-    print("HGQ2 and alkaid, other jets of the same simulation, one seed:")
+    shipped = lower_file(FOLDER / f"{MODEL}-6bit.keras")
+    objective = objective_on(load_reference(MODEL), jets(TEST_SEED, TESTING))
+    apart = objective.of_program(shipped.program, shipped.recipe) - OTHERS_SIX_BITS
+    print(
+        f"HGQ2 and alkaid, other jets of the same simulation, one seed; in brackets the AUC less "
+        f"{-apart:.4f}, by which the shipped network of 6 bits has less here:"
+    )
     for auc, lut, ff, stages in OTHERS:
-        print(f"      AUC {auc:.4f}  LUT {lut:6,}  FF {ff:6,}  {stages} stages")
+        print(f"      AUC {auc:.4f} ({auc + apart:.4f})  LUT {lut:6,}  FF {ff:6,}  {stages} stages")
     met = True
     for goal in goals:
         each = [fewest_luts(points, goal) for points in fronts]
