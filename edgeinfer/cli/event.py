@@ -22,6 +22,7 @@ from edgeinfer.cli.workers import NO_SCHEDULER, Jobs, SchedulerOptions
 
 if TYPE_CHECKING:
     from edgeinfer.event.event import PlaneSettings, PlaneTags
+    from edgeinfer.event.frames import FrameLayout
     from edgeinfer.event.picture import PlanePanels
     from edgeinfer.event.planes import WirePlane
     from edgeinfer.event.prefix import Cut, Obstacle
@@ -54,9 +55,12 @@ def event(
         float, Parameter(help="smaller signals are set to zero; the rest are the hits")
     ] = 4.0,
     scaling: Annotated[
-        Literal["unit", "tenth"],
-        Parameter(help="unit: ADC 0..30 to 0..1; tenth: ADC -50..150 to -5..15"),
-    ] = "unit",
+        Literal["unit", "tenth", "sixteenth"] | None,
+        Parameter(
+            help="unit: ADC 0..30 to 0..1; tenth: ADC -50..150 to -5..15; sixteenth: ADC 0..256 to "
+            "0..16. By default unit, and sixteenth for a network that labels pixels"
+        ),
+    ] = None,
     way: Annotated[
         Literal["auto", "patches", "footprint"],
         Parameter(help="patch by patch, or what charge touches; the integers are the same"),
@@ -64,6 +68,13 @@ def event(
     check: Annotated[
         int, Parameter(help="hits of each plane that are also evaluated one by one")
     ] = 32,
+    margin: Annotated[
+        int | None,
+        Parameter(
+            help="of a network that labels pixels: pixels that its frames reach beyond the hits "
+            "that they label, on each side; an eighth of a frame's side by default"
+        ),
+    ] = None,
     vertices: Annotated[
         float | None,
         Parameter(
@@ -127,7 +138,7 @@ def event(
         raise UsageError("--wrapped-wires is for simulated planes.", hint="Give --wires map.npy.")
     if classes and picture is None:
         raise UsageError("--classes is for --picture.")
-    settings = PlaneSettings(threshold_adc, scaling)
+    settings = PlaneSettings(threshold_adc, scaling, margin)
     of_files = {"--jobs": jobs is not None, "--scheduler": scheduler != NO_SCHEDULER}
     of_planes = {
         "--planes": planes != 1, "--seed": seed != 0, "--data": data is not None,
@@ -147,7 +158,7 @@ def event(
         patch_of(program)
         if vertices is not None:
             check_pointing(program, vertices)
-        cut = choose_cut(program, Way(way))
+        cut = choose_cut(program, Way(way), margin)
         pictures = None
         if picture is not None:
             picture_kind(picture)  # a name that is no picture's is said at once
@@ -178,7 +189,7 @@ def event(
         program,
         rows,
         {
-            "way": "patches" if isinstance(cut, Obstacle) else "footprint",
+            "way": _way(cut),
             "reason": cut.reason if isinstance(cut, Obstacle) else None,
             "products": tagged.products,
         },
@@ -193,12 +204,21 @@ def event(
     answer(json_text.dumps(document, indent=2), list_sentences(document), as_json=json)
 
 
+def _way(cut: Cut | Obstacle | FrameLayout) -> str:
+    from edgeinfer.event.frames import FrameLayout
+    from edgeinfer.event.prefix import Obstacle
+
+    if isinstance(cut, FrameLayout):
+        return "frames"
+    return "patches" if isinstance(cut, Obstacle) else "footprint"
+
+
 @dataclass(slots=True)
 class _Event:
     """An event in the making: what tags it, and what its hits are held against."""
 
     program: Program
-    cut: Cut | Obstacle
+    cut: Cut | Obstacle | FrameLayout
     settings: PlaneSettings
     check: int
     watcher: Progress

@@ -21,11 +21,12 @@ from edgeinfer.event.event import (
     patch_of,
     tag_planes,
 )
+from edgeinfer.event.frames import FrameLayout
 from edgeinfer.event.guard import check_plane
 from edgeinfer.event.planes import WirePlane
 from edgeinfer.event.prefix import Cut, Obstacle
 from edgeinfer.event.results import gather_tags, keep_tags
-from edgeinfer.event.tagger import Tagger, Way, build_tagger, choose_cut
+from edgeinfer.event.tagger import Tagger, Way, build_plain, build_tagger, choose_cut
 from edgeinfer.ir.program import Program
 
 CHECKS = 32  # hits of each plane that are evaluated twice where nobody says how many
@@ -40,11 +41,11 @@ class CheckedTagger:
     checks: int  # hits of each plane that are evaluated by both
 
 
-def build_checked(program: Program, cut: Cut | Obstacle, check: int) -> CheckedTagger:
+def build_checked(program: Program, cut: Cut | Obstacle | FrameLayout, check: int) -> CheckedTagger:
     """Compile everything, once. Patches against themselves would prove nothing."""
     tagger = build_tagger(program, cut)
-    checks = check if tagger.shared is not None else 0
-    plain = build_tagger(program, Obstacle("for the check")) if checks else tagger
+    checks = 0 if isinstance(cut, Obstacle) else check
+    plain = build_plain(program, cut, tagger) if checks else tagger
     return CheckedTagger(tagger, plain, checks)
 
 
@@ -69,11 +70,14 @@ def tag_checked(
 
 
 def check_planes(
-    program: Program, cut: Cut | Obstacle, planes: Iterable[WirePlane], settings: PlaneSettings
+    program: Program,
+    cut: Cut | Obstacle | FrameLayout,
+    planes: Iterable[WirePlane],
+    settings: PlaneSettings,
 ) -> Iterator[WirePlane]:
     """The same planes; an error for one that cannot be tagged, before it is."""
     for plane in planes:
-        check_plane(program, cut if isinstance(cut, Cut) else None, plane, settings)
+        check_plane(program, cut, plane, settings)
         yield plane
 
 

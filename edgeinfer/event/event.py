@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from edgeinfer.base.errors import UsageError
+from edgeinfer.event.frames import busiest_hits, labels_pixels
 from edgeinfer.event.planes import WirePlane
 from edgeinfer.event.tagger import (
     PatchOutputs,
@@ -54,7 +55,8 @@ class PlaneSettings:
     """What counts as charge, and how ADC counts become the network's input."""
 
     threshold_adc: float = 4.0  # pixels below are set to zero, pixels from here on are hits
-    scaling: Scaling = "unit"
+    scaling: Scaling | None = None  # None: as the reference models of that kind are taught
+    margin: int | None = None  # of frames, where a network labels pixels; None: an eighth of a side
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +197,11 @@ def _count_charged(charged: NDArray[np.bool_], patch: tuple[int, int]) -> NDArra
     return around[:rows, :columns]
 
 
+def scaling_of(program: Program, settings: PlaneSettings) -> Scaling:
+    """How ADC counts become the network's input."""
+    return settings.scaling or ("sixteenth" if labels_pixels(program) else "unit")
+
+
 def picture_of(
     program: Program,
     adc: NDArray[np.float32],
@@ -202,16 +209,17 @@ def picture_of(
     settings: PlaneSettings,
 ) -> Ints:
     """The plane as raw integers of the program's input, (wires, pixels, 1), with a margin of half
-    a patch so that a hit's patch begins at the hit's own coordinates. No charge is zero."""
-    height, width = patch_of(program)
+    a patch so that a hit's patch begins at the hit's own coordinates; without one where the network
+    labels pixels. No charge is zero."""
+    height, width = (0, 0) if labels_pixels(program) else patch_of(program)
     top, left = height // 2, width // 2
     rows, columns = charged.shape
     picture = np.zeros((rows + height, columns + width, 1), np.int64)
     pixels = np.flatnonzero(charged)
-    scaled = scale(adc.reshape(-1)[pixels], settings.scaling).astype(np.float64)
+    real = scale(adc.reshape(-1)[pixels], scaling_of(program, settings)).astype(np.float64)
     row, column = np.divmod(pixels, columns)
     at = (row + top) * picture.shape[1] + column + left
-    picture.reshape(-1)[at] = quantize(scaled, Quantizer(program.inputs[0].type))
+    picture.reshape(-1)[at] = quantize(real, Quantizer(program.inputs[0].type))
     return picture
 
 
@@ -230,13 +238,16 @@ def patch_of(program: Program) -> tuple[int, int]:
 def check_hits(
     plain: Tagger, tags: PlaneTags, settings: PlaneSettings, count: int
 ) -> tuple[int, int]:
-    """Of up to `count` hits, evenly spread, evaluated one by one: how many differ, how many were
-    tried. `plain` evaluates patch by patch."""
+    """Of up to `count` hits, evaluated one by one: how many differ, how many were tried. They are
+    spread evenly and `plain` evaluates patch by patch; or they lie in one frame, which it evaluates
+    everywhere."""
     chosen = np.linspace(0, len(tags.hits) - 1, min(count, len(tags.hits))).astype(int)
     if not chosen.size:
         return 0, 0
     adc = tags.plane.adc
     picture = picture_of(plain.program, adc, adc >= settings.threshold_adc, settings)
+    if plain.frames is not None:
+        chosen = busiest_hits(plain.frames, tags.hits)[:count]
     each = tag_corners(plain, picture, tags.hits[chosen]).outputs
     differ = np.zeros(chosen.size, np.bool_)
     for name, values in each.items():

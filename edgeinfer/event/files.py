@@ -19,6 +19,7 @@ from edgeinfer.base.plan import write_file
 from edgeinfer.base.scratch import scratch_folder
 from edgeinfer.event.checked import CheckedTagger, build_checked, check_planes, tag_checked
 from edgeinfer.event.event import PlaneSettings
+from edgeinfer.event.frames import FrameLayout
 from edgeinfer.event.planes import of_data
 from edgeinfer.event.prefix import Cut, Obstacle
 from edgeinfer.event.results import keep_tags, pack_tags, plane_figures
@@ -100,7 +101,7 @@ def tag_file(job: FileJob) -> FileOutcome:
     try:
         order = job.order
         program, cut, checked = _build_tagger(
-            _Source(order.digest, order.way, order.check, order.program)
+            _Source(order.digest, order.way, order.check, order.settings.margin, order.program)
         )
         channel_of = None if order.wires is None else read_wires(order.wires)
         settings = order.settings
@@ -136,14 +137,15 @@ class _Source:
     digest: str
     way: Way
     check: int
+    margin: int | None
     path: Path = field(compare=False)
 
 
 @functools.lru_cache(maxsize=1)
-def _build_tagger(source: _Source) -> tuple[Program, Cut | Obstacle, CheckedTagger]:
+def _build_tagger(source: _Source) -> tuple[Program, Cut | Obstacle | FrameLayout, CheckedTagger]:
     """The tagger of a program, built once a process."""
     program = store.load(source.path.read_bytes(), str(source.path))
-    cut = choose_cut(program, source.way)
+    cut = choose_cut(program, source.way, source.margin)
     return program, cut, build_checked(program, cut, source.check)
 
 

@@ -13,9 +13,10 @@ import numpy as np
 
 from edgeinfer.base.errors import InputError, UsageError
 from edgeinfer.event.event import PlaneSettings, patch_of
+from edgeinfer.event.frames import FrameLayout, hit_shape
 from edgeinfer.event.places import count_touched, narrowest
 from edgeinfer.event.planes import WirePlane
-from edgeinfer.event.prefix import Cut
+from edgeinfer.event.prefix import Cut, Obstacle
 from edgeinfer.ir.program import Program
 
 MOST_HITS = 0.5  # of a plane's pixels: a busy event has one or two in a hundred
@@ -25,7 +26,7 @@ MEMORY = Path("/proc/meminfo")
 
 
 def check_plane(
-    program: Program, cut: Cut | None, plane: WirePlane, settings: PlaneSettings
+    program: Program, cut: Cut | Obstacle | FrameLayout, plane: WirePlane, settings: PlaneSettings
 ) -> None:
     """Refuse a threshold that makes most of a plane a hit, and a plane that memory cannot hold."""
     if not math.isfinite(settings.threshold_adc):
@@ -43,7 +44,7 @@ def check_plane(
             f"{float(np.median(plane.adc)):.3g} ADC, its largest value "
             f"{float(plane.adc.max()):.3g}.",
         )
-    touched = 0 if cut is None else count_touched(charged, cut.reach)
+    touched = count_touched(charged, cut.reach) if isinstance(cut, Cut) else 0
     needed = estimate_bytes(program, cut, pixels, hits, touched)
     free = available_bytes()
     if needed > free:
@@ -57,11 +58,13 @@ def check_plane(
         )
 
 
-def estimate_bytes(program: Program, cut: Cut | None, pixels: int, hits: int, touched: int) -> int:
+def estimate_bytes(
+    program: Program, cut: Cut | Obstacle | FrameLayout, pixels: int, hits: int, touched: int
+) -> int:
     """About how much memory a plane takes, with those that are worked on beside it."""
-    outputs = sum(math.prod(program.shapes[output.value]) for output in program.outputs)
+    outputs = sum(math.prod(hit_shape(program, output.value)) for output in program.outputs)
     rows = 0
-    if cut is not None:
+    if isinstance(cut, Cut):
         last = cut.channels * narrowest(cut.low, cut.high).itemsize
         # Places, the table while it is put together, and neighbours side by side (floats at worst).
         rows = touched * (16 + 24 * last)

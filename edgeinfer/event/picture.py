@@ -19,6 +19,7 @@ from edgeinfer.base.errors import UsageError
 from edgeinfer.base.png import Image, image_address
 from edgeinfer.evaluate.judge import real_outputs
 from edgeinfer.event.event import PlaneTags
+from edgeinfer.event.frames import hit_shape
 from edgeinfer.ir.program import HostFunction, Program
 from edgeinfer.report import words
 from edgeinfer.report.draw.marks import Box, Figure, Label, Mark, Raster
@@ -53,7 +54,7 @@ class TagScheme:
 
 def choose_scheme(program: Program, classes: Sequence[str]) -> TagScheme:
     """The output with a channel for each class, and the one that is named after Michel."""
-    channels = {output.name: program.shapes[output.value] for output in program.outputs}
+    channels = {output.name: hit_shape(program, output.value) for output in program.outputs}
     several = [name for name, shape in channels.items() if len(shape) == 1 and shape[0] > 1]
     single = [name for name, shape in channels.items() if shape == (1,) and MICHEL in name.lower()]
     if len(several) != 1:

@@ -26,7 +26,7 @@ from edgeinfer.base.errors import (
     UsageError,
 )
 from edgeinfer.base.plan import sweep_partial, write_file
-from edgeinfer.event.event import PlaneSettings, patch_of
+from edgeinfer.event.event import PlaneSettings, patch_of, scaling_of
 from edgeinfer.event.files import FILES, LINES, Failure, FileJob, FileOutcome, TagOrder
 from edgeinfer.event.production_page import render_production
 from edgeinfer.event.tagger import Way, choose_cut
@@ -83,11 +83,13 @@ def plan_files(
 ) -> Production:
     """The production of a run's tagger; what cannot be is an error before any worker begins."""
     patch_of(program)
-    choose_cut(program, reading.way)
+    settings = reading.settings
+    choose_cut(program, reading.way, settings.margin)
+    settings = replace(settings, scaling=scaling_of(program, settings))
     if reading.wires is not None:
         read_wires(reading.wires)
     order = TagOrder(
-        program_file.absolute(), program.digest, reading.settings, reading.way, reading.check,
+        program_file.absolute(), program.digest, settings, reading.way, reading.check,
         None if reading.wires is None else reading.wires.absolute(),
     )  # fmt: skip
     return plan_production(order, program.name, files, folder)

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from edgeinfer.base.names import identifier
 from edgeinfer.evaluate.judge import real_outputs
 from edgeinfer.event.event import PlaneTags
+from edgeinfer.event.frames import labels_pixels, limited_masks
 from edgeinfer.event.tagger import PatchOutputs
 from edgeinfer.event.votes import ProposedVertex
 from edgeinfer.ir.program import Program
 
-PLACES = ("plane", "wire", "pixel", "channel")  # members that say where a hit is
+PLACES = ("plane", "wire", "pixel", "channel", "left_out")  # members beside the outputs
 ARGUMENTS = ("file", "allow_pickle")  # names that NumPy keeps to itself
 
 
@@ -72,7 +73,8 @@ def member_names(program: Program) -> dict[str, str]:
 
 
 def gather_tags(program: Program, rows: Sequence[PlaneRow]) -> dict[str, NDArray[Any]]:
-    """Arrays with a row for each hit: plane, wire, pixel, channel, and every output."""
+    """Arrays with a row for each hit: plane, wire, pixel, channel, every output; and where a
+    network keeps a limited number of lit pixels of a frame, whether it left the hit out."""
     arrays: dict[str, NDArray[Any]] = {
         "plane": np.concatenate([np.full(len(row.hits), i) for i, row in enumerate(rows)]),
         "wire": np.concatenate([row.hits[:, 0] for row in rows]),
@@ -82,6 +84,9 @@ def gather_tags(program: Program, rows: Sequence[PlaneRow]) -> dict[str, NDArray
         arrays["channel"] = np.concatenate(
             [row.hits[:, 0] if row.channel is None else row.channel for row in rows]
         )
+    if labels_pixels(program) and limited_masks(program):
+        flags = [row.tagged.left_out for row in rows if row.tagged.left_out is not None]
+        arrays["left_out"] = np.concatenate(flags)
     names = member_names(program)
     raw = {
         output.name: np.concatenate([row.tagged.outputs[output.name] for row in rows])
@@ -122,26 +127,45 @@ def plane_figures(program: Program, row: PlaneRow) -> dict[str, Any]:
         "occupancy": row.occupancy,
         "seconds": row.seconds,
         "cpu_seconds": row.cpu_seconds,
-        "macs": row.tagged.macs,
-        "macs_patch_by_patch": program.macs * len(row.hits),
+        **_work(program, row),
         "checked_one_by_one": row.checked,
         **({} if row.vertices is None else {"vertices": list(map(asdict, row.vertices))}),
     }
+
+
+def _work(program: Program, row: PlaneRow) -> dict[str, Any]:
+    """What was evaluated: patches, or frames."""
+    tagged = row.tagged
+    if not labels_pixels(program):
+        macs_patch_by_patch = program.macs * len(row.hits)
+        return {"macs": tagged.macs, "macs_patch_by_patch": macs_patch_by_patch}
+    if not limited_masks(program):
+        return {"frames": tagged.frames}
+    assert tagged.left_out is not None  # frames have flags
+    return {"frames": tagged.frames, "hits_left_out": int(np.count_nonzero(tagged.left_out))}
+
+
+def _how(plane: Mapping[str, Any]) -> str:
+    """What was evaluated, in words."""
+    if "frames" in plane:
+        left_out = plane.get("hits_left_out", 0)
+        also = f", {left_out:,} hits beyond their limit of lit pixels" if left_out else ""
+        return f"in {plane['frames']:,} frames{also}"
+    saving = plane["macs_patch_by_patch"] / max(plane["macs"], 1)
+    if saving > 1:
+        return f"{saving:.1f} times fewer multiply-accumulates than patch by patch"
+    return "patch by patch"
 
 
 def list_sentences(document: Mapping[str, Any]) -> list[str]:
     """The document as lines of text."""
     lines = []
     for plane in document["planes"]:
-        saving = plane["macs_patch_by_patch"] / max(plane["macs"], 1)
-        how = "patch by patch"
-        if saving > 1:
-            how = f"{saving:.1f} times fewer multiply-accumulates than patch by patch"
         checks = plane["checked_one_by_one"]
         also = f"; {checks} checked one by one, identical" if checks else ""
         lines.append(
             f"{plane['name']}: {plane['hits']:,} hits ({plane['occupancy']:.2%} of the pixels), "
-            f"{plane['seconds']:.2f} s, {how}{also}"
+            f"{plane['seconds']:.2f} s, {_how(plane)}{also}"
         )
         lines += [
             f"  vertex at wire {each['wire']:.1f}, pixel {each['pixel']:.1f}: {each['votes']:,} of "

@@ -12,7 +12,7 @@ from typing import Literal, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer.data.formats.scalings import PatchScaling, scale_patches
+from edgeinfer.data.formats.scalings import PatchScaling, scale_patches, scale_segments
 from edgeinfer.lartpc.drawn import EventArrays
 from edgeinfer.lartpc.events import (
     LABEL_EM,
@@ -28,7 +28,7 @@ from edgeinfer.lartpc.seeds import Seed, batches
 SIDE = 48
 QUIET_PIXELS = 2
 BUSY_PIXELS = 6
-Scaling = Literal["tenth", "unit"]
+Scaling = Literal["tenth", "unit", "sixteenth"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +59,15 @@ class Patches(EventArrays):
 
 
 def scale(adc: NDArray[np.float32], scaling: Scaling) -> NDArray[np.float32]:
-    """ADC to network inputs: [-50, 150] to [-5, 15] ('tenth'), or [0, 30] to [0, 1] ('unit')."""
+    """ADC to network inputs: [-50, 150] to [-5, 15] ('tenth'), [0, 30] to [0, 1] ('unit'), or
+    [0, 256] to [0, 16] ('sixteenth'), as whole planes with labels of pixels have them."""
     match scaling:
         case "tenth":
             return scale_patches(adc, PatchScaling.SIGNED)
         case "unit":
             return scale_patches(adc, PatchScaling.UNIT)
+        case "sixteenth":
+            return scale_segments(adc)
         case _:
             assert_never(scaling)
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeinfer.data.formats.scalings import scale_segments
 from edgeinfer.lartpc import constants as c
 from edgeinfer.lartpc.deposits import FLAG_DELTA, FLAG_MICHEL
 from edgeinfer.lartpc.drawn import draw_in_batches
@@ -33,8 +34,6 @@ class SegmentSettings:
 
     side: int = 64
     lit_adc: float = 4.0  # [guess] 7 times the noise
-    scale_adc: float = 16.0  # what an input of 1 stands for: a little more than a thin track leaves
-    most_adc: float = 256.0  # what is above is cut
     events_per_batch: int = 32
 
 
@@ -67,11 +66,11 @@ def segment_batches(seed: Seed, n: int, settings: SegmentSettings) -> Iterator[S
         kind[planes.deposit_gev == 0.0] = UNLABELLED
         kind = spread_labels(kind, planes.deposit_gev)
         lit = (planes.adc > settings.lit_adc) & (kind != UNLABELLED)
-        adc = np.where(lit, np.minimum(planes.adc, settings.most_adc), 0.0).astype(np.float32)
+        adc = np.where(lit, planes.adc, 0.0).astype(np.float32)
         label = np.zeros((count, side, side, len(LABELS)), np.float32)
         event, row, column = np.nonzero(lit)
         label[event, row, column, kind[event, row, column]] = 1.0
-        scaled = adc[..., None] / np.float32(settings.scale_adc)
+        scaled = scale_segments(adc[..., None])
         yield Segments(scaled, label, np.arange(here.start, here.stop))
 
 

@@ -10,6 +10,9 @@ from typing import assert_never
 import numpy as np
 from numpy.typing import ArrayLike
 
+SEGMENT_SCALE, SEGMENT_MOST = 16.0, 256.0
+"""ADC that an input of 1 stands for (a little more than a thin track leaves), and where they are
+cut, in planes whose pixels are labelled."""
 CALORIMETER_SCALE = 150.0
 """LCD calorimeter energies are divided by this."""
 
@@ -36,6 +39,12 @@ def scale_patches(adc: ArrayLike, scaling: PatchScaling) -> np.ndarray:
             return np.clip(values, 0.0, 30.0) / np.float32(30.0)
         case _:
             assert_never(scaling)
+
+
+def scale_segments(adc: ArrayLike) -> np.ndarray:
+    """Deconvolved ADC values of planes whose pixels are labelled: [0, 256] to [0, 16], float32."""
+    values = np.asarray(adc, dtype=np.float32)
+    return np.clip(values, 0.0, SEGMENT_MOST) / np.float32(SEGMENT_SCALE)
 
 
 def scale_lariat(adc: ArrayLike) -> np.ndarray:
