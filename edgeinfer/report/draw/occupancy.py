@@ -15,6 +15,7 @@ from edgeinfer.report.draw.scales import axes, over
 from edgeinfer.report.result import Result
 
 BOUND, SEEN = "sites_cycles_most", "sites_cycles_simulated"
+STREAMED = "sites_interval_simulated"  # from the end of the frame before
 SITES = re.compile(r"(\d{1,9}) sites")
 WIDTH = 800.0
 
@@ -22,12 +23,13 @@ SitePoint = tuple[int, Metric]
 
 
 def occupancy_figure(result: Result) -> Figure | None:
-    """Bounds as a line over the number of sites, and simulated frames as dots."""
-    bounds, frames = points_by_sites(result, BOUND), points_by_sites(result, SEEN)
+    """Bounds as a line over the number of sites, simulated frames as dots, and frames in a stream
+    as others."""
+    bounds, frames, streamed = (points_by_sites(result, name) for name in (BOUND, SEEN, STREAMED))
     if len(bounds) + len(frames) < 2:
         return None
     left, right, top, bottom = 76.0, 560.0, 24.0, 330.0
-    both = [*bounds, *frames]
+    both = [*bounds, *frames, *streamed]
     across = over([count for count, _ in both], left, right, zero=True)
     up = over([metric.value for _, metric in both], bottom, top, zero=True)
     marks = axes(across, up, "sites of a frame", "cycles", "muted")
@@ -41,11 +43,18 @@ def occupancy_figure(result: Result) -> Figure | None:
             form="diamond")
         for count, metric in frames
     ]  # fmt: skip
-    marks += _legend(bounds, frames, right + 28)
+    marks += [
+        Dot(across.place(count), up.place(metric.value), "dot float", _about(count, metric),
+            form="square")
+        for count, metric in streamed
+    ]  # fmt: skip
+    marks += _legend(bounds, frames, streamed, right + 28)
     texts = [f"{words.number(metric.value)} for {count:,}" for count, metric in bounds]
     seen = [f"{words.number(metric.value)} for {count:,}" for count, metric in frames]
     sentence = f"Cycles of a frame by its sites: at most {', '.join(texts) or 'not known'}"
-    sentence += f"; in the simulation {', '.join(seen)}." if seen else "."
+    sentence += f"; in the simulation {', '.join(seen)}" if seen else ""
+    later = [f"{words.number(metric.value)} for up to {count:,}" for count, metric in streamed]
+    sentence += f"; from one frame of a stream to the next {', '.join(later)}." if later else "."
     title = "Cycles by lit pixels"
     return Figure("occupancy", title, sentence, WIDTH, bottom + 52, tuple(marks))
 
@@ -64,7 +73,12 @@ def _about(count: int, metric: Metric) -> str:
     return f"{count:,} sites: {words.number(metric.value)} cycles, {metric.origin}"
 
 
-def _legend(bounds: Sequence[SitePoint], frames: Sequence[SitePoint], x: float) -> list[Mark]:
+def _legend(
+    bounds: Sequence[SitePoint],
+    frames: Sequence[SitePoint],
+    streamed: Sequence[SitePoint],
+    x: float,
+) -> list[Mark]:
     marks: list[Mark] = []
     if bounds:
         marks += [
@@ -75,5 +89,10 @@ def _legend(bounds: Sequence[SitePoint], frames: Sequence[SitePoint], x: float) 
         marks += [
             Dot(x + 11, 64, "dot float", form="diamond"),
             Label(x + 32, 68, f"one frame each [{frames[0][1].origin}]", "ink"),
+        ]
+    if streamed:
+        marks += [
+            Dot(x + 11, 88, "dot float", form="square"),
+            Label(x + 32, 92, f"frames of planes [{streamed[0][1].origin}]", "ink"),
         ]
     return marks

@@ -144,7 +144,7 @@ class RtlSettings(Settings):
     event: tuple[int, int] | None = option(
         None,
         "WIRESxPIXELS: whole planes of this size stream through, and the network is evaluated at "
-        "each hit",
+        "each hit; with --sparse tokens, in the frames of the plane that have hits",
         kind=str,
         read=read_plane_size,
         write=lambda size: ["x".join(map(str, size))],
@@ -266,11 +266,13 @@ class RtlSettings(Settings):
                 hint=f"Choose {', '.join(map(str, WIRES_AT_ONCE))}.",
             )
         if self.sparse == "tokens":
-            raise UsageError(
-                "--sparse tokens does not go with --event: one design answers for all lit pixels "
-                "of its image, the other for a patch at each hit.",
-                hint="Leave --event out: the image, which may be a plane, comes in as a stream.",
-            )
+            if self.wires_at_once != 1 or self.hit_threshold is not None:
+                raise UsageError(
+                    "--wires-at-once and --hit-threshold are those of a design that looks at a "
+                    "patch around each hit; with --sparse tokens, frames of the plane come in.",
+                    hint="Leave them out.",
+                )
+            return
         for option_set, name in (
             (self.unroll == "full", "--unroll full"),
             (self.towers == "once", "--towers once"),
@@ -283,6 +285,12 @@ class RtlSettings(Settings):
                     "dense layers are folded.",
                     hint=f"Leave {name} out.",
                 )
+
+    @property
+    def looks_at_hits(self) -> bool:
+        """Whether a plane streams through line by line, and patches around its hits are looked at;
+        in tokens, its frames do."""
+        return self.event is not None and self.sparse != "tokens"
 
     @classmethod
     def on_device(cls, device: Device, device_name: str) -> dict[str, Any] | None:

@@ -65,6 +65,7 @@ from edgeinfer.targets.rtl.sparse.figures import (
     counted_sites,
     simulate_by_sites,
 )
+from edgeinfer.targets.rtl.sparse.planes import STREAMED, objection_to_planes, time_planes
 from edgeinfer.targets.rtl.tools import programs
 from edgeinfer.targets.rtl.tools.families import KINDS
 from edgeinfer.targets.rtl.tools.measure import measure_design
@@ -123,6 +124,7 @@ FIGURES = (
     "plane_cycles_least",
     BOUND,
     SEEN,
+    STREAMED,
     "throughput",
     "throughput_at_asked_clock",
     "weight_bits",
@@ -166,8 +168,10 @@ class RtlTarget(Target[RtlSettings]):
 
     def check(self, program: Program, settings: RtlSettings) -> tuple[Offence, ...]:
         """Every op for which there is no block, and whether the weights fit."""
-        if settings.event is not None:
+        if settings.looks_at_hits:
             return plane_offences(program, settings)
+        if settings.event is not None and (reason := objection_to_planes(program)):
+            return (Offence(program.name, "Plane", reason),)
         try:
             folded = with_towers(_prepare(program, settings.sparse), settings)
         except ProgramError as error:  # a softmax's parts may need more bits than it does
@@ -179,7 +183,7 @@ class RtlTarget(Target[RtlSettings]):
         not known before a vendor's tool and the board have seen the design."""
         on = None if settings.board is None else board(settings.board)
         lines = [vivado_finding(on, settings.clock_mhz)] if isinstance(on, ZynqBoard) else []
-        if settings.event is None and not self.check(program, settings):
+        if not settings.looks_at_hits and not self.check(program, settings):
             folding, _ = design_netlist(self._checked(program, settings), settings)
             if folding.unrolled is not None:
                 lines += slow_findings(folding.unrolled, settings)
@@ -187,7 +191,7 @@ class RtlTarget(Target[RtlSettings]):
 
     def emit(self, program: Program, settings: RtlSettings) -> BuildPlan:
         """The design's files."""
-        if settings.event is not None:
+        if settings.looks_at_hits:
             return self._emit_plane(program, settings)
         folded = self._checked(program, settings)
         folding, netlist = design_netlist(folded, settings)
@@ -224,7 +228,7 @@ class RtlTarget(Target[RtlSettings]):
     ) -> dict[str, Ints]:
         """Run the folder's design on all samples, cycle by cycle, with gaps at the inputs, with
         back-pressure at the outputs and after a reset in the midst of a frame."""
-        if settings.event is not None:
+        if settings.looks_at_hits:
             (patches,) = fitting_inputs(program, raw).values()
             design = self._emitted_plane(program, folder, settings)
             reset_after = design.geometry.beats // 2
@@ -312,7 +316,7 @@ class RtlTarget(Target[RtlSettings]):
     def estimate(self, program: Program, settings: RtlSettings) -> tuple[Metric, ...]:
         """Cycles, which are exact, and what follows from them at the clock that is asked for;
         resources as Yosys will find them, with their bands."""
-        if settings.event is not None:
+        if settings.looks_at_hits:
             self._check(program, settings)
             return plane_metrics(plane_design(program, settings), settings)
         folded = self._checked(program, settings)
@@ -339,7 +343,7 @@ class RtlTarget(Target[RtlSettings]):
     def multiplier_prices(self, program: Program, settings: RtlSettings) -> MultiplierPrices | None:
         """Those of the part, for the design that the settings lead to."""
         folded = self._checked(program, settings)
-        if settings.event is not None or is_unrolled(folded, settings):
+        if settings.looks_at_hits or is_unrolled(folded, settings):
             return None
         netlist = design_netlist(folded, settings)[1]
         cycles = interface_cycles(netlist, design_cycles(folded, settings))
@@ -354,7 +358,14 @@ class RtlTarget(Target[RtlSettings]):
             folded = self._checked(program, settings)
             netlist = self._emitted(folded, folder, settings)
             latency_cycles = design_cycles(folded, settings).latency
-            return simulate_by_sites(folded, netlist, folder, latency_cycles)
+            of_frames = simulate_by_sites(folded, netlist, folder, latency_cycles)
+            if settings.event is None:
+                return of_frames
+            of_planes = time_planes(
+                program, folded, netlist, folder, settings.event, latency_cycles,
+                settings.clock_mhz,
+            )  # fmt: skip
+            return (*of_frames, *of_planes)
         if settings.event is None:
             return ()
         design = self._emitted_plane(program, folder, settings)
@@ -408,7 +419,7 @@ class RtlTarget(Target[RtlSettings]):
 
     def tappable(self, program: Program, folder: Path, settings: RtlSettings) -> tuple[str, ...]:
         """The values that streams of the design carry."""
-        if settings.event is not None:
+        if settings.looks_at_hits:
             return ()  # a plane's values belong to no patch
         _, netlist = design_netlist(self._checked(program, settings), settings)
         return tuple(op.name for op in program.ops if op.name in netlist.values)

@@ -18,7 +18,7 @@ from edgeinfer.report.draw.graph_layout import LANE, lay_out
 from edgeinfer.report.draw.layers import distribution_figure, waterfall_figure
 from edgeinfer.report.draw.marks import Area, Box, Dot, Label, Line
 from edgeinfer.report.draw.network import network_figure
-from edgeinfer.report.draw.occupancy import BOUND, SEEN, occupancy_figure
+from edgeinfer.report.draw.occupancy import BOUND, SEEN, STREAMED, occupancy_figure
 from edgeinfer.report.draw.scales import over
 from edgeinfer.report.draw.scores import accuracy_figure, agreement_figure, roc_figures
 from edgeinfer.report.layer_tables import layer_table, target_tables
@@ -327,3 +327,10 @@ def test_cycles_are_drawn_over_the_sites_of_a_frame() -> None:
     assert [frame.x for frame in frames] == [x for x, _ in line.points]
     assert all(frame.y > y for frame, (_, y) in zip(frames, line.points, strict=True))
     assert occupancy_figure(GOOD) is None
+    streamed = by_sites(STREAMED, 60, 20, Origin.SIMULATED)
+    metrics = (*GOOD.metrics, *points, streamed)
+    figure = occupancy_figure(GOOD.model_copy(update={"metrics": metrics}))
+    assert figure is not None
+    assert "from one frame of a stream to the next 60 for up to 20" in figure.sentence
+    later = [m for m in figure.marks if isinstance(m, Dot) and m.form == "square" and m.about]
+    assert [dot.x for dot in later] == [line.points[1][0]] and later[0].y > frames[0].y

@@ -26,8 +26,8 @@ from quantization.fixed import Fixed
 
 SPARSE = (
     "it is sparse, and so answers for all lit pixels of its image at once, not for a patch at each "
-    "hit. Leave --event out: with --sparse tokens the design reads an image, which may be a plane, "
-    "as a stream, and computes at its lit pixels alone"
+    "hit. Add --sparse tokens: then the plane's frames stream in one after another, and the design "
+    "computes at their lit pixels alone"
 )
 FEWEST_BEATS = 8  # of a line: a line's memory is written three cycles after it was read
 

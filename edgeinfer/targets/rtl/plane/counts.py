@@ -60,26 +60,26 @@ def counts_in(folder: Path) -> PlaneCounts | None:
 def figures_at_clock(
     folder: Path, described: Mapping[str, Any], fmax_mhz: float
 ) -> list[ClockFigure]:
-    """A clock that was reached, and what follows from it and a design's cycles; of a design for
-    planes, from those of the simulated ones, if they were simulated."""
+    """A clock that was reached, and what follows from it and a design's cycles; of planes, from
+    those of the simulated ones, if they were simulated."""
     hertz = fmax_mhz * 1e6
     clock: ClockFigure = ("fmax_mhz", fmax_mhz, "MHz")
+    counts = counts_in(folder)
+    figures = [clock]
     if "plane" not in described:
         interval, latency = described["interval_cycles"], described["latency_cycles"]
-        return [
-            clock,
+        figures += [
             ("throughput", hertz / interval, "frames/s"),
             ("latency_us", latency / fmax_mhz, "us"),
         ]
-    counts = counts_in(folder)
-    if counts is None:
-        return [clock]
-    return [
-        clock,
-        ("latency_us", counts.latency / fmax_mhz, "us"),
-        ("event_seconds", counts.event_cycles / hertz, "s"),
-        ("hits_per_second", counts.hits * hertz / counts.cycles, "hits/s"),
-    ]
+    elif counts is not None:
+        figures.append(("latency_us", counts.latency / fmax_mhz, "us"))
+    if counts is not None:
+        figures += [
+            ("event_seconds", counts.event_cycles / hertz, "s"),
+            ("hits_per_second", counts.hits * hertz / counts.cycles, "hits/s"),
+        ]
+    return figures
 
 
 def _design_in(folder: Path) -> str:

@@ -59,7 +59,7 @@ def simulated_metrics(counts: PlaneCounts, clock_mhz: float) -> tuple[Metric, ..
         "latency_us_at_asked_clock", counts.latency / clock_mhz, "us", Origin.SIMULATED,
         target=TARGET, note="from a hit's pixel to its outputs; mostly until its patch is there",
     )  # fmt: skip
-    return (latency, *_event_metrics(counts, clock_mhz))
+    return (latency, *event_metrics(counts, clock_mhz))
 
 
 def reckoned_metrics(design: PlaneDesign, clock_mhz: float, part: Device) -> tuple[Metric, ...]:
@@ -73,7 +73,7 @@ def reckoned_metrics(design: PlaneDesign, clock_mhz: float, part: Device) -> tup
     energies = event_energy(
         (joules, low, high), part, (seconds, seconds * BAND[0], seconds * BAND[1]), TARGET
     )
-    return (*_event_metrics(counts, clock_mhz, BAND), *energies)
+    return (*event_metrics(counts, clock_mhz, BAND), *energies)
 
 
 def arithmetic_joules(design: PlaneDesign, hits: float, share: float) -> float:
@@ -102,9 +102,10 @@ def _pixels(design: PlaneDesign) -> int:
     return PLANES * design.geometry.size.wires * design.geometry.size.pixels
 
 
-def _event_metrics(
+def event_metrics(
     counts: PlaneCounts, clock_mhz: float, band: tuple[float, float] | None = None
 ) -> tuple[Metric, ...]:
+    """Of an event, at the clock that is asked for: simulated, or estimated with a band."""
     note = (
         f"{counts.event_hits:,.0f} hits an event, from {counts.planes} simulated planes with "
         f"{counts.hits:,} hits"

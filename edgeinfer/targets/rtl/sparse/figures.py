@@ -33,7 +33,7 @@ def bounds_by_sites(program: Program, folding: Folding, netlist: Netlist) -> tup
     """Cycles that a frame of so many sites takes at most, wherever they lie. That fewer sites, or
     fewer coarser ones, make no frame later is checked for this design."""
     metrics = []
-    for count in _counts(program):
+    for count in numbers_of_sites(program):
         blocks = build_netlist(in_fewer_tokens(program, count).program, folding)
         fewer = replace(blocks, depths=netlist.depths)
         check_fewer_sites(netlist, fewer)
@@ -46,7 +46,7 @@ def simulate_by_sites(
 ) -> tuple[Metric, ...]:
     """Cycles of one frame each, whose sites were drawn, in the simulated design; but for frames of
     so many sites that they would take too long."""
-    metrics, counts = [], _counts(program)
+    metrics, counts = [], numbers_of_sites(program)
     for count in counts:
         if latency_cycles * count > MOST_CYCLES * counts[-1]:
             break
@@ -62,7 +62,7 @@ def _metric(name: str, cycles: int, count: int, origin: StatedOrigin, note: str)
     return Metric(name, cycles, "cycles", origin, target=TARGET, layer=layer, note=note)
 
 
-def _counts(program: Program) -> list[int]:
+def numbers_of_sites(program: Program) -> list[int]:
     """Numbers of sites from one to the most, each as many times the one before it: few pixels of an
     image are lit."""
     most = max(front.grid_of.sites for front in _fronts(program))
