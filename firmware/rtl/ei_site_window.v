@@ -9,6 +9,9 @@
 // Tokens lie in ROWS memories, a row of the image in each, whose columns go around in BANKS. What a window
 // has left behind is cleared again, so that nothing but tokens of this frame is ever found. A reset clears
 // all, in WIDTH / BANKS cycles.
+//
+// With SAME, windows leave at each place of the inputs' own list, and the list of outputs is not looked at:
+// each place waits beside its token, which lies in the memories until no window is left that sees it.
 module ei_site_window #(
     parameter BITS       = 8,
     parameter CHANNELS   = 1,
@@ -24,7 +27,8 @@ module ei_site_window #(
     parameter DILATE_W   = 1,   // 1 with several banks
     parameter PAD_TOP    = 1,
     parameter PAD_LEFT   = 1,
-    parameter SITES      = 4,   // of a frame, at most
+    parameter SITES      = 4,   // that lie in the memories, at most
+    parameter SAME       = 0,   // with strides of 1
     parameter BANKS      = 1,   // a power of two
     parameter DEPTH      = 4,
     parameter RW         = HEIGHT > 1 ? $clog2(HEIGHT) : 1,
@@ -80,9 +84,6 @@ module ei_site_window #(
     wire [RW-1:0] b_row = b_data[RW+CW-1:CW];
     wire [CW-1:0] b_column = b_data[CW-1:0];
     wire [HB-1:0] row_to_come = {{(HB - RW) {1'b0}}, b_row};
-    wire o_end = o_data[QW+PW];
-    wire [HB-1:0] o_top = {{(HB - QW) {1'b0}}, o_data[QW+PW-1:PW]} * DOWN - TOP;
-    wire [VB-1:0] o_left = {{(VB - PW) {1'b0}}, o_data[PW-1:0]} * ALONG - LEFT;
 
     // Tokens that lie in the memories, oldest first.
     reg [RW+CW-1:0] ring[0:RING-1];
@@ -108,8 +109,43 @@ module ei_site_window #(
     wire free = !some || row_to_come < oldest + ALL_ROWS;
     wire write = b_valid && !b_end && s_valid && free && !over && !sweeping;
     wire end_inputs = b_valid && b_end && !over && !sweeping;
-    wire passed = closing || (busy ? $signed(oldest) < $signed(top) : o_valid && o_end);
+    wire behind;  // the oldest token, of all windows to come, when none is at hand
+    wire passed = closing || (busy ? $signed(oldest) < $signed(top) : behind);
     wire erase = some && passed && !write && !sweeping;
+
+    // The next window's place: of the list of outputs, or that of the oldest token without a window.
+    wire o_here, o_end, fetch;
+    wire [QW+PW-1:0] o_place;
+    generate
+        if (SAME != 0) begin : g_same
+            reg [GW-1:0] ring_next;
+            reg [GW:0] left_over;  // tokens without a window
+            wire unused_list = &{1'b0, o_valid, o_data};
+            always @(posedge clk) begin
+                if (rst) begin
+                    ring_next <= 0;
+                    left_over <= 0;
+                end else begin
+                    if (fetch) ring_next <= ring_next + 1'b1;
+                    if (write && !fetch) left_over <= left_over + 1'b1;
+                    else if (fetch && !write) left_over <= left_over - 1'b1;
+                end
+            end
+            assign o_end = left_over == 0;
+            assign o_here = !o_end || over;
+            assign o_place = ring[ring_next];
+            // The next window is then that of the token to come, which may wait for the oldest one's row.
+            wire [HB-1:0] next_top = row_to_come - TOP;
+            assign behind = o_end && (over || (b_valid && !b_end && $signed(oldest) < $signed(next_top)));
+        end else begin : g_list
+            assign o_here = o_valid;
+            assign o_end = o_data[QW+PW];
+            assign o_place = o_data[QW+PW-1:0];
+            assign behind = o_valid && o_end;
+        end
+    endgenerate
+    wire [HB-1:0] o_top = {{(HB - QW) {1'b0}}, o_place[QW+PW-1:PW]} * DOWN - TOP;
+    wire [VB-1:0] o_left = {{(VB - PW) {1'b0}}, o_place[PW-1:0]} * ALONG - LEFT;
 
     assign s_ready = write;
     assign b_ready = write || end_inputs;
@@ -121,8 +157,8 @@ module ei_site_window #(
     wire credit;
     wire step = busy && complete && credit;
     wire last = number == LAST_STEP;
-    wire fetch = o_valid && !o_end && !closing && (!busy || (step && last));
-    wire end_outputs = o_valid && o_end && over && !busy && !closing;
+    assign fetch = o_here && !o_end && !closing && (!busy || (step && last));
+    wire end_outputs = o_here && o_end && over && !busy && !closing;
 
     assign o_ready = fetch || end_outputs;
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The edgeinfer authors
 
-// Blocks for tokens: ei_sites, ei_site_window, ei_site_coarsen, ei_site_pool, ei_site_up and ei_site_spread, on
+// Blocks for tokens: ei_sites, ei_site_window, ei_site_around, ei_site_coarsen, ei_site_pool, ei_site_up and ei_site_spread, on
 // frames without a lit pixel, with few, many, and all lit, one after the other.
 module sites_tb;
-    localparam CASES = 22;
+    localparam CASES = 28;
     wire clk, rst;
     wire [CASES-1:0] done, wrong;
 
@@ -28,6 +28,19 @@ module sites_tb;
         .clk(clk), .rst(rst), .done(done[9]), .wrong(wrong[9]));
     site_case #(.KIND(1), .H(5), .W(4), .K(1), .T(2), .PAD(0)) w6 (
         .clk(clk), .rst(rst), .done(done[10]), .wrong(wrong[10]));
+    // The same around the places of one list.
+    site_case #(.KIND(1), .SAME(1), .H(9), .W(7), .K(3), .T(1)) a0 (
+        .clk(clk), .rst(rst), .done(done[22]), .wrong(wrong[22]));
+    site_case #(.KIND(1), .SAME(1), .H(9), .W(7), .K(3), .T(1), .BANKS(4)) a1 (
+        .clk(clk), .rst(rst), .done(done[23]), .wrong(wrong[23]));
+    site_case #(.KIND(1), .SAME(1), .H(9), .W(7), .K(3), .T(1), .D(2), .PAD(2)) a2 (
+        .clk(clk), .rst(rst), .done(done[24]), .wrong(wrong[24]));
+    site_case #(.KIND(1), .SAME(1), .H(3), .W(4), .K(7), .T(1), .PAD(3), .BANKS(8)) a3 (
+        .clk(clk), .rst(rst), .done(done[25]), .wrong(wrong[25]));
+    site_case #(.KIND(1), .SAME(1), .H(12), .W(3), .K(1), .T(1), .PAD(0)) a4 (
+        .clk(clk), .rst(rst), .done(done[26]), .wrong(wrong[26]));
+    site_case #(.KIND(1), .SAME(1), .H(12), .W(2), .K(3), .T(1)) a5 (
+        .clk(clk), .rst(rst), .done(done[27]), .wrong(wrong[27]));
     // Tiles and pools: even, with a rest, one for all; maxima of what may be negative.
     site_case #(.KIND(2), .H(6), .W(8), .T(2)) c0 (.clk(clk), .rst(rst), .done(done[11]), .wrong(wrong[11]));
     site_case #(.KIND(2), .H(7), .W(8), .T(3)) c1 (.clk(clk), .rst(rst), .done(done[12]), .wrong(wrong[12]));
@@ -46,7 +59,8 @@ endmodule
 
 module site_case #(
     parameter KIND = 0, parameter H = 4, parameter W = 4, parameter P = 1, parameter MOST = H * W,
-    parameter K = 3, parameter T = 2, parameter D = 1, parameter PAD = 1, parameter BANKS = 1, parameter SUM = 1
+    parameter K = 3, parameter T = 2, parameter D = 1, parameter PAD = 1, parameter BANKS = 1, parameter SUM = 1,
+    parameter SAME = 0
 ) (
     input  wire clk,
     input  wire rst,
@@ -57,6 +71,10 @@ module site_case #(
     localparam B = 5;  // bits of a channel, signed; two channels
     localparam RW = H > 1 ? $clog2(H) : 1;
     localparam CW = W > 1 ? $clog2(W) : 1;
+    // Tokens that lie in the memories of a window.
+    localparam REACH = (K - 1) * D + 1;
+    localparam ROWS = REACH > 2 ? 1 << $clog2(REACH) : 2;
+    localparam HELD = MOST < ROWS * W ? MOST : ROWS * W;
     // The grid of what leaves: tiles, or the image itself.
     localparam TILED = KIND == 1 || KIND == 2 || KIND == 3 || KIND == 5;
     localparam OH = TILED ? H / T : H;
@@ -175,10 +193,18 @@ module site_case #(
                 .clk(clk), .rst(rst), .s_valid(s_valid), .s_ready(s_ready), .s_data(s_data),
                 .m_valid(m_valid), .m_ready(m_ready), .m_data(m_data), .b_valid(n_valid), .b_ready(n_ready),
                 .b_data(n_data), .dropped(dropped));
+        end else if (KIND == 1 && SAME == 1) begin : g_around
+            assign o_ready = 1'b0;
+            ei_site_around #(.BITS(B), .CHANNELS(2), .HEIGHT(H), .WIDTH(W), .KERNEL_H(K), .KERNEL_W(K),
+                             .DILATE_H(D), .DILATE_W(D), .PAD_TOP(PAD), .PAD_LEFT(PAD), .SITES(HELD),
+                             .BANKS(BANKS), .DEPTH(4)) dut (
+                .clk(clk), .rst(rst), .s_valid(s_valid), .s_ready(s_ready), .s_data(s_data),
+                .b_valid(b_valid), .b_ready(b_ready), .b_data(b_data),
+                .m_valid(m_valid), .m_ready(m_ready), .m_data(m_data));
         end else if (KIND == 1) begin : g_window
             ei_site_window #(.BITS(B), .CHANNELS(2), .HEIGHT(H), .WIDTH(W), .OUT_HEIGHT(OH), .OUT_WIDTH(OW),
                              .KERNEL_H(K), .KERNEL_W(K), .STRIDE_H(T), .STRIDE_W(T), .DILATE_H(D), .DILATE_W(D),
-                             .PAD_TOP(PAD), .PAD_LEFT(PAD), .SITES(MOST), .BANKS(BANKS), .DEPTH(4)) dut (
+                             .PAD_TOP(PAD), .PAD_LEFT(PAD), .SITES(HELD), .BANKS(BANKS), .DEPTH(4)) dut (
                 .clk(clk), .rst(rst), .s_valid(s_valid), .s_ready(s_ready), .s_data(s_data),
                 .b_valid(b_valid), .b_ready(b_ready), .b_data(b_data), .o_valid(o_valid), .o_ready(o_ready),
                 .o_data(o_data), .m_valid(m_valid), .m_ready(m_ready), .m_data(m_data));

@@ -68,6 +68,16 @@ def _window(sizes: BlockSizes) -> BlockParts:
     ))  # fmt: skip
 
 
+def _around(sizes: BlockSizes) -> BlockParts:
+    """A window that reads its list once; its place is looked up beside the oldest one."""
+    same = {"OUT_HEIGHT": sizes["HEIGHT"], "STRIDE_H": 1}
+    ring = 1 << max(bits_for(sizes["SITES"]), 1)
+    return join_parts((
+        _window({**sizes, **same}), BlockParts({}, (Memory(ring, _place_bits(sizes)),)),
+        counter(ring), counter(2 * ring),
+    ))  # fmt: skip
+
+
 def _tiles(sizes: BlockSizes) -> BlockParts:
     columns = sizes["WIDTH"] // sizes["TILE_W"]
     return join_parts((
@@ -114,6 +124,7 @@ def _spread(sizes: BlockSizes) -> BlockParts:
 SITE_MODULES: Mapping[str, Callable[[BlockSizes], BlockParts]] = {
     "ei_sites": _front,
     "ei_site_window": _window,
+    "ei_site_around": _around,
     "ei_site_coarsen": _tiles,
     "ei_site_pool": _pool,
     "ei_site_up": _up,

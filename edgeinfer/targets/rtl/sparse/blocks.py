@@ -28,6 +28,7 @@ from edgeinfer.targets.rtl.sparse import ops as s
 
 FRONT_LATENCY, WINDOW_LATENCY, TILES_LATENCY, UP_LATENCY, SPREAD_LATENCY = 3, 4, 1, 3, 1
 TILES = frozenset({"ei_site_tiles"})
+WINDOW = frozenset({"ei_site_window"})
 JOINED = PortNames(inputs=("s", "b", "o"))
 MOST_BANKS = 16  # of columns that a window reads at once
 
@@ -113,7 +114,7 @@ def pool(op: s.SitePool, x: Stream, places: Stream, y: Stream) -> Block:
     )
 
 
-def window_banks(op: s.SiteWindow, whole: bool) -> int:
+def window_banks(op: s.SiteWindow | s.SiteAround, whole: bool) -> int:
     """Memories that a row lies in: as many as a window has columns, where it is read at once."""
     banks = 1 << (op.kernel[1] - 1).bit_length()
     return banks if whole and op.dilation[1] == 1 and 1 < banks <= MOST_BANKS else 1
@@ -145,13 +146,42 @@ def window(
         **axis_parameters("DILATE", op.dilation),
         "PAD_TOP": op.first_pads[0],
         "PAD_LEFT": op.first_pads[1],
-        "SITES": op.fine.sites,
+        "SITES": _tokens_at_once(op, op.fine),
         "BANKS": banks,
     }
     xs = (x, places, outputs)
     return make_block(
         "ei_site_window", xs, y, op.name, parameters, WINDOW_LATENCY, {}, pattern, 1, JOINED
     )
+
+
+def around(op: s.SiteAround, x: Stream, places: Stream, y: Stream, banks: int) -> Block:
+    """The windows around sites of one list, which is read once."""
+    grid, beats = op.grid_of, 1 if banks > 1 else op.kernel[1]
+    # A token is cleared again, which takes the memories a second cycle.
+    pattern = (*[_take(0b11, cycles=2)] * grid.sites, _take(0b10), *[GIVE] * (beats * grid.sites))
+    parameters: dict[str, Parameter] = {
+        "BITS": x.type.bits,
+        "CHANNELS": x.lanes,
+        "HEIGHT": grid.height,
+        "WIDTH": grid.width,
+        **axis_parameters("KERNEL", op.kernel),
+        **axis_parameters("DILATE", op.dilation),
+        "PAD_TOP": op.first_pads[0],
+        "PAD_LEFT": op.first_pads[1],
+        "SITES": _tokens_at_once(op, grid),
+        "BANKS": banks,
+    }
+    return make_block(
+        "ei_site_around", (x, places), y, op.name, parameters, WINDOW_LATENCY, {}, pattern, 1,
+        parts=WINDOW,
+    )  # fmt: skip
+
+
+def _tokens_at_once(op: s.SiteWindow | s.SiteAround, grid: s.SiteGrid) -> int:
+    """Tokens that lie in a window's memories at most: those of a frame, or of all their rows."""
+    rows = 1 << max(((op.kernel[0] - 1) * op.dilation[0]).bit_length(), 1)
+    return min(grid.sites, rows * grid.width)
 
 
 def up_lanes(op: s.SiteUp, lanes: int, channels: int) -> int:

@@ -26,7 +26,13 @@ from quantization.fixed import Ints
 FRONT, COARSEN = "ei_sites", "ei_site_coarsen"
 FRAME = -1  # the owner of what belongs to no site
 # What reads lists and makes tokens.
-TOKEN_MAKERS = ("ei_site_pool", "ei_site_window", "ei_site_up", "ei_site_spread")
+TOKEN_MAKERS = (
+    "ei_site_pool",
+    "ei_site_window",
+    "ei_site_around",
+    "ei_site_up",
+    "ei_site_spread",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +121,8 @@ def _level_of(block: Block, levels: Mapping[str, SiteLevel]) -> SiteLevel | None
             return SiteLevel(f"{fine.name}/{sizes[1]}x{sizes[3]}", min(fine.count, tiles))
         case "ei_site_window" | "ei_site_up":
             return levels[block.inputs[2]]
+        case "ei_site_around":
+            return levels[block.inputs[1]]
         case "ei_site_spread":
             return None
         case _:  # every other block makes something of each pixel, and knows no sites

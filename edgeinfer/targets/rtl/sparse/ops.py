@@ -96,7 +96,7 @@ class SiteCoarsen(SiteOp):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SiteWindow(SiteOp):
-    """The windows around the places of a list of outputs, column by column."""
+    """The windows around the places of another list, the coarser sites, column by column."""
 
     x: str = field(metadata=OPERAND)
     places: str = field(metadata=OPERAND)
@@ -112,6 +112,23 @@ class SiteWindow(SiteOp):
         """All taps of a window as channels of its pixel."""
         del places, outputs
         return (1, self.coarse.sites, math.prod(self.kernel) * x[-1])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SiteAround(SiteOp):
+    """The windows around the places of one list, each beside its own token, column by column."""
+
+    x: str = field(metadata=OPERAND)
+    places: str = field(metadata=OPERAND)
+    grid_of: SiteGrid
+    kernel: Shape
+    dilation: Shape
+    first_pads: Shape  # above and left of the image
+
+    def shape_of(self, x: Shape, places: Shape) -> Shape:
+        """All taps of a window as channels of its pixel."""
+        del places
+        return (1, self.grid_of.sites, math.prod(self.kernel) * x[-1])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -56,6 +56,13 @@ def place_site_op(op: s.SiteOp, build: Placing, wanted: int) -> None:
             y = build.stream(op.name, op.type, lanes, math.prod(shapes[op.name]))
             build.place(blocks.window(op, x, build.read(places), build.read(outputs), y, banks))
             build.deliver(op, y)
+        case s.SiteAround():
+            x = _pixels(op.x, op.name, build)
+            banks = blocks.window_banks(op, whole=wanted > op.kernel[0] * x.lanes)
+            lanes = shapes[op.name][-1] // (1 if banks > 1 else op.kernel[1])
+            y = build.stream(op.name, op.type, lanes, math.prod(shapes[op.name]))
+            build.place(blocks.around(op, x, build.read(op.places), y, banks))
+            build.deliver(op, y)
         case s.SitePool():
             x = _pixels(op.x, op.name, build)
             if not op.add or x.type.bits > op.type.bits:

@@ -136,10 +136,11 @@ def _intervals(
     prepared: Program, stream: PlaneStream, ends: NDArray[np.int64]
 ) -> tuple[Metric, ...]:
     """Cycles from the end of the frame before to a frame's own, the mean over frames with up to so
-    many lit pixels, and more than the next smaller number."""
-    intervals, lit = np.diff(ends), stream.lit[1:]
+    many lit pixels, and more than the next smaller number. What is beyond the limit is dropped."""
+    counts = numbers_of_sites(prepared)
+    intervals, lit = np.diff(ends), np.minimum(stream.lit[1:], counts[-1])
     metrics, below = [], -1
-    for count in numbers_of_sites(prepared):
+    for count in counts:
         here = intervals[(lit > below) & (lit <= count)]
         below = count
         if len(here):

@@ -229,12 +229,18 @@ class _Rewriting:
         grid, coarse = self.grids[fine], self.grids[sites]
         name = f"{op.name}.window"
         pads = (op.pads[0][0], op.pads[1][0])
-        self.ops.append(
-            s.SiteWindow(
-                name, self.program.type(op.x), op.x, self.lists[fine], places, grid, coarse,
-                op.window, op.strides, op.dilation, pads,
+        type_ = self.program.type(op.x)
+        if fine == sites and not any(step > 1 for step in op.strides):
+            self.ops.append(
+                s.SiteAround(name, type_, op.x, places, grid, op.window, op.dilation, pads)
             )
-        )  # fmt: skip
+        else:
+            self.ops.append(
+                s.SiteWindow(
+                    name, type_, op.x, self.lists[fine], places, grid, coarse, op.window,
+                    op.strides, op.dilation, pads,
+                )
+            )  # fmt: skip
         channels, taps = self.program.shapes[op.x][-1], math.prod(op.window)
         weight = op.weight.astype(np.int64).transpose(1, 0, 2, 3)  # column by column
         by_tap = weight.reshape(1, taps, *weight.shape[2:])
@@ -243,9 +249,7 @@ class _Rewriting:
             return Dense(op.name, op.type, name, matrix, op.weight_type, op.bias)
         # Each group looks at channels of its own: the taps of all windows are an image of one row,
         # which windows as long as they are tile.
-        row = Reshape(
-            f"{op.name}.taps", self.program.type(op.x), name, (1, coarse.sites * taps, channels)
-        )
+        row = Reshape(f"{op.name}.taps", type_, name, (1, coarse.sites * taps, channels))
         self.ops.append(row)
         ones, no_pads = (1, 1), ((0, 0), (0, 0))
         return Conv(
