@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeinfer.base.errors import UsageError
 from edgeinfer.ir.builder import ProgramBuilder, provisional
 from edgeinfer.ir.engine.left_out import count_lit
 from edgeinfer.ir.interpret import interpret, results
@@ -108,11 +107,11 @@ def test_numbers_that_differ_by_pixel_are_why_there_are_no_tokens() -> None:
     assert not HlsTarget().check(beside, HlsSettings(sparse="tokens"))
 
 
-def test_a_sparse_network_is_not_evaluated_at_hits() -> None:
-    (refused,) = RtlTarget().check(sparse_unet(1, size=4, levels=1), RtlSettings(event=(64, 64)))
-    assert "with --sparse tokens" in refused.reason
-    with pytest.raises(UsageError, match="for all lit pixels"):
-        RtlSettings(event=(64, 64), sparse="tokens")
+def test_a_sparse_network_is_evaluated_in_frames_and_not_at_hits() -> None:
+    program, target = sparse_unet(1, size=4, levels=1), RtlTarget()
+    (refused,) = target.check(program, RtlSettings(event=(64, 64)))
+    assert "Add --sparse tokens" in refused.reason
+    assert target.check(program, RtlSettings(event=(64, 64), sparse="tokens")) == ()
 
 
 def test_an_unrolled_network_does_not_count_pixels() -> None:
