@@ -49,7 +49,8 @@ class PlaneStream:
     @property
     def lit(self) -> NDArray[np.intp]:
         """The pixels with charge of each frame."""
-        return np.count_nonzero(self.frames.reshape(len(self.frames), -1), axis=1)
+        charged: NDArray[np.intp] = (self.frames != 0).sum(axis=(1, 2, 3))
+        return charged
 
 
 def objection_to_planes(program: Program) -> str:
@@ -129,7 +130,8 @@ def time_planes(
 
 def frame_ends(trace: SimulationTrace) -> NDArray[np.int64]:
     """The cycle in which the last beat of each frame left, at the output that is the latest."""
-    return np.max([trace.ends(name) for name in trace.cycles_out], axis=0)
+    ends: NDArray[np.int64] = np.array([trace.ends(name) for name in trace.cycles_out]).max(axis=0)
+    return ends
 
 
 def _intervals(
