@@ -359,12 +359,7 @@ class RtlTarget(Target[RtlSettings]):
             netlist = self._emitted(folded, folder, settings)
             latency_cycles = design_cycles(folded, settings).latency
             of_frames = simulate_by_sites(folded, netlist, folder, latency_cycles)
-            if settings.event is None:
-                return of_frames
-            of_planes = time_planes(
-                program, folded, netlist, folder, settings.event, latency_cycles,
-                settings.clock_mhz,
-            )  # fmt: skip
+            of_planes = time_planes(program, folded, netlist, folder, settings, latency_cycles)
             return (*of_frames, *of_planes)
         if settings.event is None:
             return ()

@@ -26,6 +26,7 @@ from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.design.netlist import Netlist
 from edgeinfer.targets.rtl.plane.counts import PlaneCounts, keep_counts
 from edgeinfer.targets.rtl.plane.figures import SEED, event_metrics
+from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.sparse.figures import TARGET, counted_sites, numbers_of_sites
 from edgeinfer.targets.rtl.tools.simulate import IDEAL, SimulationTrace, run
 from quantization.fixed import Ints
@@ -109,13 +110,14 @@ def time_planes(
     prepared: Program,
     netlist: Netlist,
     folder: Path,
-    size: tuple[int, int],
+    settings: RtlSettings,
     latency_cycles: int,
-    clock_mhz: float,
 ) -> tuple[Metric, ...]:
     """Cycles of an event, and by the lit pixels of a frame; what an event takes stays beside the
-    design, for whoever knows its clock."""
-    stream = draw_planes(program, size)
+    design, for whoever knows its clock. Nothing where no event is asked for."""
+    if settings.event is None:
+        return ()
+    stream = draw_planes(program, settings.event)
     if not len(stream.frames):
         return ()
     trace = simulate_stream(program, prepared, netlist, folder, stream, latency_cycles)
@@ -125,7 +127,7 @@ def time_planes(
         PLANES, stream.pixels, stream.hits, int(ends[-1]) - first + 1, trace.latency()
     )
     keep_counts(folder, counts)
-    return (*event_metrics(counts, clock_mhz), *_intervals(prepared, stream, ends))
+    return (*event_metrics(counts, settings.clock_mhz), *_intervals(prepared, stream, ends))
 
 
 def frame_ends(trace: SimulationTrace) -> NDArray[np.int64]:
