@@ -128,8 +128,8 @@ def quantize(
     device: Annotated[
         str | None,
         Parameter(
-            help="of a front: the device whose hardware counts, see edgeinfer devices; by default "
-            "xcvu9p for --cost adders, lfe5u-85f for --cost folded"
+            help="of a front, or with --prune-multipliers: the device whose hardware counts, see "
+            "edgeinfer devices; by default xcvu9p for --cost adders, else lfe5u-85f"
         ),
     ] = None,
     json: Json = False,
@@ -162,6 +162,7 @@ def quantize(
             "--recipe": recipe, "--per-channel": per_channel, "--sensitivity": sensitivity,
             "--calibration": calibration != "outputs", "--sparsity": settings.sparsity,
             "--prune-filters": settings.prune_filters,
+            "--prune-multipliers": settings.prune_multipliers,
         }  # fmt: skip
         _refuse_beside_learned(method, idle)
         bounds = Bounds(
@@ -182,11 +183,16 @@ def quantize(
             document = learn_widths(front, watcher)
         answer(json_text.dumps(document, indent=2), _learned_lines(document), as_json=json)
         return
-    if learned is not None or at_most or at_least or device or teacher:
+    if learned is not None or at_most or at_least or teacher:
         raise UsageError(
-            "Points, costs, bounds, teachers and a device belong to a front of networks, and none "
-            "is made.",
+            "Points, costs, bounds and teachers belong to a front of networks, and none is made.",
             hint="Add --method learned or --method lookup.",
+        )
+    if device is not None and not settings.prune_multipliers:
+        raise UsageError(
+            f"Neither a front of networks is made nor are multipliers saved, so --device {device} "
+            f"changes nothing.",
+            hint="Add --method learned, or --method qat --prune-multipliers 0.5.",
         )
     plain = replace(settings, seed=0) == QatSettings()  # a seed is for simulated data as well
     _refuse_idle(None if plain else settings, method)
@@ -210,6 +216,7 @@ def quantize(
         recipe=recipe,
         sensitivity=sensitivity,
         seed=settings.seed,
+        device=device,
     )
     if output.suffix == ".keras" and source.path.is_file():
         import_keras_quietly(f"Writing {output.name}")

@@ -26,6 +26,7 @@ from edgeinfer.readers import LoadedModel
 from edgeinfer.run.data import SampledModel, SampleSplit
 from edgeinfer.run.folder import Progress, watch_step
 from edgeinfer.run.lower import lower_with, read_recipe
+from edgeinfer.run.narrow import narrow_network
 from edgeinfer.run.result import recipe_part
 from quantization.recipe import Recipe
 
@@ -44,6 +45,7 @@ class QuantizeOrder:
     recipe: Path | None = None
     sensitivity: bool = False
     seed: int = 0  # of simulated data
+    device: str | None = None  # whose folded design needs fewer multipliers
 
     def __post_init__(self) -> None:
         if self.output.suffix not in WRITTEN:
@@ -141,23 +143,28 @@ def _choose_formats(
     findings: list[str] = []
     if order.output.suffix == ".toml":  # a recipe holds formats, and no weights but the author's
         settings = replace(settings, adapt=False, equalize=False)
-    if order.training is not None and order.training.prune_filters:
-        graph, findings = _fewer_filters(graph, samples.teach, order.training.prune_filters)
+    if order.training is not None and order.training.removes_filters:
+        graph, findings = _fewer_filters(order, order.training, loaded, samples.teach)
     chosen = choose(graph, samples.teach.inputs, settings)
     unformatted = replace(loaded, graph=chosen.graph, recipe=Recipe())
     lowered = lower_with(unformatted, chosen.recipe.updated(recipe), order.recipe)
     return QuantizedModel(unformatted, chosen, lowered, (*findings, *chosen.findings))
 
 
-def _fewer_filters(graph: Graph, teach: Samples, share: float) -> tuple[Graph, list[str]]:
+def _fewer_filters(
+    order: QuantizeOrder, training: QatSettings, loaded: LoadedModel, teach: Samples
+) -> tuple[Graph, list[str]]:
+    """The network without the filters that are to go, and remarks on it."""
+    if training.prune_multipliers:
+        narrowed = narrow_network(loaded, teach, training.prune_multipliers, order.device)
+        return narrowed.graph, list(narrowed.findings)
     from edgeinfer.precision.qat.filters import without_filters
 
     few = teach.part(0, 2048)
-    pruned = without_filters(fold_batch_norms(graph), few.inputs, share)
-    left = [f"{name} {kept} of {had}" for name, (kept, had) in pruned.kept.items()]
-    if not left:
-        return graph, ["No layer has filters that can be taken out."]
-    return pruned.graph, [f"Filters left: {', '.join(left)}."]
+    pruned = without_filters(fold_batch_norms(loaded.graph), few.inputs, training.prune_filters)
+    if not pruned.kept:
+        return loaded.graph, ["No layer has filters that can be taken out."]
+    return pruned.graph, [pruned.remark]
 
 
 def _train_weights(

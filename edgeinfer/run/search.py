@@ -48,7 +48,7 @@ class SearchOrder:
             )
         if self.budget is not None and not 0.0 < self.budget <= 1.0:
             raise UsageError(f"--budget is {self.budget:g}, but must be above 0 and at most 1.")
-        if self.training is not None and self.training.prune_filters:
+        if self.training is not None and self.training.removes_filters:
             raise UsageError(
                 "A search keeps the network's shape, so it does not prune filters.",
                 hint="Prune with edgeinfer quantize --method qat first, then search that model.",

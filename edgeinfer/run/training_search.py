@@ -89,10 +89,10 @@ class TrainingSearchOrder:
             raise UsageError(f"--minutes is {self.minutes:g}, but must be above 0.")
         if not self.tolerance >= 0.0:
             raise UsageError(f"--tolerance is {self.tolerance:g}, but must not be below 0.")
-        if self.training.sparsity or self.training.prune_filters:
+        if self.training.sparsity or self.training.removes_filters:
             raise UsageError(
                 "This search chooses shares of zero weights by itself, and keeps all filters.",
-                hint="Leave out --sparsity and --prune-filters.",
+                hint="Leave out --sparsity, --prune-filters and --prune-multipliers.",
             )
 
 

@@ -213,6 +213,10 @@ class Target(ABC, Generic[SettingsOf]):
         None: a design has none that weights take in turns."""
         return None
 
+    def multipliers(self, program: Program, settings: SettingsOf) -> int | None:
+        """How many multipliers a design has that weights take in turns; None: it has no such."""
+        return None
+
     def describe_estimate(
         self,
         program: Program,

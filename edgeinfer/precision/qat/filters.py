@@ -40,6 +40,12 @@ class PrunedNetwork:
     graph: g.Graph
     kept: Mapping[str, tuple[int, int]]
 
+    @property
+    def remark(self) -> str:
+        """The same in words."""
+        counts = (f"{name} {left} of {had}" for name, (left, had) in self.kept.items())
+        return f"Filters left: {', '.join(counts)}."
+
 
 def without_filters(
     graph: g.Graph, data: Mapping[str, NDArray[Any]], share: float
@@ -159,6 +165,13 @@ def remove_filters(
         changed[name] = replace(move, shape=(left,))
     nodes = tuple(changed.get(node.name, node) for node in graph.nodes)
     return g.Graph(graph.name, nodes, graph.outputs)
+
+
+def input_means(
+    graph: g.Graph, reader: str, data: Mapping[str, NDArray[Any]]
+) -> NDArray[np.float64]:
+    """What each input channel of a layer is on average."""
+    return _channel_statistics(graph, reader, data)[0]
 
 
 def _channel_statistics(

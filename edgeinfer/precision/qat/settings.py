@@ -43,6 +43,10 @@ class QatSettings:
     """share of the weights that training makes zero"""
     prune_filters: float = 0.0
     """share of each layer's filters to remove before training"""
+    prune_multipliers: float = 0.0
+    """share of the multipliers that a folded design on --device is to need fewer at the same pace:
+    filters of all layers go before training, first those that are missed least for what they
+    save"""
     minutes: float | None = None
     """end training (or a search) after this time and keep the best result so far"""
     seed: int = 0
@@ -52,9 +56,18 @@ class QatSettings:
         for name, value in (("distillation", self.distillation),):
             if not 0.0 <= value <= 1.0:
                 raise UsageError(f"--{name} is {value:g}, but must be from 0 to 1.")
-        for name, value in (("sparsity", self.sparsity), ("prune-filters", self.prune_filters)):
+        for name, value in (
+            ("sparsity", self.sparsity),
+            ("prune-filters", self.prune_filters),
+            ("prune-multipliers", self.prune_multipliers),
+        ):
             if not 0.0 <= value < 1.0:
                 raise UsageError(f"--{name} is {value:g}, but must be from 0 to below 1.")
+        if self.prune_filters and self.prune_multipliers:
+            raise UsageError(
+                "--prune-filters and --prune-multipliers both say which filters go.",
+                hint="Leave one of them out.",
+            )
         if self.epochs is not None and not 1 <= self.epochs <= MOST_EPOCHS:
             raise UsageError(f"--epochs is {self.epochs}, but must be from 1 to {MOST_EPOCHS}.")
         if self.batch is not None and self.batch < 1:
@@ -67,6 +80,11 @@ class QatSettings:
             raise UsageError(f"--minutes is {self.minutes:g}, but must be above 0.")
         if self.seed < 0:
             raise UsageError(f"--seed is {self.seed}, but must not be below 0.")
+
+    @property
+    def removes_filters(self) -> bool:
+        """Whether the network gets smaller before it is trained."""
+        return bool(self.prune_filters or self.prune_multipliers)
 
     def pace(self, usual: Pace) -> Pace:
         """What the user says, and the rest as is usual."""

@@ -37,7 +37,7 @@ from edgeinfer.targets.power import NAMES as POWER_NAMES
 from edgeinfer.targets.rtl import check
 from edgeinfer.targets.rtl.board.shell_files import shell_files, shelled_design
 from edgeinfer.targets.rtl.board.zynq import wrap_netlist, zynq_files
-from edgeinfer.targets.rtl.choose import design_cycles, design_netlist, made_program
+from edgeinfer.targets.rtl.choose import choose_folding, design_cycles, design_netlist, made_program
 from edgeinfer.targets.rtl.design.cycles import interface_cycles
 from edgeinfer.targets.rtl.design.metrics import cycle_metrics, unrolled_metrics, weight_metrics
 from edgeinfer.targets.rtl.design.netlist import Netlist
@@ -348,6 +348,13 @@ class RtlTarget(Target[RtlSettings]):
         netlist = design_netlist(folded, settings)[1]
         cycles = interface_cycles(netlist, design_cycles(folded, settings))
         return multiplier_prices(part_of(settings), cycles.interval)
+
+    def multipliers(self, program: Program, settings: RtlSettings) -> int | None:
+        """Those of the folding that the settings lead to."""
+        folded = self._checked(program, settings)
+        if settings.event is not None or is_unrolled(folded, settings):
+            return None
+        return choose_folding(made_program(folded, settings), settings).multipliers()
 
     def time_simulation(
         self, program: Program, folder: Path, settings: RtlSettings

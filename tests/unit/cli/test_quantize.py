@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from edgeinfer.data.samples import Samples
 from edgeinfer.ir.lower import lower
 from edgeinfer.readers import load
 from edgeinfer.run.data import share_samples
+from edgeinfer.targets.registry import choose_folded
 from edgeinfer.zoo.reference import load_reference
 from quantization.recipe import Recipe
 from tests.support import onnx_models
@@ -122,6 +124,39 @@ def test_pruning_shows_in_the_costs(
     assert sparse["costs"]["ebops"] < 0.65 * whole["costs"]["ebops"]
     assert fewer["costs"]["ebops_dense"] < 0.65 * whole["costs"]["ebops_dense"]
     assert any("Filters left: hidden 6 of 12" in finding for finding in fewer["findings"])
+
+
+def test_a_design_needs_fewer_multipliers_on_request(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The finding's multipliers are those of the design of what was written, at the same pace."""
+    data, path = archive(tmp_path / "d.npz", model, 1500), tmp_path / "q.keras"
+    document = answered(
+        capsys, "quantize", model, "--bits", "6", "--data", data, "-o", path, "--method", "qat",
+        "--epochs", "2", "--batch", "32", "--prune-multipliers", "0.5", "--device", "lfe5u-25f",
+    )  # fmt: skip
+    (finding,) = [line for line in document["findings"] if "multipliers" in line]
+    interval, after, before = map(int, re.findall(r"(?<= )\d+", finding))
+    assert after <= before / 2
+    assert any(re.search(r"Filters left: hidden \d+ of 12", f) for f in document["findings"])
+    paced = choose_folded("lfe5u-25f", interval)
+    again = load(path)
+    program = lower(again.graph, again.recipe).program
+    assert paced.target.multipliers(program, paced.settings) == after
+    cycles = {m.name: m.value for m in paced.target.estimate(program, paced.settings)}
+    assert cycles["ii_cycles"] <= interval
+
+
+def test_options_that_say_which_filters_go_exclude_each_other(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tokens = ["quantize", str(model), "--data", str(archive(tmp_path / "d.npz", model, 300))]
+    tokens += ["-o", str(tmp_path / "q.keras")]
+    both = ["--method", "qat", "--prune-filters", "0.5", "--prune-multipliers", "0.5"]
+    assert main([*tokens, *both]) == 2
+    assert "which filters go" in capsys.readouterr().err
+    assert main([*tokens, "--method", "qat", "--device", "lfe5u-25f"]) == 2
+    assert "--prune-multipliers" in capsys.readouterr().err
 
 
 def test_a_sensitivity_table_on_request(

@@ -198,6 +198,7 @@ def test_what_batch_norms_do_is_trained_folded() -> None:
         {"distillation": 1.5},
         {"sparsity": 1.0},
         {"prune_filters": -0.1},
+        {"prune_multipliers": 1.0},
         {"minutes": 0.0},
         {"seed": -1},
     ],
