@@ -130,20 +130,25 @@ def _prune_layer(
     graph: g.Graph, candidate: Prunable, data: Mapping[str, NDArray[Any]], count: int
 ) -> g.Graph:
     """The network without the `count` filters whose variation its readers notice least."""
-    size = candidate.layer.kernel.shape[-1]
-    statistics = {name: _channel_statistics(graph, name, data) for name in candidate.readers}
-    worth = np.zeros(size)
+    order, means = missed_least(graph, candidate, data)
+    return remove_filters(graph, candidate, np.sort(order[:count]), means)
+
+
+def missed_least(
+    graph: g.Graph, candidate: Prunable, data: Mapping[str, NDArray[Any]]
+) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float64]]]:
+    """A layer's filters, that whose variation its readers notice least first; and the means of each
+    reader's inputs."""
+    worth = np.zeros(candidate.layer.kernel.shape[-1])
+    means: dict[str, NDArray[np.float64]] = {}
     for name, labels in candidate.readers.items():
         reader = graph.node(name)
         assert isinstance(reader, Linear)
-        _, spread = statistics[name]
+        means[name], spread = _channel_statistics(graph, name, data)
         weight = np.sum(reader.kernel**2, axis=(*range(reader.kernel.ndim - 2), -1))
         ours = labels >= 0
         np.add.at(worth, labels[ours], (spread**2 * weight)[ours])
-    removed = np.sort(np.argsort(worth, kind="stable")[:count])
-    return remove_filters(
-        graph, candidate, removed, {name: means for name, (means, _) in statistics.items()}
-    )
+    return np.argsort(worth, kind="stable"), means
 
 
 def remove_filters(
@@ -165,13 +170,6 @@ def remove_filters(
         changed[name] = replace(move, shape=(left,))
     nodes = tuple(changed.get(node.name, node) for node in graph.nodes)
     return g.Graph(graph.name, nodes, graph.outputs)
-
-
-def input_means(
-    graph: g.Graph, reader: str, data: Mapping[str, NDArray[Any]]
-) -> NDArray[np.float64]:
-    """What each input channel of a layer is on average."""
-    return _channel_statistics(graph, reader, data)[0]
 
 
 def _channel_statistics(

@@ -6,7 +6,8 @@ are missed.
 Multipliers come in the divisors of a layer's channels, so that one filter fewer may save nothing,
 or even cost some, where four fewer halve a layer. Hence a design's own count is asked for every
 number of filters that could go, and only numbers that need fewer multipliers than any smaller one
-are tried. What is missed is seen by trying: the outputs of the network without them.
+are tried. Which of a layer go first is what its readers say; whether they go is seen by trying:
+the outputs of the network without them.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from edgeinfer.precision.qat.filters import (
     Linear,
     Prunable,
     PrunedNetwork,
-    input_means,
+    missed_least,
     prunable,
     remove_filters,
 )
@@ -92,26 +93,16 @@ def _narrower_networks(
     count: CountMultipliers,
     fewest: int,
 ) -> Iterator[_Narrower]:
-    """The networks without the first filters of a layer, in the order in which single ones are
-    missed, that need fewer multipliers than any without fewer of them."""
+    """The networks without the first filters of a layer, in the order in which its readers miss
+    them, that need fewer multipliers than any without fewer of them."""
     size = candidate.layer.kernel.shape[-1]
-    means = {name: input_means(graph, name, data) for name in candidate.readers}
-
-    def without(places: NDArray[np.int64]) -> g.Graph:
-        return remove_filters(graph, candidate, np.sort(places), means)
-
-    numbers = []
+    order, means = missed_least(graph, candidate, data)
     for number in range(1, max(int(MOST_AT_ONCE * size), min(1, size - 1)) + 1):
-        multipliers = count(without(np.arange(number)))
+        smaller = remove_filters(graph, candidate, np.sort(order[:number]), means)
+        multipliers = count(smaller)
         if multipliers < fewest:
             fewest = multipliers
-            numbers.append((number, multipliers))
-    if not numbers:
-        return
-    order = np.argsort([judge.of(without(np.array([i]))) for i in range(size)], kind="stable")
-    for number, multipliers in numbers:
-        smaller = without(order[:number])
-        yield _Narrower(smaller, multipliers, judge.of(smaller))
+            yield _Narrower(smaller, multipliers, judge.of(smaller))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
