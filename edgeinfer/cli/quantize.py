@@ -18,12 +18,14 @@ from edgeinfer.cli.search_lines import search_lines, training_lines
 from edgeinfer.cli.terminal import answer, import_keras_quietly, progress
 from edgeinfer.cli.verbs import (
     BatchAxis,
+    BitsOf,
     Data,
     Json,
     ModelFile,
     RecipeFile,
     axis_of_word,
     figures,
+    read_widths,
     unused_path,
 )
 from edgeinfer.precision.learned.front import Bounds, read_bounds
@@ -84,6 +86,7 @@ def quantize(
     input_bits: Annotated[
         int | None, Parameter(help="width of the inputs; the default is that of --bits")
     ] = None,
+    bits_of: BitsOf = None,
     method: QuantizeMethod = "ptq",
     calibration: Annotated[
         Literal["outputs", "minmax", "percentile", "mse"],
@@ -158,8 +161,9 @@ def quantize(
         from edgeinfer.run.learned import LearnedOrder, learn_widths
 
         idle = {
-            "--bits": bits, "--input-bits": input_bits, "--percentile": percentile,
-            "--recipe": recipe, "--per-channel": per_channel, "--sensitivity": sensitivity,
+            "--bits": bits, "--bits-of": bits_of or None, "--input-bits": input_bits,
+            "--percentile": percentile, "--recipe": recipe,
+            "--per-channel": per_channel, "--sensitivity": sensitivity,
             "--calibration": calibration != "outputs", "--sparsity": settings.sparsity,
             "--prune-filters": settings.prune_filters,
             "--prune-multipliers": settings.prune_multipliers,
@@ -211,6 +215,7 @@ def quantize(
             per_channel=per_channel,
             input_bits=input_bits,
             refine=by_outputs,
+            bits_of=read_widths(bits_of),
         ),
         training=settings if method == "qat" else None,
         recipe=recipe,

@@ -33,6 +33,13 @@ if TYPE_CHECKING:
 else:
     CompileOptions = options_of_targets(COMPILE)
 
+BitsOf = Annotated[
+    list[str] | None,
+    Parameter(
+        negative="",
+        help="PATTERN=N: another width for layers and tensors with such names; may be repeated",
+    ),
+]
 Json = Annotated[
     bool, Parameter(negative="", help="print the result as JSON on stdout, and nothing else")
 ]
@@ -99,13 +106,7 @@ def compile_(
     bits: Annotated[
         int | None, Parameter(help="width for a model that states no formats; 16 by default")
     ] = None,
-    bits_of: Annotated[
-        list[str] | None,
-        Parameter(
-            negative="",
-            help="PATTERN=N: another width for layers and tensors with such names; may be repeated",
-        ),
-    ] = None,
+    bits_of: BitsOf = None,
     data: Data = None,
     options: Annotated[CompileOptions, Parameter(name="*")] = CompileOptions(),  # noqa: B008
     recipe: RecipeFile = None,
@@ -161,19 +162,26 @@ def unused_path(path: Path) -> Path:
     return path
 
 
-def _formats(bits: int | None, bits_of: list[str] | None) -> PtqSettings | None:
+def read_widths(words: list[str] | None) -> tuple[tuple[str, int], ...]:
+    """The patterns of --bits-of, each with its width."""
     from edgeinfer.base.errors import UsageError
-    from edgeinfer.run.defaults import BITS, plain
 
-    if bits is None and not bits_of:
-        return None
     widths = []
-    for word in bits_of or []:
+    for word in words or []:
         pattern, _, width = word.rpartition("=")
         if not pattern or not width.isdecimal():
             raise UsageError(f"--bits-of {word} names no width.", hint="Write it as conv*=4.")
         widths.append((pattern, int(width)))
-    return replace(plain(BITS if bits is None else bits), bits_of=tuple(widths))
+    return tuple(widths)
+
+
+def _formats(bits: int | None, bits_of: list[str] | None) -> PtqSettings | None:
+    from edgeinfer.run.defaults import BITS, plain
+
+    if bits is None and not bits_of:
+        return None
+    asked = read_widths(bits_of)
+    return replace(plain(BITS if bits is None else bits), bits_of=asked)
 
 
 def simulate(

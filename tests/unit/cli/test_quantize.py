@@ -17,6 +17,7 @@ from onnx import helper
 
 from edgeinfer.cli.app import main
 from edgeinfer.data.samples import Samples
+from edgeinfer.ir.bases import Accumulates
 from edgeinfer.ir.lower import lower
 from edgeinfer.readers import load
 from edgeinfer.run.data import share_samples
@@ -124,6 +125,25 @@ def test_pruning_shows_in_the_costs(
     assert sparse["costs"]["ebops"] < 0.65 * whole["costs"]["ebops"]
     assert fewer["costs"]["ebops_dense"] < 0.65 * whole["costs"]["ebops_dense"]
     assert any("Filters left: hidden 6 of 12" in finding for finding in fewer["findings"])
+
+
+def test_layers_and_tensors_get_the_widths_asked_for(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The dearest layer and what it reads in few bits, the rest in the usual number."""
+    data, path = archive(tmp_path / "d.npz", model, 600), tmp_path / "q.keras"
+    tokens = ["quantize", model, "--bits", "6", "--data", data, "-o", path]
+    document = answered(capsys, *tokens, "--bits-of", "hidden=3", "--bits-of", "x=4")
+    again = load(path)
+    widths = {op.name: op.weight_type.bits for op in lower(again.graph, again.recipe).program.ops
+              if isinstance(op, Accumulates)}  # fmt: skip
+    assert next(iter(widths.values())) <= 3 < max(widths.values()) <= 6
+    formats = {
+        name: text.split("<")[1][0] for name, text in document["recipe"]["activations"].items()
+    }
+    assert formats["x"] == "4" and set(formats.values()) == {"4", "6"}
+    assert main([*map(str, tokens), "--bits-of", "hidden"]) == 2
+    assert "names no width" in capsys.readouterr().err
 
 
 def test_a_design_needs_fewer_multipliers_on_request(
