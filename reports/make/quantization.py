@@ -13,11 +13,11 @@ import dataclasses
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -47,14 +47,37 @@ NOTE = (
     "negated error in standard deviations of the truth. Weights, activations and inputs all have "
     "the stated width."
 )
-Method = Literal["ptq", "qat"]
+Method = Literal["ptq", "qat", "mixed"]
 LIMITS: dict[tuple[Method, int], float] = {("ptq", 8): 0.002, ("qat", 6): 0.005, ("qat", 4): 0.015}
 UNTRAINED_LIMITS: dict[tuple[Method, int], float] = {
     ("ptq", 8): 0.002,
     ("ptq", 6): 0.005,
 }  # its weights are too many to train again
+MIXED_LIMITS = LIMITS | {("mixed", 6): 0.005}
 SHARED_LIMITS: dict[tuple[Method, int], float] = {("ptq", 8): 0.01}  # of layers called repeatedly
-LIMITS_OF = {"hit-tagger": UNTRAINED_LIMITS, "vertex-finder": SHARED_LIMITS}
+
+
+@dataclass(frozen=True, slots=True)
+class MixedWidths:
+    """The layer with most multipliers, and what it reads, in so few bits that its products take
+    LUTs; how the trained network gets used to it."""
+
+    bits_of: tuple[tuple[str, int], ...]  # as --bits-of of `edgeinfer quantize`
+    samples: int
+    training: QatSettings
+
+
+MIXED = {
+    "hit-tagger-pooled": MixedWidths(
+        (("conv", 4), ("image*", 4)), 20_000, QatSettings(epochs=4, learning_rate=1e-3)
+    ),
+    "track-pid": MixedWidths((("conv2", 4), ("conv1_relu", 4)), 40_000, QatSettings(epochs=12)),
+}
+LIMITS_OF: dict[str, dict[tuple[Method, int], float]] = {
+    "hit-tagger": UNTRAINED_LIMITS,
+    "vertex-finder": SHARED_LIMITS,
+    **dict.fromkeys(MIXED, MIXED_LIMITS),
+}
 SCHEDULES: dict[str, tuple[int, QatSettings | None]] = {
     "hit-tagger": (4_000, None),
     "hit-tagger-pooled": (40_000, QatSettings(epochs=10)),
@@ -117,27 +140,40 @@ def judging_samples(entry: ZooEntry, count: int | None = None) -> tuple[Samples,
     return simulate_samples(entry, stage_seed(TEST_SEED, "fresh"), sample_count)
 
 
-def rows_of(name: str, folder: Path, work: Path) -> list[WidthRow]:
-    """All rows of a model; trained models go into the folder."""
+def rows_of(
+    name: str, folder: Path, work: Path, methods: Collection[Method] = get_args(Method)
+) -> list[WidthRow]:
+    """A model's rows of these methods; trained models go into the folder."""
     entry, graph = entry_of(name), load_float(name, work)
-    count, settings = SCHEDULES[name]
-    teach, _ = simulate_samples(entry, stage_seed(TEACH_SEED, "fresh"), count)
+    count, usual = SCHEDULES[name]
     unseen = Unseen.of(graph, *judging_samples(entry))
     rows = []
     for (method, bits), limit in limits_of(name).items():
-        quantized = quantize(graph, teach.inputs, PtqSettings(bits))
+        if method not in methods:
+            continue
+        mixed = MIXED[name] if method == "mixed" else None
+        teach, _ = simulate_samples(
+            entry, stage_seed(TEACH_SEED, "fresh"), count if mixed is None else mixed.samples
+        )
+        settings, begun, formats = usual, graph, PtqSettings(bits)
+        if mixed is not None:  # the trained network of one width goes on learning
+            trained_file = file_of(name, "qat", bits)
+            place = folder if (folder / trained_file).is_file() else FOLDER
+            settings, begun = mixed.training, load(place / trained_file).graph
+            formats = PtqSettings(bits, bits_of=mixed.bits_of)
+        quantized = quantize(begun, teach.inputs, formats)
         network, recipe, path = quantized.graph, quantized.recipe, None
-        if settings is not None and method == "qat":
+        if settings is not None and method != "ptq":
             choose, _ = simulate_samples(entry, stage_seed(CHOOSE_SEED, "fresh"), CHOOSING)
             trained = Tutor.of(graph, teach, choose, settings).train(network, recipe)
-            path = folder / f"{name}-{bits}bit.keras"
+            path = folder / file_of(name, method, bits)
             network, recipe = _reread_network(trained.graph, trained.recipe, path)
         lowered = lower(network, recipe)
         costs = costs_of(lowered.program)
         rows.append(
             WidthRow(
                 name,
-                "qat" if method == "qat" else "ptq",
+                method,
                 bits,
                 limit,
                 unseen.whole.exact_score,
@@ -152,6 +188,11 @@ def rows_of(name: str, folder: Path, work: Path) -> list[WidthRow]:
         )
         sys.stderr.write(f"{rows[-1].key}: loses {rows[-1].loss.value:.5f} (limit {limit})\n")
     return rows
+
+
+def file_of(name: str, method: Method, bits: int) -> str:
+    """The file of a model's trained weights."""
+    return f"{name}-{bits}bit{'-mixed' if method == 'mixed' else ''}.keras"
 
 
 def _reread_network(graph: Graph, recipe: Any, path: Path) -> tuple[Graph, Any]:
@@ -179,6 +220,7 @@ def write_table(folder: Path, rows: Sequence[WidthRow]) -> None:
         "command": COMMAND,
         "versions": {name: version(name) for name in ("edgeinfer", "keras", "tensorflow")},
         "training": schedules,
+        "training_mixed": {name: dataclasses.asdict(each) for name, each in MIXED.items()},
         "rows": {key: rows_by_key[key] for key in order if key in rows_by_key},
     }
     write_file(path, json.dumps(table, indent=1) + "\n")
@@ -193,7 +235,9 @@ def markdown(table: dict[str, Any]) -> str:
         table["note"],
         "",
         f"Regenerate with `{table['command']}`. PTQ adapts the weights to their formats without "
-        "training; QAT trains them, mostly towards the float network's own answers. The hit-tagger "
+        "training; QAT trains them, mostly towards the float network's own answers; MIXED goes "
+        "on training the 6-bit network with the layer of most multipliers, and what it reads, in 4 "
+        "bits ([folded designs before and after](../mixed/mixed.md)). The hit-tagger "
         "has 11.9 million weights, which do not ship: `python -m reports.make.zoo hit-tagger` "
         "trains them in 12 epochs, and they are not trained again for their formats.",
         "",
@@ -216,13 +260,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command; 1 where a loss is above what was asked."""
     parser = argparse.ArgumentParser(prog=COMMAND, description=(__doc__ or "").splitlines()[0])
     parser.add_argument("names", nargs="*", help="models; all of them if none is named")
+    parser.add_argument(
+        "--methods", nargs="+", choices=get_args(Method), default=get_args(Method), help="rows"
+    )
     parser.add_argument("--output", type=Path, default=FOLDER)
     parser.add_argument("--work", type=Path, default=WORK, help="trained models")
     options = parser.parse_args(arguments)
     missed = 0
     for name in options.names or SCHEDULES:
         with tempfile.TemporaryDirectory() as work:
-            rows = rows_of(name, Path(work), options.work)
+            rows = rows_of(name, Path(work), options.work, options.methods)
             for row in rows:
                 if row.file is not None:
                     write_file(options.output / row.file, (Path(work) / row.file).read_bytes())
