@@ -45,7 +45,7 @@ NOTE = (
     "hold 95 % of a bootstrap over whole events of that difference. The score is the area under "
     "the curve (mean over heads and classes) or, of a network that yields quantities alone, the "
     "negated error in standard deviations of the truth. Weights, activations and inputs all have "
-    "the stated width."
+    "the stated width, but for a layer of the rows MIXED."
 )
 Method = Literal["ptq", "qat", "mixed"]
 LIMITS: dict[tuple[Method, int], float] = {("ptq", 8): 0.002, ("qat", 6): 0.005, ("qat", 4): 0.015}

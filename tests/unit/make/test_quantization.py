@@ -88,7 +88,8 @@ def test_the_table_is_true_on_a_sample(key: str) -> None:
         assert sha256_of(FOLDER / row["file"]) == row["sha256"]
         costs = costs_of(result.program)
         assert (costs.ebops, costs.weight_bits) == (row["ebops"], row["weight_bits"])
-    assert {q.type.bits for _, q in result.recipe.activations} == {row["bits"]}
+    widths = {q.type.bits for _, q in result.recipe.activations}
+    assert max(widths) == row["bits"] and (len(widths) == 1) == (row["method"] != "mixed")
 
 
 @pytest.mark.parametrize("key", sample_cases(sorted(TRAINED), 5))
