@@ -71,7 +71,6 @@ MIXED = {
     "hit-tagger-pooled": MixedWidths(
         (("conv", 4), ("image*", 4)), 20_000, QatSettings(epochs=4, learning_rate=1e-3)
     ),
-    "track-pid": MixedWidths((("conv2", 4), ("conv1_relu", 4)), 40_000, QatSettings(epochs=12)),
 }
 LIMITS_OF: dict[str, dict[tuple[Method, int], float]] = {
     "hit-tagger": UNTRAINED_LIMITS,

@@ -350,10 +350,8 @@ class RtlTarget(Target[RtlSettings]):
         return multiplier_prices(part_of(settings), cycles.interval)
 
     def multipliers(self, program: Program, settings: RtlSettings) -> int | None:
-        """Those of the folding that the settings lead to."""
+        """Those of the folding that the settings of a folded design lead to."""
         folded = self._checked(program, settings)
-        if settings.event is not None or is_unrolled(folded, settings):
-            return None
         return choose_folding(made_program(folded, settings), settings).multipliers()
 
     def time_simulation(
