@@ -13,13 +13,7 @@ from typing import assert_never
 import numpy as np
 
 from edgeinfer.base import tools
-from edgeinfer.base.errors import (
-    InputError,
-    Offence,
-    ProgramError,
-    UsageError,
-    did_you_mean,
-)
+from edgeinfer.base.errors import InputError, Offence, ProgramError, UsageError, did_you_mean
 from edgeinfer.base.health import Check, Severity, check_tool
 from edgeinfer.base.metrics import Metric, Origin
 from edgeinfer.base.plan import BuildPlan
