@@ -135,7 +135,7 @@ def _draw_one_at_a_time(
     try:
         d, outputs = _draw_sample(source, 0, batch_in_front=True)
     except UnsupportedModelError as error:
-        raise min(error, with_batch, key=lambda each: len(each.offences)) from None
+        raise min(with_batch, error, key=lambda each: len(each.offences)) from None
     except ModelError:
         raise with_batch from None
     if not _keeps_samples_apart(source):
