@@ -8,7 +8,7 @@ module sites_tb;
     wire clk, rst;
     wire [CASES-1:0] done, wrong;
 
-    tb_clock #(.NAME("sites"), .CASES(CASES)) clock (.clk(clk), .rst(rst), .done(done), .wrong(wrong));
+    tb_clock #(.NAME("sites"), .CASES(CASES), .PATIENCE(3000)) clock (.clk(clk), .rst(rst), .done(done), .wrong(wrong));
     // Fronts: parts of a row at a time, one pixel, whole rows, all at once; a limit that is reached and not.
     site_case #(.KIND(0), .H(4), .W(6), .P(3), .MOST(7)) f0 (.clk(clk), .rst(rst), .done(done[0]), .wrong(wrong[0]));
     site_case #(.KIND(0), .H(5), .W(4), .P(1), .MOST(20)) f1 (.clk(clk), .rst(rst), .done(done[1]), .wrong(wrong[1]));

@@ -7,7 +7,7 @@ module tb_clock #(
     parameter NAME    = "",
     parameter CASES   = 1,
     parameter CUT     = 60,      // cycles of the first run
-    parameter PATIENCE = 20000   // cycles of the second
+    parameter PATIENCE = 20000   // cycles of the second, which ends sooner when a beat is wrong
 ) (
     output reg              clk,
     output reg              rst,
@@ -25,9 +25,9 @@ module tb_clock #(
         rst = 1'b1;
         for (cycle = 0; cycle < 4; cycle = cycle + 1) tick;
         rst = 1'b0;
-        for (cycle = 0; cycle < PATIENCE && !(&done); cycle = cycle + 1) tick;
-        if (!(&done)) begin
-            $display("FAIL %0s: done %b", NAME, done);
+        for (cycle = 0; cycle < PATIENCE && !(&done) && wrong == 0; cycle = cycle + 1) tick;
+        if (!(&done)) begin  // wrong, stuck, or too slow
+            $display("FAIL %0s: done %b wrong %b", NAME, done, wrong);
         end else begin
             for (cycle = 0; cycle < 100; cycle = cycle + 1) tick;  // anything too much shows here
             if (wrong != 0) $display("FAIL %0s: wrong %b", NAME, wrong);
