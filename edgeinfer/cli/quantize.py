@@ -192,12 +192,6 @@ def quantize(
             "Points, costs, bounds and teachers belong to a front of networks, and none is made.",
             hint="Add --method learned or --method lookup.",
         )
-    if device is not None and not settings.prune_multipliers:
-        raise UsageError(
-            f"Neither a front of networks is made nor are multipliers saved, so --device {device} "
-            f"changes nothing.",
-            hint="Add --method learned, or --method qat --prune-multipliers 0.5.",
-        )
     plain = replace(settings, seed=0) == QatSettings()  # a seed is for simulated data as well
     _refuse_idle(None if plain else settings, method)
     if percentile is not None and calibration != "percentile":

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""Widths that are learned or searched, from Python: networks, of which one is chosen by what it
-scores and costs."""
+"""Weights trained under widths, from Python: widths that are stated, or learned or searched, of
+whose networks one is chosen by what it scores and costs."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ from edgeinfer.library.answers import data_path, reference_entry
 from edgeinfer.precision.learned.front import Bounds
 from edgeinfer.precision.learned.settings import CostKind, LearnedSettings, Start
 from edgeinfer.precision.lookup.settings import LookupSettings, TableKind
+from edgeinfer.precision.ptq import PtqSettings
 from edgeinfer.precision.qat.settings import QatSettings
 from edgeinfer.readers import load as load_file
 from edgeinfer.run.data import SampledModel
 from edgeinfer.run.in_memory import data_file
 from edgeinfer.run.learned import CHOSEN, LearnedOrder, learn_widths
 from edgeinfer.run.notebook import notebook_progress
+from edgeinfer.run.quantize import QuantizeOrder, quantize_model
 from edgeinfer.run.search_options import (
     SearchStrategyName,
     Unrolling,
@@ -32,6 +34,7 @@ from edgeinfer.run.search_options import (
     refuse_idle_options,
     search_target,
 )
+from quantization.calibrate import Method
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,40 @@ class WidthSearch:
             return None
         path = Path(self.document["output"]) / "models" / f"{name}.keras"
         return Model(path, load_file(path).graph, self.model.source)
+
+
+def fine_tune(
+    model: Model,
+    output: str | Path,
+    bits: int = 8,
+    *,
+    bits_of: Mapping[str, int] | None = None,
+    per_channel: bool = False,
+    training: QatSettings | None = None,
+    device: str | None = None,
+    validation: Data = None,
+) -> Model:
+    """Train the weights under formats of `bits` bits (`bits_of`: others, by patterns of names) into
+    the QKeras file `output`. `training`: how long, and what is pruned, such as
+    `QatSettings(epochs=4, prune_multipliers=0.5)`, whose multipliers are those of a folded design
+    on `device`. Needs the extra `[train]`."""
+    require_extra("train", "Training")
+    settings = training or QatSettings()
+    order = QuantizeOrder(
+        sampled_model(model, validation),
+        Path(output),
+        PtqSettings(
+            bits,
+            kernel_method=Method.MINMAX,
+            per_channel=per_channel,
+            bits_of=tuple((bits_of or {}).items()),
+        ),
+        settings,
+        seed=settings.seed,
+        device=device,
+    )
+    quantize_model(order, notebook_progress())
+    return Model(order.output, load_file(order.output).graph, model.source)
 
 
 def learn(

@@ -60,6 +60,12 @@ class QuantizeOrder:
                 f"{self.output}: training makes weights, which a recipe does not hold.",
                 hint=f"Name it {self.output.stem}.keras.",
             )
+        if self.device is not None and not (self.training and self.training.prune_multipliers):
+            raise UsageError(
+                f"Neither a front of networks is made nor are multipliers saved, so --device "
+                f"{self.device} changes nothing.",
+                hint="Add --method learned, or --method qat --prune-multipliers 0.5.",
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ import pytest
 import edgeinfer
 from edgeinfer.base.errors import UsageError
 from edgeinfer.cli.app import VERBS, main
+from edgeinfer.ir.bases import Accumulates
 from edgeinfer.library.answers import LibraryAnswer
 from edgeinfer.precision.qat.settings import QatSettings
 from edgeinfer.run.learned import lower_file
@@ -38,7 +39,7 @@ FUNCTIONS = {
     "inspect": ("inspect_file",),
     "map": ("map_files",),
     "models": ("models",),
-    "quantize": ("quantize", "learn"),
+    "quantize": ("quantize", "fine_tune", "learn"),
     "report": ("opened_run", "opened_study"),  # whose `report` writes the page
     "search": ("search",),
     "serve": ("open_server",),
@@ -182,6 +183,34 @@ def test_python_learns_for_hardware_as_the_command_line_does(
     assert result["cost"] == "folded_luts" and "dsp" in result["points"][0]["costs"]
     digests = [lower_file(path).program.digest for path in (chosen.path, Path(expected["output"]))]
     assert digests[0] == digests[1]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("work")
+def test_python_trains_in_widths_as_the_command_line_does(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pytest.importorskip("keras", reason="the extra [train] is not installed")
+    model = edgeinfer.load("net.keras", "data.npz")
+    fewer = QatSettings(epochs=1, prune_multipliers=0.5)
+    for name, training, device, words in [
+        ("pruned", fewer, "zcu104", ["--prune-multipliers", "0.5", "--device", "zcu104"]),
+        ("whole", QatSettings(epochs=1), None, []),
+    ]:
+        trained = edgeinfer.fine_tune(
+            model, f"{name}.keras", 6, bits_of={"hidden": 4}, training=training, device=device
+        )
+        told(capsys, "quantize", "net.keras", "--method", "qat", "--bits", "6", "--epochs", "1",
+             "--bits-of", "hidden=4", *words, "--data", "data.npz",
+             "-o", "shell.keras")  # fmt: skip
+        programs = [lower_file(path).program for path in (trained.path, Path("shell.keras"))]
+        assert programs[0].digest == programs[1].digest
+        widths = {op.weight_type.bits for op in programs[0].ops if isinstance(op, Accumulates)}
+        assert widths == {4, 6}, name
+    pruned = lower_file(Path("pruned.keras")).program.parameters
+    assert pruned < lower_file(Path("whole.keras")).program.parameters
+    with pytest.raises(UsageError, match="changes nothing"):
+        edgeinfer.fine_tune(model, "n.keras", device="zcu104")
 
 
 @pytest.mark.slow
