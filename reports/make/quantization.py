@@ -71,6 +71,9 @@ MIXED = {
     "hit-tagger-pooled": MixedWidths(
         (("conv", 4), ("image*", 4)), 20_000, QatSettings(epochs=4, learning_rate=1e-3)
     ),
+    "track-pid": MixedWidths(
+        (("conv2", 4), ("conv1_relu", 4)), 80_000, QatSettings(epochs=3, learning_rate=2e-3)
+    ),
 }
 LIMITS_OF: dict[str, dict[tuple[Method, int], float]] = {
     "hit-tagger": UNTRAINED_LIMITS,
