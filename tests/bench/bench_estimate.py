@@ -139,8 +139,8 @@ def main() -> None:
     print("\nThe same by source, each of which neither constants nor bands had seen")
     for name, (inside, of) in sorted(apart.by_source.items()):
         print(f"{name:30} {inside} of {of}, {inside / of:.0%}")
-    shares = [inside / of for inside, of in apart.by_source.values()]
-    print(f"{'each source counted once':30} {np.mean(shares):.0%} of {len(shares)} sources")
+    counted = f"{apart.source_share:.0%} of {len(apart.by_source)} sources"
+    print(f"{'each source counted once':30} {counted}")
     show("Never fitted", residuals(published(HELD_OUT), fit))
     largest = max(used, key=lambda design: program_of(design).parameters)
     program = program_of(largest)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+from scipy.stats import t as student
 
 from edgeinfer.base.devices import device
 from edgeinfer.ir.program import Program
@@ -49,10 +50,9 @@ APART = ", resource"  # designs whose logic synthesis is modelled apart
 RATIOS = ("lut_vsynth", "ff_vsynth")  # fitted: after logic synthesis over before
 SEEDS = (0, 1, 2)  # of the weights that a row does not state
 ROUNDS = 3
-SOURCES = 3  # of designs, below which a family does not speak for others
+SOURCES = 3  # of a kind, as many as the wider kind counts for in its band
 TAIL = 0.05  # of the designs, on each side of a band
 COUNTED = ("latency_cycles", "ii_cycles", "dsp", "bram18")  # one more or less is no error
-WIDENED = 1.0  # of a band, over the number of its sources
 FIGURES = (
     "latency_cycles", "ii_cycles", "dsp", "lut", "ff", "bram18", *AFTER.values()
 )  # fmt: skip
@@ -173,6 +173,11 @@ class LeftOut:
     covered: dict[str, tuple[int, int]]  # figure: inside the band, of how many
     by_source: dict[str, tuple[int, int]]  # the same over all figures of a source
 
+    @property
+    def source_share(self) -> float:
+        """Of the figures, how many lie inside, each source counted once."""
+        return float(np.mean([inside / of for inside, of in self.by_source.values()]))
+
 
 def left_out(designs: list[Published]) -> LeftOut:
     """Leave each source out in turn."""
@@ -210,19 +215,24 @@ def is_inside(r: Residual, limits: Limits) -> bool:
 def bands(result: list[Residual]) -> Limits:
     """By kind of design and figure, the factors between which the published figures lie.
 
-    Nine tenths of the spread, in which each source counts alike and is spread by its own designs:
-    a new design comes from a new source. What few sources say is widened, as by Student's law, and
-    mixed with what all kinds say.
+    A user's design comes from a new source, and figures of one source err together. So a source is
+    one observation, however many designs it has: the mean square of its errors in logarithms. The
+    band is Student's for as many observations, among which the wider kind counts as some more (the
+    prediction from a scaled inverse chi-square prior). It is alike on both sides, for a few sources
+    do not tell on which side the next one errs.
     """
-    limits: Limits = {ELSEWHERE: {name: _spread(_of(result, name)) for name in FIGURES}}
-    for io in sorted({r.family.partition(",")[0] for r in result}):
-        own = [r for r in result if r.family.startswith(io)]
-        limits[io] = {name: _mixed(_of(own, name), limits[ELSEWHERE][name]) for name in FIGURES}
-    for family in sorted({r.family for r in result}):
-        own = [r for r in result if r.family == family]
-        wider = limits[family.partition(",")[0]]
-        limits[family] = {name: _mixed(_of(own, name), wider[name]) for name in FIGURES}
-    return limits
+    limits: defaultdict[str, dict[str, tuple[float, float]]] = defaultdict(dict)
+    for name in FIGURES:
+        everywhere = _spread(_of(result, name), None)
+        limits[ELSEWHERE][name] = everywhere.ends
+        for io in sorted({r.family.partition(",")[0] for r in result}):
+            of_io = [r for r in result if r.family.startswith(io)]
+            wider = _spread(_of(of_io, name), everywhere)
+            limits[io][name] = wider.ends
+            for family in sorted({r.family for r in of_io}):
+                own = [r for r in of_io if r.family == family]
+                limits[family][name] = _spread(_of(own, name), wider).ends
+    return dict(limits)
 
 
 def _of(result: list[Residual], figure: str) -> dict[str, list[float]]:
@@ -236,23 +246,22 @@ def _of(result: list[Residual], figure: str) -> dict[str, list[float]]:
     return ratios
 
 
-def _mixed(ratios: dict[str, list[float]], wider: tuple[float, float]) -> tuple[float, float]:
-    """The spread of a kind; of fewer sources than speak for others, part of the wider kind's."""
-    if not ratios:
-        return wider
-    low, high = _spread(ratios)
-    share = min(len(ratios) / SOURCES, 1.0)
-    return low**share * wider[0] ** (1 - share), high**share * wider[1] ** (1 - share)
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How far figures of a kind are off: a mean square of logarithms, over so many sources."""
+
+    square: float
+    sources: int
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The factors between which a figure of a new source lies with the stated chance."""
+        reach = float(student.ppf(1 - TAIL, self.sources)) * math.sqrt(self.square)
+        return math.exp(-reach), math.exp(reach)
 
 
-def _spread(ratios: dict[str, list[float]]) -> tuple[float, float]:
-    if not ratios:
-        return 0.5, 2.0
-    values = np.array([value for own in ratios.values() for value in own])
-    weights = np.array([1 / len(own) for own in ratios.values() for _ in own])
-    order = np.argsort(values)
-    reached = np.cumsum(weights[order]) / weights.sum()
-    low = float(values[order][np.searchsorted(reached, TAIL)])
-    high = float(values[order][min(np.searchsorted(reached, 1 - TAIL), len(values) - 1)])
-    widened = 1 + WIDENED / len(ratios)
-    return math.exp(min(low * widened, 0.0)), math.exp(max(high * widened, 0.0))
+def _spread(ratios: dict[str, list[float]], wider: Spread | None) -> Spread:
+    squares = [float(np.mean(np.square(own))) for own in ratios.values()]
+    if wider is not None:
+        squares += [wider.square] * SOURCES
+    return Spread(float(np.mean(squares)), len(squares))
