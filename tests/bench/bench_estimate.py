@@ -135,11 +135,13 @@ def main() -> None:
     for name, (inside, of) in apart.covered.items():
         print(f"{name:16} {inside} of {of}, {inside / of:.0%}")
     inside, of = (sum(column) for column in zip(*apart.covered.values(), strict=True))
-    print(f"{'all':16} {inside} of {of}, {inside / of:.0%}")
+    print(f"{'all':16} {inside} of {of}, {inside / of:.1%}")
     print("\nThe same by source, each of which neither constants nor bands had seen")
     for name, (inside, of) in sorted(apart.by_source.items()):
         print(f"{name:30} {inside} of {of}, {inside / of:.0%}")
-    counted = f"{apart.source_share:.0%} of {len(apart.by_source)} sources"
+    shares = [inside / of for inside, of in apart.by_source.values()]
+    error = float(np.std(shares, ddof=1)) / len(shares) ** 0.5
+    counted = f"{apart.source_share:.1%} of {len(shares)} sources, standard error {error:.1%}"
     print(f"{'each source counted once':30} {counted}")
     show("Never fitted", residuals(published(HELD_OUT), fit))
     largest = max(used, key=lambda design: program_of(design).parameters)

@@ -200,7 +200,7 @@ def _lines(
     bands = (
         "are wider than those of any published design, for none has such blocks"
         if design.family == SITES
-        else f"hold nine tenths of published designs of the kind {design.family!r}, each left out"
+        else f"hold nine tenths of a published source's figures, left out (kind {design.family!r})"
     )
     lines.append(f"bands           {bands}; docs/estimate.md")
     return (*lines, *(f"finding         {finding}" for finding in findings))
