@@ -78,10 +78,10 @@ def test_fewer_sources_make_a_wider_band() -> None:
         for figure in FIGURES
         if figure != "lut"
     ]
-    ids = {str(number) for number in range(4)}
+    first = {str(number) for number in range(4)}
     few, many = (
-        bands([r for r in table + others if r.id in known])[ELSEWHERE]["lut"]
-        for known in (ids, {r.id for r in table})
+        bands([r for r in table + others if r.id in ids])[ELSEWHERE]["lut"]
+        for ids in (first, {r.id for r in table})
     )
     assert few[0] < many[0] < 0.8 and 1.25 < many[1] < few[1]
     assert many[0] * many[1] == pytest.approx(1)
