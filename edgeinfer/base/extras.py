@@ -44,7 +44,11 @@ EXTRAS = {
         ),
         Extra("cluster", "sweep and event on a Dask cluster", ("distributed",)),
         Extra("tables", "Parquet files, and SQL over the trials of a study", ("duckdb", "pyarrow")),
-        Extra("serve", "serve", ("tornado",)),
+        Extra(
+            "serve",
+            "serve; infer and bench-serve by gRPC without tritonclient",
+            ("tornado", "hpack"),
+        ),
         Extra(
             "fast",
             "machine code: products of bytes in event, cycles of RTL designs without g++",

@@ -19,9 +19,10 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from edgeinfer.base.errors import ToolFailedError
+from edgeinfer.base.extras import require_extra
 from edgeinfer.data.open import existing
+from edgeinfer.serve.faults import CallFailure
 from edgeinfer.serve.frames import ConnectionFault
-from edgeinfer.serve.grpc_connection import CallFailure, GrpcConnection
 from edgeinfer.serve.messages import SERVICE, message_class, parameter_messages
 from edgeinfer.serve.shared import NO_PARTS, RegionPart, place_parameters, shared_object
 from edgeinfer.serve.tensors import DATATYPES, WireTensor, bytes_of
@@ -135,6 +136,9 @@ class GrpcClient(Client):
 
     def __init__(self, url: str, address: str, identity: Identity, *, encrypted: bool) -> None:
         super().__init__(url)
+        require_extra("serve", "Asking by gRPC without tritonclient")
+        from edgeinfer.serve.grpc_connection import GrpcConnection
+
         place = urlsplit(f"//{address}")
         assert place.hostname is not None and place.port is not None
         tls = None

@@ -93,3 +93,11 @@ def without_frames(error: EdgeInferError) -> EdgeInferError:
     it in turn: the memory would be free only when Python looks for such circles."""
     error.__traceback__ = error.__context__ = None
     return error
+
+
+class CallFailure(Exception):
+    """A call that the server refused, by gRPC's name for the reason."""
+
+    def __init__(self, status: str, message: str) -> None:
+        super().__init__(message)
+        self.status, self.message = status, message

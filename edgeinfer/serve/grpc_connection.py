@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
-from edgeinfer.serve.faults import GRPC_CODES
+from edgeinfer.serve.faults import GRPC_CODES, CallFailure
 from edgeinfer.serve.frames import (
     ACK,
     END_HEADERS,
@@ -34,7 +34,7 @@ from edgeinfer.serve.frames import (
     strip_padding,
     window_frame,
 )
-from edgeinfer.serve.hpack import HeaderReader, PackingError, pack_headers
+from edgeinfer.serve.headers import HeaderReader, PackingError, pack_headers
 from edgeinfer.serve.streams import CallStream, SendingRoom
 
 BUFFER_BYTES = 1 << 16
@@ -51,14 +51,6 @@ HELLO = (
     )
     + window_frame(0, LARGEST_WINDOW - USUAL_WINDOW)
 )
-
-
-class CallFailure(Exception):
-    """A call that the server refused, by gRPC's name for the reason."""
-
-    def __init__(self, status: str, message: str) -> None:
-        super().__init__(message)
-        self.status, self.message = status, message
 
 
 @dataclass(slots=True)

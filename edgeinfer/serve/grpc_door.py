@@ -33,7 +33,7 @@ from edgeinfer.serve.grpc_calls import (
     parse_message,
     plain_answers,
 )
-from edgeinfer.serve.hpack import Headers, pack_headers
+from edgeinfer.serve.headers import Headers, pack_headers
 from edgeinfer.serve.http2 import Connection
 from edgeinfer.serve.messages import SERVICE, message_class
 from edgeinfer.serve.repository import Repository

@@ -40,7 +40,7 @@ from edgeinfer.serve.frames import (
     strip_padding,
     window_frame,
 )
-from edgeinfer.serve.hpack import HeaderReader, PackingError
+from edgeinfer.serve.headers import HeaderReader, PackingError
 from edgeinfer.serve.streams import CallStream, SendingRoom
 
 BUFFER_BYTES = 1 << 16  # that are read at once of what is no message
@@ -367,7 +367,7 @@ class Connection(asyncio.BufferedProtocol):
         try:
             headers = self._reader.read(bytes(self._block))
         except PackingError as error:
-            raise ConnectionFault(Reason.COMPRESSION_ERROR, f"Headers with {error}.") from None
+            raise ConnectionFault(Reason.COMPRESSION_ERROR, str(error)) from None
         is_end = bool(self._block_flags & END_STREAM)
         stream = self._streams.get(number)
         if number <= self._last:

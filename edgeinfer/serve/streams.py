@@ -20,7 +20,7 @@ from edgeinfer.serve.frames import (
     expect,
     frame_head,
 )
-from edgeinfer.serve.hpack import Headers
+from edgeinfer.serve.headers import Headers
 
 SETTING_BYTES = 6
 

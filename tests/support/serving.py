@@ -25,7 +25,7 @@ from edgeinfer.ir.program import HostFunction, Output, Program
 from edgeinfer.run.result import PROGRAM, RECIPE
 from edgeinfer.serve.background import BackgroundServer
 from edgeinfer.serve.frames import END_HEADERS, PREFACE, FrameKind, frame
-from edgeinfer.serve.hpack import Headers, pack_headers
+from edgeinfer.serve.headers import Headers, pack_headers
 from edgeinfer.serve.messages import SERVICE, message_class
 from edgeinfer.serve.served import BatchSettings
 from edgeinfer.serve.server import OpenServer, ServerSettings

@@ -13,8 +13,9 @@ from typing import Any
 import grpc
 import pytest
 
+from edgeinfer.serve.faults import CallFailure
 from edgeinfer.serve.frames import ConnectionFault, FrameKind, frame
-from edgeinfer.serve.grpc_connection import CallFailure, GrpcConnection
+from edgeinfer.serve.grpc_connection import GrpcConnection
 
 HELLO = frame(FrameKind.SETTINGS, 0, 0)
 REFUSAL = "No: 100 % \N{SNOWMAN}"

@@ -32,7 +32,7 @@ from edgeinfer.serve.frames import (
     settings_frame,
     window_frame,
 )
-from edgeinfer.serve.hpack import HeaderReader, pack_headers
+from edgeinfer.serve.headers import HeaderReader, pack_headers
 from edgeinfer.serve.messages import SERVICE, message_class
 from edgeinfer.serve.repository import RepositorySettings
 from edgeinfer.serve.server import OpenServer, ServerSettings
