@@ -34,7 +34,7 @@ from edgeinfer.serve.grpc_calls import (
     plain_answers,
 )
 from edgeinfer.serve.headers import Headers, pack_headers
-from edgeinfer.serve.http2 import Connection
+from edgeinfer.serve.http2 import PREFIX_BYTES, Connection
 from edgeinfer.serve.messages import SERVICE, message_class
 from edgeinfer.serve.repository import Repository
 from edgeinfer.serve.streams import CallStream
@@ -203,7 +203,7 @@ class GrpcDoor:
             self._refuse(call, content)
         elif call.parts is not None:
             call.parts.open_count += 1
-            call.parts.queue.put_nowait(asyncio.create_task(self._one_of_stream(content)))
+            call.parts.queue.put_nowait(asyncio.create_task(self._answer_part(call, content)))
         else:
             call.answer = asyncio.create_task(self._answer(call, content))
 
@@ -285,6 +285,7 @@ class GrpcDoor:
         call.is_begun = True
         while (task := await parts.queue.get()) is not None:
             answer = _prefix_message(await task)
+            call.stream.computed_bytes -= len(answer) - PREFIX_BYTES
             parts.open_count -= 1
             parts.answered.set()
             sent.clear()
@@ -292,6 +293,13 @@ class GrpcDoor:
             await sent.wait()
         end = frame(FrameKind.HEADERS, END_HEADERS | END_STREAM, number, _DONE)
         call.connection.send(call.stream, b"", (), end)
+
+    async def _answer_part(self, call: Call, content: Content) -> bytes:
+        """One of a stream's answers, which waits for its turn."""
+        answer = await self._one_of_stream(content)
+        call.stream.computed_bytes += len(answer)
+        call.connection.bound_unsent(call.stream)
+        return answer
 
     def _refuse(self, call: Call, refusal: CallRefusal) -> None:
         """End a call without an answer."""

@@ -13,9 +13,6 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Sequence
-from typing import Protocol
-
-import numpy as np
 
 from edgeinfer.serve.frames import (
     ACK,
@@ -41,40 +38,17 @@ from edgeinfer.serve.frames import (
     window_frame,
 )
 from edgeinfer.serve.headers import HeaderReader, PackingError
-from edgeinfer.serve.streams import CallStream, SendingRoom
+from edgeinfer.serve.streams import CallStream, Door, Patience, SendingRoom
 
 BUFFER_BYTES = 1 << 16  # that are read at once of what is no message
 LARGEST_BLOCK = 1 << 14  # bytes of packed headers
-ALIGNMENT_BYTES = 16  # of a message's end
 PREFIX_BYTES = 5  # before a message: whether it is compressed, and its length
 LEAST_WAKE_BYTES, MOST_WAKE_BYTES = 1 << 16, 1 << 20  # of a message, for which the loop is woken
 KEEPALIVE_SECONDS = 60.0  # after which a silent connection is asked whether it is still there
 ANSWERLESS_SECONDS = 20.0  # after which it is not
 LINGER_SECONDS = 1.0  # for the last words to be read by a client
-
-
-class Door(Protocol):
-    """Who answers the calls of a connection."""
-
-    def begin(self, connection: Connection, stream: CallStream) -> None:
-        """A call is there, without a message."""
-        ...
-
-    def has_room(self, stream: CallStream, length: int) -> bool:
-        """Whether a message of so many bytes may come; if not, `admit` says so later."""
-        ...
-
-    def take(self, stream: CallStream, message: memoryview, is_packed: bool) -> None:
-        """A message is there."""
-        ...
-
-    def end_input(self, stream: CallStream) -> None:
-        """There will be no message more."""
-        ...
-
-    def abandon(self, stream: CallStream) -> None:
-        """Nobody waits for an answer."""
-        ...
+MOST_CONNECTIONS = 1024  # at once; more are closed
+MOST_UNSENT_BYTES = 1 << 29  # of all connections' answers that their clients do not take
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -95,7 +69,8 @@ class Connection(asyncio.BufferedProtocol):
         self._data_stream: CallStream | None = None  # of the DATA frame that is being read
         self._data_left = self._padding_left = self._data_flags = 0
         self._room, self._receive_window = SendingRoom(), LARGEST_WINDOW
-        self._has_heard = self._has_asked = False
+        self._has_heard = self._has_asked = self._is_paused = self._has_new_room = False
+        self._patience = Patience()
 
     # What the loop calls.
 
@@ -108,6 +83,9 @@ class Connection(asyncio.BufferedProtocol):
             self._socket = transport.get_extra_info("socket")
         self._connections.add(self)
         self._timer = self._loop.call_later(KEEPALIVE_SECONDS, self._look)
+        if len(self._connections) > MOST_CONNECTIONS:
+            self.abort()
+            return
         settings = {
             Setting.ENABLE_PUSH: 0,
             Setting.INITIAL_WINDOW_SIZE: self._ahead,
@@ -127,12 +105,15 @@ class Connection(asyncio.BufferedProtocol):
             self._drop(stream)
 
     def pause_writing(self) -> None:
-        """The client does not read: so nothing more is read of it."""
+        """The client does not read: so nothing more is read of it, and answers wait."""
+        self._is_paused = True
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         """It reads again."""
+        self._is_paused = False
         self._transport.resume_reading()
+        self._send_waiting()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next bytes go."""
@@ -154,6 +135,9 @@ class Connection(asyncio.BufferedProtocol):
             else:
                 self._filled += nbytes
                 self._parse()
+            if self._has_new_room:  # looked at once, however many frames have said so
+                self._has_new_room = False
+                self._send_waiting()
             self._aim()
         except ConnectionFault as fault:
             self._fail(fault)
@@ -212,6 +196,8 @@ class Connection(asyncio.BufferedProtocol):
             if not self._is_settled and kind != FrameKind.SETTINGS:
                 raise ConnectionFault(Reason.PROTOCOL_ERROR, "The settings are not the first.")
             if kind == FrameKind.DATA:
+                if not length:
+                    self._patience.count_idle()
                 if flags & PADDED and end - at <= HEAD_BYTES:
                     break
                 at += HEAD_BYTES
@@ -288,12 +274,10 @@ class Connection(asyncio.BufferedProtocol):
             self._take_complete(stream)
 
     def _begin_message(self, stream: CallStream, early_bytes: int) -> None:
-        """Make place for a message, and let it come as a whole, and some of what follows it. Some
-        bytes are here and were counted already. The end of the place is a multiple of a number's
-        size, so that the last tensor's numbers lie where they are read quickly."""
+        """Let a message come as a whole, and some of what follows it. Some bytes are here and were
+        counted already."""
         length = int.from_bytes(stream.prefix[1:])
-        place = np.empty(length + ALIGNMENT_BYTES, np.uint8)
-        stream.message, stream.filled = place[-length % ALIGNMENT_BYTES :][:length].data, 0
+        stream.place_message(length)
         wanted = length - early_bytes
         if stream.receive_window - wanted < self._ahead // 4:
             growth = min(wanted + self._ahead, LARGEST_WINDOW) - stream.receive_window
@@ -307,6 +291,7 @@ class Connection(asyncio.BufferedProtocol):
         is_packed = bool(stream.prefix[0])
         stream.message = None
         stream.prefix.clear()
+        self._patience.idle_frames = 0
         self._door.take(stream, message, is_packed)
 
     def _end_input(self, stream: CallStream) -> None:
@@ -326,6 +311,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def _take_frame(self, kind: int, flags: int, number: int, payload: bytes) -> None:
         """Take a frame that holds no data."""
+        if kind not in (FrameKind.HEADERS, FrameKind.RST_STREAM, FrameKind.WINDOW_UPDATE):
+            self._patience.count_idle()
         match kind:
             case FrameKind.HEADERS:
                 expect(number % 2 == 1)  # the numbers that a client gives
@@ -342,6 +329,7 @@ class Connection(asyncio.BufferedProtocol):
                 expect(0 < number <= self._last)
                 if (stream := self._streams.get(number)) is not None:
                     self._drop(stream)
+                    self._patience.count_reset()
             case FrameKind.SETTINGS:
                 expect(number == 0)
                 self._take_settings(flags, payload)
@@ -391,9 +379,10 @@ class Connection(asyncio.BufferedProtocol):
         if flags & ACK:
             return
         self._is_settled = True
+        self._patience.count_idle(len(self._streams))  # each of which is looked at
         self._room.take_settings(payload, self._streams.values())
         self._write([frame(FrameKind.SETTINGS, ACK, 0)])
-        self._send_waiting()
+        self._has_new_room = True
 
     def _take_window(self, number: int, payload: bytes) -> None:
         expect(len(payload) == 4, Reason.FRAME_SIZE_ERROR)
@@ -403,7 +392,7 @@ class Connection(asyncio.BufferedProtocol):
             self._room.grow(growth)
         elif (stream := self._streams.get(number)) is not None:
             stream.grow(growth)
-        self._send_waiting()
+        self._has_new_room = True
 
     # What goes out.
 
@@ -419,6 +408,20 @@ class Connection(asyncio.BufferedProtocol):
         parts: list[bytes | memoryview] = [head]
         self._send_some(stream, parts)
         self._write(parts)
+        self.bound_unsent(stream)
+
+    @property
+    def unsent_bytes(self) -> int:
+        """Of the answers that this client has not taken."""
+        unsent = sum(stream.unsent_bytes for stream in self._streams.values())
+        return 0 if self._is_over else unsent + self._transport.get_write_buffer_size()
+
+    def bound_unsent(self, stream: CallStream) -> None:
+        """If this client lets answers lie, and all clients too many: end with the worst."""
+        if stream.outgoing or self._is_paused:
+            unsent = {each: each.unsent_bytes for each in self._connections}
+            if sum(unsent.values()) > MOST_UNSENT_BYTES:
+                max(unsent, key=unsent.__getitem__).abort()
 
     def _send_waiting(self) -> None:
         for stream in [stream for stream in self._streams.values() if stream.outgoing]:
@@ -427,10 +430,12 @@ class Connection(asyncio.BufferedProtocol):
             self._write(parts)
 
     def _send_some(self, stream: CallStream, parts: list[bytes | memoryview]) -> None:
-        if not self._room.take_data(stream, parts):
+        must_wait = self._is_paused and stream.outgoing
+        if must_wait or not self._room.take_data(stream, parts):
             return
         stream.sent.set()
         if stream.trailer:
+            self._patience.count_answer()
             parts.append(stream.trailer)
             if not stream.is_client_done:  # it need not send the rest
                 parts.append(reset_frame(stream.number, Reason.NO_ERROR))
@@ -488,5 +493,5 @@ class Connection(asyncio.BufferedProtocol):
             self._wake_after(1)  # some of a message may be there, though not enough
             self._write([frame(FrameKind.PING, 0, 0, bytes(8))])
             seconds = ANSWERLESS_SECONDS
-        self._has_heard = False
+        self._has_heard, self._patience = False, Patience()
         self._timer = self._loop.call_later(seconds, self._look)

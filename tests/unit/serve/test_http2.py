@@ -259,6 +259,20 @@ FAULTS: dict[str, tuple[list[bytes], Reason]] = {
     "data after the end": (
         [HELLO, HEAD, frame(FrameKind.DATA, END_STREAM, 1, MESSAGE), DATA], Reason.STREAM_CLOSED
     ),
+    "endless pings": ([HELLO, *[frame(FrameKind.PING, ACK, 0, bytes(8))] * 10_001],
+                      Reason.ENHANCE_YOUR_CALM),
+    "endless settings": ([HELLO, *[frame(FrameKind.SETTINGS, 0, 0)] * 10_001],
+                         Reason.ENHANCE_YOUR_CALM),
+    "empty headers go on": ([HELLO, LONG, *[frame(FrameKind.CONTINUATION, 0, 1)] * 10_001],
+                            Reason.ENHANCE_YOUR_CALM),
+    "empty data": ([HELLO, HEAD, *[frame(FrameKind.DATA, 0, 1)] * 10_001],
+                   Reason.ENHANCE_YOUR_CALM),
+    "calls taken back": (
+        [HELLO, *(part for number in range(1, 2003, 2) for part in (
+            frame(FrameKind.HEADERS, END_HEADERS, number, HEADERS),
+            reset_frame(number, Reason.CANCEL),
+        ))], Reason.ENHANCE_YOUR_CALM,
+    ),
     "more than may come": ([HELLO, HEAD, frame_head(1 << 23, FrameKind.DATA, 0, 1)],
                            Reason.FLOW_CONTROL_ERROR),
 }  # fmt: skip
@@ -389,3 +403,73 @@ def test_more_than_can_wait_for_room_are_refused_at_once(
         for peer in peers[1:3]:
             peer.send(reset_frame(1, Reason.CANCEL))
         assert "sum" in infer(server, "small", "x", VALUES)
+
+
+def stalled(server: OpenServer, stack: contextlib.ExitStack, calls: int) -> Peer:
+    """A client with calls whose answers it does not let come, though it is there."""
+    peer = stack.enter_context(Peer(server))
+    peer.send(PREFACE + settings_frame({Setting.INITIAL_WINDOW_SIZE: 0}))
+    for number in range(1, 2 * calls, 2):
+        peer.send(
+            frame(FrameKind.HEADERS, END_HEADERS, number, HEADERS),
+            frame(FrameKind.DATA, END_STREAM, number, MESSAGE),
+        )
+    begun = 0
+    for kind, *_ in peer.frames():
+        begun += kind == FrameKind.HEADERS  # with which each answer begins
+        if begun == calls:
+            break
+    return peer
+
+
+def test_who_leaves_the_most_answers_unread_is_left(
+    server: OpenServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http2, "MOST_UNSENT_BYTES", 8 * (len(WANTED) + 100))
+    with contextlib.ExitStack() as stack:
+        modest = stalled(server, stack, 1)
+        greedy = stack.enter_context(Peer(server))
+        greedy.send(PREFACE + settings_frame({Setting.INITIAL_WINDOW_SIZE: 0}))
+        with contextlib.suppress(OSError):
+            for number in range(1, 200, 2):
+                greedy.send(
+                    frame(FrameKind.HEADERS, END_HEADERS, number, HEADERS),
+                    frame(FrameKind.DATA, END_STREAM, number, MESSAGE),
+                )
+        with contextlib.suppress(ConnectionResetError):
+            assert all(kind != FrameKind.DATA for kind, *_ in greedy.frames())  # to its end
+        modest.send(settings_frame({Setting.INITIAL_WINDOW_SIZE: 1 << 20}))
+        assert outputs_of(modest.answer()[1]) == WANTED
+    assert "sum" in infer(server, "small", "x", VALUES)
+
+
+def test_many_small_windows_cost_one_look_at_the_calls(
+    server: OpenServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A window of thirteen bytes must not make the server go through all calls that wait."""
+    looks = []
+    look = http2.Connection._send_waiting
+    monkeypatch.setattr(
+        http2.Connection, "_send_waiting", lambda self: (looks.append(1), look(self))
+    )
+    with contextlib.ExitStack() as stack:
+        peer = stalled(server, stack, 3)
+        looks.clear()
+        peer.send(window_frame(0, 1) * 5000, frame(FrameKind.PING, 0, 0, bytes(8)))
+        assert any(kind == FrameKind.PING for kind, *_ in peer.frames())
+        assert len(looks) < 200
+        peer.send(settings_frame({Setting.INITIAL_WINDOW_SIZE: 1 << 20}))
+        assert outputs_of(peer.answer(5)[1]) == WANTED
+
+
+def test_more_connections_than_there_may_be_are_closed(
+    server: OpenServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http2, "MOST_CONNECTIONS", 1)
+    with Peer(server) as first:
+        first.send(HELLO)
+        next(first.frames())
+        with Peer(server) as second, contextlib.suppress(ConnectionResetError):
+            assert list(second.frames()) == []
+        first.send(HEAD, DATA)
+        assert outputs_of(first.answer()[1]) == WANTED
