@@ -9,7 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -26,9 +26,6 @@ from edgeinfer.serve.frames import (
     frame_head,
 )
 from edgeinfer.serve.headers import Headers
-
-if TYPE_CHECKING:
-    from edgeinfer.serve.http2 import Connection
 
 SETTING_BYTES = 6
 ALIGNMENT_BYTES = 16  # of a message's end
@@ -75,7 +72,7 @@ class CallStream:
 class Door(Protocol):
     """Who answers the calls of a connection."""
 
-    def begin(self, connection: Connection, stream: CallStream) -> None:
+    def begin(self, connection: Any, stream: CallStream) -> None:
         """A call is there, without a message."""
         ...
 
