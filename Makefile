@@ -72,6 +72,7 @@ reference: setup
 	$(BIN)/python -m reports.make.zoo --commit
 	$(BIN)/python -m reports.make.quantization
 	$(BIN)/python -m reports.make.mixed
+	$(BIN)/python -m reports.make.pixels
 	$(BIN)/python -m reports.make.results
 	$(BIN)/python -m reports.make.rtl
 	$(BIN)/python -m reports.make.layers

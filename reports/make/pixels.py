@@ -197,10 +197,11 @@ def markdown(table: dict[str, Any]) -> str:
         f"pixels, {table['judged_pixels']:,} in all. PTQ takes its ranges from "
         f"{planes['ranges']:,} planes. QAT goes on from there with {planes['teaching']:,} planes, "
         f"{training['epochs']} times each, of which whole frames are computed; "
-        f"{planes['choosing']:,} others choose the epoch. Regenerate with `{table['command']}`.",
+        f"{planes['choosing']:,} others choose the epoch, by the area under the curve; 0 is the "
+        f"network before training. Regenerate with `{table['command']}`.",
         "",
-        f"| |{titles}",
-        "|---|" + "---|" * 4 * len(FIGURES),
+        f"| |{titles} epoch |",
+        "|---|" + "---|" * (4 * len(FIGURES) + 1),
     ]
     for name, row in table["rows"].items():
         cells = [name if name == "float" else name.upper()]
@@ -212,6 +213,7 @@ def markdown(table: dict[str, Any]) -> str:
                 if name == "float"
                 else [f"{loss['value']:.4f}", f"{loss['low']:.4f} to {loss['high']:.4f}"]
             )
+        cells.append("" if row["best_epoch"] is None else str(row["best_epoch"]))
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
