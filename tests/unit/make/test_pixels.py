@@ -15,7 +15,7 @@ from edgeinfer.graph.nodes import Graph
 from edgeinfer.readers import load
 from edgeinfer.zoo.evaluate import JudgedOutputs
 from edgeinfer.zoo.reference import load_reference
-from reports.make.pixels import FIGURES, NAME, PixelJudge, calibrate, markdown
+from reports.make.pixels import FIGURES, NAME, WIDTHS, PixelJudge, calibrate, markdown
 from tests.support.places import ROOT
 
 FOLDER = ROOT / "reports" / "reference" / "pixels"
@@ -67,7 +67,7 @@ def test_a_loss_counts_pixels_of_both_networks_alike(judged: PixelJudge) -> None
 
 
 @pytest.mark.parametrize(
-    "name", [*TRAINED, *(pytest.param(f"ptq {bits}", marks=pytest.mark.slow) for bits in (8,))]
+    "name", [*TRAINED, *(pytest.param(f"ptq {bits}", marks=pytest.mark.slow) for bits in WIDTHS)]
 )
 def test_the_table_is_true_on_fewer_planes(name: str, network: Graph, judged: PixelJudge) -> None:
     """The loss lies where the interval says, widened for the number of planes."""
