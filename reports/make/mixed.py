@@ -45,7 +45,7 @@ SAMPLES = 24  # of which designs are simulated
 
 
 @dataclass(frozen=True, slots=True)
-class Folded:
+class FoldedDesign:
     """A network's folded design: estimated resources, each with the ends of its band, and the
     largest share of the part that any of them takes, in percent; cycles; what its network loses
     against the float one, with the ends of the interval."""
@@ -61,14 +61,14 @@ class Folded:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class WidthComparison:
     """The network of one width and that of two, on a part, a frame in so many cycles."""
 
     model: str
     part: str
     interval_cycles: int
-    before: Folded
-    after: Folded
+    before: FoldedDesign
+    after: FoldedDesign
 
     @property
     def is_halved(self) -> bool:
@@ -81,7 +81,7 @@ class Comparison:
         return self.after.loss[0] <= self.before.loss[2]
 
 
-def compare(name: str, rows: Mapping[str, Any], *, simulated: bool = True) -> Comparison:
+def compare(name: str, rows: Mapping[str, Any], *, simulated: bool = True) -> WidthComparison:
     """Both networks' designs, from the files of the trained weights; `rows` are those of the table
     of what quantization costs. That of two widths is also simulated: the other's simulations are in
     the results of the reference models."""
@@ -95,7 +95,7 @@ def compare(name: str, rows: Mapping[str, Any], *, simulated: bool = True) -> Co
         _fold(name, method, networks[method], paced, rows, samples if simulate else None)
         for method, simulate in zip(BOTH, (False, simulated), strict=True)
     )
-    return Comparison(name, first.settings.part, prices.interval_cycles, before, after)
+    return WidthComparison(name, first.settings.part, prices.interval_cycles, before, after)
 
 
 def _lower_file(path: Path) -> LoweredModel:
@@ -110,7 +110,7 @@ def _fold(
     paced: ChosenTarget,
     rows: Mapping[str, Any],
     samples: Samples | None,
-) -> Folded:
+) -> FoldedDesign:
     """A network's design at a pace; with samples, also simulated against the engine."""
     program = network.program
     figures = {
@@ -120,7 +120,7 @@ def _fold(
     }
     loss = rows[f"{name} {method} {BITS}"]["loss"]
     simulated = () if samples is None else _simulate(network, paced, samples)
-    return Folded(
+    return FoldedDesign(
         file_of(name, method, BITS),
         _layer_bits(program),
         {kind: _with_band(figures[kind]) for kind in KINDS},
