@@ -48,6 +48,12 @@ class QuantizeOrder:
     device: str | None = None  # whose folded design needs fewer multipliers
 
     def __post_init__(self) -> None:
+        if self.device is not None and not (self.training and self.training.prune_multipliers):
+            raise UsageError(
+                f"Neither a front of networks is made nor are multipliers saved, so --device "
+                f"{self.device} changes nothing.",
+                hint="Add --method learned, or --method qat --prune-multipliers 0.5.",
+            )
         if self.output.suffix not in WRITTEN:
             endings = " or ".join(f"*{suffix} ({what})" for suffix, what in WRITTEN.items())
             raise UsageError(
@@ -59,12 +65,6 @@ class QuantizeOrder:
             raise UsageError(
                 f"{self.output}: training makes weights, which a recipe does not hold.",
                 hint=f"Name it {self.output.stem}.keras.",
-            )
-        if self.device is not None and not (self.training and self.training.prune_multipliers):
-            raise UsageError(
-                f"Neither a front of networks is made nor are multipliers saved, so --device "
-                f"{self.device} changes nothing.",
-                hint="Add --method learned, or --method qat --prune-multipliers 0.5.",
             )
 
 
