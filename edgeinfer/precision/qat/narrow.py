@@ -62,8 +62,8 @@ def narrow(
         ]
         if not choices:
             raise UsageError(
-                f"{graph.name}: with no fewer filters its design needs {multipliers} multipliers, "
-                f"and at most {most} are asked for.",
+                f"{graph.name}: with as few filters as can be left, its design still needs "
+                f"{multipliers} multipliers, and at most {most} are asked for.",
                 hint="Ask for a smaller share with --prune-multipliers.",
             )
 
