@@ -124,15 +124,21 @@ def test_a_tool_that_does_not_say_its_version_is_still_found(tmp_path: Path) -> 
 
 def test_the_last_line_is_told_while_a_tool_runs(tmp_path: Path) -> None:
     slow = tmp_path / "fake_synth"
-    slow.write_text("#!/bin/sh\necho one\nsleep 0.5\nprintf 'two\\nthr'\nsleep 0.5\necho ee\n")
+    slow.write_text(  # each line waits until the one before it was reported
+        "#!/bin/sh\n"
+        f"reported() {{ until [ -e {tmp_path}/$1 ]; do sleep 0.02; done; }}\n"
+        "echo one\nreported one\nprintf 'two\\nthr'\nreported two\necho ee\n"
+    )
     slow.chmod(0o755)
     log, answer = tmp_path / "log", []
 
-    def said(line: str) -> None:
+    def report(line: str) -> None:
         answer.append((line, log.read_text()))  # the log grows with it
+        (tmp_path / line).touch()
 
-    finished = tools.run(FoundTool(FAKE, slow, ""), [], seconds=20, log=log, report_line=said)
-    assert [line for line, _ in answer] == ["one", "two"]  # whole lines only
+    finished = tools.run(FoundTool(FAKE, slow, ""), [], seconds=60, log=log, report_line=report)
+    # whole lines only; the last one is reported if the tool is seen between printing it and ending
+    assert [line for line, _ in answer] in (["one", "two"], ["one", "two", "three"])
     assert answer[0][1] == "one\n"
     assert finished.output == "one\ntwo\nthree\n"
 
