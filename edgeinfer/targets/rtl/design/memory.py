@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from edgeinfer.targets.boards.words import words_of
 from quantization.fixed import Ints
 
@@ -13,4 +15,7 @@ def hex_words(raw: Ints, bits: int) -> bytes:
     width = raw.shape[1] * bits
     digits = -(-width // 4)
     packed = words_of(raw, bits, -(-width // 8))
-    return "".join(f"{row[::-1].tobytes().hex()[-digits:]}\n" for row in packed).encode()
+    text = np.frombuffer(packed[:, ::-1].tobytes().hex().encode(), np.uint8)
+    lines = np.full((len(packed), digits + 1), ord("\n"), np.uint8)
+    lines[:, :-1] = text.reshape(len(packed), 2 * packed.shape[1])[:, -digits:]
+    return lines.tobytes()
