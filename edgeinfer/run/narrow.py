@@ -11,8 +11,12 @@ from dataclasses import dataclass, replace
 from edgeinfer.base.errors import UsageError
 from edgeinfer.data.samples import Samples
 from edgeinfer.graph.fold import fold_batch_norms
-from edgeinfer.graph.nodes import Graph
+from edgeinfer.graph.nodes import Graph, ReshapeNode
+from edgeinfer.ir.bases import Accumulates
 from edgeinfer.ir.lower import lower
+from edgeinfer.ir.ops import Op, Reshape
+from edgeinfer.ir.program import Program
+from edgeinfer.precision.qat.filters import Linear
 from edgeinfer.precision.qat.narrow import narrow
 from edgeinfer.readers import LoadedModel
 from edgeinfer.run.defaults import add_formats, plain
@@ -60,9 +64,8 @@ def narrow_network(
     paced = choose_folded(device, prices.interval_cycles)
 
     def count(narrower: Graph) -> int:
-        program = lower(narrower, formatted.recipe).program
         try:
-            multipliers = paced.target.multipliers(program, paced.settings)
+            multipliers = paced.target.multipliers(cut_program(program, narrower), paced.settings)
         except UsageError:  # some numbers of channels do not divide so that the pace is reached
             return sys.maxsize
         assert multipliers is not None  # of a folded design
@@ -78,3 +81,20 @@ def narrow_network(
         before,
         pruned.remark,
     )
+
+
+def cut_program(program: Program, narrower: Graph) -> Program:
+    """A Program with the shapes that it has with fewer filters, on which multipliers depend. Its
+    numbers are still the whole network's, so it is made much faster than by lowering."""
+    nodes = {node.name: node for node in narrower.nodes}
+
+    def cut_op(op: Op) -> Op:
+        node = nodes.get(op.name) or nodes.get(op.name.removesuffix(".exact"))
+        if isinstance(op, Accumulates) and isinstance(node, Linear):
+            inputs, outputs = node.kernel.shape[-2:]
+            return replace(op, weight=op.weight[..., :inputs, :outputs], bias=op.bias[:outputs])
+        if isinstance(op, Reshape) and isinstance(node, ReshapeNode):
+            return replace(op, shape=narrower.shapes[node.name])
+        return op  # its shape follows from what it reads
+
+    return replace(program, ops=tuple(cut_op(op) for op in program.ops))
