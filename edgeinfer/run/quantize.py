@@ -76,6 +76,7 @@ class QuantizedModel:
     quantized: QuantizedGraph
     lowered: LoweredModel
     findings: tuple[str, ...]
+    goes_on: bool = False  # from the formats that its file states
     training: Mapping[str, Any] | None = None
 
 
@@ -94,7 +95,7 @@ def quantize_model(order: QuantizeOrder, progress: Progress) -> dict[str, Any]:
         quantized = _choose_formats(order, loaded, recipe, samples)
     if order.training is not None:
         with watch_step(progress, "train"):
-            quantized = _train_weights(order.training, loaded.graph, quantized, samples, progress)
+            quantized = _train_weights(order, order.training, loaded, quantized, samples, progress)
     with watch_step(progress, "evaluate"):
         judged_samples = samples.judge.spread(judge.judgeable(quantized.lowered.program.macs))
         metrics = _judge_networks(loaded, quantized.lowered, judged_samples)
@@ -110,7 +111,12 @@ def quantize_model(order: QuantizeOrder, progress: Progress) -> dict[str, Any]:
         *judge.judged_share(len(judged_samples), len(samples.judge)),
     ]
     if loaded.recipe != Recipe():
-        findings.append(f"The formats that {order.source.path.name} states were replaced.")
+        stated = f"the formats that {order.source.path.name} states"
+        findings.append(
+            f"Training went on from {stated}, in the widths asked for."
+            if quantized.goes_on
+            else f"T{stated[1:]} were replaced."
+        )
     program = quantized.lowered.program
     few = samples.judge.part(0, judge.batch_size(program))
     raw = judge.raw_inputs(program, quantized.lowered.recipe, few)
@@ -174,8 +180,9 @@ def _fewer_filters(
 
 
 def _train_weights(
+    order: QuantizeOrder,
     settings: QatSettings,
-    teacher: Graph,
+    whole: LoadedModel,
     quantized: QuantizedModel,
     samples: SampleSplit,
     progress: Progress,
@@ -184,8 +191,11 @@ def _train_weights(
     from edgeinfer.precision.qat.fine_tune import Tutor, refuse_untrainable
 
     refuse_untrainable(quantized.lowered.graph)
-    tutor = Tutor.of(teacher, samples.teach, samples.choose, settings)
-    tutored = tutor.train(quantized.lowered.graph, quantized.lowered.recipe, progress.advance)
+    tutor = Tutor.of(whole.graph, samples.teach, samples.choose, settings)
+    start = calibrated = quantized.lowered.graph, quantized.lowered.recipe
+    if order.recipe is None and not settings.removes_filters:
+        start = tutor.begin(calibrated, (whole.graph, whole.recipe), order.ptq)
+    tutored = tutor.train(*start, progress.advance)
     loaded = replace(quantized.loaded, graph=tutored.graph)
     lowered = lower_with(loaded, tutored.recipe, None)
     history = [asdict(epoch) for epoch in tutored.history]
@@ -202,6 +212,7 @@ def _train_weights(
         loaded=replace(loaded, graph=lowered.graph),
         lowered=lowered,
         findings=(*quantized.findings, *findings),
+        goes_on=start is not calibrated,
         training={
             "objective": tutor.objective.name,
             "float_score": tutor.objective.exact_score,

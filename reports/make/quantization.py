@@ -29,11 +29,12 @@ from edgeinfer.ir.lower import lower
 from edgeinfer.precision.ptq import PtqSettings, quantize
 from edgeinfer.precision.qat.fine_tune import Tutor
 from edgeinfer.precision.qat.settings import QatSettings
-from edgeinfer.readers import load
+from edgeinfer.readers import LoadedModel, load
 from edgeinfer.zoo import entry_of
 from edgeinfer.zoo.drawn import simulate_samples
 from edgeinfer.zoo.entry import ZooEntry, stage_seed
 from edgeinfer.zoo.reference import load_graph, load_reference
+from quantization.recipe import Recipe
 from reports.make.unseen import ScoreLoss, Unseen
 
 COMMAND = "python -m reports.make.quantization"
@@ -157,17 +158,19 @@ def rows_of(
         teach, _ = simulate_samples(
             entry, stage_seed(TEACH_SEED, "fresh"), count if mixed is None else mixed.samples
         )
-        settings, begun, formats = usual, graph, PtqSettings(bits)
+        settings, begun, formats = usual, LoadedModel(graph, Recipe(), ()), PtqSettings(bits)
         if mixed is not None:  # the trained network of one width goes on learning
             trained_file = file_of(name, "qat", bits)
             place = folder if (folder / trained_file).is_file() else FOLDER
-            settings, begun = mixed.training, load(place / trained_file).graph
+            settings, begun = mixed.training, load(place / trained_file)
             formats = PtqSettings(bits, bits_of=mixed.bits_of)
-        quantized = quantize(begun, teach.inputs, formats)
+        quantized = quantize(begun.graph, teach.inputs, formats)
         network, recipe, path = quantized.graph, quantized.recipe, None
         if settings is not None and method != "ptq":
             choose, _ = simulate_samples(entry, stage_seed(CHOOSE_SEED, "fresh"), CHOOSING)
-            trained = Tutor.of(graph, teach, choose, settings).train(network, recipe)
+            tutor = Tutor.of(graph, teach, choose, settings)
+            start = tutor.begin((network, recipe), (begun.graph, begun.recipe), formats)
+            trained = tutor.train(*start)
             path = folder / file_of(name, method, bits)
             network, recipe = _reread_network(trained.graph, trained.recipe, path)
         lowered = lower(network, recipe)

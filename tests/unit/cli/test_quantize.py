@@ -113,6 +113,26 @@ def test_training_through_the_verb(
     assert held == sorted(after["recipe"]["activations"].values())
 
 
+def test_training_goes_on_where_it_ended(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A trained file's own formats are those it was trained for: another training begins at the
+    score that the first one reached."""
+    data, path = archive(tmp_path / "d.npz", model, 1500), tmp_path / "q.keras"
+    trained = ["--bits", "2", "--data", data, "--method", "qat", "--batch", "32", "--seed", "3"]
+    first = answered(
+        capsys, "quantize", model, *trained, "-o", path, "--epochs", "12", "--learning-rate", "0.01"
+    )
+    second = answered(
+        capsys, "quantize", path, *trained, "-o", tmp_path / "again.keras", "--epochs", "1"
+    )
+    assert second["training"]["epochs"][0]["score"] == max(
+        epoch["score"] for epoch in first["training"]["epochs"]
+    )
+    assert any("went on from the formats that q.keras states" in f for f in second["findings"])
+    assert not any("were replaced" in finding for finding in second["findings"])
+
+
 def test_pruning_shows_in_the_costs(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
