@@ -56,6 +56,7 @@ class FoldedDesign:
     share: float
     cycles: Mapping[str, int]
     loss: tuple[float, float, float]
+    seed_losses: tuple[float, ...]  # of the same training with other seeds, where it was done
     simulated: tuple[str, ...]  # in which its integers were the engine's
     samples: int
 
@@ -118,7 +119,8 @@ def _fold(
         for metric in paced.target.estimate(program, paced.settings)
         if metric.layer is None
     }
-    loss = rows[f"{name} {method} {BITS}"]["loss"]
+    row = rows[f"{name} {method} {BITS}"]
+    loss = row["loss"]
     simulated = () if samples is None else _simulate(network, paced, samples)
     return FoldedDesign(
         file_of(name, method, BITS),
@@ -127,6 +129,7 @@ def _fold(
         max(figures[f"{kind}_share"].value for kind in KINDS),
         {kind: int(figures[kind].value) for kind in CYCLES},
         (loss["value"], loss["low"], loss["high"]),
+        tuple(row.get("seed_losses", ())),
         simulated,
         SAMPLES if simulated else 0,
     )
@@ -173,7 +176,8 @@ def page(table: Mapping[str, Any]) -> str:
         "Both designs take a frame in as many cycles as the first with as many multipliers as the "
         "part allows. Resources are estimated, with their bands; cycles are proved; the loss is "
         "that of the area under the curve against the float network, with its 95 % interval on "
-        "events that neither taught nor chose. Where stages are named, the integers of "
+        "events that neither taught nor chose; that of the same training with other seeds stands "
+        "beside it. Where stages are named, the integers of "
         f"{SAMPLES} samples were the engine's in them: `rtl` simulates the design's Verilog, "
         "`csim` the C++ for HLS. The simulations of the 6-bit networks are in their own results.",
         "",
@@ -181,19 +185,21 @@ def page(table: Mapping[str, Any]) -> str:
         "",
         "| model | part, cycles a frame | bits read x bits of weights, by layer "
         "| DSP | LUT | FF | BRAM (18 kb) | largest share | latency, cycles | loss "
-        "| 95 % interval | simulated |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "| 95 % interval | other seeds | simulated |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in table["rows"].values():
         for which in ("before", "after"):
             each = row[which]
             bits = ", ".join(f"{x}x{w}" for x, w in each["bits"].values())
             loss, stages = each["loss"], ", ".join(each["simulated"]) or "-"
+            seeds = ", ".join(f"{one:.4f}" for one in each["seed_losses"]) or "-"
             lines.append(
                 f"| {row['model']} | {row['part']}, {row['interval_cycles']:,} | {bits} | "
                 + " | ".join(_cell(*each["resources"][kind]) for kind in KINDS)
                 + f" | {each['share']:.1f} % | {each['cycles']['latency_cycles']:,} "
-                f"| {loss[0]:.4f} | {loss[1]:.4f} to {loss[2]:.4f} | {stages} |"
+                f"| {loss[0]:.4f} | {loss[1]:.4f} to {loss[2]:.4f} | {seeds} "
+                f"| {stages} |"
             )
     return "\n".join(lines) + "\n"
 

@@ -14,7 +14,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -75,6 +75,9 @@ MIXED = {
     "track-pid": MixedWidths(
         (("conv2", 4), ("conv1_relu", 4)), 80_000, QatSettings(epochs=3, learning_rate=2e-3)
     ),
+    "roi-finder": MixedWidths(
+        (("conv2", 4), ("conv1_relu", 4)), 20_000, QatSettings(epochs=3, learning_rate=2e-4)
+    ),
 }
 LIMITS_OF: dict[str, dict[tuple[Method, int], float]] = {
     "hit-tagger": UNTRAINED_LIMITS,
@@ -90,6 +93,7 @@ SCHEDULES: dict[str, tuple[int, QatSettings | None]] = {
     "vertex-finder": (3_000, None),
 }
 TEACH_SEED, CHOOSE_SEED, TEST_SEED = 51, 52, 53
+OTHER_SEEDS = (1, 2)  # of trainings in two widths beside the one whose file ships
 CHOOSING = 8_000
 JUDGED_MACS = 4e9
 JUDGED_SPAN = (15_000, 50_000)
@@ -124,6 +128,7 @@ class WidthRow:
     test_events: int
     file: str | None  # of trained weights, beside the table
     sha256: str | None
+    seed_losses: tuple[float, ...] = ()  # of the same training with `OTHER_SEEDS`
 
     @property
     def key(self) -> str:
@@ -166,6 +171,7 @@ def rows_of(
             formats = PtqSettings(bits, bits_of=mixed.bits_of)
         quantized = quantize(begun.graph, teach.inputs, formats)
         network, recipe, path = quantized.graph, quantized.recipe, None
+        seed_losses: list[float] = []
         if settings is not None and method != "ptq":
             choose, _ = simulate_samples(entry, stage_seed(CHOOSE_SEED, "fresh"), CHOOSING)
             tutor = Tutor.of(graph, teach, choose, settings)
@@ -173,6 +179,9 @@ def rows_of(
             trained = tutor.train(*start)
             path = folder / file_of(name, method, bits)
             network, recipe = _reread_network(trained.graph, trained.recipe, path)
+            for seed in OTHER_SEEDS if mixed is not None else ():
+                again = replace(tutor, settings=replace(settings, seed=seed)).train(*start)
+                seed_losses.append(unseen.loss(lower(again.graph, again.recipe), replicas=1).value)
         lowered = lower(network, recipe)
         costs = costs_of(lowered.program)
         rows.append(
@@ -189,6 +198,7 @@ def rows_of(
                 int(np.unique(unseen.event).size),
                 None if path is None else path.name,
                 None if path is None else sha256_of(path),
+                tuple(seed_losses),
             )
         )
         sys.stderr.write(f"{rows[-1].key}: loses {rows[-1].loss.value:.5f} (limit {limit})\n")
