@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 ENDING = (signal.SIGTERM, signal.SIGHUP)
 
@@ -42,6 +43,29 @@ def terminable() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def postponed() -> Iterator[Callable[[], None]]:
+    """Let a signal to end come no earlier than when the function is called that this gives, or at
+    the end of the block: for what must not be left half begun."""
+    came: list[int] = []
+    before: dict[int, Any] = {}
+    with contextlib.suppress(ValueError):  # not the main thread
+        for number in (signal.SIGINT, *ENDING):
+            if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                before[number] = signal.signal(number, lambda number, _: came.append(number))
+
+    def let_come() -> None:
+        while before:
+            signal.signal(*before.popitem())
+        if came:
+            signal.raise_signal(came.pop())
+
+    try:
+        yield let_come
+    finally:
+        let_come()
 
 
 def _end(number: int, _frame: object) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 from edgeinfer.base.errors import ToolFailedError, ToolMissingError
 from edgeinfer.base.plan import writing
 from edgeinfer.base.reads import identity_of
+from edgeinfer.base.signals import postponed
 
 TELLING = re.compile(r"\b(error|fatal|undefined reference|cannot find|not found|no rule)\b", re.I)
 VERSION_SECONDS = 20.0  # vendor tools start a Java or Tcl machine to say who they are
@@ -142,6 +143,7 @@ def run(
                 sink = stack.enter_context(log.open("w+b"))
         else:
             sink = stack.enter_context(tempfile.TemporaryFile())
+        let_signals_come = stack.enter_context(postponed())  # or the tool could outlive us
         try:
             process = subprocess.Popen(
                 command,
@@ -159,6 +161,7 @@ def run(
             ) from None
         stack.enter_context(_ending_with_us(process.pid))
         try:
+            let_signals_come()
             code = _wait_for_tool(process, sink.fileno(), started + seconds, report_line)
         except subprocess.TimeoutExpired:
             _end(process)

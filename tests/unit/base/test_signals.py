@@ -4,26 +4,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
+from edgeinfer.base import tools
 from edgeinfer.base.signals import TerminationRequest, terminable
 from edgeinfer.cli.app import run_guarded
 from tests.support.command_line import default_signals
 from tests.support.places import ROOT
+from tests.support.waiting import LIMIT_SECONDS, until
 
 # A tool as vendors have them: a script that starts another program and waits for it.
-WRAPPER = '#!/bin/sh\n(echo $$ >> pids; exec sleep 300) &\nsh -c "echo \\$\\$ >> pids; sleep 300"\n'
+WRAPPER = (
+    '#!/bin/sh\n(echo $$ >> pids; exec sleep 3000) &\nsh -c "echo \\$\\$ >> pids; sleep 3000"\n'
+)
 RUN = """
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from edgeinfer.base import tools
 from edgeinfer.cli import app
@@ -33,7 +40,7 @@ from edgeinfer.run.folder import StepOutcome, Silent, open_run
 def work(tokens):
     found = tools.FoundTool(tools.Tool("slow", "SLOW", "", ""), Path(sys.argv[1]), "")
     def make():
-        tools.run(found, [], seconds=200, folder=Path.cwd())
+        tools.run(found, [], seconds=2000, folder=Path.cwd())
         return StepOutcome({})
     with open_run(Path("run"), Silent(), new=True) as folder:
         folder.step("slow", Reads(), {}, make)
@@ -42,15 +49,6 @@ def work(tokens):
 app.dispatch = work
 sys.exit(app.main([]))
 """
-
-
-def wait_for(true: Callable[[], bool], seconds: float = 60.0) -> bool:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if true():
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def alive(pid: int) -> bool:
@@ -82,15 +80,46 @@ def test_tools_end_with_us(how: signal.Signals, code: int, said: str, tmp_path: 
         preexec_fn=default_signals,
     )
     noted = tmp_path / "pids"
-    assert wait_for(lambda: noted.exists() and len(noted.read_text().split()) == 2)
+    until(lambda: noted.exists() and len(noted.read_text().split()) == 2)
+    ours = psutil.Process(process.pid)
+    until(lambda: len(ours.children()) == 2)  # the tool, and who watches over it
     pids = [int(pid) for pid in noted.read_text().split()]
     assert all(map(alive, pids))
     process.send_signal(how)
-    _, answer = process.communicate(timeout=60)
+    _, answer = process.communicate(timeout=LIMIT_SECONDS)
     assert process.returncode == code
     assert said in answer and "Traceback" not in answer
-    assert wait_for(lambda: not any(map(alive, pids)), 20)
+    until(lambda: not any(map(alive, pids)))
     assert said in (tmp_path / "run" / "log.txt").read_text()
+
+
+def test_a_signal_that_comes_while_a_tool_is_started_ends_the_tool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tool runs already, and nothing watches over it yet."""
+    path = tmp_path / "tool"
+    path.write_text("#!/bin/sh\nexec sleep 3000\n")
+    path.chmod(0o755)
+    tool = tools.FoundTool(tools.Tool("slow", "SLOW", "", ""), path, "")
+    watch, groups = tools._ending_with_us, []
+
+    @contextlib.contextmanager
+    def interrupted(group: int) -> Iterator[None]:
+        groups.append(group)
+        os.kill(os.getpid(), signal.SIGTERM)
+        with watch(group):
+            yield
+
+    monkeypatch.setattr(tools, "_ending_with_us", interrupted)
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(TerminationRequest), terminable():
+            tools.run(tool, [], seconds=2000)
+        assert not alive(groups[0])
+        assert before == (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT))
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(groups[0], signal.SIGKILL)
 
 
 def test_a_signal_is_told_with_its_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
