@@ -78,7 +78,7 @@ class Batcher:
         self._loop = asyncio.get_running_loop()
         self._start: asyncio.Handle | None = None  # of batches, as soon as it is time for them
         self._unsettled: set[Batch] = set()
-        self._is_closed = False
+        self._is_closed = self._is_hurried = False
         self._settled = asyncio.Event()
         self._threads = model.batching.instances * instance.threads
         self._pool = ThreadPoolExecutor(self._threads, "batch")
@@ -114,6 +114,11 @@ class Batcher:
         self.tally.pending += sign
         self._waiting_samples += sign * job.samples
 
+    def hurry(self) -> None:
+        """Let no request wait for others any more: none will come."""
+        self._is_hurried = True
+        self._plan_start()
+
     async def close(self) -> None:
         """Answer what is being computed; what still waits is told that it will not be."""
         self._is_closed = True
@@ -141,7 +146,8 @@ class Batcher:
         if not self._may_start():
             return
         batching = self.model.batching
-        end_ns = self._waiting[0].since_ns + batching.delay_us * 1000
+        delay_us = 0 if self._is_hurried else batching.delay_us
+        end_ns = self._waiting[0].since_ns + delay_us * 1000
         left = (end_ns - time.monotonic_ns()) / 1e9
         if left <= 0 or self._waiting_samples >= batching.batch:
             self._start = self._loop.call_soon(self._start_batches)

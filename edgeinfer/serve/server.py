@@ -139,6 +139,8 @@ async def _drain(doors: _Doors, state: HttpState, seconds: float) -> None:
     not in time."""
     loop, budget = asyncio.get_running_loop(), state.repository.budget
     state.draining = True
+    for batcher in state.repository.loaded:
+        batcher.hurry()
     for server in doors.http:
         server.stop()
     doors.grpc.leave()

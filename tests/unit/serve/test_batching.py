@@ -106,6 +106,29 @@ def test_a_model_that_is_unloaded_answers_what_it_computes_and_refuses_the_rest(
     assert all("is being unloaded" in str(error) for error in (third, last))
 
 
+def test_who_hurries_waits_for_no_others() -> None:
+    gate = Gate()
+    gate.may_go_on.set()
+    model = replace(MODEL, batching=BatchSettings(batch=FULL, delay_us=1_800_000_000))
+
+    async def ask_twice() -> list[Any]:
+        batcher = Batcher(
+            model, Instance(gate.run, gate.run, 1), QueueBudget(1 << 20), ModelTally()
+        )
+        tensors = [{"x": WireTensor("x", "FP32", numbers(1, seed))} for seed in range(2)]
+        waiting = asyncio.create_task(batcher.infer(tensors[0], model.outputs))
+        await asyncio.sleep(0)
+        assert batcher.tally.pending == 1
+        batcher.hurry()
+        answers = [await waiting, await batcher.infer(tensors[1], model.outputs)]
+        await batcher.close()
+        return answers
+
+    for seed, answer in enumerate(asyncio.run(ask_twice())):
+        wanted = expected(PROGRAM, numbers(1, seed), DOWNWARDS)[1]["sum"]
+        assert np.array_equal(answer[0].values, wanted)
+
+
 def test_a_batch_that_others_are_computed_beside_takes_fewer_threads() -> None:
     gate = Gate()
 
