@@ -16,9 +16,10 @@ import pytest
 
 from edgeinfer.event.files import LINES
 from edgeinfer.workers.journal import read_journal
-from tests.support.clusters import start_cluster, until
+from tests.support.clusters import start_cluster
 from tests.support.places import ROOT
 from tests.support.small_taggers import compile_tagger, write_planes
+from tests.support.waiting import LIMIT_SECONDS, until
 
 FILES = 200
 
@@ -46,13 +47,16 @@ def test_a_killed_worker_of_a_cluster_changes_nothing(tmp_path: Path) -> None:
     pytest.importorskip("distributed", reason="the extra [cluster] is not installed")
     run = compile_tagger(tmp_path)
     write_planes(tmp_path / "in", FILES)
-    assert begin(run, tmp_path / "in", tmp_path / "here", "--jobs", "2").wait(timeout=300) == 0
+    assert (
+        begin(run, tmp_path / "in", tmp_path / "here", "--jobs", "2").wait(timeout=LIMIT_SECONDS)
+        == 0
+    )
     with start_cluster(tmp_path) as cluster:
         command = ("--cluster", cluster.address)
         work = begin(run, tmp_path / "in", tmp_path / "there", *command)
         until(lambda: count_lines(tmp_path / "there") >= 10)
         cluster.workers[0].send_signal(signal.SIGKILL)
-        assert work.wait(timeout=300) == 0
+        assert work.wait(timeout=LIMIT_SECONDS) == 0
     assert digests(tmp_path / "there") == digests(tmp_path / "here")
     assert len(digests(tmp_path / "there")) == FILES
 
@@ -65,9 +69,12 @@ def test_a_production_that_was_ended_goes_on(tmp_path: Path, number: int) -> Non
     work = begin(run, tmp_path / "in", tmp_path / "out", "--jobs", "2")
     until(lambda: count_lines(tmp_path / "out") >= 20)
     work.send_signal(number)
-    work.wait(timeout=60)
+    work.wait(timeout=LIMIT_SECONDS)
     done = count_lines(tmp_path / "out")
-    assert begin(run, tmp_path / "in", tmp_path / "out", "--jobs", "2").wait(timeout=300) == 0
+    assert (
+        begin(run, tmp_path / "in", tmp_path / "out", "--jobs", "2").wait(timeout=LIMIT_SECONDS)
+        == 0
+    )
     document = json.loads((tmp_path / "out/event.json").read_text())
     assert done <= document["resumed"] + 1 <= FILES and document["failed"] == 0
     assert len(digests(tmp_path / "out")) == FILES

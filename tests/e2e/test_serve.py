@@ -10,7 +10,6 @@ import json
 import re
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -42,9 +41,12 @@ from tests.support.serving import (
     running,
     small_program,
     tensor,
+    waiting_requests,
     write_runs,
 )
+from tests.support.waiting import until
 
+LONG_US = 1_800_000_000  # for which a request waits for others, if nothing ends the wait
 NAME, IMAGE = "cnn_emtrkmichel_1", "main_input"
 TRACK, MICHEL = "em_trk_none_netout/Softmax", "michel_netout/Sigmoid"
 
@@ -180,22 +182,22 @@ def test_a_client_that_leaves_its_stream_leaves_nothing_behind(folder: Path) -> 
     values = numbers(2)
     fields = {"inputs": [tensor("x", values)], "raw_input_contents": [values.tobytes()]}
     request = message_class("ModelInferRequest")(model_name="small", **fields).SerializeToString()
-    batching = BatchSettings(delay_us=60_000_000)
+    batching = BatchSettings(delay_us=LONG_US)
     settings = RepositorySettings((folder / "small1",), batching=batching)
     with running(ServerSettings(settings)) as server:
         with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
             stream = channel.stream_stream(f"/{SERVICE}/ModelStreamInfer")
             answers = stream(iter([request] * 100))  # more than are computed ahead
-            assert is_waiting(server, 64, 99)
+            until(lambda: 64 <= waiting_requests(server) <= 99)
             answers.cancel()
-        assert is_waiting(server, 0, 0)
+        until(lambda: waiting_requests(server) == 0)
 
 
 def test_what_a_stream_has_sent_is_answered_before_the_server_ends(folder: Path) -> None:
     values = numbers(2)
     fields = {"inputs": [tensor("x", values)], "raw_input_contents": [values.tobytes()]}
     request = message_class("ModelInferRequest")(model_name="small", **fields).SerializeToString()
-    batching = BatchSettings(delay_us=1_500_000)
+    batching = BatchSettings(delay_us=LONG_US)
     settings = RepositorySettings((folder / "small1",), batching=batching)
     end = threading.Event()
     answers: list[bytes] = []
@@ -213,23 +215,12 @@ def test_what_a_stream_has_sent_is_answered_before_the_server_ends(folder: Path)
         call_ = channel.stream_stream(f"/{SERVICE}/ModelStreamInfer")
         reader = threading.Thread(target=read, args=(call_(requests()),))
         reader.start()
-        assert is_waiting(server, 3, 3)
+        until(lambda: waiting_requests(server) == 3)
     reader.join()
     end.set()
     channel.close()
     results = [message_class("ModelStreamInferResponse").FromString(a) for a in answers]
     assert len(results) == 3 and not any(answer.error_message for answer in results)
-
-
-def is_waiting(server: OpenServer, least: int, most: int) -> bool:
-    """Whether so many requests of the small model come to wait."""
-    end = time.monotonic() + 10
-    while time.monotonic() < end:
-        text = ask(server.metrics_port, "GET", "/metrics")[1].decode()
-        pending = re.search(r"^nv_inference_pending_request_count{.*} (\d+)$", text, re.MULTILINE)
-        if pending and least <= int(pending[1]) <= most:
-            return True
-    return False
 
 
 def test_many_clients_at_once_get_their_own_answers(server: OpenServer) -> None:
@@ -251,7 +242,7 @@ def test_many_clients_at_once_get_their_own_answers(server: OpenServer) -> None:
 
 
 def test_one_bad_request_of_a_batch_fails_alone(folder: Path, settings: ServerSettings) -> None:
-    batching = replace(settings.repository.batching, batch=64, delay_us=300_000)
+    batching = replace(settings.repository.batching, batch=8, delay_us=LONG_US)
     repository = replace(settings.repository, batching=batching, runs=(folder / "small2",))
     answers: dict[int, Any] = {}
     with running(replace(settings, repository=replace(repository, names=None))) as server:
@@ -378,26 +369,32 @@ def test_more_than_the_queue_holds_is_refused_and_memory_given_back(folder: Path
 
 
 def test_who_goes_away_is_computed_no_longer(folder: Path) -> None:
-    batching = BatchSettings(delay_us=60_000_000)
+    batching = BatchSettings(delay_us=LONG_US)
     settings = RepositorySettings((folder / "small1",), batching=batching)
     values = numbers(1)
     fields = {"inputs": [tensor("x", values)], "raw_input_contents": [values.tobytes()]}
     request = message_class("ModelInferRequest")(model_name="small", **fields).SerializeToString()
     with running(ServerSettings(settings)) as server:
         address = f"127.0.0.1:{server.grpc_port}"
-        with grpc.insecure_channel(address) as channel, pytest.raises(grpc.RpcError) as error:
-            channel.unary_unary(f"/{SERVICE}/ModelInfer")(request, timeout=0.3)
-        assert error.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        with grpc.insecure_channel(address) as channel:
+            infer_ = channel.unary_unary(f"/{SERVICE}/ModelInfer")
+            with pytest.raises(grpc.RpcError) as error:
+                infer_(request, timeout=0.3)
+            assert error.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+            until(lambda: waiting_requests(server) == 0)
+            gone = infer_.future(request)
+            until(lambda: waiting_requests(server) == 1)
+            gone.cancel()
+            until(lambda: waiting_requests(server) == 0)
         body = json.dumps({"inputs": [{**tensor("x", values), "data": values.tolist()}]}).encode()
         head = b"POST /v2/models/small/infer HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"
         with socket.create_connection(("127.0.0.1", server.http_port)) as connection:
             connection.sendall(head % len(body) + body)
-            time.sleep(0.2)
-        end, text = time.monotonic() + 10, ""
-        while 'reason="CANCELED"} 2' not in text and time.monotonic() < end:
-            text = ask(server.metrics_port, "GET", "/metrics")[1].decode()
-        assert 'reason="CANCELED"} 2' in text
-        assert 'nv_inference_pending_request_count{model="small",version="1"} 0' in text
+            until(lambda: waiting_requests(server) == 1)
+        until(lambda: waiting_requests(server) == 0)
+        text = ask(server.metrics_port, "GET", "/metrics")[1].decode()
+        left = re.search(r'reason="CANCELED"} (\d+)', text)
+        assert left and int(left[1]) in (2, 3)  # the first may have gone before it was there
 
 
 def test_messages_that_are_too_large_are_refused(folder: Path) -> None:
@@ -421,9 +418,7 @@ def test_half_open_connections_keep_nobody_waiting(server: OpenServer) -> None:
         each.sendall(
             b"POST /v2/models/small/infer HTTP/1.1\r\nContent-Length: 500\r\n\r\n"[: 9 + i]
         )
-    start = time.perf_counter()
     assert "sum" in infer(server, "small", "x", numbers(1))
     assert ask(server.http_port, "GET", "/v2/health/live")[0] == 200
-    assert time.perf_counter() - start < 10
     for each in sockets:
         each.close()

@@ -28,7 +28,8 @@ from edgeinfer.serve.served import BatchSettings
 from edgeinfer.serve.server import OpenServer, ServerSettings
 from quantization.fixed import Fixed, Quantizer
 from tests.support.places import ROOT
-from tests.support.serving import ask, expected, running, small_program, write_run
+from tests.support.serving import ANSWER_SECONDS, ask, expected, running, small_program, write_run
+from tests.support.waiting import until
 
 QUANTIZER = Quantizer(Fixed(True, 8, 4))
 VALUES = np.random.default_rng(0).uniform(-9, 9, (3, 6)).astype(np.float32)
@@ -136,7 +137,7 @@ def good_client(server: OpenServer) -> Iterator[list[int]]:
         with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
             infer = channel.unary_unary(f"/{SERVICE}/ModelInfer")
             while not end.is_set():
-                result = response.FromString(infer(request, timeout=30))
+                result = response.FromString(infer(request, timeout=ANSWER_SECONDS))
                 if result.raw_output_contents[0] != wanted["sum"].tobytes():
                     wrong[0] += 1
                 answered[0] += 1
@@ -156,7 +157,7 @@ def test_spoiled_messages_are_blamed_on_their_sender(server: OpenServer, count: 
         infer = channel.unary_unary(f"/{SERVICE}/ModelInfer")
         for content in spoiled_messages(count):
             try:
-                infer(content, timeout=30)
+                infer(content, timeout=ANSWER_SECONDS)
                 statuses.add("OK")  # some spoiled bytes are a request all the same
             except grpc.RpcError as error:
                 statuses.add(error.code().name)
@@ -181,7 +182,7 @@ def send_messages(server: OpenServer, messages: Iterable[bytes]) -> None:
         infer = channel.unary_unary(f"/{SERVICE}/ModelInfer")
         for content in messages:
             with contextlib.suppress(grpc.RpcError):
-                infer(content, timeout=60)
+                infer(content, timeout=ANSWER_SECONDS)
 
 
 def send_bodies(server: OpenServer, bodies: Iterable[tuple[bytes, dict[str, str]]]) -> None:
@@ -230,7 +231,7 @@ def test_bytes_that_are_no_protocol_end_their_connection_alone(
         kept = []
         for number in range(count):
             port = (server.http_port, server.grpc_port, server.metrics_port)[number % 3]
-            connection = socket.create_connection(("127.0.0.1", port), timeout=30)
+            connection = socket.create_connection(("127.0.0.1", port), timeout=ANSWER_SECONDS)
             connection.sendall(spoil(start, rng) if number % 2 else start + rng.bytes(30))
             if number % 4:
                 connection.close()
@@ -238,8 +239,7 @@ def test_bytes_that_are_no_protocol_end_their_connection_alone(
                 kept.append(connection)  # half open
         before = answered[0]
         assert ask(server.http_port, "GET", "/v2/health/ready")[0] == 200
-        while answered[0] == before:
-            pass
+        until(lambda: answered[0] > before)
         for connection in kept:
             connection.close()
 
@@ -253,7 +253,9 @@ def test_a_body_that_does_not_arrive_is_waited_for_no_longer_than_said(
     head = b"POST /v2/models/small/infer HTTP/1.1\r\nHost: a\r\nContent-Length: 500\r\n\r\n"
     with running(ServerSettings(RepositorySettings((run,)))) as server:
         for sent in (head + b"{", head[:20], b""):
-            with socket.create_connection(("127.0.0.1", server.http_port), 30) as connection:
+            with socket.create_connection(
+                ("127.0.0.1", server.http_port), ANSWER_SECONDS
+            ) as connection:
                 connection.sendall(sent)
                 assert connection.recv(1000) == b""  # closed
         assert ask(server.http_port, "GET", "/v2/health/ready")[0] == 200
@@ -264,14 +266,14 @@ def test_calls_beyond_the_limit_are_told_so(
 ) -> None:
     monkeypatch.setattr(grpc_door, "MOST_CALLS", 2)
     run = write_run(tmp_path / "run", small_program(), QUANTIZER)
-    settings = RepositorySettings((run,), batching=BatchSettings(delay_us=400_000))
-    with (
-        running(ServerSettings(settings)) as server,
-        grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel,
-    ):
+    settings = RepositorySettings((run,), batching=BatchSettings(delay_us=1_800_000_000))
+    with running(ServerSettings(settings)) as server:
+        channel = grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}")
         infer = channel.unary_unary(f"/{SERVICE}/ModelInfer")
-        calls = [infer.future(message(), timeout=30) for _ in range(5)]
-        codes = sorted(call.code().name for call in calls)
+        calls = [infer.future(message()) for _ in range(5)]
+        until(lambda: sum(call.done() for call in calls) == 3)
+    codes = [call.code().name for call in calls]  # a server that ends answers those that wait
+    channel.close()
     assert set(codes) == {"OK", "RESOURCE_EXHAUSTED"} and codes.count("OK") == 2
 
 
@@ -279,7 +281,7 @@ def test_an_error_names_no_more_than_a_line_of_what_was_sent(server: OpenServer)
     name = "\x1b[31m" + "a" * 100_000
     address = f"127.0.0.1:{server.grpc_port}"
     with grpc.insecure_channel(address) as channel, pytest.raises(grpc.RpcError) as error:
-        channel.unary_unary(f"/{SERVICE}/ModelInfer")(message(name=name), timeout=30)
+        channel.unary_unary(f"/{SERVICE}/ModelInfer")(message(name=name), timeout=ANSWER_SECONDS)
     said = error.value.details()
     assert error.value.code().name == "INVALID_ARGUMENT"
     assert "has no input" in said and len(said) <= 1000 and said.isprintable()

@@ -12,7 +12,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,11 +22,13 @@ import numpy as np
 import pytest
 
 from edgeinfer.serve import admission as admission_module
+from edgeinfer.serve.frames import ACK, FrameKind, frame
 from edgeinfer.serve.messages import SERVICE, message_class
 from edgeinfer.serve.repository import RepositorySettings
 from edgeinfer.serve.server import OpenServer, ServerSettings
 from tests.support.places import ROOT
 from tests.support.serving import (
+    ANSWER_SECONDS,
     ask,
     begun_call,
     infer,
@@ -46,6 +47,14 @@ LIMITS = {"--message-mb": 12, "--receive-mb": 24, "--queue-mb": 24, "--max-batch
 MOST_MB = 24 + 24 + 2 * 12 + 60
 
 
+# Of a client that sends a body when it is asked to, which is when there is room for it.
+HEAD = (
+    b"POST /v2/models/small/infer HTTP/1.1\r\nHost: a\r\n"
+    b"Content-Length: 999999\r\nExpect: 100-continue\r\n\r\n"
+)
+CONTINUE = b"HTTP/1.1 100 (Continue)\r\n\r\n"
+
+
 @pytest.fixture
 def process(tmp_path: Path) -> Iterator[tuple[OpenServer, int]]:
     """A server with little room, in a process of its own."""
@@ -62,7 +71,7 @@ def process(tmp_path: Path) -> Iterator[tuple[OpenServer, int]]:
         ports.pop("host")
         yield OpenServer(**ports), server.pid
         server.terminate()
-        assert server.wait(timeout=60) == 0
+        assert server.wait(timeout=ANSWER_SECONDS) == 0
 
 
 def peak_mb(pid: int) -> float:
@@ -111,13 +120,15 @@ def test_large_requests_take_no_more_memory_than_the_limits_say(
         with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}", options) as channel:
             call = channel.unary_unary(f"/{SERVICE}/ModelInfer")
             try:
-                call(message, timeout=60)
+                call(message, timeout=ANSWER_SECONDS)
             except grpc.RpcError as error:
                 return str(error.code().name)
         return "OK"
 
     def by_http() -> int:
-        connection = http.client.HTTPConnection("127.0.0.1", server.http_port, timeout=60)
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", server.http_port, timeout=ANSWER_SECONDS
+        )
         headers = {"Inference-Header-Content-Length": str(len(start))}
         connection.request("POST", "/v2/models/small/infer", body, headers)
         status = connection.getresponse().status
@@ -141,14 +152,23 @@ def test_who_sends_nothing_keeps_nobody_out(
     settings = ServerSettings(
         RepositorySettings((run,)), message_bytes=1_000_000, receive_bytes=1_000_000
     )
-    head = b"POST /v2/models/small/infer HTTP/1.1\r\nHost: a\r\nContent-Length: 999999\r\n\r\n"
     with running(settings) as server:
         port = {"grpc": server.grpc_port, "http": server.http_port}[protocol]
-        with socket.create_connection(("127.0.0.1", port), 30) as connection:
-            connection.sendall(head if protocol == "http" else begun_call(999_999))
-            time.sleep(0.1)
+        said = b""
+        with socket.create_connection(("127.0.0.1", port), ANSWER_SECONDS) as connection:
+            if protocol == "http":
+                connection.sendall(HEAD)
+                assert connection.recv(1000) == CONTINUE
+            else:
+                ping = frame(FrameKind.PING, 0, 0, bytes(8))
+                connection.sendall(begun_call(999_999) + ping)
+                answer = frame(FrameKind.PING, ACK, 0, bytes(8))
+                while not said.endswith(answer):  # so the server has read what was before it
+                    said += (part := connection.recv(1000))
+                    assert part
             assert "sum" in infer(server, "small", "x", numbers(2))
-            said = b"".join(iter(lambda: connection.recv(1000), b"")) if protocol == "http" else b""
+            if protocol == "http":
+                said = b"".join(iter(lambda: connection.recv(1000), b""))
             while protocol == "grpc" and b"while others" not in said:
                 said += (part := connection.recv(1000))
                 assert part
@@ -160,20 +180,25 @@ def test_who_sends_nothing_keeps_nobody_out(
 
 def test_who_finds_no_room_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admission_module, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(admission_module, "SLOW_SECONDS", 3600.0)
     run = write_run(tmp_path / "run", small_program())
     settings = ServerSettings(
         RepositorySettings((run,)), message_bytes=1_000_000, receive_bytes=1_000_000
     )
-    head = b"POST /v2/models/small/infer HTTP/1.1\r\nHost: a\r\nContent-Length: 999999\r\n\r\n"
     with running(settings) as server:
-        with socket.create_connection(("127.0.0.1", server.http_port), 30) as connection:
-            connection.sendall(head)
-            time.sleep(0.1)
+        with socket.create_connection(
+            ("127.0.0.1", server.http_port), ANSWER_SECONDS
+        ) as connection:
+            connection.sendall(HEAD)
+            assert connection.recv(1000) == CONTINUE
             status, said = infer(server, "small", "x", numbers(2))
             assert status == "UNAVAILABLE" and "as much as it may at once" in said
-            with socket.create_connection(("127.0.0.1", server.http_port), 30) as second:
-                second.sendall(head)
+            with socket.create_connection(
+                ("127.0.0.1", server.http_port), ANSWER_SECONDS
+            ) as second:
+                second.sendall(HEAD)
                 assert second.recv(1000).startswith(b"HTTP/1.1 503 ")
+        monkeypatch.setattr(admission_module, "PATIENCE_SECONDS", ANSWER_SECONDS)
         assert "sum" in infer(server, "small", "x", numbers(2))  # the first has gone
         for method, status in (("PUT", 405), ("POST", 404)):
             assert ask(server.http_port, method, "/v2/nothing", bytes(999_999))[0] == status
@@ -196,7 +221,7 @@ def test_silent_streams_keep_nobody_out(tmp_path: Path) -> None:
         grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel,
     ):
         call = channel.stream_stream(f"/{SERVICE}/ModelStreamInfer")
-        streams = [call(iter(each.get, None), timeout=60) for each in sent]
+        streams = [call(iter(each.get, None), timeout=ANSWER_SECONDS) for each in sent]
         assert "sum" in infer(server, "small", "x", values)
         for _ in range(2):
             for each, stream in zip(sent, streams, strict=True):

@@ -15,7 +15,6 @@ import socketserver
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,11 +25,11 @@ import pytest
 from edgeinfer.base.errors import EdgeInferError, ToolFailedError
 from edgeinfer.cli.app import main
 from edgeinfer.serve.repository import RepositorySettings
-from edgeinfer.serve.served import BatchSettings
 from edgeinfer.serve.server import OpenServer, ServerSettings
 from tests.support.command_line import shown
 from tests.support.places import ROOT
 from tests.support.serving import (
+    ANSWER_SECONDS,
     DOWNWARDS,
     SMALL_BATCHES,
     ask,
@@ -40,8 +39,10 @@ from tests.support.serving import (
     running,
     small_program,
     tensor,
+    waiting_requests,
     write_runs,
 )
+from tests.support.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -178,10 +179,10 @@ def test_nobody_there_is_exit_code_4(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_sigterm_answers_what_was_accepted(folder: Path) -> None:
-    """Two requests wait for others for longer than it takes to send the signal."""
+    """Two requests would wait half an hour for others; now none will come."""
     command = [
         sys.executable, "-m", "edgeinfer", "serve", str(folder / "small2"), "--json",
-        "--port-grpc", "0", "--port-http", "0", "--port-metrics", "0", "--delay-us", "900000",
+        "--port-grpc", "0", "--port-http", "0", "--port-metrics", "0", "--delay-us", "1800000000",
     ]  # fmt: skip
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -206,11 +207,11 @@ def test_sigterm_answers_what_was_accepted(folder: Path) -> None:
         threads = [threading.Thread(target=by_grpc), threading.Thread(target=by_http)]
         for thread in threads:
             thread.start()
-        time.sleep(0.3)
+        until(lambda: waiting_requests(server) == 2)
         process.send_signal(signal.SIGTERM)
         for thread in threads:
             thread.join()
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=ANSWER_SECONDS) == 0
     finally:
         process.kill()
     _, wanted = expected(small_program(factor=5), values, DOWNWARDS)
@@ -219,25 +220,37 @@ def test_sigterm_answers_what_was_accepted(folder: Path) -> None:
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
 def test_who_is_not_answered_in_time_is_told_and_so_is_the_shell(
-    folder: Path, protocol: str
+    folder: Path, protocol: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    batching = BatchSettings(delay_us=3_000_000)
-    settings = RepositorySettings((folder / "small1",), batching=batching)
+    from edgeinfer.ir.engine.engine import Engine
+
+    begun, is_told = threading.Event(), threading.Event()
+
+    def hang(self: Engine, inputs: Any) -> Any:
+        begun.set()
+        is_told.wait()
+        raise ToolFailedError("nobody waits for this")
+
+    monkeypatch.setattr(Engine, "run_fitting", hang)
+    settings = RepositorySettings((folder / "small1",))
     results: list[Any] = []
     body = {"inputs": [{**tensor("x", numbers(1)), "data": numbers(1).tolist()}]}
 
     def one(server: OpenServer) -> None:
-        if protocol == "grpc":
-            results.append(infer(server, "small", "x", numbers(1)))
-            return
-        with contextlib.suppress(OSError, http.client.HTTPException):
-            results.append(ask(server.http_port, "POST", "/v2/models/small/infer", body)[0])
+        try:
+            if protocol == "grpc":
+                results.append(infer(server, "small", "x", numbers(1)))
+                return
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                results.append(ask(server.http_port, "POST", "/v2/models/small/infer", body)[0])
+        finally:
+            is_told.set()
 
     short = ServerSettings(settings, drain_seconds=0.1)
     with pytest.raises(ToolFailedError, match="--drain-s allows"), running(short) as server:
         thread = threading.Thread(target=one, args=(server,))
         thread.start()
-        time.sleep(0.5)
+        assert begun.wait(ANSWER_SECONDS)
     thread.join()
     assert results in ([], [503]) or results[0][0] in ("UNAVAILABLE", "CANCELLED")
 

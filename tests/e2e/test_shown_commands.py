@@ -23,11 +23,12 @@ import pytest
 from edgeinfer.cli.app import main
 from edgeinfer.targets.boards.boards import board
 from tests.support.board_port import board_port
-from tests.support.clusters import start_cluster, until
+from tests.support.clusters import start_cluster
 from tests.support.command_line import default_signals
 from tests.support.documents import PAGES, shown_commands
 from tests.support.places import FAKE_TOOLS, ROOT
 from tests.support.reader_files import write_reader_files
+from tests.support.waiting import until
 
 # Commands that are not run, and why.
 NOT_RUN = {

@@ -20,10 +20,10 @@ from edgeinfer.sweep.travel import LINES
 from edgeinfer.targets.hls.csim import build
 from edgeinfer.workers.journal import read_journal
 from tests.support import small_models as small
-from tests.support.clusters import until
 from tests.support.command_line import shown
 from tests.support.mlflow_server import start_tracking
 from tests.support.places import ROOT
+from tests.support.waiting import LIMIT_SECONDS, until
 
 STUDY = """
 [study]
@@ -150,7 +150,7 @@ def test_a_killed_study_loses_what_was_in_flight_and_no_more(
     workers = children(process.pid)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    until(lambda: not any(Path(f"/proc/{worker}/exe").exists() for worker in workers), 20)
+    until(lambda: not any(Path(f"/proc/{worker}/exe").exists() for worker in workers))
     known = trials_of("S")
     with Path("S/trials.jsonl").open("a") as file:
         file.write('{"point": {"reu')  # as a process leaves it that is killed while it writes
@@ -169,7 +169,7 @@ def test_a_killed_worker_is_replaced(capsys: pytest.CaptureFixture[str]) -> None
     until(lambda: trials_of("S") >= 1)
     for worker in children(process.pid):
         os.kill(worker, signal.SIGKILL)
-    assert process.wait(timeout=180) == 0
+    assert process.wait(timeout=LIMIT_SECONDS) == 0
     document = json.loads(Path("S/study.json").read_text())
     assert len(document["trials"]) == 8 and document["failed"] == 0
 

@@ -9,12 +9,12 @@ import os
 import re
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.places import ROOT
+from tests.support.waiting import until
 
 OURS = ("--tls-ca", "--tls-cert", "--tls-key")
 DASKS = ("--tls-ca-file", "--tls-cert", "--tls-key")
@@ -48,14 +48,6 @@ def certified(folder: Path, name: str) -> list[str]:
 
 def options(files: list[str], *names: str) -> list[str]:
     return [word for pair in zip(names, files, strict=True) for word in pair]
-
-
-def until(condition: Callable[[], object], seconds: float = 120.0) -> None:
-    """Wait for something that takes a while."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 @contextlib.contextmanager

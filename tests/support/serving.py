@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -36,6 +37,7 @@ from tests.support.hit_tagger_programs import INPUT, POOLED, hit_tagger
 HOSTS = {"track_shower": HostFunction.SOFTMAX, "michel": HostFunction.SIGMOID}
 INPUT_QUANTIZER = Quantizer(INPUT, Rounding.RND_CONV, Overflow.SAT)
 DOWNWARDS = Quantizer(Fixed(True, 8, 4), Rounding.TRN)  # not what is rounded in float32
+ANSWER_SECONDS = 120.0  # in which even a busy machine answers
 SMALL_BATCHES = BatchSettings(largest_request=300, batch=8, instances=2)
 # How LArSoft's client names the network of the hit tagger.
 LARSOFT = """
@@ -106,7 +108,7 @@ def call(port: int, procedure: str, content: bytes | None = None, **fields: Any)
         content = message_class(f"{stem}Request")(**fields).SerializeToString()
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         try:
-            answer = channel.unary_unary(f"/{SERVICE}/{procedure}")(content, timeout=30)
+            answer = channel.unary_unary(f"/{SERVICE}/{procedure}")(content, timeout=ANSWER_SECONDS)
         except grpc.RpcError as error:
             return error.code().name, error.details()
     return message_class(f"{procedure}Response").FromString(answer)
@@ -116,7 +118,7 @@ def ask(
     port: int, method: str, path: str, body: bytes | Any = b"", headers: Mapping[str, str] = {}
 ) -> tuple[int, Any, Mapping[str, str]]:
     """An HTTP request; its status, the answer's JSON or bytes, its headers."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_SECONDS)
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     connection.request(method, path, content, dict(headers))
     response = connection.getresponse()
@@ -126,6 +128,13 @@ def ask(
     if answer and found.get("Content-Type") == "application/json":
         answer = json.loads(answer)
     return response.status, answer, found
+
+
+def waiting_requests(server: OpenServer) -> int:
+    """How many requests of the small model wait to be computed."""
+    text = ask(server.metrics_port, "GET", "/metrics")[1].decode()
+    found = re.search(r'^nv_inference_pending_request_count{model="small".*} (\d+)$', text, re.M)
+    return int(found[1]) if found else 0
 
 
 def numbers(count: int, seed: int = 0) -> np.ndarray:

@@ -126,7 +126,7 @@ def first():
 def second():
     Path(sys.argv[1], "second").write_bytes(b"ha")
     print("ready", flush=True)
-    time.sleep(60)
+    time.sleep(3600)
     return StepOutcome({}, {"second": b"half"})
 
 with run.open_run(Path(sys.argv[1]), Silent(), new=True) as folder:
