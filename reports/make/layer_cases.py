@@ -221,6 +221,7 @@ LINEAR: list[Row] = [
     ("SeparableConv2D", "Conv", IMAGE, _layer("SeparableConv2D", 3, 3)),
     ("Conv1DTranspose", "ConvTranspose", SERIES, _layer("Conv1DTranspose", 3, 3, strides=2)),
     ("Conv2DTranspose", "ConvTranspose", IMAGE, _layer("Conv2DTranspose", 3, 3, strides=2)),
+    ("Conv3DTranspose", "ConvTranspose", VOLUME, _layer("Conv3DTranspose", 3, 3, strides=2)),
 ]
 NORMS: list[Row] = [
     ("BatchNormalization", "BatchNormalization", IMAGE, _layer("BatchNormalization")),

@@ -113,6 +113,9 @@ ONNX_CASES: dict[str, OnnxCase] = {
     "Conv2DTranspose": OnnxCase(
         IMAGE, "y = ConvTranspose <strides = [2, 2]> (x, w)", {"w": (3, 4, 3, 3)}
     ),
+    "Conv3DTranspose": OnnxCase(
+        VOLUME, "y = ConvTranspose <strides = [2, 2, 2]> (x, w)", {"w": (2, 3, 2, 3, 2)}
+    ),
     "BatchNormalization": OnnxCase(
         IMAGE,
         "y = BatchNormalization(x, s, b, m, v)",

@@ -51,10 +51,11 @@ LAYER_FORMS: Mapping[str, str] = by_kind(
             "DepthwiseConv1D DepthwiseConv2D DepthwiseConv2DBatchnorm SeparableConv1D "
             "SeparableConv2D SeparableConvolution1D SeparableConvolution2D"
         ),
-        "Conv1DTranspose or Conv2DTranspose with an output_padding below its strides": (
-            "Conv1DTranspose Conv2DTranspose Convolution1DTranspose Convolution2DTranspose"
+        "Conv1DTranspose, Conv2DTranspose or Conv3DTranspose with an output_padding below its "
+        "strides": (
+            "Conv1DTranspose Conv2DTranspose Conv3DTranspose Convolution1DTranspose "
+            "Convolution2DTranspose Convolution3DTranspose"
         ),
-        "UpSampling3D and then Conv3D": "Conv3DTranspose Convolution3DTranspose",
         "Dot of two vectors or matrices over one axis each, none of them the batch": "Dot",
         "an Embedding that an index of whole numbers reads": "Embedding",
         "Discretization with boundaries and output_mode 'int' or 'one_hot'": "Discretization",

@@ -89,9 +89,7 @@ READERS: dict[str, Reader] = {
         *("SeparableConv{}D", "QSeparableConv{}D", "SeparableConvolution{}D"),
         most=2,
     ),
-    **_over_axes(
-        resampling.transposed_layer, "Conv{}DTranspose", "Convolution{}DTranspose", most=2
-    ),
+    **_over_axes(resampling.transposed_layer, "Conv{}DTranspose", "Convolution{}DTranspose"),
     **dict.fromkeys(
         ("BatchNormalization", "SyncBatchNormalization", "BatchNormalizationV1"),
         normalizing.batchnorm_layer,
@@ -187,7 +185,7 @@ def _why_unknown(kind: str) -> str:
     if plain.startswith("CuDNN"):
         return f"it was made for one library; save the model with {plain.removeprefix('CuDNN')}"
     if plain.startswith("Conv") and plain.endswith("Transpose"):
-        return "only Conv1DTranspose and Conv2DTranspose are read"
+        return "quantized transposed convolutions are not supported"
     if "Attention" in plain:
         return "attention is not supported"
     return "this kind of layer is not known"

@@ -102,21 +102,21 @@ def conv_layer(site: Site, rank: int) -> str:
     kernel, bias = fold_batch_norm(site, kernel, bias)
     mask = _mask(fields, window)
     if rank == 3:
-        y = _add_volume(site, x, geometry, groups, kernel, bias)
+        padding, strides, dilation = geometry
+        pads = conv_pads(padding, site.shape(x)[:-1], window, strides, dilation)
+        over = volumes.VolumeWindow(window, strides, pads, dilation)
+        y = add_volume(site, x, over, groups, kernel, bias)
         return activations.fuse_activation(site, move_channels_first(site, y, first), step)
     make = _convolution(site, x, window, geometry, groups)
     y = add_product(site, make, kernel, kernel.shape, kernel_spec, bias, bias_spec, mask=mask)
     return activations.fuse_activation(site, move_channels_first(site, y, first), step)
 
 
-def _add_volume(
-    site: Site, x: str, geometry: Geometry, groups: int, kernel: F32, bias: F32 | None
+def add_volume(
+    site: Site, x: str, over: volumes.VolumeWindow, groups: int, kernel: F32, bias: F32 | None
 ) -> str:
     """A convolution of a volume, as one of a tall image."""
-    padding, strides, dilation = geometry
     sizes = site.shape(x)[:-1]
-    pads = conv_pads(padding, sizes, kernel.shape[:3], strides, dilation)
-    over = volumes.VolumeWindow(kernel.shape[:3], strides, pads, dilation)
     try:
         over.places(sizes)
     except ValueError as error:
@@ -124,7 +124,7 @@ def _add_volume(
     image = volumes.stack_slices(site, x, over, groups)
     flat = volumes.flatten_kernel(kernel.astype(np.float64))
     shift = None if bias is None else bias.astype(np.float64)
-    place = (strides[1:], ((0, 0), (0, 0)), dilation[1:], groups)
+    place = (over.strides[1:], ((0, 0), (0, 0)), over.dilation[1:], groups)
     y = site.add(g.ConvNode(site.name(), site.layer.path, image, flat, shift, *place))
     return volumes.unstack_slices(site, y, over, sizes)
 

@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 
 from edgeinfer.graph import nodes as g
 from edgeinfer.graph.moves import GatherNode
+from edgeinfer.graph.volumes import VolumeWindow
 from edgeinfer.graph.windows import dilate_window
 from edgeinfer.readers.keras import activations
 from edgeinfer.readers.keras.builder import Site
 from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError
 from edgeinfer.readers.keras.linear import (
     add_product,
+    add_volume,
     channels_first,
     move_channels_first,
     move_channels_last,
@@ -26,7 +28,7 @@ from edgeinfer.readers.keras.linear import (
 
 
 def transposed_layer(site: Site, rank: int) -> str:
-    """Conv1DTranspose and Conv2DTranspose: zeros between the elements, then a convolution with the
+    """Conv1DTranspose to Conv3DTranspose: zeros between the elements, then a convolution with the
     kernel turned round; a product for each element where windows lie side by side."""
     fields = site.fields
     filters = fields.integer("filters")
@@ -53,6 +55,10 @@ def transposed_layer(site: Site, rank: int) -> str:
     bias = site.shaped("bias", (filters,)) if fields.flag("use_bias", True) else None
     kernel = np.flip(kernel, tuple(range(rank))).swapaxes(-1, -2)
     margins = tuple((before, max(after, 0)) for before, after in pads)
+    if rank == 3:
+        over = VolumeWindow(window, (1,) * rank, margins, dilation)
+        y = add_volume(site, x, over, 1, kernel, bias)
+        return activations.fuse_activation(site, move_channels_first(site, y, first), step)
 
     def make(name: str, layer: str, values: g.Floats, shift: g.Floats | None) -> g.Node:
         return g.ConvNode(name, layer, x, values, shift, (1,) * rank, margins, dilation)

@@ -65,7 +65,7 @@ def conv(d: Drawing, op: OnnxOp, args: Args, *, channels_last: bool = False) -> 
     name = d.named(op)
     if rank == 3:
         over = VolumeWindow(window, strides, pads, dilation)
-        return _conv_volume(d, op, x, weights, constant_or_none(args, 2, "bias"), over, groups)
+        return conv_volume(d, op, x, weights, constant_or_none(args, 2, "bias"), over, groups)
 
     def node(values: Floats, bias: Floats | None) -> ConvNode:
         return ConvNode(name, name, x.tensor, values, bias, strides, pads, dilation, groups)
@@ -73,7 +73,7 @@ def conv(d: Drawing, op: OnnxOp, args: Args, *, channels_last: bool = False) -> 
     return _linear(d, name, x, weights, constant_or_none(args, 2, "bias"), (1.0, 1.0), node)
 
 
-def _conv_volume(
+def conv_volume(
     d: Drawing,
     op: OnnxOp,
     x: View,

@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.graph import nodes as g
+from edgeinfer.graph.volumes import VolumeWindow
 from edgeinfer.graph.windows import dilate_window
 from edgeinfer.readers.onnx.affine import uniform
 from edgeinfer.readers.onnx.args import Args, constant, constant_or_none, data
 from edgeinfer.readers.onnx.drawing import Drawing
 from edgeinfer.readers.onnx.layout import Const, View
-from edgeinfer.readers.onnx.linear import add_linear
+from edgeinfer.readers.onnx.linear import add_linear, conv_volume
 from edgeinfer.readers.onnx.moves import cut
 from edgeinfer.readers.onnx.ops import OnnxOp, UnreadableModelError
 from edgeinfer.readers.onnx.space import spatial
@@ -25,11 +26,11 @@ from edgeinfer.readers.onnx.weights import move_const
 
 
 def conv_transpose(d: Drawing, op: OnnxOp, args: Args) -> View:
-    """ConvTranspose over one or two spatial axes."""
+    """ConvTranspose over one to three spatial axes."""
     x, weights = data(args, 0), constant(args, 1, "weights")
     rank, groups = weights.value.ndim - 2, op.whole("group", 1)
-    if rank not in (1, 2):
-        raise UnreadableModelError(f"it has {rank} spatial axes; one or two can be read")
+    if rank not in (1, 2, 3):
+        raise UnreadableModelError(f"it has {rank} spatial axes; up to three can be read")
     x = spatial(d, uniform(d, x), rank)
     window = weights.value.shape[2:]
     strides = op.wholes("strides") or (1,) * rank
@@ -49,14 +50,17 @@ def conv_transpose(d: Drawing, op: OnnxOp, args: Args) -> View:
     spread = _spread(d, name, x.tensor, strides)
     grown: g.Pads = tuple((max(before, 0), max(after, 0)) for before, after in around)
     kernel = move_const(weights, lambda values: _mirror(values, groups))
-    ones = (1,) * rank
+    ones, bias = (1,) * rank, constant_or_none(args, 2, "bias")
+    wide = replace(x, tensor=spread)
 
-    def node(values: g.Floats, bias: g.Floats | None) -> g.ConvNode:
-        return g.ConvNode(name, name, spread, values, bias, ones, grown, dilation, groups)
+    def node(values: g.Floats, shift: g.Floats | None) -> g.ConvNode:
+        return g.ConvNode(name, name, spread, values, shift, ones, grown, dilation, groups)
 
-    y = add_linear(
-        d, name, replace(x, tensor=spread), kernel, constant_or_none(args, 2, "bias"), node
-    )
+    if rank == 3:
+        over = VolumeWindow(window, ones, grown, dilation)
+        y = conv_volume(d, op, wide, kernel, bias, over, groups)
+    else:
+        y = add_linear(d, name, wide, kernel, bias, node)
     for axis, (before, after) in enumerate(around):
         size = d.shapes[y.tensor][axis]
         if min(before, after) >= 0:

@@ -232,7 +232,7 @@ LAYERS: list[tuple[str, dict[str, Any], str]] = [
     ),
     ("no steps", sequential(layer("LSTM", units=3), shape=[None, 4]), "a sequence"),
     ("no layer", sequential(layer("Bidirectional"), shape=[None, 4, 5]), "what its layer is"),
-    ("transposed", sequential(layer("Conv3DTranspose")), "only Conv1DTranspose"),
+    ("transposed", sequential(layer("QConv2DTranspose")), "quantized transposed convolutions"),
     ("dynamic shape", sequential(DENSE, shape=[None, None]), "open in more than the batch"),
     ("no shape", sequential(DENSE, shape=None), "name the input's shape"),
     ("shape of zero", sequential(DENSE, shape=[None, 0]), "below 1"),

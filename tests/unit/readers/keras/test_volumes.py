@@ -35,6 +35,14 @@ LAYERS: dict[str, Callable[[Any], Any]] = {
     "padding": L.ZeroPadding3D(((1, 0), (0, 2), (1, 1))),
     "cropping": L.Cropping3D(((1, 0), (0, 2), (1, 1))),
     "repetition": L.UpSampling3D((1, 2, 3)),
+    "transposed": L.Conv3DTranspose(3, 3, strides=2),
+    "transposed same": L.Conv3DTranspose(2, (2, 3, 4), strides=(2, 1, 3), padding="same"),
+    "transposed, output padding": L.Conv3DTranspose(
+        2, 3, strides=(2, 3, 2), output_padding=(1, 2, 0), activation="relu"
+    ),
+    "transposed without bias": L.Conv3DTranspose(2, 2, strides=(1, 2, 3), use_bias=False),
+    "transposed by windows side by side": L.Conv3DTranspose(3, (1, 2, 3), strides=(1, 2, 3)),
+    "transposed by one element": L.Conv3DTranspose(2, 1, strides=(2, 3, 2)),
     "dropout": L.SpatialDropout3D(0.5),
 }
 
