@@ -12,11 +12,21 @@ import numpy as np
 from edgeinfer.graph import compose
 from edgeinfer.graph.compose import OperatorSite
 from edgeinfer.graph.compose_einsum import multiply_along, multiply_by_constant, split_equation
-from edgeinfer.graph.nodes import Floats, Shape
+from edgeinfer.graph.nodes import Floats, MergeKind, Shape
 from edgeinfer.readers.onnx.affine import scale_view
 from edgeinfer.readers.onnx.args import Args, constant, constant_or_none, data, epsilon_of
 from edgeinfer.readers.onnx.drawing import Drawing
-from edgeinfer.readers.onnx.layout import View, arrange_axes, axis_of, settle_scale, with_all_axes
+from edgeinfer.readers.onnx.elementwise import add_power
+from edgeinfer.readers.onnx.gathering import multiply_axis
+from edgeinfer.readers.onnx.layout import (
+    View,
+    arrange_axes,
+    axis_of,
+    settle_scale,
+    sizes,
+    with_all_axes,
+)
+from edgeinfer.readers.onnx.merge import merge_views
 from edgeinfer.readers.onnx.ops import OnnxOp, UnreadableModelError
 from edgeinfer.readers.onnx.weights import finite
 
@@ -87,6 +97,25 @@ def length_norm(d: Drawing, op: OnnxOp, args: Args) -> View:
     site = OperatorSite(d, d.named(op))
     normal = compose.normalize_last_axes(site, x.tensor, 1, DIRECTION, centred=False, mean=False)
     return replace(x, tensor=normal)
+
+
+def local_norm(d: Drawing, op: OnnxOp, args: Args) -> View:
+    """LRN: each element divided by a power of the squares of the channels around it."""
+    x = settle_scale(d, data(args, 0))
+    axis, width = axis_of(d, x, 1), op.whole("size", 0)
+    if width < 1:
+        raise UnreadableModelError(f"its size is {width}")
+    place = np.arange(sizes(d, x)[axis])
+    apart = place - place[:, np.newaxis]  # of a channel in front of and behind another
+    near = (-((width - 1) // 2) <= apart) & (apart <= width // 2)
+    squares = merge_views(d, op, [x, x], MergeKind.MULTIPLY)
+    shares = op.real("alpha", 1e-4) / width * near
+    summed = scale_view(
+        d, op, multiply_axis(d, op, squares, axis, shares), np.ones(()),
+        np.asarray(op.real("bias", 1.0)),
+    )  # fmt: skip
+    exponent = -op.real("beta", 0.75)
+    return merge_views(d, op, [x, add_power(d, op, summed, exponent)], MergeKind.MULTIPLY)
 
 
 def multiply_tensors(d: Drawing, op: OnnxOp, a: View, b: View) -> View:

@@ -287,6 +287,11 @@ def power(d: Drawing, op: OnnxOp, args: Args) -> View:
         return merge_views(d, op, [x, x], MergeKind.MULTIPLY)
     if not np.isfinite(exponent) or (holds_integers(x) and exponent < 0):
         raise UnreadableModelError(f"an exponent of {exponent:g} cannot be read")
+    return add_power(d, op, x, exponent)
+
+
+def add_power(d: Drawing, op: OnnxOp, x: View, exponent: float) -> View:
+    """A power of each element, by its table."""
     if exponent in POWERS:
         return add_activation(d, op, x, POWERS[exponent])
     return add_activation(d, op, x, Function.POWER, (exponent,))

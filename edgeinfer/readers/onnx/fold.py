@@ -131,8 +131,13 @@ def refuse_large(op: OnnxOp, arrays: list[NDArray[Any]]) -> None:
                 products = math.prod(np.broadcast_shapes(*shapes))
             except ValueError:
                 products = sum(array.size for array in arrays)
-    if not products <= MAX_ELEMENTS:
-        raise UnreadableModelError(f"it would make a constant of {products:.1e} elements")
+    refuse_places(products)
+
+
+def refuse_places(count: float) -> None:
+    """More than a file should make us compute."""
+    if not count <= MAX_ELEMENTS:
+        raise UnreadableModelError(f"it would make a constant of {count:.1e} elements")
 
 
 def _outer(op: OnnxOp, arrays: list[NDArray[Any]]) -> float:

@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.graph.moves import GatherNode, PadNode
-from edgeinfer.graph.nodes import DenseNode, Floats
+from edgeinfer.graph.nodes import DenseNode, Floats, MergeKind, Shape
+from edgeinfer.graph.windows import count_windows, dilate_window
 from edgeinfer.readers.onnx.affine import carry_view, scale_view
 from edgeinfer.readers.onnx.args import Args, constant, constant_or_none, data, number, setting
 from edgeinfer.readers.onnx.drawing import Drawing, arranged_tensor
-from edgeinfer.readers.onnx.fold import compute_operator, refuse_large
+from edgeinfer.readers.onnx.fold import compute_operator, refuse_large, refuse_places
 from edgeinfer.readers.onnx.layout import (
     View,
     arrange_axes,
@@ -28,6 +29,7 @@ from edgeinfer.readers.onnx.layout import (
     unfold_view,
     with_all_axes,
 )
+from edgeinfer.readers.onnx.merge import merge_views
 from edgeinfer.readers.onnx.moves import cut, pick
 from edgeinfer.readers.onnx.ops import OnnxOp, UnreadableModelError
 
@@ -182,6 +184,63 @@ def _take(d: Drawing, op: OnnxOp, x: View, sources: NDArray[np.int64]) -> View:
     tensor = arranged_tensor(d, name, (0,), shape)
     order = tuple(range(len(shape)))
     return replace(x, tensor=tensor, order=order, merged=merged, exclusive=True)
+
+
+def add_up_windows(d: Drawing, op: OnnxOp, args: Args) -> View:
+    """Col2Im, PyTorch's fold: each element of an image is the sum of the places of windows that lie
+    on it. It is gathered as often as windows may lie on one element, and added up."""
+    x = unfold_view(d, settle_scale(d, data(args, 0)))
+    if x.merged and d.batch != 1:
+        raise UnreadableModelError("its input mixes the batch with another axis")
+    have = sizes(d, x)[1:] if x.merged else sizes(d, x)
+    image, block = (
+        tuple(int(size) for size in constant(args, place, what).value.reshape(-1))
+        for place, what in ((1, "image shape"), (2, "block shape"))
+    )
+    sources = _sources_of_windows(op, have, image, block)
+    parts = [_take(d, op, x, each[np.newaxis] if x.merged else each) for each in sources]
+    return parts[0] if len(parts) == 1 else merge_views(d, op, parts, MergeKind.ADD)
+
+
+def _sources_of_windows(op: OnnxOp, have: Shape, image: Shape, block: Shape) -> NDArray[np.int64]:
+    """(most windows on one element, channels, *image): places in an input of (channels x block,
+    windows), or -1."""
+    rank = len(image)
+    strides, dilation = (op.wholes(key) or (1,) * rank for key in ("strides", "dilations"))
+    pads = op.wholes("pads") or (0,) * (2 * rank)
+    if not len(block) == len(strides) == len(dilation) == len(pads) // 2 == rank > 0:
+        raise UnreadableModelError(f"its settings do not fit an image of {list(image)}")
+    taps = math.prod(block)
+    reach = dilate_window(block, dilation)
+    around = tuple(zip(pads[:rank], pads[rank:], strict=True))
+    steps = count_windows(image, reach, strides, around)
+    windows = math.prod(steps)
+    if taps < 1 or len(have) != 2 or have[0] % taps or have[1] != windows:
+        raise UnreadableModelError(
+            f"{windows} windows of {list(block)} on an image of {list(image)} do not fit its "
+            f"input of {list(have)}"
+        )
+    refuse_places(taps * (have[0] // taps) * math.prod(image))
+    sources = np.full((taps, *image), -1, np.int64)
+    numbers = np.arange(windows).reshape(steps)
+    for tap, place in enumerate(np.ndindex(*block)):
+        along = [
+            np.arange(count) * step - before + at * hole
+            for count, step, (before, _), at, hole in zip(
+                steps, strides, around, place, dilation, strict=True
+            )
+        ]
+        inside = [
+            np.flatnonzero((line >= 0) & (line < size))
+            for line, size in zip(along, image, strict=True)
+        ]
+        on = tuple(line[kept] for line, kept in zip(along, inside, strict=True))
+        sources[tap][np.ix_(*on)] = tap * windows + numbers[np.ix_(*inside)]
+    sources = -np.sort(-sources, axis=0)  # those that are there first
+    sources = sources[: max(int((sources >= 0).sum(axis=0).max(initial=0)), 1)]
+    channels = np.arange(have[0] // taps).reshape(-1, *(1,) * rank) * taps * windows
+    spread = sources[:, np.newaxis]
+    return np.where(spread >= 0, spread + channels, -1)
 
 
 def change_elements(d: Drawing, op: OnnxOp, args: Args) -> View:

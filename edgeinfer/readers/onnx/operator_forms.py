@@ -66,7 +66,7 @@ OPERATOR_FORMS: Mapping[str, str] = by_kind(
             "BatchNormalization"
         ),
         "Conv over one to three axes with constant weights": ("Conv ConvInteger QLinearConv"),
-        "ConvTranspose over one or two axes with constant weights": "ConvTranspose",
+        "ConvTranspose over one to three axes with constant weights": "ConvTranspose",
         "a product with a constant matrix, or of two tensors of matrices with the same leading "
         "axes": "MatMul MatMulInteger QLinearMatMul Gemm",
         "Einsum of two inputs with a letter for the batch in each": "Einsum",
@@ -101,7 +101,7 @@ OPERATOR_FORMS: Mapping[str, str] = by_kind(
             "BitwiseAnd BitwiseNot BitwiseOr BitwiseXor"
         ),
         "a constant initializer": "BlackmanWindow HammingWindow HannWindow MelWeightMatrix",
-        "ConvTranspose with constant weights of zeros and ones": "Col2Im",
+        "Col2Im with a constant image and block": "Col2Im",
         "MatMul with the constant matrices of the transform for real and imaginary parts": (
             "DFT STFT"
         ),
@@ -111,7 +111,7 @@ OPERATOR_FORMS: Mapping[str, str] = by_kind(
             "ImageDecoder RegexFullMatch StringConcat StringNormalizer StringSplit TfIdfVectorizer"
         ),
         "do it behind the network, on its outputs": "NonMaxSuppression",
-        "BatchNormalization, trained in its place": "LRN",
+        "LRN over the channels after the batch": "LRN",
         "MaxPool of a slice with constant bounds": "MaxRoiPool RoiAlign",
         "ConvTranspose, or Resize with mode=nearest": "MaxUnpool",
         "InstanceNormalization, or LayerNormalization over all axes of a sample": (

@@ -169,6 +169,56 @@ MODELS: dict[str, Callable[[], ModelProto]] = {
         x=(2, 4, 7),
         weights={"w": floats(RNG, 4, 3, 4)},
     ),
+    **{
+        f"transposed convolution of a volume {number}": (
+            lambda attributes=attributes: one(
+                node("ConvTranspose", ["x", "w", "b"], ["y"], **attributes),
+                x=(2, 4, 3, 5, 3),
+                weights={
+                    "w": floats(RNG, 4, 6 // attributes.get("group", 1), 2, 3, 2),
+                    "b": floats(RNG, 6),
+                },
+            )
+        )
+        for number, attributes in enumerate(
+            (
+                {},
+                {"strides": [2, 3, 2]},
+                {"strides": [2, 1, 3], "pads": [1, 0, 1, 1, 2, 0], "output_padding": [1, 0, 2]},
+                {"strides": [3, 2, 2], "group": 2, "dilations": [2, 1, 3]},
+                {"strides": [2, 2, 1], "auto_pad": "SAME_LOWER"},
+                {"strides": [2, 3, 2]},
+                {"pads": [2, 0, 1, 0, 2, 1]},
+            )
+        )
+    },
+    **{
+        f"fold {number}": (
+            lambda shape=shape, image=image, block=block, attributes=attributes: one(
+                node("Col2Im", ["x", "i", "b"], ["y"], **attributes),
+                x=shape,
+                weights={"i": np.array(image), "b": np.array(block)},
+                opset=18,
+            )
+        )
+        for number, (shape, image, block, attributes) in enumerate(
+            (
+                ((2, 12, 4), [4, 6], [2, 3], {"strides": [2, 3]}),  # every place once
+                ((2, 12, 9), [4, 5], [2, 3], {}),
+                ((2, 8, 12), [7, 6], [2, 2], {"strides": [2, 3], "pads": [0, 1, 1, 1]}),
+                ((2, 6, 10), [6, 7], [3, 2], {"dilations": [2, 2]}),
+                ((2, 6, 4), [9], [3], {"strides": [2]}),
+            )
+        )
+    },
+    **{
+        f"norm of {size} channels": (
+            lambda size=size, x=x: one(
+                node("LRN", ["x"], ["y"], size=size, alpha=0.7, beta=0.6, bias=1.5), x=x
+            )
+        )
+        for size, x in ((3, (2, 5, 4, 3)), (4, (2, 7, 1, 6)), (9, (2, 5, 3, 1)))
+    },
     "global average": lambda: one(node("GlobalAveragePool", ["x"], ["y"])),
     "global max": lambda: one(node("GlobalMaxPool", ["x"], ["y"])),
     "leaky": lambda: one(node("LeakyRelu", ["x"], ["y"], alpha=0.3)),
