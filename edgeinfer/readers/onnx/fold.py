@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from edgeinfer.readers.onnx.layout import Const
-from edgeinfer.readers.onnx.ops import OnnxOp, OnnxSource, UnreadableModelError
+from edgeinfer.readers.onnx.ops import OnnxOp, UnreadableModelError
 from edgeinfer.readers.onnx.weights import move_const
 
 MAX_ELEMENTS = 1 << 26
@@ -91,17 +91,6 @@ def compute_operator(op: OnnxOp, arrays: list[NDArray[Any] | None]) -> list[NDAr
         reason = str(error).split("\n", 1)[0][:200]
         raise UnreadableModelError(f"its constants do not fit together ({reason})") from None
     return [np.asarray(array) for array in computed]
-
-
-def compute_graph(source: OnnxSource, inputs: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
-    """The outputs of a whole file on arrays."""
-    values = source.constants | inputs
-    for op in source.ops:
-        arrays = [values[name] if name else None for name in op.inputs]
-        refuse_large(op, [array for array in arrays if array is not None])
-        made = [name for name in op.outputs if name]
-        values |= dict(zip(made, compute_operator(op, arrays), strict=True))
-    return [values[name] for name in source.outputs]
 
 
 def refuse_large(op: OnnxOp, arrays: list[NDArray[Any]]) -> None:

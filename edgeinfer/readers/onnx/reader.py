@@ -8,6 +8,7 @@ that saves a transposition; a finding says so.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from edgeinfer.graph.nodes import ActivationNode, Function, InputNode, Transpose
 from edgeinfer.readers.loaded import LoadedModel
 from edgeinfer.readers.onnx.drawing import Drawing, clean
 from edgeinfer.readers.onnx.file import parse
-from edgeinfer.readers.onnx.fold import MOVES, compute_graph
+from edgeinfer.readers.onnx.fold import MOVES
 from edgeinfer.readers.onnx.layout import (
     Const,
     Value,
@@ -45,6 +46,7 @@ from edgeinfer.readers.onnx.ops import (
 )
 from edgeinfer.readers.onnx.quant import integer_input
 from edgeinfer.readers.onnx.recurrent import GATES
+from edgeinfer.readers.onnx.samples_apart import mixes_samples
 from edgeinfer.readers.onnx.tidy import finish_drawing
 
 OPEN_BATCH = 999_983  # stands for a batch of any size: a prime, to be known again in other shapes
@@ -63,7 +65,9 @@ def read(path: Path, *, batch_axis: int | None = 0) -> LoadedModel:
     sparse = any(op.domain == SPARSE_DOMAIN for op in source.ops)  # sites are found by pixel
     turned = frozenset(entry.name for entry in source.inputs if sparse)
     if batch_axis != 0 or any(op.kind in GATES for op in source.ops):
-        return _finish(source, *_draw_sample(source, batch_axis))
+        drawn = _draw_sample(source, batch_axis)
+        _refuse_mixing(source, batch_axis)
+        return _finish(source, *drawn)
     try:
         drawing, outputs = _draw_graph(source, turned)
     except UnsupportedModelError as error:
@@ -138,7 +142,11 @@ def _draw_one_at_a_time(
         raise min(with_batch, error, key=lambda each: len(each.offences)) from None
     except ModelError:
         raise with_batch from None
-    if not _keeps_samples_apart(source):
+    try:
+        mixed = _mixes_samples(source, 0)
+    except UnreadableModelError:
+        mixed = True
+    if mixed:
         raise with_batch
     d.findings.append(
         f"The network is read for one sample at a time, as for any number of them this cannot be "
@@ -147,32 +155,39 @@ def _draw_one_at_a_time(
     return d, outputs
 
 
-def _keeps_samples_apart(source: OnnxSource) -> bool:
-    """Whether two samples in one batch give what each gives alone; a file for one has no others."""
+def _mixes_samples(source: OnnxSource, batch_axis: int) -> bool:
+    """Whether one sample changes another in one batch; a file for one sample has no others. An
+    UnreadableModelError where the file cannot be computed."""
     from onnx import helper
 
-    if all(entry.dims is not None and entry.dims[0] == 1 for entry in source.inputs):
-        return True
+    places = [batch_axis % len(entry.dims or (1,)) for entry in source.inputs]
+    if len(set(places)) > 1 or all(
+        entry.dims is not None and entry.dims[places[0]] == 1 for entry in source.inputs
+    ):
+        return False
     rng, pair = np.random.default_rng(1), {}
     for entry in source.inputs:
         dtype = helper.tensor_dtype_to_np_dtype(entry.data_type)
-        shape = (2, *_sizes(str(source.path), entry.dims or (), {0})[1:])
+        shape = _sizes(str(source.path), entry.dims or (), {places[0]})
+        shape[places[0]] = 2
         real = entry.data_type in float_types()
         pair[entry.name] = (rng.normal(size=shape) if real else rng.integers(0, 2, shape)).astype(
             dtype
         )
-    try:
-        together = compute_graph(source, pair)
-        alone = [
-            compute_graph(source, {name: array[[place]] for name, array in pair.items()})
-            for place in range(2)
-        ]
-    except UnreadableModelError:
-        return False
-    return all(
-        both.shape[:1] == (2,) and np.allclose(both, np.concatenate(each), rtol=1e-3, atol=1e-5)
-        for both, *each in zip(together, *alone, strict=True)
-    )
+    return mixes_samples(source, pair, places[0])
+
+
+def _refuse_mixing(source: OnnxSource, batch_axis: int | None) -> None:
+    """An error where a recurrent network changes one sample by another."""
+    if batch_axis is None:
+        return
+    with contextlib.suppress(UnreadableModelError):  # it cannot be computed, so nothing is known
+        if _mixes_samples(source, batch_axis):
+            raise ModelError(
+                f"{source.path}: the network changes one sample by another, if axis {batch_axis} "
+                f"of its inputs counts samples.",
+                hint="Say which axis counts samples with --batch-axis, or none if no axis does.",
+            )
 
 
 def _without_axis(d: Drawing, view: View, batch_axis: int | None) -> View:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from onnx import NodeProto
 
-from edgeinfer.base.errors import UnsupportedModelError
+from edgeinfer.base.errors import ModelError, UnsupportedModelError
 from edgeinfer.graph.nodes import ScanNode
 from edgeinfer.readers import load
 from tests.support import float_graph
@@ -165,6 +165,21 @@ def test_what_is_not_supported_is_named(
     path = m.saved(m.model(nodes, {"x": [6, 1, 3]}, ["y"], weights), tmp_path)
     with pytest.raises(UnsupportedModelError, match=rf"(?s)'cell' making 'y' .LSTM.: .*{reason}"):
         load(path, batch_axis=1)
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_a_network_that_changes_one_sample_by_another_is_refused(
+    both: bool, tmp_path: Path
+) -> None:
+    """The mean over the batch is nothing for one sample, for which the network is read."""
+    nodes, weights = batch_first("LSTM", both=both, last=False)
+    nodes += [
+        node("ReduceMean", ["out"], ["mean"], axes=[0], keepdims=1),
+        node("Sub", ["out", "mean"], ["apart"]),
+    ]
+    path = m.saved(m.model(nodes, {"x": ["batch", 6, 3]}, ["apart"], weights, opset=13), tmp_path)
+    with pytest.raises(ModelError, match="changes one sample by another"):
+        load(path)
 
 
 def test_steps_along_the_axis_of_samples_are_not_read_as_samples(tmp_path: Path) -> None:
