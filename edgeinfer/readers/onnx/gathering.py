@@ -208,7 +208,8 @@ def _sources_of_windows(op: OnnxOp, have: Shape, image: Shape, block: Shape) -> 
     rank = len(image)
     strides, dilation = (op.wholes(key) or (1,) * rank for key in ("strides", "dilations"))
     pads = op.wholes("pads") or (0,) * (2 * rank)
-    if not len(block) == len(strides) == len(dilation) == len(pads) // 2 == rank > 0:
+    fits = len(block) == len(strides) == len(dilation) == len(pads) // 2 == rank > 0
+    if not fits or min((*block, *strides, *dilation)) < 1:
         raise UnreadableModelError(f"its settings do not fit an image of {list(image)}")
     taps = math.prod(block)
     reach = dilate_window(block, dilation)

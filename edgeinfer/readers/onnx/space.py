@@ -49,6 +49,11 @@ def pads_of(
     rank = len(window)
     if not len(sizes) == len(strides) == len(dilation) == rank:
         raise UnreadableModelError(f"its strides or dilations do not fit {rank} spatial axes")
+    if min((*window, *strides, *dilation)) < 1:
+        raise UnreadableModelError(
+            f"its window {list(window)}, strides {list(strides)} or dilations {list(dilation)} "
+            f"are not all at least 1"
+        )
     match op.text("auto_pad", "NOTSET"):
         case "SAME_UPPER":
             return same_pads(sizes, window, strides, dilation)

@@ -36,7 +36,8 @@ def conv_transpose(d: Drawing, op: OnnxOp, args: Args) -> View:
     strides = op.wholes("strides") or (1,) * rank
     dilation = op.wholes("dilations") or (1,) * rank
     space = d.shapes[x.tensor][:-1]
-    if not len(strides) == len(dilation) == rank or weights.value.shape[0] % groups:
+    fits = len(strides) == len(dilation) == rank and min((*window, *strides, *dilation)) >= 1
+    if not fits or weights.value.shape[0] % groups:
         raise UnreadableModelError(f"its strides, dilations or groups do not fit {window}")
     reach = dilate_window(window, dilation)
     pads = _pads(op, space, reach, strides)

@@ -227,6 +227,13 @@ CASES: dict[str, tuple[Made, tuple[str, ...]]] = {
         net(CONV, x=(1, 3, 4, 4, 4, 4), weights={"w": np.ones((2, 3, 2, 2, 2, 2), F)}),
         ("'conv'", "4 spatial axes"),
     ),
+    "a window of nothing": (
+        net(
+            node("AveragePool", ["x"], ["y"], "pool", kernel_shape=[2, 0], dilations=[3, 2]),
+            x=(2, 3, 8, 6),
+        ),
+        ("'pool'", "AveragePool", "window [2, 0]", "at least 1"),
+    ),
     "channels that do not fit": (
         net(CONV, x=(1, 3, 8, 8), weights={"w": np.ones((2, 4, 3, 3), F)}),
         ("'conv'", "does not fit 3 channels"),

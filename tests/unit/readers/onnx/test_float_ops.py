@@ -217,7 +217,7 @@ MODELS: dict[str, Callable[[], ModelProto]] = {
                 node("LRN", ["x"], ["y"], size=size, alpha=0.7, beta=0.6, bias=1.5), x=x
             )
         )
-        for size, x in ((3, (2, 5, 4, 3)), (4, (2, 7, 1, 6)), (9, (2, 5, 3, 1)))
+        for size, x in ((3, (2, 5, 4, 3)), (5, (2, 7, 1, 6)), (9, (2, 5, 3, 1)))
     },
     "global average": lambda: one(node("GlobalAveragePool", ["x"], ["y"])),
     "global max": lambda: one(node("GlobalMaxPool", ["x"], ["y"])),
