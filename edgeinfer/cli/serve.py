@@ -24,6 +24,7 @@ LARGEST_INT32 = 2**31 - 1  # of a model's configuration
 MOST_INSTANCES = 256
 SMALLEST_MB, LARGEST_MESSAGE_MB = 0.001, 2000.0  # a message of Protocol Buffers ends at 2 GB
 LARGEST_QUEUE_MB, LONGEST_DRAIN_SECONDS = 1e6, 86400.0
+SLOWEST_KB_S, FASTEST_KB_S = 0.1, 1e6
 
 
 def serve(
@@ -70,6 +71,9 @@ def serve(
         bool,
         Parameter(negative="", help="let clients of this machine and user name shared memory"),
     ] = False,
+    slowest_kb_s: Annotated[
+        float, Parameter(help="how fast a client of gRPC takes a large answer at least")
+    ] = 32.0,
     drain_s: Annotated[
         float, Parameter(help="how long accepted requests may take after SIGTERM")
     ] = 30.0,
@@ -96,6 +100,7 @@ def serve(
         "--message-mb": (message_mb, SMALLEST_MB, LARGEST_MESSAGE_MB),
         "--receive-mb": (receive_mb, SMALLEST_MB, LARGEST_QUEUE_MB),
         "--queue-mb": (queue_mb, SMALLEST_MB, LARGEST_QUEUE_MB),
+        "--slowest-kb-s": (slowest_kb_s, SLOWEST_KB_S, FASTEST_KB_S),
         "--drain-s": (drain_s, 0, LONGEST_DRAIN_SECONDS),
         "--port-grpc": (port_grpc, 0, LARGEST_PORT),
         "--port-http": (port_http, 0, LARGEST_PORT),
@@ -120,7 +125,7 @@ def serve(
             runs, names, backend, outputs == "raw", batching, control, int(queue_mb * 1e6)
         ),
         bind, port_grpc, port_http, port_metrics, certificates, int(message_mb * 1e6),
-        int(receive_mb * 1e6), drain_s, shared_memory,
+        int(receive_mb * 1e6), drain_s, shared_memory, slowest_kb_s * 1e3,
     )  # fmt: skip
     if settings.is_exposed and shared_memory:
         raise UsageError(

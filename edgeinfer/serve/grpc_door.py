@@ -390,8 +390,8 @@ class GrpcServer:
     there is room for it saves a pause; the calls that may wait for room take half of
     `receive_bytes` with it at most."""
 
-    def __init__(self, door: GrpcDoor, receive_bytes: int) -> None:
-        self._door = door
+    def __init__(self, door: GrpcDoor, receive_bytes: int, slowest_bytes_per_s: float) -> None:
+        self._door, self._slowest = door, slowest_bytes_per_s
         self._ahead = max(
             LEAST_AHEAD_BYTES, min(MOST_AHEAD_BYTES, receive_bytes // 2 // MOST_WAITING)
         )
@@ -403,7 +403,9 @@ class GrpcServer:
         loop = asyncio.get_running_loop()
         for each in sockets:
             listener = await loop.create_server(
-                lambda: Connection(self._door, self._connections, self._ahead), sock=each, ssl=tls
+                lambda: Connection(self._door, self._connections, self._ahead, self._slowest),
+                sock=each,
+                ssl=tls,
             )
             self._listeners.append(listener)
 

@@ -38,14 +38,13 @@ from edgeinfer.serve.frames import (
     window_frame,
 )
 from edgeinfer.serve.headers import HeaderReader, PackingError
+from edgeinfer.serve.presence import Presence, Sign
 from edgeinfer.serve.streams import CallStream, Door, Patience, SendingRoom
 
 BUFFER_BYTES = 1 << 16  # that are read at once of what is no message
 LARGEST_BLOCK = 1 << 14  # bytes of packed headers
 PREFIX_BYTES = 5  # before a message: whether it is compressed, and its length
 LEAST_WAKE_BYTES, MOST_WAKE_BYTES = 1 << 16, 1 << 20  # of a message, for which the loop is woken
-KEEPALIVE_SECONDS = 60.0  # after which a silent connection is asked whether it is still there
-ANSWERLESS_SECONDS = 20.0  # after which it is not
 LINGER_SECONDS = 1.0  # for the last words to be read by a client
 MOST_CONNECTIONS = 1024  # at once; more are closed
 MOST_UNSENT_BYTES = 1 << 29  # of all connections' answers that their clients do not take
@@ -54,7 +53,9 @@ MOST_UNSENT_BYTES = 1 << 29  # of all connections' answers that their clients do
 class Connection(asyncio.BufferedProtocol):
     """A client's connection. `ahead_bytes`: that a call may send before its message has room."""
 
-    def __init__(self, door: Door, connections: set[Connection], ahead_bytes: int) -> None:
+    def __init__(
+        self, door: Door, connections: set[Connection], ahead_bytes: int, slowest_bytes_per_s: float
+    ) -> None:
         self._door, self._connections, self._ahead = door, connections, ahead_bytes
         self._loop = asyncio.get_running_loop()
         self._buffer = memoryview(bytearray(BUFFER_BYTES))
@@ -69,7 +70,8 @@ class Connection(asyncio.BufferedProtocol):
         self._data_stream: CallStream | None = None  # of the DATA frame that is being read
         self._data_left = self._padding_left = self._data_flags = 0
         self._room, self._receive_window = SendingRoom(), LARGEST_WINDOW
-        self._has_heard = self._has_asked = self._is_paused = self._has_new_room = False
+        self._is_paused = self._has_new_room = False
+        self._presence = Presence(slowest_bytes_per_s)
         self._patience = Patience()
 
     # What the loop calls.
@@ -82,7 +84,7 @@ class Connection(asyncio.BufferedProtocol):
         if transport.get_extra_info("ssl_object") is None and hasattr(socket, "SO_RCVLOWAT"):
             self._socket = transport.get_extra_info("socket")
         self._connections.add(self)
-        self._timer = self._loop.call_later(KEEPALIVE_SECONDS, self._look)
+        self._timer = self._loop.call_later(Presence.wait_seconds(Sign.HERE), self._look)
         if len(self._connections) > MOST_CONNECTIONS:
             self.abort()
             return
@@ -93,7 +95,7 @@ class Connection(asyncio.BufferedProtocol):
             Setting.MAX_HEADER_LIST_SIZE: LARGEST_BLOCK,
         }
         growth = LARGEST_WINDOW - USUAL_WINDOW
-        transport.write(settings_frame(settings) + window_frame(0, growth))
+        self._write([settings_frame(settings), window_frame(0, growth)])
 
     def connection_lost(self, error: Exception | None) -> None:
         """Nobody is left."""
@@ -121,7 +123,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """So many bytes are there."""
-        self._has_heard = True
+        self._presence.has_heard = True
         if self._is_over:
             return
         try:
@@ -443,7 +445,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def _write(self, parts: Sequence[bytes | memoryview]) -> None:
         if not self._is_over:
-            self._transport.write(b"".join(parts))
+            data = b"".join(parts)
+            self._presence.written_bytes += len(data)
+            self._transport.write(data)
 
     # How it ends.
 
@@ -485,13 +489,12 @@ class Connection(asyncio.BufferedProtocol):
 
     def _look(self) -> None:
         """Ask a silent client whether it is still there."""
-        if (self._has_asked and not self._has_heard) or not self._is_begun:
+        sign = self._presence.look(self._loop.time(), self._transport.get_write_buffer_size())
+        if sign is Sign.GONE or not self._is_begun:
             self.abort()
             return
-        self._has_asked, seconds = not self._has_heard, KEEPALIVE_SECONDS
-        if self._has_asked:
+        if sign is Sign.SILENT:
             self._wake_after(1)  # some of a message may be there, though not enough
             self._write([frame(FrameKind.PING, 0, 0, bytes(8))])
-            seconds = ANSWERLESS_SECONDS
-        self._has_heard, self._patience = False, Patience()
-        self._timer = self._loop.call_later(seconds, self._look)
+        self._patience = Patience()
+        self._timer = self._loop.call_later(Presence.wait_seconds(sign), self._look)

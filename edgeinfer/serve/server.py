@@ -58,6 +58,7 @@ class ServerSettings:
     receive_bytes: int = 512_000_000
     drain_seconds: float = 30.0
     shared_memory: bool = False  # whether clients may name memory of this machine
+    slowest_bytes_per_s: float = 32_000  # at which a client of gRPC takes a large answer
 
     @property
     def is_exposed(self) -> bool:
@@ -117,7 +118,7 @@ async def open_server(settings: ServerSettings) -> AsyncIterator[OpenServer]:
         admission = Admission(settings.receive_bytes)
         state = HttpState(repository, is_ready, admission, settings.message_bytes)
         door = GrpcDoor(repository, is_ready, admission, settings.message_bytes)
-        doors = _Doors(GrpcServer(door, settings.receive_bytes))
+        doors = _Doors(GrpcServer(door, settings.receive_bytes, settings.slowest_bytes_per_s))
         try:
             sockets = _bind(settings.grpc_port, settings.host)
             await doors.grpc.listen(sockets, grpc_tls)

@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 
 from edgeinfer.serve import admission as admission_module
-from edgeinfer.serve import http2
+from edgeinfer.serve import http2, presence
 from edgeinfer.serve.frames import (
     ACK,
     END_HEADERS,
     END_STREAM,
+    LARGEST_WINDOW,
     PADDED,
     PREFACE,
     PRIORITY,
@@ -35,8 +36,10 @@ from edgeinfer.serve.frames import (
 from edgeinfer.serve.headers import HeaderReader, pack_headers
 from edgeinfer.serve.messages import SERVICE, message_class
 from edgeinfer.serve.repository import RepositorySettings
+from edgeinfer.serve.served import BatchSettings
 from edgeinfer.serve.server import OpenServer, ServerSettings
 from tests.support.serving import (
+    ANSWER_SECONDS,
     DOWNWARDS,
     call_headers,
     expected,
@@ -47,10 +50,12 @@ from tests.support.serving import (
     tensor,
     write_run,
 )
+from tests.support.waiting import until
 
 VALUES = numbers(5)
 HELLO = PREFACE + frame(FrameKind.SETTINGS, 0, 0)
-WANTED = expected(small_program(), VALUES, DOWNWARDS)[1]["sum"].tobytes()
+ANSWERS = expected(small_program(), VALUES, DOWNWARDS)[1]["sum"]
+WANTED = ANSWERS.tobytes()
 
 
 def request_of(values: np.ndarray) -> bytes:
@@ -82,8 +87,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenServer]:
 class Peer:
     """The client's side, as bytes and frames."""
 
-    def __init__(self, server: OpenServer) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", server.grpc_port), 30)
+    def __init__(self, server: OpenServer, receive_bytes: int | None = None) -> None:
+        self.socket = socket.socket()
+        self.socket.settimeout(ANSWER_SECONDS)
+        if receive_bytes is not None:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        self.socket.connect(("127.0.0.1", server.grpc_port))
         self._file = self.socket.makefile("rb")
         self._headers = HeaderReader()
 
@@ -363,8 +372,8 @@ def test_a_stream_of_many_requests_is_answered_in_order(server: OpenServer) -> N
 
 def test_a_client_that_is_gone_is_left(server: OpenServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a word it is asked; who answers stays, even in the midst of a message."""
-    monkeypatch.setattr(http2, "KEEPALIVE_SECONDS", 1.0)
-    monkeypatch.setattr(http2, "ANSWERLESS_SECONDS", 2.0)
+    monkeypatch.setattr(presence, "KEEPALIVE_SECONDS", 1.0)
+    monkeypatch.setattr(presence, "ANSWERLESS_SECONDS", 2.0)
     monkeypatch.setattr(http2, "LEAST_WAKE_BYTES", 1)  # the loop waits for all of a message
     with Peer(server) as gone, Peer(server) as there, Peer(server) as silent:
         gone.send(HELLO, HEAD)
@@ -380,6 +389,54 @@ def test_a_client_that_is_gone_is_left(server: OpenServer, monkeypatch: pytest.M
         assert pings == 3
         assert FrameKind.PING in [kind for kind, *_ in gone.frames()]  # and then it was closed
         assert len(list(silent.frames())) == 2  # so was this: it has said nothing at all
+
+
+@pytest.mark.parametrize("is_reading", [True, False])
+def test_who_reads_an_answer_slowly_is_served_and_who_does_not_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_reading: bool
+) -> None:
+    """The question whether it is there stands behind megabytes that it has not read yet."""
+    monkeypatch.setattr(presence, "KEEPALIVE_SECONDS", 1.0)
+    monkeypatch.setattr(presence, "ANSWERLESS_SECONDS", 5.0)
+    looks: list[presence.Sign] = []
+    look = presence.Presence.look
+    monkeypatch.setattr(
+        presence.Presence, "look", lambda *args: looks.append(look(*args)) or looks[-1]
+    )
+    run = write_run(tmp_path / "run", small_program(), DOWNWARDS)
+    content = prefixed(request_of(np.repeat(VALUES, 200_000, axis=0)))
+    data = [
+        frame(FrameKind.DATA, 0, 1, content[at : at + (1 << 16)])
+        for at in range(0, len(content), 1 << 16)
+    ]
+    batching = BatchSettings(largest_request=1_000_000)
+    settings = ServerSettings(
+        RepositorySettings((run,), batching=batching),
+        slowest_bytes_per_s=10_000.0 if is_reading else 1e12,
+    )
+    answer, is_whole, pauses = b"", False, 0
+    with running(settings) as server, Peer(server, 1 << 16) as peer:
+        peer.send(PREFACE + settings_frame({Setting.INITIAL_WINDOW_SIZE: LARGEST_WINDOW}))
+        peer.send(window_frame(0, 1 << 30), HEAD, *data, frame(FrameKind.DATA, END_STREAM, 1))
+        for kind, flags, _, payload in peer.frames():
+            if kind == FrameKind.PING and not flags & ACK and not answer:
+                peer.send(frame(FrameKind.PING, ACK, 0, payload))
+            if kind == FrameKind.DATA:
+                answer += payload
+                monkeypatch.setattr(presence, "KEEPALIVE_SECONDS", 0.05)
+                monkeypatch.setattr(presence, "ANSWERLESS_SECONDS", 0.05)
+                if not is_reading:
+                    until(lambda: presence.Sign.GONE in looks)
+                elif pauses < 10:  # longer than several questions take
+                    pauses, seen = pauses + 1, len(looks)
+                    until(lambda seen=seen: len(looks) > seen + 2 or presence.Sign.GONE in looks)
+            is_whole |= kind == FrameKind.HEADERS and bool(flags & END_STREAM)
+            if is_whole:
+                break
+    assert is_whole == is_reading == (presence.Sign.GONE not in looks)
+    if is_reading:
+        assert outputs_of(answer) == np.repeat(ANSWERS, 200_000, axis=0).tobytes()
+        assert presence.Sign.SLOW in looks
 
 
 def test_more_than_can_wait_for_room_are_refused_at_once(
