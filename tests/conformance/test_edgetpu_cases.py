@@ -117,10 +117,10 @@ def test_the_compilers_decisions_take_the_place_of_predictions(folder: Path) -> 
 
 
 def test_a_prediction_takes_no_second(folder: Path) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     for name in NAMES:
         predict(folder / f"{name}.tflite")
-    assert (time.perf_counter() - start) / len(NAMES) < 1
+    assert (time.process_time() - start) / len(NAMES) < 1
 
 
 def test_posenet_takes_what_was_published(folder: Path) -> None:

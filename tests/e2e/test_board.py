@@ -120,14 +120,14 @@ def test_what_a_board_at_a_port_measures_is_in_the_result(work: Path, capsys) ->
 def test_a_cable_that_is_pulled_and_another_design_leave_the_run_as_it_was(
     work: Path, capsys, monkeypatch
 ) -> None:
-    monkeypatch.setattr(lines, "PATIENCE_SECONDS", 0.3)
     assert main([*COMPILE, "-o", "RUN"]) == 0
     assert main([*COMPILE, "--bits-of", "*=5", "-o", "OTHER"]) == 0
     before = {path: path.read_bytes() for path in Path("RUN").rglob("*.json")}
-    for folder, messages, said in (
-        ("RUN", 3, "RUN|the line to the board|did not answer"),
-        ("OTHER", 9, "another design is on the board"),
+    for folder, messages, patience_seconds, said in (
+        ("RUN", 3, 0.3, "RUN|the line to the board|did not answer"),
+        ("OTHER", 9, 120.0, "another design is on the board"),
     ):
+        monkeypatch.setattr(lines, "PATIENCE_SECONDS", patience_seconds)
         capsys.readouterr()
         with board_port(Path(folder, "rtl"), board(BOARD[1]), messages=messages) as port:
             assert main(["board", "test", "RUN", "--port", port, "--samples", "5"]) == 4

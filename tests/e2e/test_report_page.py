@@ -8,11 +8,11 @@ import base64
 import io
 import itertools
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pypdfium2
 import pytest
 from numpy.typing import NDArray
@@ -216,13 +216,18 @@ def test_a_screen_reader_finds_its_way(tab: Page, tmp_path: Path) -> None:
     assert set(links) <= set(ids)
 
 
+def spent_seconds() -> float:
+    """Processor time of ours and of the browser's."""
+    ours = psutil.Process()
+    return sum(sum(each.cpu_times()[:2]) for each in (ours, *ours.children(recursive=True)))
+
+
 def test_ten_thousand_layers_are_shown_in_seconds(tab: Page, tmp_path: Path) -> None:
     result, profile = results.deep(10_000)
-    began = time.perf_counter()
+    began = spent_seconds()
     write_report(tmp_path, result, profile)
     tab.open(tmp_path / "report.html")
-    took = time.perf_counter() - began
-    assert took < RENDER_SECONDS
+    assert spent_seconds() - began < RENDER_SECONDS
     assert (tmp_path / "report.html").stat().st_size < MOST_BYTES
     rows = tab.run("document.querySelectorAll('#table-layers tbody tr').length")
     assert rows == 400

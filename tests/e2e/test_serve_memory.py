@@ -148,6 +148,7 @@ def test_who_sends_nothing_keeps_nobody_out(
 ) -> None:
     """A client that begins a request and does not go on, where there is room for one."""
     monkeypatch.setattr(admission_module, "SLOW_SECONDS", 0.3)
+    monkeypatch.setattr(admission_module, "PATIENCE_SECONDS", ANSWER_SECONDS)
     run = write_run(tmp_path / "run", small_program())
     settings = ServerSettings(
         RepositorySettings((run,)), message_bytes=1_000_000, receive_bytes=1_000_000

@@ -62,7 +62,7 @@ def run_example(
         try:
             while process.poll() is None and not _serve(memory, buffer, answer):
                 pass
-            out, errors = process.communicate(timeout=20)
+            out, errors = process.communicate(timeout=120)
         finally:
             process.kill()
     return subprocess.CompletedProcess(words, process.returncode, out, errors)

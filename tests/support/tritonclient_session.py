@@ -104,7 +104,7 @@ def check_waiting() -> None:
     for _ in range(8):
         grpc.async_infer(MODEL, [grpc_input()], lambda result, error: found.put((result, error)))
     for _ in range(8):
-        result, error = found.get(timeout=30)
+        result, error = found.get(timeout=120)
         assert error is None
         check(result)
     raw = ARRAYS["raw"].astype(np.int16)
@@ -121,7 +121,7 @@ def check_stream() -> None:
             enable_empty_final_response=True,
         )  # fmt: skip
     for number in range(20):
-        result, error = found.get(timeout=30)
+        result, error = found.get(timeout=120)
         if number == 7:
             assert "is not found" in error.message()
             continue

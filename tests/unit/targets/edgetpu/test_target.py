@@ -60,9 +60,9 @@ def test_the_target_answers_the_protocol(tmp_path: Path) -> None:
 
 def test_estimates_have_bands_and_take_a_moment() -> None:
     program = hit_tagger(POOLED).program
-    start = time.perf_counter()
+    start = time.process_time()
     result = EdgeTpuTarget().estimate(program, PLAIN)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     assert all(m.origin is Origin.ESTIMATED and m.target == "edgetpu" for m in result)
     named = {m.name: m for m in result if m.layer is None}
     assert named["streamed_bytes"].value == 0 and named["mapped_ops"].value == 7

@@ -69,6 +69,7 @@ def test_a_pulled_cable_another_design_and_a_busy_port(
     with port_before(right, messages=1) as port:  # it goes after the question for the design
         message = refusal(tmp_path, SERIAL, port).message
         assert "The line to the board" in message or "did not answer" in message
+    monkeypatch.setattr(lines, "PATIENCE_SECONDS", 120.0)
     with port_before(right) as port:
         assert "Frame 1 of 1" in refusal(tmp_path, SERIAL, port).message
     with port_before(other) as port:

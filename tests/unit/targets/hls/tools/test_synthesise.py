@@ -212,8 +212,8 @@ def test_the_time_budget_ends_a_tool_and_quotes_its_last_line(tmp_path: Path) ->
     environment = around("vitis_hls", folder=tmp_path, FAKE_BEHAVIOUR="hang")
     started = time.monotonic()
     with pytest.raises(ToolFailedError) as caught:
-        run(folder, environment, seconds=1.5)
-    assert time.monotonic() - started < 10
+        run(folder, environment, seconds=5.0)  # in which it has begun, on a busy machine too
+    assert time.monotonic() - started < 300  # it would go on for 600
     assert "was stopped after" in str(caught.value)
     assert "The last it said was: INFO: [SCHED 204-11] Starting scheduling" in str(caught.value)
 
