@@ -37,6 +37,7 @@ from edgeinfer.readers.onnx.ops import (
     SPARSE_DOMAIN,
     OnnxOp,
     UnreadableModelError,
+    is_choice,
 )
 
 Reader = Callable[[Drawing, OnnxOp, Args], Value | list[View]]
@@ -158,6 +159,8 @@ def why_unknown(op: OnnxOp) -> str | None:
     """Why nothing can read this kind of operator; None if something can."""
     if any(isinstance(value, GraphProto) for value in op.attributes.values()):
         return "it contains a graph of its own; export the model without control flow"
+    if is_choice(op.kind, op.domain):
+        return None
     if op.domain not in DOMAINS:
         return f"the domain {op.domain!r} is unknown"
     known_ops = set(DOMAINS[op.domain])

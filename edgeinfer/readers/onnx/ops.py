@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
-from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
+from onnx import (
+    AttributeProto,
+    GraphProto,
+    ModelProto,
+    NodeProto,
+    TensorProto,
+    ValueInfoProto,
+    helper,
+)
 
 from edgeinfer.base.errors import ModelError, did_you_mean
 from edgeinfer.readers.onnx.file import array_of
@@ -67,6 +75,21 @@ class OnnxOp:
         """A list of integers, None where the attribute is absent."""
         value = self.attributes.get(key)
         return None if value is None else tuple(int(entry) for entry in value)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OnnxBranch:
+    """What an If does in one case: operators in their order, its own constants, its outputs."""
+
+    ops: tuple[OnnxOp, ...]
+    constants: dict[str, NDArray[Any]]
+    outputs: tuple[str, ...]
+
+    @property
+    def captured(self) -> set[str]:
+        """What it reads of the graph around it."""
+        read = {name for op in self.ops for name in op.inputs if name} | set(self.outputs)
+        return read - {name for op in self.ops for name in op.outputs} - set(self.constants)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,18 +192,36 @@ def _op(node: NodeProto, opsets: dict[str, int], path: Path) -> OnnxOp:
         where = f"{path}: the attribute {attribute.name!r} of {node.name or node.op_type!r}"
         if attribute.type == AttributeProto.TENSOR:
             attributes[attribute.name] = array_of(attribute.t, path.parent, where)
+        elif attribute.type == AttributeProto.GRAPH and is_choice(node.op_type, domain):
+            attributes[attribute.name] = _branch(attribute.g, opsets, path)
         else:
             attributes[attribute.name] = _attribute(attribute)
+    branches = [value for value in attributes.values() if isinstance(value, OnnxBranch)]
+    captured = {name for each in branches for name in each.captured} - set(node.input)
     return OnnxOp(
         name=node.name,
         kind=node.op_type,
         domain=domain,
         version=opsets.get(domain, opsets.get("ai.onnx", 1) if not domain else 1),
-        inputs=tuple(node.input),
+        inputs=(*node.input, *sorted(captured)),
         outputs=tuple(node.output),
         proto=node,
         attributes=attributes,
     )
+
+
+def is_choice(kind: str, domain: str) -> bool:
+    """Whether an operator is the If of ONNX itself."""
+    return kind == "If" and domain in MAIN_DOMAINS
+
+
+def _branch(graph: GraphProto, opsets: dict[str, int], path: Path) -> OnnxBranch:
+    constants = {
+        tensor.name: array_of(tensor, path.parent, f"{path}: the tensor {tensor.name!r}")
+        for tensor in graph.initializer
+    }
+    ops = tuple(_op(node, opsets, path) for node in graph.node)
+    return OnnxBranch(ops, constants, tuple(output.name for output in graph.output))
 
 
 def _attribute(attribute: AttributeProto) -> Any:

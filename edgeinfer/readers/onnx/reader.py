@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,11 +38,13 @@ from edgeinfer.readers.onnx.operator_forms import nearest_operator
 from edgeinfer.readers.onnx.ops import (
     SPARSE_DOMAIN,
     InputDeclaration,
+    OnnxBranch,
     OnnxOp,
     OnnxSource,
     UnreadableModelError,
     float_types,
     integer_type,
+    is_choice,
     source_of,
 )
 from edgeinfer.readers.onnx.quant import integer_input
@@ -227,6 +230,8 @@ def _read_all(d: Drawing, source: OnnxSource, inputs: dict[str, View]) -> dict[s
 
 def _read(d: Drawing, source: OnnxSource, op: OnnxOp, values: dict[str, Value]) -> str:
     """Read one operator into `values`; why that failed, if it did."""
+    if is_choice(op.kind, op.domain):
+        return _read_branch(d, source, op, values)
     if any(name and name not in values for name in op.inputs):
         return "" if reads_tensors(op) else NO_READER  # what makes its input was reported
     if d.stepwise and op.kind != "Add":  # which may complete a multiplier
@@ -249,6 +254,30 @@ def _read(d: Drawing, source: OnnxSource, op: OnnxOp, values: dict[str, Value]) 
     if missing := [name for name in op.outputs if name and name not in values]:
         unread = [name for name in missing if source.readers[name]]
         return f"its output {unread[0]!r} cannot be read" if unread else ""
+    return ""
+
+
+def _read_branch(d: Drawing, source: OnnxSource, op: OnnxOp, values: dict[str, Value]) -> str:
+    """Read what an If does, where its condition is known while the file is read: exporters ask so
+    for the size of an axis."""
+    condition = values.get(op.inputs[0]) if op.inputs else None
+    if condition is None:
+        return "" if op.inputs else "it has no condition"
+    if isinstance(condition, View) or condition.value.size != 1:
+        return "its condition depends on the network's input"
+    branch = op.attributes.get("then_branch" if condition.value.item() else "else_branch")
+    if not isinstance(branch, OnnxBranch) or len(branch.outputs) < len(op.outputs):
+        return "it has no graph for this case"
+    own: dict[str, Value] = {name: Const(value) for name, value in branch.constants.items()}
+    inner, scope = replace(source, readers=Counter()), values | own
+    for each in branch.ops:
+        if reason := why_unknown(each) or _read(d, inner, each, scope):
+            return f"{each.place} ({each.label}) in it cannot be read: {reason}"
+    missing = [name for name in branch.outputs if name not in scope]
+    if missing:
+        return f"nothing makes {missing[0]!r} in it"
+    pairs = zip(op.outputs, branch.outputs, strict=False)
+    values.update({name: scope[made] for name, made in pairs if name})
     return ""
 
 

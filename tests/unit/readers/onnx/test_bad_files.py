@@ -209,7 +209,12 @@ CASES: dict[str, tuple[Made, tuple[str, ...]]] = {
     ),
     "an unknown operator": (net(node("Det", ["x"], ["y"], "d")), ("'d'", "Det", "'y'")),
     "control flow": (
-        net(branch(), weights={"c": np.array(True)}), ("'choice'", "If", "a graph of its own")
+        net(
+            node("ReduceMax", ["x"], ["m"], keepdims=0),
+            node("Cast", ["m"], ["c"], to=TensorProto.BOOL),
+            branch(),
+        ),
+        ("'choice'", "If", "depends on the network's input"),
     ),
     "weights of a recurrence": (
         net(node("LSTM", ["x", "w", "r"], ["y"], "rnn", hidden_size=2, layout=1),

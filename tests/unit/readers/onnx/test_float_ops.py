@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx import ModelProto
+from onnx import ModelProto, TensorProto, helper
 
 from edgeinfer.readers.onnx.reader import read
 from tests.support import onnx_models as m
@@ -27,6 +27,35 @@ def one(*nodes, x=(2, 3, 8, 6), weights=None, opset=17, outputs=("y",), **more) 
 def conv(**attributes) -> ModelProto:
     weights = {"w": floats(RNG, 4, 3, 3, 2), "b": floats(RNG, 4)}
     return one(node("Conv", ["x", "w", "b"], ["y"], **attributes), weights=weights)
+
+
+def torch_local_norm() -> ModelProto:
+    """LocalResponseNorm: a pool over an axis for the channels, which an If takes away again, as
+    its size is not known while the network is traced."""
+    branches = {}
+    for name, kind in (("then_branch", "Squeeze"), ("else_branch", "Identity")):
+        out = helper.make_tensor_value_info(f"{name}_y", TensorProto.FLOAT, None)
+        inputs = ["mean", "one"] if kind == "Squeeze" else ["mean"]
+        branches[name] = helper.make_graph([node(kind, inputs, [f"{name}_y"])], name, [], [out])
+    return one(
+        node("Mul", ["x", "x"], ["squares"]),
+        node("Unsqueeze", ["squares", "one"], ["deep"]),
+        node("Pad", ["deep", "pads"], ["padded"]),
+        node("AveragePool", ["padded"], ["mean"], kernel_shape=[3, 1, 1], strides=[1, 1, 1]),
+        node("Shape", ["mean"], ["shape"]),
+        node("Gather", ["shape", "one"], ["size"]),
+        node("Equal", ["size", "one"], ["alone"]),
+        node("If", ["alone"], ["mean_"], **branches),
+        node("Mul", ["mean_", "alpha"], ["scaled"]),
+        node("Add", ["scaled", "k"], ["base"]),
+        node("Pow", ["base", "beta"], ["divisor"]),
+        node("Div", ["x", "divisor"], ["y"]),
+        x=(2, 5, 4, 3),
+        weights={
+            "one": np.array([1]), "pads": np.array([0, 0, 1, 0, 0, 0, 0, 1, 0, 0]),
+            "alpha": np.float32(0.7), "k": np.float32(1.5), "beta": np.float32(0.6),
+        },
+    )  # fmt: skip
 
 
 MODELS: dict[str, Callable[[], ModelProto]] = {
@@ -211,6 +240,7 @@ MODELS: dict[str, Callable[[], ModelProto]] = {
             )
         )
     },
+    "norm of channels as PyTorch writes it": torch_local_norm,
     **{
         f"norm of {size} channels": (
             lambda size=size, x=x: one(
