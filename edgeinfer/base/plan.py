@@ -22,6 +22,7 @@ from pathlib import Path, PurePosixPath
 from edgeinfer.base.errors import ToolFailedError
 from edgeinfer.base.fenced import entries
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a disk, a user's share of it, or a file
 PARTIAL = ".partial"  # marks a temporary sibling; see `sweep_partial`
 
 
@@ -127,7 +128,7 @@ def writing(path: Path) -> Iterator[None]:
 def unwritable(path: Path, error: OSError) -> ToolFailedError:
     """Why a path could not be written, and what to do about it."""
     match error.errno:
-        case errno.ENOSPC | errno.EDQUOT | errno.EFBIG:
+        case number if number in FULL:
             return ToolFailedError(
                 f"{path}: no room is left on the disk ({error.strerror}); nothing was written.",
                 hint="Free some space or choose another place, and run the same command again.",

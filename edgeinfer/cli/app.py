@@ -341,8 +341,13 @@ def run_guarded(run: Callable[[], int], *, resumes: bool = False) -> int:
 
 
 def _machine_failed(error: OSError) -> str:
-    from edgeinfer.base.plan import unwritable
+    from edgeinfer.base.plan import FULL, unwritable
 
+    if error.filename is None and error.errno in FULL:
+        return (
+            f"No room is left on the disk ({error.strerror}). Free some space, and run the same "
+            f"command again."
+        )
     if error.filename is None:
         return f"The machine refused: {error}."
     return str(unwritable(Path(os.fsdecode(error.filename)), error))

@@ -220,11 +220,19 @@ def _lock_folder(path: Path) -> Iterator[None]:
                 f"Another edgeinfer (process {owner}) is working in {path}.",
                 hint="Wait until it is done, or choose another folder.",
             ) from None
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        with plan.writing(lock_path):
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
         os.close(lock)  # which also releases it
+
+
+class _RunLog(logging.FileHandler):
+    """The log of a run. Where there is no room for it, the work says so, or ends without it."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Called by the library, which would print a traceback."""
 
 
 @contextlib.contextmanager
@@ -232,7 +240,7 @@ def _log_to_folder(path: Path) -> Iterator[None]:
     log_path = path / "log.txt"
     with plan.writing(log_path):
         own_file(log_path)
-        handler = logging.FileHandler(log_path, encoding="utf-8")
+        handler = _RunLog(log_path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     LOG.addHandler(handler)
     level, propagate = LOG.level, LOG.propagate
@@ -244,4 +252,5 @@ def _log_to_folder(path: Path) -> Iterator[None]:
         LOG.removeHandler(handler)
         LOG.setLevel(level)
         LOG.propagate = propagate
-        handler.close()
+        with contextlib.suppress(OSError):
+            handler.close()

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -111,6 +112,26 @@ def test_a_folder_that_is_no_run_is_not_opened(tmp_path: Path) -> None:
     for path, words in ((tmp_path, "is not a run folder"), (tmp_path / "gone", "is not there")):
         with pytest.raises(UsageError, match=words), run.open_run(path, Silent(), new=False):
             pass
+
+
+def test_a_full_disk_is_one_error_though_the_log_has_no_room_either(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        with (
+            pytest.raises(ToolFailedError, match="no room is left"),
+            run.open_run(tmp_path / "r", Silent(), new=True) as folder,
+        ):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (200, before[1]))
+            for _ in range(9):
+                run.LOG.info("a line that is as long as a line of the log is")
+            folder.step("first", READS, {}, Counting(first=b"1" * 5000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert capsys.readouterr().err == ""
 
 
 CHILD = """
