@@ -46,7 +46,7 @@ def terminable() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def postponed() -> Iterator[Callable[[], None]]:
+def postpone_signals() -> Iterator[Callable[[], None]]:
     """Let a signal to end come no earlier than when the function is called that this gives, or at
     the end of the block: for what must not be left half begun."""
     came: list[int] = []

@@ -20,7 +20,7 @@ from pathlib import Path
 from edgeinfer.base.errors import ToolFailedError, ToolMissingError
 from edgeinfer.base.plan import writing
 from edgeinfer.base.reads import identity_of
-from edgeinfer.base.signals import postponed
+from edgeinfer.base.signals import postpone_signals
 
 TELLING = re.compile(r"\b(error|fatal|undefined reference|cannot find|not found|no rule)\b", re.I)
 VERSION_SECONDS = 20.0  # vendor tools start a Java or Tcl machine to say who they are
@@ -143,7 +143,7 @@ def run(
                 sink = stack.enter_context(log.open("w+b"))
         else:
             sink = stack.enter_context(tempfile.TemporaryFile())
-        let_signals_come = stack.enter_context(postponed())  # or the tool could outlive us
+        let_signals_come = stack.enter_context(postpone_signals())  # or the tool could outlive us
         try:
             process = subprocess.Popen(
                 command,

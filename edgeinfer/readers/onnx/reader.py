@@ -49,7 +49,7 @@ from edgeinfer.readers.onnx.ops import (
 )
 from edgeinfer.readers.onnx.quant import integer_input
 from edgeinfer.readers.onnx.recurrent import GATES
-from edgeinfer.readers.onnx.samples_apart import mixes_samples
+from edgeinfer.readers.onnx.samples_apart import do_samples_mix
 from edgeinfer.readers.onnx.tidy import finish_drawing
 
 OPEN_BATCH = 999_983  # stands for a batch of any size: a prime, to be known again in other shapes
@@ -146,7 +146,7 @@ def _draw_one_at_a_time(
     except ModelError:
         raise with_batch from None
     try:
-        mixed = _mixes_samples(source, 0)
+        mixed = _do_samples_mix(source, 0)
     except UnreadableModelError:
         mixed = True
     if mixed:
@@ -158,7 +158,7 @@ def _draw_one_at_a_time(
     return d, outputs
 
 
-def _mixes_samples(source: OnnxSource, batch_axis: int) -> bool:
+def _do_samples_mix(source: OnnxSource, batch_axis: int) -> bool:
     """Whether one sample changes another in one batch; a file for one sample has no others. An
     UnreadableModelError where the file cannot be computed."""
     from onnx import helper
@@ -177,7 +177,7 @@ def _mixes_samples(source: OnnxSource, batch_axis: int) -> bool:
         pair[entry.name] = (rng.normal(size=shape) if real else rng.integers(0, 2, shape)).astype(
             dtype
         )
-    return mixes_samples(source, pair, places[0])
+    return do_samples_mix(source, pair, places[0])
 
 
 def _refuse_mixing(source: OnnxSource, batch_axis: int | None) -> None:
@@ -185,7 +185,7 @@ def _refuse_mixing(source: OnnxSource, batch_axis: int | None) -> None:
     if batch_axis is None:
         return
     with contextlib.suppress(UnreadableModelError):  # it cannot be computed, so nothing is known
-        if _mixes_samples(source, batch_axis):
+        if _do_samples_mix(source, batch_axis):
             raise ModelError(
                 f"{source.path}: the network changes one sample by another, if axis {batch_axis} "
                 f"of its inputs counts samples.",

@@ -17,7 +17,7 @@ from edgeinfer.readers.onnx.recurrent import GATES
 Arrays = dict[str, NDArray[Any]]
 
 
-def mixes_samples(source: OnnxSource, pair: Arrays, batch_axis: int) -> bool:
+def do_samples_mix(source: OnnxSource, pair: Arrays, batch_axis: int) -> bool:
     """Whether one of two samples changes what the other gives; an UnreadableModelError where the
     file cannot be computed. `pair`: an input for two samples each."""
     together = _compute_graph(source, pair)
