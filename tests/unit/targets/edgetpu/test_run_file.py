@@ -15,13 +15,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeinfer.ir.program import HostFunction
+from edgeinfer.ir import ops
+from edgeinfer.ir.builder import ProgramBuilder, provisional
+from edgeinfer.ir.ops import Dense, pack_weights
+from edgeinfer.ir.program import HostFunction, Output, Program
 from edgeinfer.targets.edgetpu import run_file
 from edgeinfer.targets.edgetpu.chip import device
 from edgeinfer.targets.edgetpu.files import interpreter_of, planned_files
 from edgeinfer.targets.edgetpu.int8 import convert
+from edgeinfer.targets.edgetpu.int8.working_points import LastLayer
 from edgeinfer.targets.edgetpu.tflite import simulate
 from edgeinfer.targets.edgetpu.tflite.ports import ROUNDING, TflitePort, TflitePorts
+from quantization.fixed import Fixed, Ints, Overflow, Quantizer, Rounding, quantize
 from tests.unit.targets.edgetpu.test_working_points import lone_score
 
 
@@ -53,6 +58,81 @@ def test_the_script_gives_what_the_simulation_gives(tmp_path: Path) -> None:
             assert np.array_equal(found[f"{name}.stored"], values)
         assert set(found.files) == {"p", "p.stored", "p.fine.stored"}
         assert np.allclose(found["p"], 1 / (1 + np.exp(-scores)))
+
+
+def several_ports() -> tuple[Program, dict[str, Ints]]:
+    """A signed and an unsigned input, and two scores: three classes, and one that stands alone."""
+    builder = ProgramBuilder("several")
+    builder.add(ops.Input("signed", Fixed(True, 8, 3), (2,)))
+    builder.add(ops.Input("unsigned", Fixed(False, 8, 1), (2,)))
+    none = pack_weights(np.zeros(2, np.int64))
+    for name, frac in (("signed", 5), ("unsigned", 7)):
+        weight = pack_weights(np.array([[3, -2], [1, 4]]))
+        builder.exact(
+            Dense(f"{name}_sum", provisional(frac), name, weight, Fixed(True, 4, 4), none)
+        )
+        builder.add(
+            ops.Requant(f"{name}_in", Fixed(True, 8, 6), f"{name}_sum", Rounding.RND, Overflow.SAT)
+        )
+    builder.exact(ops.Pair("sum", provisional(2), "signed_in", "unsigned_in", ops.PairKind.ADD))
+    builder.add(ops.Requant("h", Fixed(True, 8, 6), "sum", Rounding.RND, Overflow.SAT))
+    for name, classes in (("kinds", 3), ("lone", 1)):
+        weight = np.random.default_rng(classes).integers(-127, 128, (2, classes))
+        zeros = pack_weights(np.zeros(classes, np.int64))
+        builder.exact(
+            Dense(
+                f"{name}_sums", provisional(9), "h", pack_weights(weight), Fixed(True, 8, 1), zeros
+            )
+        )
+    program = builder.program(
+        (
+            Output("kinds", "kinds_sums", HostFunction.SOFTMAX),
+            Output("lone", "lone_sums", HostFunction.SIGMOID),
+        )
+    )
+    rng = np.random.default_rng(7)
+    raw = {"signed": rng.integers(-128, 128, (500, 2)), "unsigned": rng.integers(0, 256, (500, 2))}
+    return program, raw
+
+
+@pytest.mark.parametrize("where", [LastLayer.CHIP, LastLayer.HOST])
+def test_every_port_goes_around_as_it_is_described(where: LastLayer, tmp_path: Path) -> None:
+    """Real numbers between the levels go in; what comes out is the file's Program, to the integer,
+    for 8-bit outputs and for those of 16 bits that the host makes."""
+    program, raw = several_ports()
+    result = convert.convert_program(program, raw, last_layer=where)
+    planned_files(result, {}).write(tmp_path)
+    document = json.loads((tmp_path / "ports.json").read_text())
+    ports = document["inputs"] + document["outputs"]
+    assert all(port["rounding"] == ROUNDING and port["scale"] > 0 for port in ports)
+    assert [port["zero_point"] for port in document["inputs"]] == [0, -128]
+    host = where is LastLayer.HOST
+    types = {port["name"]: port["type"] for port in document["outputs"]}
+    assert types["kinds"] == types["lone"] == ("INT16" if host else "INT8")
+    rng = np.random.default_rng(3)
+    reals = {
+        op.name: np.round(rng.uniform(-1.2, 1.2, (400, 2)) * 2**op.type.integer * 64) / 64
+        + op.type.lsb / 2  # ties, and numbers that are out of range
+        for op in program.inputs
+    }
+    np.savez(tmp_path / "in.npz", **reals)
+    command = [sys.executable, "-I", "run.py", "in.npz", "out.npz"]
+    subprocess.run(
+        command, check=True, cwd=tmp_path, env={"TF_CPP_MIN_LOG_LEVEL": "3"}, capture_output=True
+    )
+    assert result.program is not None
+    entered = {
+        op.name: quantize(reals[op.name], Quantizer(op.type, Rounding.RND, Overflow.SAT))
+        for op in program.inputs
+    }
+    expected = simulate.engine_outputs(result.program, entered)
+    with np.load(tmp_path / "out.npz") as found:
+        for port in result.ports.outputs:
+            exact = expected.get(port.name, expected[port.fine_of or port.name])
+            assert np.array_equal(found[f"{port.name}.stored"], port.stored(exact)), port.name
+        assert {"kinds", "lone"} <= set(found.files)
+        assert np.allclose(found["kinds"].sum(axis=-1), 1)
+        assert ((found["lone"] > 0) & (found["lone"] < 1)).all()
 
 
 def test_what_is_missing_is_one_line(tmp_path: Path) -> None:
