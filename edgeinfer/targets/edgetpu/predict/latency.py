@@ -182,10 +182,12 @@ def latency(
     *,
     usual: bool = True,
     left: Collection[HostTime] = (),
+    on_chip: bool = True,
 ) -> Latency:
-    """The time of an inference, what stays on the host (`left`) included."""
+    """The time of an inference, what stays on the host (`left`) included. The chip adds nothing
+    where nothing is mapped: it is not started then."""
     profile = PROFILES[link]
-    chip = chip_us(cycles, moved, profile)
+    chip = chip_us(cycles, moved, profile) if on_chip else 0.0
     low, high = (1 - BAND, 1 + BAND) if usual else (1 / UNUSUAL_BAND, UNUSUAL_BAND)
     host, host_low, host_high = (
         profile.host_factor * sum(ends)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgeinfer.base.errors import UsageError
+from edgeinfer.base.errors import InputError, UsageError
 from edgeinfer.base.metrics import DesignState, Metric, Origin
 from edgeinfer.base.tflite.flat import FlatError
 from edgeinfer.base.tflite.model import TfliteModel, broken_file_error, read
@@ -208,6 +208,11 @@ def prediction_of(
             f"There are no rules for runtime version {runtime}.",
             hint=f"Choose {OLDEST_RUNTIME} to {NEWEST_RUNTIME}.",
         )
+    if any(op.custom == CUSTOM_OP for op in model.operators):
+        raise InputError(
+            f"{model.source} is compiled for the Edge TPU already, so nothing is left to predict.",
+            hint=f"See what it holds with: edgeinfer inspect {model.source}",
+        )
     try:
         return _prediction(model, runtime, taken_bytes, time_host, layers)
     except FlatError as error:
@@ -249,7 +254,10 @@ def _prediction(
         cycles,
         left,
         traffic,
-        tuple(time.latency(total, traffic, link, usual=usual, left=left) for link in Link),
+        tuple(
+            time.latency(total, traffic, link, usual=usual, left=left, on_chip=bool(inside))
+            for link in Link
+        ),
         (
             *_file_findings(model),
             *_findings(mapping, memory),
@@ -285,8 +293,6 @@ def _file_findings(model: TfliteModel) -> list[str]:
 def _findings(mapping: Mapping, memory: MemoryPlacement) -> list[str]:
     """What a user should know."""
     findings = [f"{refused}: it would not compile the file." for refused in mapping.refused]
-    if any(m.operator.custom == CUSTOM_OP for m in mapping.operators):
-        findings.append("The file is compiled already: edgeinfer inspect tells what it holds.")
     left = [m for m in mapping.operators if not m.on_chip]
     if not mapping.operators:
         findings.append("The file has no operators.")

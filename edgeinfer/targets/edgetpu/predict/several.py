@@ -62,6 +62,11 @@ def segments_of(prediction: Prediction, count: int) -> tuple[Segment, ...]:
         raise UsageError(
             f"A pipeline has no {count} segments.", hint=f"Choose 1 to {MOST_SEGMENTS}."
         )
+    if not inside:
+        raise UsageError(
+            f"Nothing in {model.source} would run on the Edge TPU, so it is not cut for several.",
+            hint=f"See why with: edgeinfer map {model.source}",
+        )
     if count > len(inside):
         raise UsageError(
             f"{model.source} has {len(inside)} operators for the chip; they make no {count} "

@@ -130,8 +130,27 @@ def test_inspect_answers_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert document["cpu_ops"] == [{"index": 1, "op": "RELU"}]
     assert main(["inspect", path]) == 0
     assert "for runtime 13 or newer" in capsys.readouterr().out
-    assert main(["map", path]) == 0
-    assert "compiled already" in capsys.readouterr().out
+    for others in ([], ["--segments", "2"], [written(tmp_path, "d.tflite", build.dense(8, 8))]):
+        assert main(["map", path, *others]) == 2
+        message = capsys.readouterr().err
+        assert "net_edgetpu.tflite is compiled for the Edge TPU already" in message
+        assert message.count("\n") == 1 and "edgeinfer inspect" in message
+
+
+def test_a_file_of_which_nothing_is_mapped_waits_for_no_chip(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its time is the host's alone, and there is nothing to cut into segments."""
+    tensors = [build.T(name, (1, 8, 8, 3), "FLOAT32") for name in "xy"]
+    data = build.tflite(tensors, [build.O("RELU", ("x",), ("y",))], ["x"], ["y"])
+    path = written(tmp_path, "float.tflite", data)
+    assert main(["map", path, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["mapped"] == 0
+    for link in document["latency"].values():
+        assert 0 < link["value_us"] == link["host_us"] < 20
+    assert main(["map", path, "--segments", "2"]) == 2
+    assert "Nothing in" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("verb", ["map", "inspect"])
