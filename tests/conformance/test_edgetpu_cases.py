@@ -97,13 +97,14 @@ def test_names_outside_the_custom_operator_tell_what_is_left(
 def test_instructions_take_about_the_bytes_that_they_take(
     folder: Path, truth: dict[str, Any]
 ) -> None:
-    """Within 25 % each, and within 10 % on average."""
+    """Within 10 % each, images whose sizes the tiles do not divide evenly among them, and within
+    4 % on average."""
     ratios = [
         predict(folder / f"{name}.tflite").traffic.instructions / truth[name]["instruction_bytes"]
         for name in NAMES
     ]
-    assert all(abs(ratio - 1) < 0.25 for ratio in ratios)
-    assert sum(abs(ratio - 1) for ratio in ratios) < 0.10 * len(ratios)
+    assert all(abs(ratio - 1) < 0.10 for ratio in ratios)
+    assert sum(abs(ratio - 1) for ratio in ratios) < 0.04 * len(ratios)
 
 
 def test_the_compilers_decisions_take_the_place_of_predictions(folder: Path) -> None:

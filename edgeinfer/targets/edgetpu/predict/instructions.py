@@ -6,10 +6,11 @@ The streams in twelve compiled files were taken apart. An instruction says which
 it is for, and its kind says how long it is; so tiles that do the same share one, and the bytes
 follow from how an operator is dealt to the tiles, whatever it computes:
 
-- An image is dealt by its positions. Where the last tile of a row or a column has fewer, tiles of
-  two kinds need two loops. A window needs rows and columns of neighbours: each direction is a shift
-  for the first tile, those between and the last one. A stride after which the tiles' borders fall
-  between positions needs more shifts.
+- An image is dealt by its positions, evenly: where a size does not divide, the first tiles have
+  one position more, and tiles of two kinds need two loops. A window needs rows and columns of
+  neighbours: each direction is a shift for the first tile, those between, by their size, and the
+  last one. A stride after which the tiles of the result do not begin where those of the source do
+  needs more shifts.
 - A vector is dealt by rows of 64 channels. What a dense layer reads goes from each tile that has a
   part of it to all others; a softmax gathers and spreads twice.
 - An image whose tiles do not hold it is computed in passes.
@@ -40,10 +41,11 @@ WEIGHTS: Final = SYNC + 2 * FETCH + LOAD  # of a layer: fetched, with what scale
 DEPTHWISE: Final = FETCH + 2 * STEP
 # Pieces that occur once or twice in these files, in instructions.
 REDUCING: Final = 52 * SHIFT + 6 * LOAD + 5 * LOOP  # an image to one position
-COVERING: Final = 7 * LOOP + 43 * SHIFT + 15 * EXCHANGE  # by a window that covers the image
+COVERING: Final = 15 * EXCHANGE  # by a window that covers the image
 FLATTENING: Final = LOOP + LOAD + FETCH  # for each tile
 MISALIGNED_AXIS: Final = 14 * SHIFT + 2 * LOOP + 2 * STEP  # borders between positions: stride 2
-MISALIGNED: Final = TILES * LOOP + 40 * SHIFT  # and wider strides, once for each image
+MISALIGNED: Final = TILES * LOOP + 40 * SHIFT  # and wider strides, once for each image; what the
+# host sends is cleared and laid out tile by tile for them, which is as many loops again
 BORDERED: Final = 10 * SHIFT  # two images whose last tiles have fewer positions
 SOFTMAX: Final = 6 * LOOP + TABLE * 2 + 12 * SHIFT + 26 * LOAD
 JOINING: Final = WEIGHTS + DEPTHWISE + 2 * LOOP
@@ -65,31 +67,50 @@ class Border:
 
 @dataclass(frozen=True, slots=True)
 class _Axis:
-    """How an axis of an image is dealt to the tiles of a row or a column."""
+    """How an axis of an image is dealt to the tiles of a row or a column: evenly, and where it does
+    not divide, one position more for each of the first tiles."""
 
     size: int
 
     @property
+    def larger(self) -> int:
+        """How many of the tiles have one position more."""
+        return self.size % SIDE
+
+    @property
     def each(self) -> int:
-        """Positions of a tile."""
+        """Positions of the fullest tile."""
         return -(-self.size // SIDE)
 
     @property
     def used(self) -> int:
         """Tiles that have some."""
-        return -(-self.size // self.each)
+        return min(self.size, SIDE)
 
     @property
     def kinds(self) -> int:
-        """Two where the last tile has fewer than the others."""
-        return 2 if self.size % self.each else 1
+        """Two where some tiles have one position more."""
+        return 2 if self.larger and self.size > SIDE else 1
+
+    @property
+    def starts(self) -> tuple[int, ...]:
+        """Where the tiles begin."""
+        return tuple(
+            tile * (self.size // SIDE) + min(tile, self.larger) for tile in range(self.used)
+        )
+
+    @property
+    def neighbours(self) -> int:
+        """Tiles by what lies beside them: the first, those between, by their size, and the last."""
+        return min(self.used, 4 if self.kinds == 2 and self.larger == 2 else 3)
 
 
 @dataclass(slots=True)
 class _CommonWork:
     """What is done once for operators that read the same tensor."""
 
-    from_host: frozenset[int]
+    entering: frozenset[int]  # tensors that come from the host
+    from_host: frozenset[int]  # these, and those whose layout it can choose
     layers: Collection[int]  # operators with parameters, be it ones that only move channels
     spread: set[int] = field(default_factory=set)
     aligned: set[int] = field(default_factory=set)
@@ -115,7 +136,8 @@ def instruction_bytes(model: TfliteModel, mapped: Collection[int], layers: Colle
     if not inside:
         return 0
     border = border_of(model, mapped)
-    common = _CommonWork(_as_the_host_sends(inside, border), layers)
+    entering = frozenset(tensor.index for tensor in border.entering)
+    common = _CommonWork(entering, _as_the_host_sends(inside, border), layers)
     total = FRAME + sum(map(_entering, border.entering)) + sum(map(_leaving, border.leaving))
     total += sum(_operator_bytes(op, common) for op in inside)
     with_parameters = [op for op in inside if op.index in layers]
@@ -238,15 +260,18 @@ def _window(
 
 def _shifts(op: Operator, source: TfliteTensor, window: tuple[int, ...]) -> int:
     """What a window reads of neighbouring tiles."""
-    shifts = 0
-    axes = _axes(source)
-    for axis, across, taps, stride in zip(
-        axes, axes[::-1], window, op.options.strides, strict=True
+    high, wide = _axes(source)
+    # Shifts along a row wait for those along the columns, one by one in the rows that have more.
+    apart = high.larger + 1 if high.kinds == 2 and high.larger > 1 else high.kinds
+    shifts = (high.neighbours * wide.kinds, (wide.neighbours - 1) * apart + high.kinds)
+    total = 0
+    for axis, once, taps, stride in zip(
+        (high, wide), shifts, window, op.options.strides, strict=True
     ):
         if taps > stride and axis.used > 1:
             both = op.options.same_padding and (stride == 1 or axis.size % 2)
-            shifts += (2 if both else 1) * 3 * SHIFT * across.kinds
-    return shifts
+            total += (2 if both else 1) * SHIFT * once
+    return total
 
 
 def _tile_bytes(tensor: TfliteTensor) -> int:
@@ -260,14 +285,17 @@ def _misalignment(
     """Shifts where tiles of the result do not begin where tiles of the source do."""
     wide, crossed = False, 0
     for stride, before, after in zip(op.options.strides, _axes(source), _axes(output), strict=True):
-        if stride > 1 and before.size > 1 and before.each != stride * after.each:
+        moved = any(
+            start != stride * end for start, end in zip(before.starts, after.starts, strict=False)
+        )
+        if stride > 1 and before.size > 1 and moved:
             crossed += 1
             wide = wide or stride > 2
     if not crossed or source.index in common.aligned:
         return 0
     if wide:
         common.aligned.add(source.index)
-        return MISALIGNED
+        return MISALIGNED + (TILES * LOOP if source.index in common.entering else 0)
     return 0 if source.index in common.from_host else MISALIGNED_AXIS * crossed
 
 
