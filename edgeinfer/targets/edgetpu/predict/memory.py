@@ -3,9 +3,10 @@
 """Which layers' parameters stay on the chip, and which travel from the host at every inference.
 
 Layers are cached in order while they fit, whole or not at all; once one does not fit, it and all
-that follow are streamed. One that is larger than the chip is streamed alone, and so is a dense
-layer whose rows, dealt to the tiles, are too many for one. The room for parameters is no constant:
-6.1 to 7.9 MiB in compilers' logs.
+that follow are streamed. One that is larger than the chip is streamed alone, and so is a layer of
+one position (a dense one, or a window that covers the image) whose rows, dealt to the tiles, are
+too long or too many for one. The room for parameters is no constant: 6.1 to 7.9 MiB in compilers'
+logs.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from edgeinfer.targets.edgetpu.predict.packing import (
     ROW,
     TILES,
     WORD,
+    is_image,
     next_multiple,
     parameter_bytes,
 )
@@ -131,11 +133,12 @@ def _flattened_length(op: Operator) -> int:
 
 
 def _streamed_anyway(op: Operator, size: int) -> bool:
+    """Whether a layer does not stay on the chip however much room there is."""
     weights = op.input(1)
-    length = _flattened_length(op)
-    if size > MOST_CAPACITY_BYTES or weights is None or not length:
+    over_one_position = op.name in ("FULLY_CONNECTED", "CONV_2D") and not is_image(op.outputs[0])
+    if size > MOST_CAPACITY_BYTES or weights is None or not over_one_position:
         return size > MOST_CAPACITY_BYTES
     rows = -(-weights.shape[0] // ROW)
     fullest = -(-rows // TILES) * size // rows
     one_row = weights.shape[0] <= LANES
-    return fullest > TILE_CAPACITY_BYTES or (one_row and length >= STREAMED_FROM)
+    return fullest > TILE_CAPACITY_BYTES or (one_row and _flattened_length(op) >= STREAMED_FROM)

@@ -15,7 +15,9 @@ from edgeinfer.targets.edgetpu.predict.prediction import Prediction, prediction_
 from tests.support.published_compilations import (
     COMPILATIONS,
     DIGITS_STATUSES,
+    WINDOW_STREAMED_MIB,
     Compilation,
+    covering_window,
     digits,
 )
 
@@ -48,6 +50,17 @@ def test_parameters_take_the_published_bytes(each: Compilation, predicted: Predi
             each.cached_bytes,
             each.streamed_bytes,
         )
+
+
+def test_a_window_over_the_whole_image_is_streamed_where_no_tile_holds_a_row_of_it() -> None:
+    """As dense layers are; a row of 512 KiB at most stays, as in compiled files (11 x 11 x 32)."""
+    long, short = (
+        prediction_of(tflite.parse(covering_window(*sizes), "window")).memory
+        for sizes in ((7, 576, 128), (11, 32, 256))
+    )
+    assert long.cached_bytes == 0
+    assert round(long.streamed_bytes / 2**20, 2) == WINDOW_STREAMED_MIB
+    assert (short.cached_bytes, short.streamed_bytes) == (994_304, 0)
 
 
 @pytest.mark.parametrize(("name", "ratio"), RATIOS)
