@@ -12,6 +12,8 @@ from edgeinfer.targets.edgetpu.int8.output_levels import ScoreRange
 from edgeinfer.targets.edgetpu.int8.working_points import LastLayer
 from edgeinfer.targets.options import COMPILE, Settings, option
 
+FARTHEST_SCORE = 1_000_000  # no network's logits come near it
+
 
 class Fallback(StrEnum):
     """What is made of a Program that has no int8 equal."""
@@ -59,8 +61,14 @@ class Int8Settings(Settings):
                 f"--score-range cannot be {self.score_range!r}.",
                 hint="Give two numbers, such as --score-range=-4:8.",
             ) from None
-        if not -1e6 < low < high < 1e6:
+        if not low < high:
             raise UsageError(
-                f"--score-range {self.score_range} does not go from a number to a higher one."
+                f"--score-range {self.score_range} does not go from a number to a higher one.",
+                hint="Give the lower end first, such as --score-range=-4:8.",
+            )
+        if not -FARTHEST_SCORE <= low < high <= FARTHEST_SCORE:
+            raise UsageError(
+                f"--score-range {self.score_range} goes beyond {FARTHEST_SCORE:,}.",
+                hint="Scores are what a softmax or sigmoid at the end reads, mostly -20 to 20.",
             )
         return ScoreRange(low, high)

@@ -262,5 +262,5 @@ class Int8Target(Target[Files]):
 
 
 def _agreement(pair: tuple[str, str], agreement: simulate.Int8Agreement) -> Agreement:
-    same, flips = agreement.max_steps == 0, agreement.decision_flips_unrounded
-    return Agreement(pair, agreement.samples, same, agreement.max_difference, flips)
+    flips = agreement.decision_flips_unrounded
+    return Agreement(pair, agreement.samples, agreement.equal, agreement.max_difference, flips)

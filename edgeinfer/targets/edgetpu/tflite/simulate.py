@@ -171,16 +171,13 @@ class Int8Agreement:
     decision_flips: int  # against the expected outputs on the file's levels
     decision_flips_unrounded: int  # against the expected outputs as they are
     differing: int  # samples of which some output differs
+    equal: bool  # whether every number is the expected one as it is, not only on the file's levels
+    max_difference: float  # from expected outputs as they are, where the levels reach them
 
     @property
     def max_steps(self) -> int:
         """The largest difference of any output, in its own steps."""
         return max((output.max_steps for output in self.outputs), default=0)
-
-    @property
-    def max_difference(self) -> float:
-        """The largest difference of any output, in the outputs' unit."""
-        return max((output.max_steps * output.step for output in self.outputs), default=0.0)
 
 
 def stored_inputs(ports: TflitePorts, values: Mapping[str, Reals]) -> Stored:
@@ -257,7 +254,27 @@ def compare_outputs(
         )
         flipped_unrounded |= (decided != _decide_class(exact)).reshape(samples, -1).any(axis=1)
     flips = int(flipped.sum()), int(flipped_unrounded.sum())
-    return Int8Agreement(samples, tuple(outputs), *flips, int(differs.sum()))
+    apart = _compare_unrounded(ports, actual, expected)
+    return Int8Agreement(samples, tuple(outputs), *flips, int(differs.sum()), *apart)
+
+
+def _compare_unrounded(
+    ports: TflitePorts, actual: Stored, expected: Mapping[str, Reals]
+) -> tuple[bool, float]:
+    """Whether real outputs are the expected ones, and how far they are from those that the levels
+    reach: scores may saturate where nothing depends on it."""
+    whole = all(port.name in expected for port in ports.outputs)
+    values = port_values(ports, actual) if whole else real_outputs(ports, actual)
+    equal, most = True, 0.0
+    for port in ports.outputs:
+        if port.name not in values:  # the finer part of one that is compared
+            continue
+        exact = expected[port.name]
+        low, high = port.real(np.asarray(RANGES[port.type]))
+        within = (exact >= low) & (exact <= high)
+        equal = equal and bool(np.array_equal(values[port.name], exact))
+        most = max(most, float(np.abs(values[port.name] - exact)[within].max(initial=0.0)))
+    return equal, most
 
 
 def _decide_class(values: Reals) -> NDArray[Any]:

@@ -97,6 +97,19 @@ def test_steps_are_counted_in_the_outputs_scale() -> None:
     assert (result.decision_flips, result.decision_flips_unrounded) == (2, 1)
 
 
+def test_numbers_that_the_levels_do_not_hold_are_not_called_equal() -> None:
+    """A quarter lies between two levels, and 100 beyond the last: nothing is off by a step, but no
+    integer is the same. How far is said of what the levels reach."""
+    ports = TflitePorts((), (TflitePort("y", (1,), "INT8", 0.5, 0),))
+    between = {"y": np.array([[0.25], [1.0], [100.0]])}
+    rounded = simulate.compare_outputs(ports, {"y": ports.outputs[0].stored(between["y"])}, between)
+    assert rounded.max_steps == rounded.differing == 0 and not rounded.equal
+    assert rounded.max_difference == 0.25
+    exact = {"y": np.array([[0.5], [1.0], [-3.0]])}
+    same = simulate.compare_outputs(ports, {"y": ports.outputs[0].stored(exact["y"])}, exact)
+    assert same.equal and same.max_difference == 0
+
+
 def written(folder: Path, name: str, data: bytes) -> str:
     """A file for a verb."""
     path = folder / name

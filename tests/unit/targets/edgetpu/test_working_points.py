@@ -84,6 +84,9 @@ def test_a_range_of_scores_that_is_asked_for_is_one_output() -> None:
     for wrong in ("3", "4:1", "a:b", "nan:2"):
         with pytest.raises(UsageError, match=r"--score-range"):
             EdgeTpuSettings(score_range=wrong)
+    with pytest.raises(UsageError, match=r"goes beyond 1,000,000") as far:
+        EdgeTpuSettings(score_range="1e9:2e9")
+    assert far.value.hint
 
 
 def deep_score(weight: np.ndarray, bias: int, raw: np.ndarray) -> tuple[Program, dict[str, Ints]]:
