@@ -26,6 +26,7 @@ own package was built for TensorFlow 2.5, and ends newer runtimes with a segment
 from __future__ import annotations
 
 import argparse
+import ctypes
 import importlib
 import json
 import sys
@@ -154,6 +155,7 @@ def open_model(path: Path, library: str | None) -> FileModel:
 
 
 def _delegate(module: Any, library: str) -> Any:
+    ctypes.CDLL(library)  # where it is missing, LiteRT would print a traceback beside the error
     load = getattr(module, "load_delegate", None) or module.experimental.load_delegate
     return load(library, {})
 

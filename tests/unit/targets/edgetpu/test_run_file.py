@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import types
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from edgeinfer.targets.edgetpu.int8.working_points import LastLayer
 from edgeinfer.targets.edgetpu.tflite import simulate
 from edgeinfer.targets.edgetpu.tflite.ports import ROUNDING, TflitePort, TflitePorts
 from quantization.fixed import Fixed, Ints, Overflow, Quantizer, Rounding, quantize
+from tests.support.places import FAKE_TOOLS
 from tests.unit.targets.edgetpu.test_working_points import lone_score
 
 
@@ -214,6 +216,52 @@ def test_a_stick_is_driven_without_the_vendors_library(
     results = run_file.run(model, json.loads(ports.to_json()), {"x": np.array([[0.0, 1.0, -2.0]])})
     assert results["y.stored"].tolist() == [[0, 2, -4]]  # stored as -1, 1, -5, and one more
     assert results["y"].tolist() == [[-0.5, 0.0, -1.5]]
+
+
+@pytest.mark.parametrize("where", [LastLayer.CHIP, LastLayer.HOST])
+def test_run_on_a_stick_gives_what_this_processor_gives(where: LastLayer, tmp_path: Path) -> None:
+    """In processes of their own, without the vendor's library: `run.py --device`, and the one by
+    which `compile` times a device. Two inputs, two outputs that are padded, one finished by the
+    host."""
+    program, raw = several_ports()
+    result = convert.convert_program(program, raw, last_layer=where)
+    planned_files(result, {}).write(tmp_path)
+    (tmp_path / "model_edgetpu.tflite").write_bytes(result.data)
+    reals = {name: values[:40] for name, values in simulate.real_inputs(program, raw).items()}
+    stored = simulate.stored_inputs(result.ports, reals)
+    expected = simulate.Interpreter(result.data, result.ports).run(stored)
+    np.savez(tmp_path / "in.npz", **reals)
+    missing = str(tmp_path / "libedgetpu.so.1")
+    stick = {**os.environ, "PYTHONPATH": os.pathsep.join([str(FAKE_TOOLS / "redgetpu"), *sys.path])}
+    command = ["run.py", "in.npz", "out.npz", "--device", "--library", missing]
+    ran = run_python(command, tmp_path, stick)
+    assert ran.returncode == 0 and ran.stdout.startswith("40 samples in "), ran.stderr
+    assert "Traceback" not in ran.stderr  # of the vendor's library, which is not missed
+    with np.load(tmp_path / "out.npz") as found:
+        for name, values in expected.items():
+            assert np.array_equal(found[f"{name}.stored"], values), name
+    entering = (stored[port.name].astype("int8") for port in result.ports.inputs)
+    np.savez(tmp_path / "stored.npz", **{str(i): values for i, values in enumerate(entering)})
+    probe = ["-m", device.PROBE, "run", missing, "model_edgetpu.tflite", "stored.npz", "o.npz", "1"]
+    ran = run_python(probe, tmp_path, stick)
+    assert ran.returncode == 0, ran.stderr
+    with np.load(tmp_path / "o.npz") as found:
+        for number, port in enumerate(result.ports.outputs):
+            left = device._reshape_output(found[str(number)], port)
+            assert np.array_equal(left, expected[port.name]), port.name
+    (tmp_path / "model_edgetpu.tflite").write_bytes(b"cut off")
+    ran = run_python(command, tmp_path, stick)
+    assert ran.returncode == 1 and ran.stderr == "error: ValueError: not a TFLite model\n"
+
+
+def run_python(
+    arguments: Sequence[str], folder: Path, environment: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """A script or module in a process of its own."""
+    return subprocess.run(
+        [sys.executable, *arguments], check=False, cwd=folder, env=dict(environment),
+        capture_output=True, text=True,
+    )  # fmt: skip
 
 
 class EchoModel:
