@@ -152,7 +152,10 @@ def mean(
     unit = scale * 2.0 ** -window_of(x).frac
     added = np.full(channels, end.added)
     bias = sheet.weights(f"{pool.name}/bias", added, [unit], 0, kind="INT32")
-    options = Options(strides=lift_pair(pool.strides, 1), depth_multiplier=1)
+    # A window that covers an axis takes no step along it; Ethos-U has none of more than 3.
+    steps = zip(lift_pair(pool.strides, 1), (height, width), x.shape[1:3], strict=True)
+    strides = tuple(1 if reach == size else step for step, reach, size in steps)
+    options = Options(strides=lift_pair(strides, 1), depth_multiplier=1)
     return sheet.operator("DEPTHWISE_CONV_2D", [x, kernel, bias], shape, window, options)
 
 

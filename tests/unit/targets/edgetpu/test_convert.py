@@ -355,6 +355,24 @@ def test_means_are_over_what_the_network_counts(counted: bool, pads: g.Pads) -> 
     assert run(convert.convert_program(program, raw), program, raw).max_steps <= 1
 
 
+@pytest.mark.parametrize(
+    ("size", "strides"), [((8, 8), (1, 1)), ((8, 9), (1, 8)), ((16, 9), (8, 8))]
+)
+def test_a_mean_over_a_whole_axis_takes_no_step(
+    size: tuple[int, int], strides: tuple[int, int]
+) -> None:
+    """Steps of more than 3 would keep it off an Ethos-U."""
+    eight = Quantizer(Fixed(False, 8, 3), Rounding.RND, Overflow.SAT)
+    pool = g.PoolNode("mean", "x", g.PoolNodeKind.AVERAGE, (8, 8), (8, 8), ((0, 0), (0, 0)), True)
+    graph = g.Graph("means", (g.InputNode("x", (*size, 3)), pool), ("mean",))
+    program = lower(graph, Recipe.of({"x": eight, "mean": eight})).program
+    raw = {"x": np.random.default_rng(6).integers(0, 256, (40, *size, 3))}
+    result = convert.convert_program(program, raw)
+    (mean,) = (op for op in result.model.operators if op.name == "DEPTHWISE_CONV_2D")
+    assert mean.options.strides == strides
+    assert run(result, program, raw).max_steps == 0
+
+
 def test_random_networks_convert_or_say_why_not() -> None:
     """Networks of every kind of node under formats of every width."""
     equal = converted = 0
