@@ -4,7 +4,8 @@
 take.
 
 `python -m tests.bench.bench_edgetpu [FOLDER]` looks at every pair NAME.tflite, NAME_edgetpu.tflite
-of a folder; truth is what is decoded from the twin. It exits with 1 where a bound is missed.
+of a folder; truth is what is decoded from the twin. With names of reference models instead, it
+only compares their files with their Programs. It exits with 1 where a bound is missed.
 """
 
 from __future__ import annotations
@@ -180,12 +181,14 @@ def taggers() -> bool:
     return equal
 
 
-def references() -> bool:
+def references(names: Sequence[str] = NAMES) -> bool:
     """Whether the files of the shipped models equal their own Programs on LiteRT's default kernels,
     sample by sample; and how many decisions are others than the engine's. The hit-tagger is too
     large to ship, and takes part where it was trained."""
-    graphs = {name: load_reference(name) for name in NAMES}
-    if TRAINED.exists():
+    graphs = {name: load_reference(name) for name in names}
+    if names != NAMES:
+        print(f"of {len(NAMES)} models: {', '.join(names)}")
+    elif TRAINED.exists():
         graphs["hit-tagger"] = load_graph(TRAINED, "hit-tagger")
     else:
         print(f"hit-tagger: not here as {TRAINED}")
@@ -285,7 +288,10 @@ def chosen_profile(networks: Sequence[Timed]) -> LinkProfile:
 
 
 def main() -> int:
-    """Everything, in turn."""
+    """Everything, in turn, or the models that are named."""
+    named = sys.argv[1:]
+    if named and set(named) <= set(NAMES):
+        return 0 if references(named) else 1
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else CASES
     kept = [pairs(folder), compilations(), published(folder), taggers(), references()]
     return 0 if all(kept) else 1
