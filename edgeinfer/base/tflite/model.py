@@ -27,7 +27,11 @@ IDENTIFIER: Final = b"TFL3"
 MOST_BYTES: Final = 512 << 20  # many times what any model for small devices has
 MOST_AXES: Final = 16
 CUSTOM: Final = "CUSTOM"
-HINT: Final = "Write it again with the TensorFlow Lite converter or the Edge TPU compiler."
+HINT: Final = (
+    "If it was cut off, copy it again; else write it again with the TensorFlow Lite converter or "
+    "the Edge TPU compiler."
+)
+POINTER: Final = b"version https://git-lfs"  # what Git leaves of a large file that was not fetched
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -151,6 +155,12 @@ def read(path: Path) -> TfliteModel:
 
 def parse(data: bytes, source: str) -> TfliteModel:
     """A file's bytes; an InputError that names the source where they are no such file."""
+    if not data:
+        raise InputError(f"{source} is empty.", hint="Copy or download it again.")
+    if data.startswith(POINTER):
+        raise InputError(
+            f"{source} only says where Git LFS keeps the file.", hint="Fetch it: git lfs pull"
+        )
     try:
         return _model(Flat.over(data), source)
     except FlatError as error:

@@ -188,8 +188,8 @@ class Prediction:
 
 def predict(path: Path, runtime: int = NEWEST_RUNTIME, *, time_host: bool = False) -> Prediction:
     """What would become of a file, and of what the host computes behind it."""
-    layers = layers_beside(path)
-    return prediction_of(read(path), runtime, time_host=time_host, layers=layers)
+    model = read(path)
+    return prediction_of(model, runtime, time_host=time_host, layers=layers_beside(path))
 
 
 def prediction_of(

@@ -175,6 +175,16 @@ def test_a_file_of_another_kind_is_one_paragraph(
     message = capsys.readouterr().err
     assert message.count("\n") == 1 and "x.tflite is not a valid TensorFlow Lite file" in message
     assert main([verb, str(tmp_path / "none.tflite")]) == 2
+    capsys.readouterr()
+    for name, data, told in (
+        ("empty.tflite", b"", "is empty. Copy"),
+        ("large.tflite", b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "lfs pull"),
+        ("half.tflite", build.dense(64, 64)[:2000], "If it was cut off, copy it again"),
+    ):
+        assert main([verb, written(tmp_path, name, data)]) == 2
+        assert told in capsys.readouterr().err
+    assert main([verb, "/"]) == 2
+    assert "is a folder, not a model file" in capsys.readouterr().err
 
 
 def test_map_refuses_runtimes_without_rules(
