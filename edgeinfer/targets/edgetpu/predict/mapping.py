@@ -13,10 +13,15 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from dataclasses import dataclass
+from typing import Final
 
 from edgeinfer.base.tflite.model import Operator, TfliteModel
 from edgeinfer.targets.edgetpu.predict.rules import NEWEST_RUNTIME, Refusal, Status, refusal
 from edgeinfer.targets.edgetpu.tflite.versions import COMPILER, readable
+
+# Published logs of a detector (YOLOv5s) name no reshape among what is not mapped at 256 pixels,
+# where they have this many numbers; at 384 pixels one of at most 48 x 48 x 255 is.
+LARGEST_RESHAPE_SEEN: Final = 32 * 32 * 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,21 @@ def mapping_of(model: TfliteModel, runtime: int = NEWEST_RUNTIME) -> Mapping:
         if not readable(op.name, op.version)
     )
     return Mapping(mapped, tuple(dict.fromkeys(refused)))
+
+
+def doubts(mapping: Mapping) -> list[str]:
+    """Operators that are taken as mapped, and may not be."""
+    large = [
+        op
+        for op in (each.operator for each in mapping.operators if each.on_chip)
+        if op.name == "RESHAPE" and op.outputs[0].elements > LARGEST_RESHAPE_SEEN
+    ]
+    return [
+        f"{op.title} {op.index} reshapes {op.outputs[0].elements:,} numbers. The vendor's "
+        f"documentation says that some large ones stay on the host, and what follows them too; in "
+        f"a published log those of up to {LARGEST_RESHAPE_SEEN:,} are mapped."
+        for op in large
+    ]
 
 
 def _judge_operator(

@@ -28,7 +28,7 @@ from edgeinfer.targets.edgetpu.predict.host_timing import (
 )
 from edgeinfer.targets.edgetpu.predict.instructions import INSTRUCTION_BAND
 from edgeinfer.targets.edgetpu.predict.latency import Latency, LayerCycles, Link, Traffic
-from edgeinfer.targets.edgetpu.predict.mapping import Mapping, mapping_of
+from edgeinfer.targets.edgetpu.predict.mapping import Mapping, doubts, mapping_of
 from edgeinfer.targets.edgetpu.predict.memory import MemoryPlacement
 from edgeinfer.targets.edgetpu.predict.rules import NEWEST_RUNTIME, OLDEST_RUNTIME, Status
 from edgeinfer.targets.edgetpu.tflite.compiled import CUSTOM_OP
@@ -261,6 +261,7 @@ def _prediction(
         (
             *_file_findings(model),
             *_findings(mapping, memory),
+            *doubts(mapping),
             *_host_findings(left),
             *room.warnings(model, inside),
         ),

@@ -251,6 +251,15 @@ def test_what_of_a_file_is_not_judged_is_said() -> None:
     assert "has 3 subgraphs" in said and "How long WHILE 1 takes" in said
 
 
+@pytest.mark.parametrize(("side", "doubted"), [(32, False), (48, True)])
+def test_a_large_reshape_is_mapped_with_a_doubt(side: int, doubted: bool) -> None:
+    """As a detector's outputs are reshaped, which the documentation leaves open."""
+    made = one("RESHAPE", (1, side, side, 255), (1, side * side, 255))
+    found = prediction_of(made)
+    assert len(found.mapping.on_chip) == 1
+    assert any("some large ones stay on the host" in each for each in found.findings) is doubted
+
+
 def test_an_operator_that_reads_its_own_result_ends_nothing() -> None:
     tensors = [T("x", ROW), T("y", ROW), T("z", ROW)]
     steps = [O("ADD", ("x", "z"), ("y",)), O("ADD", ("x", "y"), ("z",))]
