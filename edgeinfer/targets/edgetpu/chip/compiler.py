@@ -52,9 +52,11 @@ def run(path: Path, settings: EdgeTpuSettings) -> Compilation:
             arguments += ["-m", str(settings.runtime)]
         if settings.search_delegate:
             arguments.append("--search_delegate")
-        finished = tools.run(
-            compiler, [*arguments, path.resolve()], seconds=settings.compile_seconds, folder=folder
-        )
+        order = [*arguments, path.resolve()]
+        try:
+            finished = tools.run(compiler, order, seconds=settings.compile_seconds, folder=folder)
+        except ToolFailedError as error:
+            raise ToolFailedError(error.message, hint=error.hint or _remedy(settings)) from None
         compiled = folder / compiled_name(path)
         if not compiled.is_file():
             raise ToolFailedError(
@@ -67,6 +69,14 @@ def run(path: Path, settings: EdgeTpuSettings) -> Compilation:
         target = path.with_name(compiled.name)
         plan.write_files({target: compiled.read_bytes(), target.with_suffix(".log"): text.encode()})
     return read(path)
+
+
+def _remedy(settings: EdgeTpuSettings) -> str:
+    """What helps against the compiler's usual failures: activations that are too large for it, and
+    errors of its own."""
+    if not settings.search_delegate:
+        return "Let it leave operators to the host, one after another: --search-delegate."
+    return "Give the network smaller images, or cut it for several chips: see map --segments."
 
 
 def read(path: Path) -> Compilation:

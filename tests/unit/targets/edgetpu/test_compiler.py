@@ -170,4 +170,8 @@ def test_a_compiler_that_fails_is_quoted(
     with pytest.raises(ToolFailedError) as caught:
         compiler.run(model, EdgeTpuSettings())
     assert said in str(caught.value)
+    if mood != "nothing":
+        assert "--search-delegate" in caught.value.hint
+        with pytest.raises(ToolFailedError, match="smaller images"):
+            compiler.run(model, EdgeTpuSettings(search_delegate=True))
     assert sorted(p.name for p in model.parent.iterdir()) == ["net.tflite", "ready.tflite"]
