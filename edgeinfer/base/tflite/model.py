@@ -156,11 +156,9 @@ def read(path: Path) -> TfliteModel:
 def parse(data: bytes, source: str) -> TfliteModel:
     """A file's bytes; an InputError that names the source where they are no such file."""
     if not data:
-        raise InputError(f"{source} is empty.", hint="Copy or download it again.")
+        raise broken_file_error(source, FlatError("it is empty"))
     if data.startswith(POINTER):
-        raise InputError(
-            f"{source} only says where Git LFS keeps the file.", hint="Fetch it: git lfs pull"
-        )
+        raise broken_file_error(source, FlatError("Git LFS has not fetched it yet: git lfs pull"))
     try:
         return _model(Flat.over(data), source)
     except FlatError as error:

@@ -177,7 +177,7 @@ def test_a_file_of_another_kind_is_one_paragraph(
     assert main([verb, str(tmp_path / "none.tflite")]) == 2
     capsys.readouterr()
     for name, data, told in (
-        ("empty.tflite", b"", "is empty. Copy"),
+        ("empty.tflite", b"", "it is empty. If it was cut off"),
         ("large.tflite", b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "lfs pull"),
         ("half.tflite", build.dense(64, 64)[:2000], "If it was cut off, copy it again"),
     ):
