@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from edgeinfer.graph import nodes as g
 from edgeinfer.ir.engine.float_engine import FloatEngine
-from edgeinfer.ir.host import without_host_functions
+from edgeinfer.ir.host import host_functions, without_host_functions
+from edgeinfer.ir.program import HostFunction
 from edgeinfer.precision.ptq.points import dependent, late_point
 from edgeinfer.precision.ptq.rows import means_of
 from quantization.fixed import Overflow, Quantizer, Rounding, dequantize, quantize
@@ -26,6 +27,7 @@ Values = NDArray[np.float32]
 Tensors = Mapping[str, Values]
 
 MOST_ERROR = 16.0  # of one element of the outputs: four spreads away
+FEW_LIT = 0.5  # share of lit pixels below which they alone tell the spread of an image
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,6 +55,7 @@ class CutNetwork:
     inputs: tuple[str, ...]
     parts: tuple[Part, ...]
     ends: tuple[str, ...]  # points that are outputs (before what the host applies)
+    scores: frozenset[str]  # ends of which a softmax follows at the host
     exact: dict[str, Values]  # by point
     engines: dict[str, FloatEngine] = field(default_factory=dict)
     exact_means: dict[str, tuple[NDArray[np.float64], ...]] = field(default_factory=dict)
@@ -149,24 +152,31 @@ class CutNetwork:
             if outputs[end] is exact:
                 continue
             away = np.subtract(outputs[end], exact, dtype=np.float64)
-            if _holds_scores(exact):
+            scores = end in self.scores or _holds_scores(exact)
+            if scores:
                 away -= away.mean(axis=-1, keepdims=True)
             if end not in self.end_spreads:  # it sorts all values, which takes longest here
-                self.end_spreads[end] = usual_spread(exact)
+                self.end_spreads[end] = usual_spread(exact, scores=scores)
             away /= self.end_spreads[end]
             total += float(np.mean(np.minimum(np.square(away, out=away), MOST_ERROR, out=away)))
         return total / max(len(self.ends), 1)
 
 
 def _holds_scores(end: NDArray[np.floating]) -> bool:
-    """Whether an output is class scores, of which differences alone count."""
+    """Whether an output is taken for class scores, of which differences alone count."""
     return end.ndim == 2 and end.shape[-1] > 1
 
 
-def usual_spread(end: NDArray[np.floating]) -> float:
-    """Half the width of the range that holds 68 % of the samples, averaged over elements."""
+def usual_spread(end: NDArray[np.floating], *, scores: bool) -> float:
+    """Half the width of the range that holds 68 % of the samples, averaged over elements. Where
+    most pixels of an image are zero, as a mask makes those that are not lit, the others are the
+    samples: the zeros between them would make the spread as small as one likes."""
     values = end.astype(np.float64)
-    if _holds_scores(end):
+    if end.ndim > 2:
+        lit = values.any(axis=-1)
+        if 0.0 < lit.mean() < FEW_LIT:
+            values = values[lit]
+    if scores:
         values -= values.mean(axis=-1, keepdims=True)
     low, high = np.quantile(values, (0.16, 0.84), axis=0)
     return float(np.mean(high - low)) / 2 or float(values.std()) or 1.0
@@ -197,7 +207,10 @@ def divide_network(graph: g.Graph, tensors: Collection[str]) -> CutNetwork:
         _part(headless, tensor, point, cuts)
         for tensor, point in sorted(points.items(), key=lambda item: order[item[1]])
     )
-    return CutNetwork(headless, inputs, parts, ends, {})
+    scores = frozenset(
+        tensor for tensor, name in host_functions(graph).values() if name is HostFunction.SOFTMAX
+    )
+    return CutNetwork(headless, inputs, parts, ends, scores, {})
 
 
 def _exact(
