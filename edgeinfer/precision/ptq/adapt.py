@@ -17,7 +17,6 @@ from enum import IntEnum
 from edgeinfer.graph import nodes as g
 from edgeinfer.precision.ptq.network import CutNetwork, Part, Values, replace_weights, round_values
 from edgeinfer.precision.ptq.points import source
-from edgeinfer.precision.ptq.rows import moments_of
 from edgeinfer.precision.ptq.weights import (
     bias_format,
     corrected_bias,
@@ -195,7 +194,7 @@ class _Walk:
             return
         kernel, bias = plain(node.kernel, fmt), node.bias
         if self.uses[node.layer] == 1 and self.effort > Effort.NEAREST:
-            moments = moments_of(node, self.network.read_input(part, node, self.values))
+            moments = self.network.moments(part, node, self.values)
             if self.effort >= Effort.ROUNDING:
                 kernel = round_with_compensation(node, moments, fmt)
             if bias is not None:

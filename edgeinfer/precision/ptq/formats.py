@@ -11,7 +11,7 @@ import numpy as np
 
 from edgeinfer.graph import nodes as g
 from edgeinfer.precision.ptq.network import CutNetwork, Values, round_values
-from edgeinfer.precision.ptq.rows import Moments, moments_of
+from edgeinfer.precision.ptq.rows import Moments
 from edgeinfer.precision.ptq.weights import kernel_format
 from quantization.calibrate import Method, fit_quantizer, fitted_channels, places
 from quantization.fixed import Quantizer
@@ -59,7 +59,7 @@ def layer_moments(
     for part in network.parts:
         for node in part.layers:
             uses = moments.setdefault(node.layer, [])
-            uses.append((node, moments_of(node, network.read_input(part, node, values))))
+            uses.append((node, network.moments(part, node, values)))
     return moments
 
 

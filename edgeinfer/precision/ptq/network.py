@@ -20,7 +20,8 @@ from edgeinfer.ir.engine.float_engine import FloatEngine
 from edgeinfer.ir.host import host_functions, without_host_functions
 from edgeinfer.ir.program import HostFunction
 from edgeinfer.precision.ptq.points import dependent, late_point
-from edgeinfer.precision.ptq.rows import means_of
+from edgeinfer.precision.ptq.rows import Moments, means_of, moments_of
+from edgeinfer.precision.ptq.shown import Places, places_shown
 from quantization.fixed import Overflow, Quantizer, Rounding, dequantize, quantize
 
 Values = NDArray[np.float32]
@@ -60,6 +61,7 @@ class CutNetwork:
     engines: dict[str, FloatEngine] = field(default_factory=dict)
     exact_means: dict[str, tuple[NDArray[np.float64], ...]] = field(default_factory=dict)
     end_spreads: dict[str, float] = field(default_factory=dict)
+    masks: dict[str, Values] = field(default_factory=dict)
 
     @property
     def tensors(self) -> tuple[str, ...]:
@@ -73,13 +75,31 @@ class CutNetwork:
     def on(self, samples: Mapping[str, NDArray[Any]]) -> CutNetwork:
         """The same network with the values of other samples."""
         exact = _exact(self.graph, self.parts, samples)
-        return replace(self, exact=exact, exact_means={}, end_spreads={})
+        return replace(self, exact=exact, exact_means={}, end_spreads={}, masks={})
 
     def means(self, part: Part, layer: g.ConvNode | g.DenseNode) -> tuple[NDArray[np.float64], ...]:
         """Means of a layer's float inputs, for each group."""
         if layer.name not in self.exact_means:
-            self.exact_means[layer.name] = means_of(layer, self.read_input(part, layer, self.exact))
+            x = self.read_input(part, layer, self.exact)
+            self.exact_means[layer.name] = means_of(layer, x, self.lit_places(layer))
         return self.exact_means[layer.name]
+
+    def moments(
+        self, part: Part, layer: g.ConvNode | g.DenseNode, values: Tensors
+    ) -> tuple[Moments, ...]:
+        """Moments of what a layer of a part reads, for each group."""
+        return moments_of(layer, self.read_input(part, layer, values), self.lit_places(layer))
+
+    def lit_places(self, layer: g.ConvNode | g.DenseNode) -> Places | None:
+        """Where a mask shows what the layer makes; None where all of it is seen."""
+        shown = places_shown(self.graph, layer.name)
+        if shown is None:
+            return None
+        if shown.mask not in self.masks:
+            engine = FloatEngine(replace(self.graph, outputs=(shown.mask,)))
+            inputs = {name: self.exact[name] for name in self.inputs}
+            self.masks[shown.mask] = engine.run(inputs)[shown.mask]
+        return shown.lit(self.masks[shown.mask])
 
     def read_input(self, part: Part, layer: g.ConvNode | g.DenseNode, values: Tensors) -> Values:
         """What a layer of a part reads."""

@@ -94,13 +94,19 @@ def _is_sum_of_products(graph: g.Graph, node: g.MergeNode) -> bool:
     return True
 
 
-def _masked_source(graph: g.Graph, node: g.MergeNode) -> str | None:
-    """What a node multiplies by a mask of lit pixels: rounding it behind the mask is the same."""
+def mask_of(graph: g.Graph, node: g.MergeNode) -> tuple[str, str] | None:
+    """The mask of lit pixels by which a node multiplies, and what it multiplies by it."""
     if node.kind is not g.MergeKind.MULTIPLY or len(node.xs) != 2:
         return None
     masks = [x for x in node.xs if isinstance(graph.node(source(graph, x)), g.SitesNode)]
     others = [x for x in node.xs if x not in masks]
-    return source(graph, others[0]) if len(masks) == len(others) == 1 else None
+    return (masks[0], others[0]) if len(masks) == len(others) == 1 else None
+
+
+def _masked_source(graph: g.Graph, node: g.MergeNode) -> str | None:
+    """What a node multiplies by a mask of lit pixels: rounding it behind the mask is the same."""
+    masked = mask_of(graph, node)
+    return source(graph, masked[1]) if masked else None
 
 
 def _is_input(graph: g.Graph, tensor: str) -> bool:

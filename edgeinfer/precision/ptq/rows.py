@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from edgeinfer.graph import nodes as g
 from edgeinfer.graph.windows import dilate_window
+from edgeinfer.precision.ptq.shown import Places
 
 Floats = NDArray[np.float64]
 
@@ -45,15 +46,19 @@ class Moments:
         return np.asarray(np.einsum("io,io->o", change, self.gram @ change))
 
 
-def moments_of(node: g.ConvNode | g.DenseNode, x: NDArray[np.float32]) -> tuple[Moments, ...]:
+def moments_of(
+    node: g.ConvNode | g.DenseNode, x: NDArray[np.float32], lit: Places | None = None
+) -> tuple[Moments, ...]:
     """Moments for each group (a dense layer is one group)."""
-    rows = rows_of(node, x)
+    rows = rows_of(node, x, lit)
     return tuple(_moments(rows[:, group]) for group in range(rows.shape[1]))
 
 
-def means_of(node: g.ConvNode | g.DenseNode, x: NDArray[np.float32]) -> tuple[Floats, ...]:
+def means_of(
+    node: g.ConvNode | g.DenseNode, x: NDArray[np.float32], lit: Places | None = None
+) -> tuple[Floats, ...]:
     """The means alone."""
-    means = rows_of(node, x).mean(axis=0, dtype=np.float64)
+    means = rows_of(node, x, lit).mean(axis=0, dtype=np.float64)
     return tuple(means)
 
 
@@ -68,15 +73,19 @@ def _moments(rows: NDArray[np.float32]) -> Moments:
 
 
 def rows_of(
-    node: g.ConvNode | g.DenseNode, x: NDArray[np.float32], most: int = MOST_ROWS
+    node: g.ConvNode | g.DenseNode,
+    x: NDArray[np.float32],
+    lit: Places | None = None,
+    most: int = MOST_ROWS,
 ) -> NDArray[np.float32]:
-    """(rows, groups, inputs): what the layer sees at positions spread evenly over the samples."""
+    """(rows, groups, inputs): what the layer sees at positions spread evenly over the samples, or
+    over the places that are `lit`, where a mask shows no others."""
     match node:
         case g.DenseNode():
             flat = x.reshape(-1, x.shape[-1])
-            return flat[_spread(np.any(flat != 0, axis=1), most)][:, None]
+            return flat[_spread(lit, np.any(flat != 0, axis=1), most)][:, None]
         case g.ConvNode():
-            return _windows(node, x, most)
+            return _windows(node, x, lit, most)
 
 
 def group_kernel(node: g.ConvNode | g.DenseNode, kernel: Floats) -> Floats:
@@ -91,15 +100,21 @@ def ungroup_kernel(node: g.ConvNode | g.DenseNode, parts: Floats) -> Floats:
     return np.moveaxis(parts, 0, 1).reshape(node.kernel.shape)
 
 
-def _spread(lit: NDArray[np.bool_], most: int) -> NDArray[np.int64]:
-    """Rows evenly over all of them; of images that are nearly empty, over those that are lit, for
-    elsewhere a mask hides what the layer makes."""
-    rows = np.flatnonzero(lit) if 0.0 < lit.mean() < SPARSE else np.arange(lit.size)
+def _spread(lit: Places | None, filled: NDArray[np.bool_], most: int) -> NDArray[np.int64]:
+    """Rows evenly over those that are lit; where no mask says which, over all, or of images that
+    are nearly empty over those that are filled."""
+    if lit is None:
+        chosen = filled if 0.0 < filled.mean() < SPARSE else np.ones(filled.size, np.bool_)
+    else:
+        chosen = lit.ravel() if lit.any() else np.ones(lit.size, np.bool_)
+    rows = np.flatnonzero(chosen)
     kept = np.linspace(0, len(rows) - 1, min(len(rows), most))
     return np.asarray(rows[np.rint(kept).astype(np.int64)])
 
 
-def _windows(node: g.ConvNode, x: NDArray[np.float32], most: int) -> NDArray[np.float32]:
+def _windows(
+    node: g.ConvNode, x: NDArray[np.float32], lit: Places | None, most: int
+) -> NDArray[np.float32]:
     rank = len(node.strides)
     window, channels = node.kernel.shape[:rank], x.shape[-1]
     padded = np.pad(x, ((0, 0), *node.pads, (0, 0)))
@@ -112,7 +127,7 @@ def _windows(node: g.ConvNode, x: NDArray[np.float32], most: int) -> NDArray[np.
         slice(width // 2, width // 2 + count * step, step)
         for width, count, step in zip(reach, counts, node.strides, strict=True)
     )
-    chosen = _spread(padded[(slice(None), *middle)].any(axis=-1).ravel(), most)
+    chosen = _spread(lit, padded[(slice(None), *middle)].any(axis=-1).ravel(), most)
     sample, *position = np.unravel_index(chosen, (len(x), *counts))
     taps = []
     for place in np.ndindex(*window):

@@ -29,6 +29,7 @@ from edgeinfer.precision.ptq.settings import (
     bits_of_layers,
     bits_of_tensor,
 )
+from edgeinfer.precision.ptq.shown import places_shown
 from edgeinfer.precision.ptq.sketch import TensorSketch, check_values, sketch_tensors
 from edgeinfer.precision.ptq.twins import with_equal_twins
 from edgeinfer.precision.ptq.weights import kernel_format
@@ -145,13 +146,18 @@ def _sizes_of_inputs(network: CutNetwork, samples: Samples) -> dict[str, list[tu
     chosen = np.unique(np.linspace(0, count - 1, MOMENT_SAMPLES).astype(np.intp))
     most = max(1, MOST_ROWS // len(chosen))
     layers = [node for part in network.parts for node in part.layers]
-    engine, taps = FloatEngine(network.graph), tuple(dict.fromkeys(node.x for node in layers))
+    shown = {node.name: places_shown(network.graph, node.name) for node in layers}
+    masks = [each.mask for each in shown.values() if each]
+    engine = FloatEngine(network.graph)
+    taps = tuple(dict.fromkeys([*(node.x for node in layers), *masks]))
     sums: dict[str, Any] = {}
     for row in chosen:
         one = {name: check_values(name, values[row : row + 1]) for name, values in samples.items()}
         outputs = engine.run(one, taps)
         for node in layers:
-            rows = rows_of(node, outputs[node.x], most).astype(np.float64)
+            seen = shown[node.name]
+            lit = seen.lit(outputs[seen.mask]) if seen else None
+            rows = rows_of(node, outputs[node.x], lit, most).astype(np.float64)
             both = np.stack([rows.mean(axis=0), np.mean(rows**2, axis=0)])
             sums[node.name] = sums.get(node.name, 0.0) + both
     groups_by_layer: dict[str, list[tuple[Moments, ...]]] = {}

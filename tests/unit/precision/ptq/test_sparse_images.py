@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from edgeinfer.graph import nodes as g
+from edgeinfer.precision.ptq import PtqSettings, quantize
+from edgeinfer.precision.ptq.adapt import Effort, adapt_weights
 from edgeinfer.precision.ptq.network import cut, usual_spread
 from edgeinfer.precision.ptq.points import quantized_tensors
+from edgeinfer.precision.ptq.shown import places_shown
 
 SIDE, CHANNELS, CLASSES = 8, 4, 3
 NONE = ((0, 0), (0, 0))
@@ -86,3 +89,40 @@ def test_what_moves_all_scores_of_a_pixel_alike_is_no_error() -> None:
     assert network.error({end: network.exact[end] + 5.0 * lit}) == pytest.approx(0.0, abs=1e-9)
     moved = network.exact[end] + np.array([5.0, 0.0, 0.0], np.float32) * lit
     assert network.error({end: moved}) > 0.01
+
+
+def test_a_corrected_bias_keeps_the_mean_of_lit_pixels() -> None:
+    graph, inputs = labels(SIDE), {"image": pixels(400, lit=0.3)}
+    network = cut(graph, quantized_tensors(graph), inputs)
+    (end,) = network.ends
+    lit = inputs["image"][..., 0] > 0.0
+    recipe = quantize(graph, inputs, PtqSettings(5)).recipe
+    away = {}
+    for effort in (Effort.NEAREST, Effort.BIAS):
+        weights = adapt_weights(network, recipe, effort).weights
+        ends = network.rounded_outputs(dict(recipe.activations), weights)
+        away[effort] = np.abs((ends[end] - network.exact[end])[lit].mean(axis=0)).max()
+    assert away[Effort.BIAS] < 0.1 * away[Effort.NEAREST]
+
+
+def test_a_layer_whose_channels_become_pixels_is_seen_where_one_of_these_is_lit() -> None:
+    rng = np.random.default_rng(5)
+    half = SIDE // 2
+    nodes = (
+        g.InputNode("image", (SIDE, SIDE, 1)),
+        g.SitesNode("lit", "image", 0.0),
+        g.ConvNode("down", "down", "image", rng.normal(size=(2, 2, 1, 3)), None, (2, 2), NONE,
+                   (1, 1)),
+        g.ConvNode("up", "up", "down", rng.normal(size=(1, 1, 3, 8)), None, (1, 1), NONE, (1, 1)),
+        g.ReshapeNode("apart", "up", (half, half, 2, 2, 2)),
+        g.TransposeNode("turned", "apart", (0, 2, 1, 3, 4)),
+        g.ReshapeNode("fine", "turned", (SIDE, SIDE, 2)),
+        g.MergeNode("fine_at_sites", ("fine", "lit"), g.MergeKind.MULTIPLY),
+    )  # fmt: skip
+    graph = g.Graph("up", nodes, ("fine_at_sites",))
+    planes = pixels(20, lit=0.1)
+    coarse = planes.reshape(20, half, 2, half, 2).any(axis=(2, 4))
+    shown = places_shown(graph, "up")
+    assert shown is not None
+    assert np.array_equal(shown.lit(planes > 0.0), coarse.reshape(20, -1))
+    assert places_shown(graph, "down") is None, "all places of it are read"
