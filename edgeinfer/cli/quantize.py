@@ -138,11 +138,9 @@ def quantize(
     json: Json = False,
 ) -> None:
     """Choose a number format for every tensor of a model; write a quantized model or a recipe."""
-    from edgeinfer.precision.ptq import PtqSettings
     from edgeinfer.run.data import SampledModel
-    from edgeinfer.run.quantize import QuantizeOrder, quantize_model
+    from edgeinfer.run.quantize import QuantizeOrder, plan_formats, quantize_model
     from edgeinfer.zoo import ENTRIES, resolve
-    from quantization.calibrate import Method as Ranged
 
     settings = training or QatSettings()
     in_front = method in ("learned", "lookup")
@@ -194,22 +192,16 @@ def quantize(
         )
     plain = replace(settings, seed=0) == QatSettings()  # a seed is for simulated data as well
     _refuse_idle(None if plain else settings, method)
-    if percentile is not None and calibration != "percentile":
-        raise UsageError("--percentile goes with --calibration percentile.", hint="Give both.")
-    by_outputs = calibration == "outputs"
-    ranged = Ranged.MINMAX if by_outputs else Ranged(calibration)
     order = QuantizeOrder(
         source=source,
         output=output,
-        ptq=PtqSettings(
+        ptq=plan_formats(
             BITS if bits is None else bits,
-            ranged,
-            ranged,
-            99.9 if percentile is None else percentile,
-            per_channel=per_channel,
             input_bits=input_bits,
-            refine=by_outputs,
             bits_of=read_widths(bits_of),
+            calibration=calibration,
+            percentile=percentile,
+            per_channel=per_channel,
         ),
         training=settings if method == "qat" else None,
         recipe=recipe,

@@ -18,14 +18,18 @@ from edgeinfer.library.answers import data_path, reference_entry
 from edgeinfer.precision.learned.front import Bounds
 from edgeinfer.precision.learned.settings import CostKind, LearnedSettings, Start
 from edgeinfer.precision.lookup.settings import LookupSettings, TableKind
-from edgeinfer.precision.ptq import PtqSettings
 from edgeinfer.precision.qat.settings import QatSettings
 from edgeinfer.readers import load as load_file
 from edgeinfer.run.data import SampledModel
 from edgeinfer.run.in_memory import data_file
 from edgeinfer.run.learned import CHOSEN, LearnedOrder, learn_widths
 from edgeinfer.run.notebook import notebook_progress
-from edgeinfer.run.quantize import QuantizeOrder, quantize_model
+from edgeinfer.run.quantize import (
+    CalibrationName,
+    QuantizeOrder,
+    plan_formats,
+    quantize_model,
+)
 from edgeinfer.run.search_options import (
     SearchStrategyName,
     Unrolling,
@@ -34,7 +38,6 @@ from edgeinfer.run.search_options import (
     refuse_idle_options,
     search_target,
 )
-from quantization.calibrate import Method
 
 
 @dataclass(frozen=True)
@@ -70,14 +73,20 @@ def fine_tune(
     output: str | Path,
     bits: int = 8,
     *,
+    input_bits: int | None = None,
     bits_of: Mapping[str, int] | None = None,
+    calibration: CalibrationName = "outputs",
+    percentile: float | None = None,
     per_channel: bool = False,
+    recipe: str | Path | None = None,
     training: QatSettings | None = None,
     device: str | None = None,
     validation: Data = None,
 ) -> Model:
     """Train the weights under formats of `bits` bits (`bits_of`: others, by patterns of names) into
-    the QKeras file `output`. `training`: how long, and what is pruned, such as
+    the QKeras file `output`. `calibration`: how formats are placed before, by the error of the
+    `outputs` or by ranges (`minmax`, `percentile`, `mse`); those of the file `recipe` stay as they
+    are. `training`: how long, and what is pruned, such as
     `QatSettings(epochs=4, prune_multipliers=0.5)`, whose multipliers are those of a folded design
     on `device`. Needs the extra `[train]`."""
     require_extra("train", "Training")
@@ -85,13 +94,16 @@ def fine_tune(
     order = QuantizeOrder(
         sampled_model(model, validation),
         Path(output),
-        PtqSettings(
+        plan_formats(
             bits,
-            kernel_method=Method.MINMAX,
-            per_channel=per_channel,
+            input_bits=input_bits,
             bits_of=tuple((bits_of or {}).items()),
+            calibration=calibration,
+            percentile=percentile,
+            per_channel=per_channel,
         ),
         settings,
+        None if recipe is None else Path(recipe),
         seed=settings.seed,
         device=device,
     )

@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from edgeinfer.base import plan
 from edgeinfer.base.errors import UsageError
@@ -28,10 +28,43 @@ from edgeinfer.run.folder import Progress, watch_step
 from edgeinfer.run.lower import lower_with, read_recipe
 from edgeinfer.run.narrow import narrow_network
 from edgeinfer.run.result import recipe_part
+from quantization.calibrate import Method
 from quantization.recipe import Recipe
 
 SHORT = 0.01  # of a sparsity, below which it is said to be missed
 WRITTEN = {".toml": "a recipe", ".keras": "a QKeras model"}
+CalibrationName = Literal["outputs", "minmax", "percentile", "mse"]
+
+
+def plan_formats(
+    bits: int,
+    *,
+    input_bits: int | None,
+    bits_of: Sequence[tuple[str, int]],
+    calibration: CalibrationName,
+    percentile: float | None,
+    per_channel: bool,
+) -> PtqSettings:
+    """What is asked for: formats by the error of the outputs, or by the range of values alone."""
+    if percentile is not None and calibration != "percentile":
+        raise UsageError(
+            f"The percentile {percentile:g} is that of the calibration percentile, and the one "
+            f"asked for is {calibration}.",
+            hint="Give both: --calibration percentile --percentile "
+            f'{percentile:g}, from Python calibration="percentile".',
+        )
+    by_outputs = calibration == "outputs"
+    ranged = Method.MINMAX if by_outputs else Method(calibration)
+    return PtqSettings(
+        bits,
+        ranged,
+        ranged,
+        99.9 if percentile is None else percentile,
+        per_channel=per_channel,
+        input_bits=input_bits,
+        refine=by_outputs,
+        bits_of=tuple(bits_of),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import json
 import pydoc
 import typing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -193,24 +194,39 @@ def test_python_trains_in_widths_as_the_command_line_does(
     pytest.importorskip("keras", reason="the extra [train] is not installed")
     model = edgeinfer.load("net.keras", "data.npz")
     fewer = QatSettings(epochs=1, prune_multipliers=0.5)
-    for name, training, device, words in [
-        ("pruned", fewer, "zcu104", ["--prune-multipliers", "0.5", "--device", "zcu104"]),
-        ("whole", QatSettings(epochs=1), None, []),
-    ]:
+    name_in = model.graph.inputs[0].name
+    Path("input.toml").write_text(
+        f'version = 1\n[activations]\n{name_in} = "fixed<9,4,RND_CONV,SAT>"\n'
+    )
+    cases: list[tuple[str, QatSettings, dict[str, Any], list[str]]] = [
+        ("pruned", fewer, {"device": "zcu104"},
+         ["--prune-multipliers", "0.5", "--device", "zcu104"]),
+        ("whole", QatSettings(epochs=1), {}, []),
+        ("ranged", QatSettings(epochs=1),
+         {"calibration": "percentile", "percentile": 99.0, "input_bits": 10},
+         ["--calibration", "percentile", "--percentile", "99", "--input-bits", "10"]),
+        ("stated", QatSettings(epochs=1), {"recipe": "input.toml"}, ["--recipe", "input.toml"]),
+    ]  # fmt: skip
+    inputs = {}
+    for name, training, options, words in cases:
         trained = edgeinfer.fine_tune(
-            model, f"{name}.keras", 6, bits_of={"hidden": 4}, training=training, device=device
+            model, f"{name}.keras", 6, bits_of={"hidden": 4}, training=training, **options
         )
         told(capsys, "quantize", "net.keras", "--method", "qat", "--bits", "6", "--epochs", "1",
              "--bits-of", "hidden=4", *words, "--data", "data.npz",
              "-o", "shell.keras")  # fmt: skip
         programs = [lower_file(path).program for path in (trained.path, Path("shell.keras"))]
         assert programs[0].digest == programs[1].digest
+        inputs[name] = programs[0].inputs[0].type.bits
         widths = {op.weight_type.bits for op in programs[0].ops if isinstance(op, Accumulates)}
         assert widths == {4, 6}, name
     pruned = lower_file(Path("pruned.keras")).program.parameters
     assert pruned < lower_file(Path("whole.keras")).program.parameters
     with pytest.raises(UsageError, match="changes nothing"):
         edgeinfer.fine_tune(model, "n.keras", device="zcu104")
+    assert inputs == {"pruned": 6, "whole": 6, "ranged": 10, "stated": 9}
+    with pytest.raises(UsageError, match="calibration percentile"):
+        edgeinfer.fine_tune(model, "n.keras", percentile=99.0)
 
 
 @pytest.mark.slow
