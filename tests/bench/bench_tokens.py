@@ -5,6 +5,7 @@ SparsePixels publishes.
 
 Its network for neutrino images has drawn weights here, and planes of `edgeinfer data
 sparse-ssnet-small`; every simulated integer is the interpreter's. A small U-net stands beside it.
+The network with room for more sites is simulated only.
 `--quick` leaves out the synthesis. Exits with 1 when a bound is missed.
 """
 
@@ -34,6 +35,8 @@ PERCENTILE = 95
 MOST_CYCLES, MOST_LUTS = 600, 30_000
 SECONDS = 3600.0
 NEUTRINO = RtlSettings(sparse="tokens", latency_us=6.0, part="xczu7ev", tool_seconds=SECONDS)
+ROOM = 400  # sites: most planes have fewer
+UNFOLDED = RtlSettings(sparse="tokens", latency_us=33.0, part="xczu7ev")
 UNET = RtlSettings(
     sparse="tokens", budget=Budget(multipliers=112), part="xczu3eg", tool_seconds=SECONDS
 )
@@ -106,6 +109,14 @@ def main() -> int:
                 f"  {name}: {published} cycles, {published_luts:,} LUTs, {product:,.1f} million "
                 f"[published]"
             )
+        print(f"The same with room for {ROOM} sites, unfolded", flush=True)
+        program, folder = neutrino_network(1, most=ROOM), Path(scratch) / "room"
+        print_figures(program, UNFOLDED, folder, quick=True)
+        roomy = simulated_cycles(program, UNFOLDED, folder)
+        print(
+            f"  cycles: {np.percentile(roomy, PERCENTILE):.0f} at {PERCENTILE} %, median "
+            f"{np.median(roomy):.0f}, at most {max(roomy)} [simulated]"
+        )
         print(f"A small U-net, {UNET.part}", flush=True)
         unet = sparse_unet(1, size=16, levels=2, convs=1, channels=2, most=24, plain=True)
         print_figures(unet, UNET, Path(scratch) / "unet", quick)
