@@ -3,7 +3,8 @@
 """What few bits cost a network that labels pixels, by its accuracy at lit pixels.
 
 ``python -m reports.make.pixels`` regenerates ``reports/reference/pixels``: the table, and the
-trained models that it speaks of. ``--bits 6`` renews the rows of that width.
+trained models that it speaks of. ``--bits 6`` renews the rows of that width, ``--methods ptq``
+those without training.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +44,9 @@ from reports.make.unseen import COVERAGE
 COMMAND = "python -m reports.make.pixels"
 FOLDER = Path("reports/reference/pixels")
 NAME = "sparse-ssnet-small"
+Method = Literal["ptq", "qat"]
 WIDTHS = (8, 6)
+RANGE_SEEDS = (TEACH_SEED, 54, 55)  # of planes for ranges; those of the first teach as well
 RANGES, TEACHING, CHOOSING, JUDGED = 96, 960, 200, 1_000  # planes
 REPLICAS = 2_000
 SETTINGS = QatSettings(epochs=4, batch=16, learning_rate=1e-3)
@@ -63,6 +66,7 @@ class PixelRow:
 
     figures: dict[str, BootstrapInterval]
     losses: dict[str, BootstrapInterval]
+    losses_by_draw: dict[str, list[float]] | None = None  # of the planes that ranges come from
     best_epoch: int | None = None  # of those of training; 0 is the network before it
     file: str | None = None  # of trained weights, beside the table
     sha256: str | None = None
@@ -120,18 +124,25 @@ def _share_between(right: Counts, lit: Counts, seed: int = 0) -> BootstrapInterv
     return BootstrapInterval(float(right.sum() / lit.sum()), float(low), float(high))
 
 
-def calibrate(graph: Graph, bits: int) -> QuantizedGraph:
+def calibrate(graph: Graph, bits: int, seed: int = TEACH_SEED) -> QuantizedGraph:
     """The network of one width before it is trained."""
-    teach, _ = simulate_samples(entry_of(NAME), stage_seed(TEACH_SEED, "fresh"), RANGES)
-    return quantize(graph, teach.inputs, PtqSettings(bits))
+    samples, _ = simulate_samples(entry_of(NAME), stage_seed(seed, "fresh"), RANGES)
+    return quantize(graph, samples.inputs, PtqSettings(bits))
 
 
-def rows_of(judged: PixelJudge, graph: Graph, bits: int, folder: Path) -> dict[str, PixelRow]:
-    """The rows of a width; the trained model goes into the folder."""
-    entry = judged.entry
-    quantized = calibrate(graph, bits)
-    rows = {f"ptq {bits}": judged.row(judged.integers(quantized.graph, quantized.recipe))}
-    _report(rows)
+def untrained_row(judged: PixelJudge, graph: Graph, bits: int) -> PixelRow:
+    """A width without training; its losses also with ranges from other planes."""
+    rows = []
+    for seed in RANGE_SEEDS:
+        quantized = calibrate(graph, bits, seed)
+        rows.append(judged.row(judged.integers(quantized.graph, quantized.recipe)))
+    by_draw = {name: [row.losses[name].value for row in rows] for name in FIGURES}
+    return dataclasses.replace(rows[0], losses_by_draw=by_draw)
+
+
+def trained_row(judged: PixelJudge, graph: Graph, bits: int, folder: Path) -> PixelRow:
+    """A width with training; the model goes into the folder."""
+    entry, quantized = judged.entry, calibrate(graph, bits)
     teach, _ = simulate_samples(entry, stage_seed(TEACH_SEED, "fresh"), TEACHING)
     choose, _ = simulate_samples(entry, stage_seed(CHOOSE_SEED, "fresh"), CHOOSING)
     tutor = Tutor.of(graph, teach, choose, SETTINGS)
@@ -142,9 +153,18 @@ def rows_of(judged: PixelJudge, graph: Graph, bits: int, folder: Path) -> dict[s
     write(trained.graph, trained.recipe, path)
     again = load(path)  # what is judged is what the file holds
     row = judged.row(judged.integers(again.graph, again.recipe))
-    rows[f"qat {bits}"] = dataclasses.replace(
-        row, best_epoch=trained.best, file=path.name, sha256=sha256_of(path)
-    )
+    return dataclasses.replace(row, best_epoch=trained.best, file=path.name, sha256=sha256_of(path))
+
+
+def rows_of(
+    judged: PixelJudge, graph: Graph, bits: int, methods: Sequence[Method], folder: Path
+) -> dict[str, PixelRow]:
+    """The rows of a width."""
+    rows = {}
+    if "ptq" in methods:
+        rows[f"ptq {bits}"] = untrained_row(judged, graph, bits)
+    if "qat" in methods:
+        rows[f"qat {bits}"] = trained_row(judged, graph, bits, folder)
     _report(rows)
     return rows
 
@@ -215,6 +235,13 @@ def markdown(table: dict[str, Any]) -> str:
             )
         cells.append("" if row["best_epoch"] is None else str(row["best_epoch"]))
         lines.append(f"| {' | '.join(cells)} |")
+    lines.append("")
+    for name, row in table["rows"].items():
+        for figure, losses in (row.get("losses_by_draw") or {}).items():
+            lines.append(
+                f"- {name.upper()}, ranges from {len(losses)} draws of as many planes: "
+                f"{FIGURES[figure]} lose {', '.join(f'{loss:.4f}' for loss in losses)}."
+            )
     return "\n".join(lines) + "\n"
 
 
@@ -222,13 +249,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
     parser = argparse.ArgumentParser(prog=COMMAND, description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--bits", nargs="+", type=int, choices=WIDTHS, default=WIDTHS)
+    methods: tuple[Method, ...] = get_args(Method)
+    parser.add_argument("--methods", nargs="+", choices=methods, default=methods)
     parser.add_argument("--output", type=Path, default=FOLDER)
     options = parser.parse_args(arguments)
     graph = load_reference(NAME)
     judged = PixelJudge.of(graph)
     write_table(options.output, judged, {"float": judged.row(judged.exact)})
     for bits in options.bits:
-        write_table(options.output, judged, rows_of(judged, graph, bits, options.output))
+        rows = rows_of(judged, graph, bits, options.methods, options.output)
+        write_table(options.output, judged, rows)
     return 0
 
 
