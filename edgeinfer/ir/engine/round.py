@@ -18,6 +18,7 @@ from edgeinfer.ir.engine.values import (
     LARGEST_EXPONENT,
     CarriedTensor,
     Carrier,
+    number_beside,
     rescale,
 )
 from quantization.fixed import Fixed, Overflow, Quantizer, Rounding, shift_right
@@ -137,7 +138,7 @@ def _round_tensor(
     """Float x, on the new grid, to integers. `positive`: nothing below zero occurs."""
     if shift <= 0:
         return x
-    half = builder.constant(0.5, x.carrier.dtype)
+    half = number_beside(builder, 0.5, x)
     node = builder.node
 
     def mirrored(magnitude: Callable[[str], str]) -> str:
@@ -176,7 +177,7 @@ def _zero_outside(
     ):
         if beyond:
             limit = np.ldexp(float(end), -x.exponent) if x.carrier.floating else end
-            kept = builder.node(inside, x.tensor, builder.constant(limit, x.carrier.dtype))
+            kept = builder.node(inside, x.tensor, number_beside(builder, limit, x))
             tensor = builder.node("Mul", tensor, builder.cast(kept, x.carrier.dtype))
     return replace(x, tensor=tensor)
 
@@ -184,12 +185,11 @@ def _zero_outside(
 def _wrap_tensor(builder: OnnxBuilder, x: CarriedTensor, type_: Fixed) -> CarriedTensor:
     """x modulo 2^bits, in the type's range."""
     x = rescale(builder, x, 0)
-    dtype, node = x.carrier.dtype, builder.node
-    modulus = builder.constant(2.0**type_.bits, dtype)
-    turns = builder.constant(2.0**-type_.bits, dtype)
+    node = builder.node
+    modulus, turns = (number_beside(builder, 2.0**power, x) for power in (type_.bits, -type_.bits))
     above = x.tensor
     if type_.signed:
-        above = node("Sub", above, builder.constant(float(type_.raw_min), dtype))
+        above = node("Sub", above, number_beside(builder, type_.raw_min, x))
     whole = node("Mul", node("Floor", node("Mul", above, turns)), modulus)
     return replace(x, tensor=node("Sub", x.tensor, whole))
 

@@ -19,7 +19,7 @@ from edgeinfer.graph.moves import Pads, Shape
 from edgeinfer.ir.engine.extremes import largest_along
 from edgeinfer.ir.engine.onnx_builder import OnnxBuilder
 from edgeinfer.ir.engine.site_sets import SiteSet
-from edgeinfer.ir.engine.values import CarriedTensor
+from edgeinfer.ir.engine.values import CarriedTensor, number_beside
 from edgeinfer.ir.engine.window import onnx_pads
 
 
@@ -108,7 +108,7 @@ def find_sites(
     node, constant = builder.node, builder.constant
     *sizes, channels = x.layout
     brightest = largest_along(builder, x, len(x.layout), channels) if channels > 1 else x.tensor
-    limit = constant(threshold, x.carrier.dtype)
+    limit = number_beside(builder, threshold, x)
     lit = builder.cast(node("Greater", brightest, limit), x.carrier.dtype)
     y = replace(x, tensor=lit, layout=(*sizes, 1))
     if most is None or most >= math.prod(sizes):
