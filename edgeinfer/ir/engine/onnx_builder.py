@@ -191,16 +191,31 @@ class OnnxBuilder:
         import onnx
         from onnx import helper, numpy_helper
 
+        nodes = self._read_nodes(outputs)
+        read = {x for node in nodes for x in node.input}
         return helper.make_graph(
-            self._nodes,
+            nodes,
             f"{self._prefix}network",
             [
                 helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(dtype), shape)
                 for name, dtype, shape in self._inputs
             ],
             [onnx.ValueInfoProto(name=name) for name in outputs],
-            [numpy_helper.from_array(array, name) for name, array in self._constants],
+            [
+                numpy_helper.from_array(array, name)
+                for name, array in self._constants
+                if name in read
+            ],
         )
+
+    def _read_nodes(self, outputs: Sequence[str]) -> list[Any]:
+        """The nodes that outputs depend on; ONNX Runtime would compute the others, too."""
+        read, nodes = set(outputs), []
+        for node in reversed(self._nodes):
+            if not read.isdisjoint(node.output):
+                read.update(node.input)
+                nodes.append(node)
+        return nodes[::-1]
 
 
 def available_threads() -> int:

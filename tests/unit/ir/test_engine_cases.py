@@ -35,6 +35,7 @@ from edgeinfer.ir.program import Output, Program
 from quantization.fixed import Fixed, Ints, Overflow, Rounding
 from tests.support.hit_tagger_programs import POOLED, hit_tagger, patches
 from tests.support.random_programs import random_inputs
+from tests.support.sparse_programs import sparse_unet
 
 S8, U8 = Fixed(True, 8, 8), Fixed(False, 8, 8)
 PLAIN = ((0, 0), (0, 0))
@@ -244,6 +245,11 @@ def test_a_chain_of_convolutions_is_never_transposed() -> None:
     assert kinds["Mul"] == kinds["Add"] == kinds["Cast"] == 0  # powers of two sit in the weights
     assert (kinds["Conv"], kinds["MaxPool"], kinds["Gemm"]) == (1, 1, 4)
     assert kinds["Clip"] == kinds["Round"] == 3
+
+
+def test_coarser_masks_are_made_once() -> None:
+    """Sites find them for themselves, so that nothing reads the Program's own."""
+    assert node_kinds(sparse_unet(1, levels=3, plain=True))["MaxPool"] == 2
 
 
 def test_a_flattened_tensor_feeds_a_matrix_whose_rows_were_moved_instead() -> None:
