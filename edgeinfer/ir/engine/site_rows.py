@@ -49,7 +49,11 @@ class SiteRows:
         builder, node = self.builder, self.builder.node
         if op.groups == 1:
             columns = builder.reshape(row_columns, (taps * inside,))
-            product = node("MatMul", columns, builder.constant(weight.reshape(-1, outputs)))
+            matrix, summand = builder.constant(weight.reshape(-1, outputs)), builder.constant(bias)
+            if x.value.carrier.floating:  # what is proved of the sums holds with the bias, too
+                tensor = node("Gemm", columns, matrix, summand)
+                return CarriedTensor(tensor, x.value.carrier, (outputs,), False, exponent)
+            product = node("MatMul", columns, matrix)
         else:
             apart = builder.reshape(row_columns, (taps, op.groups, inside))
             apart = node("Transpose", apart, perm=[2, 0, 1, 3])
