@@ -53,6 +53,7 @@ class EngineModel:
     model: bytes
     inputs: tuple[tuple[str, str, Carrier], ...]  # Program's name, ONNX name, element type
     outputs: tuple[tuple[str, str], ...]  # Program's name, ONNX name
+    pixels: Mapping[str, str]  # of outputs that are rows: ONNX name of the numbers of their pixels
     arithmetic: tuple[OpArithmetic, ...]
 
 
@@ -62,18 +63,22 @@ def emit_model(
     kept: Sequence[str],
     *,
     only_integers: bool = False,
+    as_rows: bool = False,
 ) -> EngineModel:
     """The graph that computes the values in `kept`, none of them an input or a constant.
 
-    With `only_integers`, int64 carries every value: slower, and no float anywhere.
+    With `only_integers`, int64 carries every value: slower, and no float anywhere. With `as_rows`,
+    values that are held at sites come out so, beside the numbers of their pixels in the batch.
     """
     emitter = _start_emitter(program, proved, kept, OnnxBuilder(), only_integers, sparse=True)
     read = [op for op in emitter.state.ops if isinstance(op, ops.Input)]
     inputs = [(op.name, *emitter.take(op)) for op in read]
     emitter.emit_all()
-    outputs = tuple((name, emitter.result(name)) for name in kept)
-    model = emitter.builder.model(sorted({tensor for _, tensor in outputs}))
-    return EngineModel(model, tuple(inputs), outputs, tuple(emitter.arithmetic.values()))
+    rows = [name for name in kept if as_rows and name in emitter.state.site_sets]
+    outputs = tuple((name, emitter.result(name, as_rows)) for name in kept)
+    pixels = {name: emitter.pixels(name) for name in rows}
+    model = emitter.builder.model(sorted({*dict(outputs).values(), *pixels.values()}))
+    return EngineModel(model, tuple(inputs), outputs, pixels, tuple(emitter.arithmetic.values()))
 
 
 def _start_emitter(
@@ -160,9 +165,19 @@ class Emitter:
             value = rescale(self.builder, value, 0)
         self.values[op.name] = value
 
-    def result(self, name: str) -> str:
-        """A tensor of the value's raw integers under its own shape, made by a node."""
-        if name in self.state.site_sets:
+    def pixels(self, name: str) -> str:
+        """The number in the batch, row by row, of the pixel of each row of a value at sites."""
+        sites = self.state.site_sets[name]
+        tables = self._rows.tables
+        numbers = tables.numbers(tables.places(sites), sites.sizes, (1,) * len(sites.sizes))
+        return self.builder.result(numbers)
+
+    def result(self, name: str, as_rows: bool) -> str:
+        """A tensor of the value's raw integers under its own shape, or as rows at its sites; made
+        by a node."""
+        if name in self.state.site_sets and as_rows:
+            value = self.values[name]
+        elif name in self.state.site_sets:
             value = self._rows.bring(self._placed(name, self.values[name].carrier), None)
         else:
             value = lay_out(self.builder, self.values[name], self.state.shapes[name], False)

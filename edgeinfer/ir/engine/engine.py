@@ -93,7 +93,7 @@ class Engine:
             ]
             compiled = None
             if kept:
-                graph = emit_model(self._folded, self._proved, kept)
+                graph = emit_model(self._folded, self._proved, kept, as_rows=True)
                 session = open_session(
                     graph.model, self.threads, exact=True, channel_blocks=self._blocks
                 )
@@ -116,8 +116,9 @@ class Engine:
             return values
         graph = compiled.emitted
         for name, _ in graph.outputs:
-            values[name] = np.empty((samples, *self.program.shapes[name]), dtype=np.int64)
-        tensors = sorted({tensor for _, tensor in graph.outputs})
+            new = np.zeros if name in graph.pixels else np.empty
+            values[name] = new((samples, *self.program.shapes[name]), dtype=np.int64)
+        tensors = sorted({*dict(graph.outputs).values(), *graph.pixels.values()})
         for start in range(0, samples, self.batch):
             part = slice(start, start + self.batch)
             feeds = {
@@ -126,7 +127,11 @@ class Engine:
             }
             arrays = dict(zip(tensors, compiled.session.run(tensors, feeds), strict=True))
             for name, tensor in graph.outputs:
-                values[name][part] = arrays[tensor]
+                here = values[name][part]
+                if name in graph.pixels:
+                    here.reshape(-1, here.shape[-1])[arrays[graph.pixels[name]]] = arrays[tensor]
+                else:
+                    here[...] = arrays[tensor]
         return values
 
 
