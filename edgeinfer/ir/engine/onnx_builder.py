@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 OPSET = 18
+RUNTIME_DOMAIN = "com.microsoft"  # of operators that ONNX Runtime has beside those of ONNX
 IR_VERSION = 10
 LARGEST_MODEL_BYTES = 2_000_000_000  # a protobuf message ends at 2^31
 SHARED_CONSTANT_BYTES = 4096
@@ -91,6 +92,14 @@ class OnnxBuilder:
         kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
         number = helper.make_tensor("value", kind, [1], [value])
         return self.node("ConstantOfShape", shape, value=number)
+
+    def byte_product(
+        self, x: str, weight: NDArray[np.int8], factor: float, bias: NDArray[np.float32]
+    ) -> str:
+        """(x @ weight) factor + bias as floats, from products of bytes that add up in 32 bits."""
+        own, one = self.constant(factor, np.float32), self.constant(1.0, np.float32)
+        operands = x, self.constant(weight), own, one, "", "", self.constant(bias)
+        return self.node("MatMulIntegerToFloat", *operands, domain=RUNTIME_DOMAIN)
 
     def places_of_largest(self, tensor: str, count: int) -> str:
         """Where the largest elements along the last axis are, the first of equals first."""
@@ -182,7 +191,10 @@ class OnnxBuilder:
                 hint="Split the network at a tap and run the parts one after the other.",
             )
         graph = self._graph(outputs)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
+        opsets = [helper.make_opsetid("", OPSET)]
+        if any(node.domain == RUNTIME_DOMAIN for node in graph.node):
+            opsets.append(helper.make_opsetid(RUNTIME_DOMAIN, 1))
+        model = helper.make_model(graph, opset_imports=opsets)
         model.ir_version = IR_VERSION
         serialized: bytes = model.SerializeToString()
         return serialized

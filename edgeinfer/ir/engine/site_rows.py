@@ -18,7 +18,7 @@ from edgeinfer.ir.engine.onnx_builder import OnnxBuilder
 from edgeinfer.ir.engine.site_sets import SiteSet
 from edgeinfer.ir.engine.site_tables import SiteTables, pad_sizes
 from edgeinfer.ir.engine.space_to_pixels import SpaceToPixels
-from edgeinfer.ir.engine.values import CarriedTensor, integers_in
+from edgeinfer.ir.engine.values import CarriedTensor, Carrier, integers_in
 from edgeinfer.ir.ops import Conv, Pads, Pool, PoolKind, Shape
 
 
@@ -42,11 +42,17 @@ class SiteRows:
         self, op: Conv, x: PlacedTensor, sites: SiteSet, shift: int, exponent: int
     ) -> CarriedTensor:
         """(sum of x weight) 2^shift + bias at sites, times 2^-exponent in a float tensor."""
-        weight = integers_in(op.weight, x.value.exponent + shift - exponent, x.value.carrier)
-        bias = integers_in(op.bias, -exponent, x.value.carrier)
-        taps, (inside, outputs) = math.prod(op.window), weight.shape[-2:]
+        taps, (inside, outputs) = math.prod(op.window), op.weight.shape[-2:]
         row_columns = self._seen(x, sites, op.strides, op.window, op.pads, op.dilation)
         builder, node = self.builder, self.builder.node
+        if x.value.carrier in (Carrier.UINT8, Carrier.INT8):
+            columns = builder.reshape(row_columns, (taps * inside,))
+            weights = op.weight.astype(np.int8).reshape(-1, outputs)
+            bias = integers_in(op.bias, -exponent, Carrier.FLOAT32)
+            tensor = builder.byte_product(columns, weights, 2.0 ** (shift - exponent), bias)
+            return CarriedTensor(tensor, Carrier.FLOAT32, (outputs,), False, exponent)
+        weight = integers_in(op.weight, x.value.exponent + shift - exponent, x.value.carrier)
+        bias = integers_in(op.bias, -exponent, x.value.carrier)
         if op.groups == 1:
             columns = builder.reshape(row_columns, (taps * inside,))
             matrix, summand = builder.constant(weight.reshape(-1, outputs)), builder.constant(bias)

@@ -24,9 +24,11 @@ from edgeinfer.graph.nodes import (
 )
 from edgeinfer.ir.bounds import bounds_of
 from edgeinfer.ir.builder import ProgramBuilder, provisional
+from edgeinfer.ir.engine import byte_products
 from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.engine.float_engine import FloatEngine
 from edgeinfer.ir.engine.site_sets import SiteSearch, SiteSet
+from edgeinfer.ir.engine.values import Carrier
 from edgeinfer.ir.interpret import interpret, results
 from edgeinfer.ir.lower import lower
 from edgeinfer.ir.ops import Conv, Input, Pair, PairKind, Pool, Sites, Table, pack_weights
@@ -71,6 +73,24 @@ def test_random_sparse_networks(seed: int) -> None:
     tapped = engine.run(inputs, taps=[op.name for op in program.ops])
     for op in program.ops:
         np.testing.assert_array_equal(tapped[op.name], expected[op.name], err_msg=op.name)
+
+
+@pytest.mark.parametrize("plain_cpu", [False, True])
+@pytest.mark.parametrize("seed", range(4))
+def test_bytes_are_multiplied_at_sites_where_the_processor_adds_them_exactly(
+    seed: int, plain_cpu: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(byte_products.PLAIN_CPU, raising=False)
+    if plain_cpu:
+        monkeypatch.setenv(byte_products.PLAIN_CPU, "1")
+    program = sparse_unet(seed, bits=8, weight_bits=8, inputs=1 + seed % 2, channels=8)
+    inputs = lit_images(program, seed, OCCUPANCIES)
+    engine = Engine(program, threads=1, batch=2)
+    carriers = {each.carrier for each in engine.carriers if each.op == "Conv"}
+    bytes_used = bool(carriers & {Carrier.UINT8, Carrier.INT8})
+    assert bytes_used != byte_products.bytes_saturate()
+    expected = interpret(program, inputs)["classes_of_pixels"]
+    np.testing.assert_array_equal(engine.run(inputs)["classes"], expected)
 
 
 def test_an_offset_that_is_taken_back_leaves_zeros() -> None:
