@@ -16,6 +16,7 @@ from edgeinfer.report.result import Result
 
 BOUND, SEEN = "sites_cycles_most", "sites_cycles_simulated"
 STREAMED = "sites_interval_simulated"  # from the end of the frame before
+RECKONED = "sites_interval_estimated"  # the same without a simulator
 SITES = re.compile(r"(\d{1,9}) sites")
 WIDTH = 800.0
 
@@ -24,14 +25,16 @@ SitePoint = tuple[int, Metric]
 
 def occupancy_figure(result: Result) -> Figure | None:
     """Bounds as a line over the number of sites, simulated frames as dots, and frames in a stream
-    as others."""
+    as others: as they were simulated, or as they are estimated."""
     bounds, frames, streamed = (points_by_sites(result, name) for name in (BOUND, SEEN, STREAMED))
+    streamed = streamed or points_by_sites(result, RECKONED)
     if len(bounds) + len(frames) < 2:
         return None
     left, right, top, bottom = 76.0, 560.0, 24.0, 330.0
     both = [*bounds, *frames, *streamed]
-    across = over([count for count, _ in both], left, right, zero=True)
-    up = over([metric.value for _, metric in both], bottom, top, zero=True)
+    # Numbers of sites are each as many times the one before, and so are their cycles.
+    across = over([count for count, _ in both], left, right, logarithmic=True)
+    up = over([metric.value for _, metric in both], bottom, top, logarithmic=True)
     marks = axes(across, up, "sites of a frame", "cycles", "muted")
     placed = [(across.place(count), up.place(metric.value)) for count, metric in bounds]
     if len(placed) > 1:

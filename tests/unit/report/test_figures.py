@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.base.metrics import DesignState, Metric, Origin
 from edgeinfer.report import words
 from edgeinfer.report.draw.graph_layout import LANE, lay_out
 from edgeinfer.report.draw.layers import distribution_figure, waterfall_figure
 from edgeinfer.report.draw.marks import Area, Box, Dot, Label, Line
 from edgeinfer.report.draw.network import network_figure
-from edgeinfer.report.draw.occupancy import BOUND, SEEN, STREAMED, occupancy_figure
+from edgeinfer.report.draw.occupancy import BOUND, RECKONED, SEEN, STREAMED, occupancy_figure
 from edgeinfer.report.draw.scales import over
 from edgeinfer.report.draw.scores import accuracy_figure, agreement_figure, roc_figures
 from edgeinfer.report.layer_tables import layer_table, target_tables
@@ -333,4 +333,12 @@ def test_cycles_are_drawn_over_the_sites_of_a_frame() -> None:
     assert figure is not None
     assert "from one frame of a stream to the next 60 for up to 20" in figure.sentence
     later = [m for m in figure.marks if isinstance(m, Dot) and m.form == "square" and m.about]
+    frames = [m for m in figure.marks if isinstance(m, Dot) and m.form == "diamond" and m.about]
     assert [dot.x for dot in later] == [line.points[1][0]] and later[0].y > frames[0].y
+    reckoned = Metric(RECKONED, 60, "cycles", Origin.ESTIMATED, 50, 70, target="rtl",
+                      layer="20 sites", state=DesignState.NONE)  # fmt: skip
+    metrics = (*GOOD.metrics, *points, reckoned)
+    estimate = occupancy_figure(GOOD.model_copy(update={"metrics": metrics}))
+    assert estimate is not None and estimate.sentence == figure.sentence
+    assert any(isinstance(m, Label) and m.text == "frames of planes [estimated]"
+               for m in estimate.marks)  # fmt: skip
