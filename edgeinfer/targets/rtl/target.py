@@ -52,6 +52,7 @@ from edgeinfer.targets.rtl.plane.figures import (
 from edgeinfer.targets.rtl.plane.files import plane_files, plane_manifest, plane_top_file, top_of
 from edgeinfer.targets.rtl.plane.samples import run_samples
 from edgeinfer.targets.rtl.settings import RtlSettings
+from edgeinfer.targets.rtl.sparse import planes
 from edgeinfer.targets.rtl.sparse.figures import (
     BOUND,
     SEEN,
@@ -59,7 +60,6 @@ from edgeinfer.targets.rtl.sparse.figures import (
     counted_sites,
     simulate_by_sites,
 )
-from edgeinfer.targets.rtl.sparse.planes import STREAMED, objection_to_planes, time_planes
 from edgeinfer.targets.rtl.tools import programs
 from edgeinfer.targets.rtl.tools.families import KINDS
 from edgeinfer.targets.rtl.tools.measure import measure_design
@@ -118,7 +118,7 @@ FIGURES = (
     "plane_cycles_least",
     BOUND,
     SEEN,
-    STREAMED,
+    *planes.INTERVALS,
     "throughput",
     "throughput_at_asked_clock",
     "weight_bits",
@@ -164,7 +164,7 @@ class RtlTarget(Target[RtlSettings]):
         """Every op for which there is no block, and whether the weights fit."""
         if settings.looks_at_hits:
             return plane_offences(program, settings)
-        if settings.event is not None and (reason := objection_to_planes(program)):
+        if settings.event is not None and (reason := planes.objection_to_planes(program)):
             return (Offence(program.name, "Plane", reason),)
         try:
             folded = with_towers(_prepare(program, settings.sparse), settings)
@@ -322,6 +322,7 @@ class RtlTarget(Target[RtlSettings]):
         note = None
         if settings.sparse == "tokens":
             by_sites = bounds_by_sites(folded, folding, netlist)
+            by_sites += planes.reckon_planes(program, folded, folding, settings)
             note = "of frames with the most sites, wherever these lie; others are earlier"
             energy = energy_at_sites(energy, as_made.macs / folded.macs)
         return (
@@ -358,8 +359,8 @@ class RtlTarget(Target[RtlSettings]):
             netlist = self._emitted(folded, folder, settings)
             latency_cycles = design_cycles(folded, settings).latency
             of_frames = simulate_by_sites(folded, netlist, folder, latency_cycles)
-            of_planes = time_planes(program, folded, netlist, folder, settings, latency_cycles)
-            return (*of_frames, *of_planes)
+            of_all = planes.time_planes(program, folded, netlist, folder, settings, latency_cycles)
+            return (*of_frames, *of_all)
         if settings.event is None:
             return ()
         design = self._emitted_plane(program, folder, settings)

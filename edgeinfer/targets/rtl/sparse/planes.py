@@ -8,7 +8,7 @@ margin. While the tokens of one frame are still on their way, those of the next 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,23 +16,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.base.errors import DisagreementError
-from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.base.metrics import DesignState, Metric, Origin
 from edgeinfer.event.event import PlaneSettings, picture_of
 from edgeinfer.event.frames import cut_frames, labels_pixels, lay_frames, place_hits
 from edgeinfer.event.planes import simulate_planes
 from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.engine.left_out import check_left_out
 from edgeinfer.ir.program import Program
+from edgeinfer.targets.rtl.design.folding import Folding
 from edgeinfer.targets.rtl.design.netlist import Netlist
 from edgeinfer.targets.rtl.plane.counts import PlaneCounts, keep_counts
 from edgeinfer.targets.rtl.plane.figures import SEED, event_metrics
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.sparse.figures import TARGET, counted_sites, numbers_of_sites
+from edgeinfer.targets.rtl.sparse.pace import BAND, INTERVAL_BAND, reckon_intervals
 from edgeinfer.targets.rtl.tools.simulate import IDEAL, SimulationTrace, run
 from quantization.fixed import Ints
 
 PLANES = 2  # that are simulated
-STREAMED = "sites_interval_simulated"
+INTERVALS = STREAMED, RECKONED = "sites_interval_simulated", "sites_interval_estimated"
 NO_LABELS = (
     "it does not label the pixels of its image, so that its frames say nothing about the hits of a "
     "plane. Leave --event out"
@@ -127,7 +129,32 @@ def time_planes(
         PLANES, stream.pixels, stream.hits, int(ends[-1]) - first + 1, trace.latency()
     )
     keep_counts(folder, counts)
-    return (*event_metrics(counts, settings.clock_mhz), *_intervals(prepared, stream, ends))
+    intervals = tuple(
+        Metric(STREAMED, cycles, "cycles", Origin.SIMULATED, target=TARGET,
+               layer=f"{count} sites", note=note)
+        for count, cycles, note in _mean_intervals(prepared, stream.lit[1:], np.diff(ends))
+    )  # fmt: skip
+    return (*event_metrics(counts, settings.clock_mhz), *intervals)
+
+
+def reckon_planes(
+    program: Program, prepared: Program, folding: Folding, settings: RtlSettings
+) -> tuple[Metric, ...]:
+    """The same without a simulator, with the bands in which it was right."""
+    if settings.event is None:
+        return ()
+    stream = draw_planes(program, settings.event)
+    if not len(stream.frames):
+        return ()
+    reckoned = reckon_intervals(program, prepared, folding, stream.frames)
+    counts = PlaneCounts(PLANES, stream.pixels, stream.hits, int(reckoned.sum()), 0)
+    low, high = INTERVAL_BAND
+    intervals = tuple(
+        Metric(RECKONED, cycles, "cycles", Origin.ESTIMATED, cycles * low, cycles * high,
+               state=DesignState.NONE, target=TARGET, layer=f"{count} sites", note=note)
+        for count, cycles, note in _mean_intervals(prepared, stream.lit, reckoned)
+    )  # fmt: skip
+    return (*event_metrics(counts, settings.clock_mhz, BAND), *intervals)
 
 
 def frame_ends(trace: SimulationTrace) -> NDArray[np.int64]:
@@ -136,21 +163,16 @@ def frame_ends(trace: SimulationTrace) -> NDArray[np.int64]:
     return ends
 
 
-def _intervals(
-    prepared: Program, stream: PlaneStream, ends: NDArray[np.int64]
-) -> tuple[Metric, ...]:
+def _mean_intervals(
+    prepared: Program, lit: NDArray[np.intp], intervals: Ints
+) -> Iterator[tuple[int, float, str]]:
     """Cycles from the end of the frame before to a frame's own, the mean over frames with up to so
     many lit pixels, and more than the next smaller number. What is beyond the limit is dropped."""
     counts = numbers_of_sites(prepared)
-    intervals, lit = np.diff(ends), np.minimum(stream.lit[1:], counts[-1])
-    metrics, below = [], -1
+    lit, below = np.minimum(lit, counts[-1]), -1
     for count in counts:
         here = intervals[(lit > below) & (lit <= count)]
         below = count
         if len(here):
             note = f"in a stream, the mean of {len(here)} frames of simulated planes"
-            metrics.append(
-                Metric(STREAMED, float(here.mean()), "cycles", Origin.SIMULATED, target=TARGET,
-                       layer=f"{count} sites", note=note)
-            )  # fmt: skip
-    return tuple(metrics)
+            yield count, float(here.mean()), note
