@@ -75,7 +75,9 @@ def emit_model(
     inputs = [(op.name, *emitter.take(op)) for op in read]
     emitter.emit_all()
     rows = [name for name in kept if as_rows and name in emitter.state.site_sets]
-    outputs = tuple((name, emitter.result(name, as_rows)) for name in kept)
+    outputs = tuple(
+        (name, emitter.rows(name) if name in rows else emitter.result(name)) for name in kept
+    )
     pixels = {name: emitter.pixels(name) for name in rows}
     model = emitter.builder.model(sorted({*dict(outputs).values(), *pixels.values()}))
     return EngineModel(model, tuple(inputs), outputs, pixels, tuple(emitter.arithmetic.values()))
@@ -172,12 +174,13 @@ class Emitter:
         numbers = tables.numbers(tables.places(sites), sites.sizes, (1,) * len(sites.sizes))
         return self.builder.result(numbers)
 
-    def result(self, name: str, as_rows: bool) -> str:
-        """A tensor of the value's raw integers under its own shape, or as rows at its sites; made
-        by a node."""
-        if name in self.state.site_sets and as_rows:
-            value = self.values[name]
-        elif name in self.state.site_sets:
+    def rows(self, name: str) -> str:
+        """A tensor of the raw integers of a value at sites, a row for each; made by a node."""
+        return self.builder.result(rescale(self.builder, self.values[name], 0).tensor)
+
+    def result(self, name: str) -> str:
+        """A tensor of the value's raw integers under its own shape, made by a node."""
+        if name in self.state.site_sets:
             value = self._rows.bring(self._placed(name, self.values[name].carrier), None)
         else:
             value = lay_out(self.builder, self.values[name], self.state.shapes[name], False)
