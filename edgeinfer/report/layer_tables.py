@@ -13,6 +13,7 @@ from edgeinfer.evaluate.profile.data import Clipped, Layer, Profile
 from edgeinfer.report import words
 from edgeinfer.report.quantity import quantity_of, strength, targets_of
 from edgeinfer.report.result import Result
+from edgeinfer.report.site_tables import sites_of
 from edgeinfer.report.tables import Cell, Column, ReportTable, figure, filled_table, text
 from edgeinfer.report.titles import target_title
 
@@ -154,7 +155,11 @@ def target_tables(result: Result, profile: Profile | None) -> list[ReportTable]:
     order = {} if profile is None else {layer.name: n for n, layer in enumerate(profile.layers)}
     tables = []
     for target in targets_of(result.metrics):
-        metrics = [m for m in result.metrics if m.target == target and m.layer is not None]
+        metrics = [
+            m
+            for m in result.metrics
+            if m.target == target and m.layer is not None and sites_of(m) is None
+        ]
         if metrics:
             tables.append(
                 _of_target(result, target, metrics, order, _reuse(result, target, profile))

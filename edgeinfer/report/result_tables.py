@@ -181,9 +181,9 @@ def _tool(tool: str | None, version: str | None) -> str:
 
 def timing_table(result: Result, inferences: int, noun: str) -> ReportTable | None:
     """Latency, and the event budget."""
-    rows = []
-    for timing in timings_of(result):
-        latency, event = timing.latency, timing.event_seconds(inferences)
+    rows, timings = [], timings_of(result)
+    for timing in timings:
+        latency, seconds = timing.latency, timing.event_seconds(inferences)
         rate = None if not timing.interval_us else 1e6 / timing.interval_us
         rows.append(
             (
@@ -193,13 +193,18 @@ def timing_table(result: Result, inferences: int, noun: str) -> ReportTable | No
                 Cell(str(latency.origin)),
                 figure(timing.interval_us),
                 figure(rate),
-                Cell("–") if event is None else Cell(words.seconds(event[0]), event[0]),
-                Cell(_band(event)),
+                Cell("–") if seconds is None else Cell(words.seconds(seconds[0]), seconds[0]),
+                Cell(_band(seconds)),
                 Cell(timing.how),
             )
         )
     if not rows:
         return None
+    # Designs for planes take those of a whole detector, however many hits these have.
+    streams = [timing.event is not None for timing in timings]
+    event = f"{inferences:,} {noun}"
+    if any(streams):
+        event = "all planes" if all(streams) else f"{event}, or all planes"
     columns = (
         Column("target"),
         Column("latency", "µs", True, "of one inference"),
@@ -207,11 +212,11 @@ def timing_table(result: Result, inferences: int, noun: str) -> ReportTable | No
         Column("origin"),
         Column("interval", "µs", True, "from one inference to the next"),
         Column("rate", "1/s", True, "inferences a second"),
-        Column(f"{inferences:,} {noun}", "", True, "the time for a whole event"),
+        Column(event, "", True, "the time for a whole event"),
         Column("error band", "s"),
         Column("interval by"),
     )
-    return filled_table("timing", f"Latency, and an event of {inferences:,} {noun}", columns, rows)
+    return filled_table("timing", f"Latency, and an event of {event}", columns, rows)
 
 
 def _band(event: tuple[float, float | None, float | None] | None) -> str:

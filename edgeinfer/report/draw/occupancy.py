@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Sequence
 
 from edgeinfer.base.metrics import Metric
@@ -13,14 +11,16 @@ from edgeinfer.report import words
 from edgeinfer.report.draw.marks import Dot, Figure, Label, Line, Mark
 from edgeinfer.report.draw.scales import axes, over
 from edgeinfer.report.result import Result
+from edgeinfer.report.site_tables import (
+    BOUND,
+    RECKONED,
+    SEEN,
+    STREAMED,
+    SitePoint,
+    points_by_sites,
+)
 
-BOUND, SEEN = "sites_cycles_most", "sites_cycles_simulated"
-STREAMED = "sites_interval_simulated"  # from the end of the frame before
-RECKONED = "sites_interval_estimated"  # the same without a simulator
-SITES = re.compile(r"(\d{1,9}) sites")
 WIDTH = 800.0
-
-SitePoint = tuple[int, Metric]
 
 
 def occupancy_figure(result: Result) -> Figure | None:
@@ -30,7 +30,7 @@ def occupancy_figure(result: Result) -> Figure | None:
     streamed = streamed or points_by_sites(result, RECKONED)
     if len(bounds) + len(frames) < 2:
         return None
-    left, right, top, bottom = 76.0, 560.0, 24.0, 330.0
+    left, right, top, bottom = 92.0, 560.0, 24.0, 330.0
     both = [*bounds, *frames, *streamed]
     # Numbers of sites are each as many times the one before, and so are their cycles.
     across = over([count for count, _ in both], left, right, logarithmic=True)
@@ -60,16 +60,6 @@ def occupancy_figure(result: Result) -> Figure | None:
     sentence += f"; from one frame of a stream to the next {', '.join(later)}." if later else "."
     title = "Cycles by lit pixels"
     return Figure("occupancy", title, sentence, WIDTH, bottom + 52, tuple(marks))
-
-
-def points_by_sites(result: Result, name: str) -> list[SitePoint]:
-    """A figure's values by the number of sites, the fewest first."""
-    points = []
-    for metric in result.metrics:
-        match = SITES.fullmatch(metric.layer or "")
-        if metric.name == name and match is not None and math.isfinite(metric.value):
-            points.append((int(match[1]), metric))
-    return sorted(points, key=lambda point: point[0])
 
 
 def _about(count: int, metric: Metric) -> str:

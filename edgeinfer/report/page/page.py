@@ -35,6 +35,7 @@ from edgeinfer.report.result_tables import (
     timing_table,
     usage_table,
 )
+from edgeinfer.report.site_tables import site_table
 from edgeinfer.report.tables import ReportTable
 from edgeinfer.report.timings import PATCHES, PUBLISHED, timings_of
 from edgeinfer.report.verdict import AnswerState, Verdict, verdict_on
@@ -302,7 +303,7 @@ def _device(result: Result) -> Section:
         "Device",
         text,
         drop_missing_figures(budget_figure(result), occupancy_figure(result)),
-        drop_missing_tables(table),
+        drop_missing_tables(table, site_table(result)),
     )
 
 

@@ -18,7 +18,7 @@ from edgeinfer.report.draw.graph_layout import LANE, lay_out
 from edgeinfer.report.draw.layers import distribution_figure, waterfall_figure
 from edgeinfer.report.draw.marks import Area, Box, Dot, Label, Line
 from edgeinfer.report.draw.network import network_figure
-from edgeinfer.report.draw.occupancy import BOUND, RECKONED, SEEN, STREAMED, occupancy_figure
+from edgeinfer.report.draw.occupancy import occupancy_figure
 from edgeinfer.report.draw.scales import over
 from edgeinfer.report.draw.scores import accuracy_figure, agreement_figure, roc_figures
 from edgeinfer.report.layer_tables import layer_table, target_tables
@@ -26,6 +26,7 @@ from edgeinfer.report.page.page import report_on
 from edgeinfer.report.page.templates import svg_file
 from edgeinfer.report.page.text import markdown
 from edgeinfer.report.result_tables import accuracy_table
+from edgeinfer.report.site_tables import BOUND, RECKONED, SEEN, STREAMED, site_table
 from edgeinfer.report.timings import timings_of
 from edgeinfer.report.uses import uses_of
 from edgeinfer.report.verdict import AnswerState, verdict_on
@@ -335,6 +336,14 @@ def test_cycles_are_drawn_over_the_sites_of_a_frame() -> None:
     later = [m for m in figure.marks if isinstance(m, Dot) and m.form == "square" and m.about]
     frames = [m for m in figure.marks if isinstance(m, Dot) and m.form == "diamond" and m.about]
     assert [dot.x for dot in later] == [line.points[1][0]] and later[0].y > frames[0].y
+    table = site_table(GOOD.model_copy(update={"metrics": metrics}))
+    assert table is not None
+    assert [[cell.text for cell in row] for row in table.rows] == [
+        ["1", "120", "90", "–"], ["20", "300", "250", "60"]
+    ]  # fmt: skip
+    assert all(len(each.rows) == len(ours.rows) for each, ours in zip(
+        target_tables(GOOD.model_copy(update={"metrics": metrics}), PROFILE),
+        target_tables(GOOD, PROFILE), strict=True))  # frames are no layers  # fmt: skip
     reckoned = Metric(RECKONED, 60, "cycles", Origin.ESTIMATED, 50, 70, target="rtl",
                       layer="20 sites", state=DesignState.NONE)  # fmt: skip
     metrics = (*GOOD.metrics, *points, reckoned)
