@@ -322,7 +322,7 @@ class RtlTarget(Target[RtlSettings]):
         note = None
         if settings.sparse == "tokens":
             by_sites = bounds_by_sites(folded, folding, netlist)
-            by_sites += planes.reckon_planes(program, folded, folding, settings)
+            by_sites += planes.reckon_planes(program, folded, folding, settings, by_sites[0].value)
             note = "of frames with the most sites, wherever these lie; others are earlier"
             energy = energy_at_sites(energy, as_made.macs / folded.macs)
         return (

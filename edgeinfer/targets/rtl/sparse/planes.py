@@ -138,21 +138,28 @@ def time_planes(
 
 
 def reckon_planes(
-    program: Program, prepared: Program, folding: Folding, settings: RtlSettings
+    program: Program,
+    prepared: Program,
+    folding: Folding,
+    settings: RtlSettings,
+    least_latency: float,
 ) -> tuple[Metric, ...]:
-    """The same without a simulator, with the bands in which it was right."""
+    """The same without a simulator, with the bands in which it was right. `least_latency`: cycles
+    of a frame of one site, most of which the first frame is on its way."""
     if settings.event is None:
         return ()
     stream = draw_planes(program, settings.event)
     if not len(stream.frames):
         return ()
     reckoned = reckon_intervals(program, prepared, folding, stream.frames)
-    counts = PlaneCounts(PLANES, stream.pixels, stream.hits, int(reckoned.sum()), 0)
+    on_its_way = max(int(least_latency - reckoned.min()), 0)
+    cycles = int(reckoned.sum()) + on_its_way
+    counts = PlaneCounts(PLANES, stream.pixels, stream.hits, cycles, 0)
     low, high = INTERVAL_BAND
     intervals = tuple(
         Metric(RECKONED, cycles, "cycles", Origin.ESTIMATED, cycles * low, cycles * high,
                state=DesignState.NONE, target=TARGET, layer=f"{count} sites", note=note)
-        for count, cycles, note in _mean_intervals(prepared, stream.lit, reckoned)
+        for count, cycles, note in _mean_intervals(prepared, stream.lit[1:], reckoned[1:])
     )  # fmt: skip
     return (*event_metrics(counts, settings.clock_mhz, BAND), *intervals)
 
