@@ -103,19 +103,18 @@ def local_norm(d: Drawing, op: OnnxOp, args: Args) -> View:
     """LRN: each element divided by a power of the squares of the channels around it."""
     x = settle_scale(d, data(args, 0))
     axis, width = axis_of(d, x, 1), op.whole("size", 0)
-    if width < 1:
-        raise UnreadableModelError(f"its size is {width}")
+    alpha, beta, bias = op.real("alpha", 1e-4), op.real("beta", 0.75), op.real("bias", 1.0)
+    if width < 1 or not np.isfinite((alpha, beta, bias)).all():
+        raise UnreadableModelError(
+            f"its size is {width}, its alpha {alpha:g}, its beta {beta:g}, its bias {bias:g}"
+        )
     place = np.arange(sizes(d, x)[axis])
     apart = place - place[:, np.newaxis]  # of a channel in front of and behind another
     near = (-((width - 1) // 2) <= apart) & (apart <= width // 2)
     squares = merge_views(d, op, [x, x], MergeKind.MULTIPLY)
-    shares = op.real("alpha", 1e-4) / width * near
-    summed = scale_view(
-        d, op, multiply_axis(d, op, squares, axis, shares), np.ones(()),
-        np.asarray(op.real("bias", 1.0)),
-    )  # fmt: skip
-    exponent = -op.real("beta", 0.75)
-    return merge_views(d, op, [x, add_power(d, op, summed, exponent)], MergeKind.MULTIPLY)
+    summed = multiply_axis(d, op, squares, axis, near.astype(np.float64) * (alpha / width))
+    base = scale_view(d, op, summed, np.ones(()), np.asarray(bias))
+    return merge_views(d, op, [x, add_power(d, op, base, -beta)], MergeKind.MULTIPLY)
 
 
 def multiply_tensors(d: Drawing, op: OnnxOp, a: View, b: View) -> View:
