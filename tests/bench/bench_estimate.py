@@ -19,9 +19,18 @@ from edgeinfer.base.devices import device
 from edgeinfer.base.plan import write_file
 from edgeinfer.targets.hls.estimate.estimate import estimate
 from edgeinfer.targets.hls.estimate.fabric import CONSTANTS, constants
-from tests.support.estimate_fit import FIGURES, Residual, bands, fitted, left_out, residuals
+from tests.support.estimate_fit import (
+    FIGURES,
+    Residual,
+    bands,
+    fitted,
+    is_inside,
+    left_out,
+    residuals,
+)
 from tests.support.published_designs import (
     HELD_OUT,
+    PUT_ASIDE,
     ROOT,
     Published,
     program_of,
@@ -72,6 +81,16 @@ def show_families(result: list[Residual]) -> None:
         cells = [median_error(own, name) for name in names]
         shown = [f"{error:.1%} ({count})" if count else "-" for error, count in cells]
         print(f"{family:30}" + "".join(f"{cell:>16}" for cell in shown))
+
+
+def show_inside(result: list[Residual]) -> None:
+    """By source, how many figures the bands that ship hold."""
+    print("\nOf these, inside the bands that ship, by source")
+    flags: dict[str, list[bool]] = defaultdict(list)
+    for r in result:
+        flags[r.source].append(is_inside(r, constants()["bands"]))
+    for source, own in sorted(flags.items()):
+        print(f"{source:30} {sum(own)} of {len(own)}")
 
 
 def show_svhn(result: list[Residual]) -> None:
@@ -143,7 +162,12 @@ def main() -> None:
     error = float(np.std(shares, ddof=1)) / len(shares) ** 0.5
     counted = f"{apart.source_share:.1%} of {len(shares)} sources, standard error {error:.1%}"
     print(f"{'each source counted once':30} {counted}")
-    show("Never fitted", residuals(published(HELD_OUT), fit))
+    for title, table in (("Never fitted", HELD_OUT), ("Put aside", PUT_ASIDE)):
+        apart_from_all = residuals(
+            [design for design in published(table) if not design.excluded], fit
+        )
+        show(title, apart_from_all)
+        show_inside(apart_from_all)
     largest = max(used, key=lambda design: program_of(design).parameters)
     program = program_of(largest)
     start = time.perf_counter()
