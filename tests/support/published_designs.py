@@ -18,6 +18,7 @@ import numpy as np
 
 from edgeinfer.graph import nodes as g
 from edgeinfer.ir.lower import lower
+from edgeinfer.ir.ops import Softmax
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.hls.estimate.reuse import layers_with_multipliers
 from edgeinfer.targets.hls.settings import Arithmetic, Backend, HlsSettings, IoType, Strategy
@@ -51,7 +52,7 @@ class Published:
     network: str
     figures: dict[str, float]
     stage: str
-    reuse: tuple[int, ...]  # of each layer with multipliers in turn, or of all of them
+    reuse: tuple[int, ...]  # of each layer with multipliers in turn (a softmax too), or of all
     arithmetic: Arithmetic
     excluded: str
 
@@ -95,6 +96,8 @@ def settings_of(design: Published, program: Program) -> HlsSettings:
     if len(design.reuse) == 1:
         return replace(settings, reuse=design.reuse[0])
     names = [op.name for op in layers_with_multipliers(program)]
+    if len(design.reuse) > len(names):
+        names += [op.name for op in program.ops if isinstance(op, Softmax)]
     return replace(settings, reuse_of=tuple(zip(names, design.reuse, strict=True)))
 
 

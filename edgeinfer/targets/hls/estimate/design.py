@@ -165,7 +165,9 @@ class _Build:
             case ops.Table():
                 return table_stage(a, op, values[op.x], _like(values[op.x], out), reads)
             case ops.Softmax():
-                return softmax_stage(a, op, values[op.x], _like(values[op.x], out), reads)
+                shared = a.arithmetic is Arithmetic.HLS4ML  # our own softmax has all multipliers
+                reuse = self.settings.reuse_for(op.name) if shared else 1
+                return softmax_stage(a, op, values[op.x], _like(values[op.x], out), reads, reuse)
             case ops.Pool():
                 return pool_stage(a, op, shapes[op.x], values[op.x], out, reads)
             case ops.Pair():

@@ -114,11 +114,14 @@ def table_stage(
 
 
 def softmax_stage(
-    a: Arrangement, op: ops.Softmax, x: Value, out: Value, reads: tuple[str, ...]
+    a: Arrangement, op: ops.Softmax, x: Value, out: Value, reads: tuple[str, ...], reuse: int
 ) -> HardwareStage:
-    """The largest, differences, a table of exponentials, their sum, its inverse, products."""
+    """The largest, differences, a table of exponentials, their sum, its inverse, products.
+
+    reuse: hls4ml shares the multipliers of a softmax on a stream as those of a layer."""
     f, copies = a.fabric, a.copies(out)
     classes = out.channels
+    limit = math.ceil(classes / reuse) if a.streamed else classes
     groups = copies / classes
     per_class = (
         maximum_luts(f, x.bits)
@@ -133,8 +136,9 @@ def softmax_stage(
         math.ceil(classes / 2) * memory_brams(a.entries(op.exp.size), op.exp_type.bits)
         + inverses * memory_brams(a.entries(op.inverse.size), op.inverse_type.bits)
     )
-    dsp = copies * product_dsps(f, op.exp_type.bits, op.inverse_type.bits)
+    dsp = copies / classes * limit * product_dsps(f, op.exp_type.bits, op.inverse_type.bits)
     cycles = softmax_cycles(f, classes) + (STREAMED_SOFTMAX_EXTRA[f.tool] if a.streamed else 0)
+    cycles += classes // limit - 1
     return passing_stage(
         a, op.name, "softmax", reads, x, out, dsp=dsp, lut=copies * per_class,
         ff=copies * per_class_ff, bram=brams, cuts=cycles,

@@ -69,19 +69,14 @@ def matrix(
     kept_bits: int | None,
     strategy: Strategy,
     reuse: int,
-    *,
-    paced: bool = True,
 ) -> Matrix:
-    """The matrix of a layer in its strategy; paced: it takes a vector in as many cycles as its
-    reuse factor, and not as soon as its multipliers allow."""
+    """The matrix of a layer in its strategy."""
     if strategy is Strategy.RESOURCE and reuse > 1:
         return _fold_matrix(f, op, x_bits, sum_bits, reuse)
     products = _products(f, op, x_bits, kept_bits)
     if strategy is Strategy.DISTRIBUTED:
         products = _distribute_products(f, op, products, x_bits)
     limit = multiplier_limit(op, reuse)
-    if paced:
-        limit = max(min(limit, math.ceil(products.multipliers / reuse)), 1)
     folded = share_multipliers(f, products, x_bits, op.weight_type.bits, limit)
     tree = trees(f, products, int(np.count_nonzero(op.bias)), sum_bits, math.prod(op.weight.shape))
     # A product that is made in turn waits for the others; what is added lives a cycle of many.
@@ -101,7 +96,8 @@ def matrix(
 
 def multiplier_limit(op: Conv | Dense, reuse: int) -> int:
     """How many multipliers hls4ml allows a layer in the latency strategy: those that zeros would
-    take are taken off."""
+    take are taken off. The tool uses as many as it may, also where fewer would do in the same
+    number of cycles."""
     inputs, outputs = multiplication_size(op)
     zeros = op.weight.size - int(np.count_nonzero(op.weight))
     return max(math.ceil(inputs * outputs / reuse) - zeros // reuse, 1)
@@ -210,8 +206,7 @@ def dense_stage(
     f = a.fabric
     sum_bits = kept_bits or op.type.bits
     vectors = out.positions
-    paced = a.streamed or vectors > 1
-    product_matrix = matrix(f, op, x.bits, sum_bits, kept_bits, strategy, reuse, paced=paced)
+    product_matrix = matrix(f, op, x.bits, sum_bits, kept_bits, strategy, reuse)
     stage = _plain_stage(op, "dense", product_matrix, out, reuse, reads)
     if not a.streamed:
         looped = strategy is Strategy.RESOURCE or vectors > 1
@@ -332,14 +327,15 @@ def conv_stage(
 
 def pixel_cycles(f: HlsFabric, op: Conv, product_matrix: Matrix, folded: bool) -> int:
     """Cycles between two pixels. Vitis HLS, asked for one, starts the next pixel only when the
-    window of the one before is through; in one dimension, its control takes three cycles more."""
+    window of the one before is through; in one dimension, its control took three cycles more
+    before 2024."""
     if folded:
         return product_matrix.cycles + product_matrix.cuts + PIXEL_OVERHEAD
     window = op.window
     if f.tool is HlsTool.VIVADO or op.groups > 1 or math.prod(window) == 1:
         return product_matrix.cycles
-    control = LINE_CONTROL if len(window) == 1 else 0
-    least = RECENT_PIXEL_CYCLES if f.recent and len(window) > 1 else 1
+    control = LINE_CONTROL if len(window) == 1 and not f.recent else 0
+    least = RECENT_PIXEL_CYCLES if f.recent else 1
     return max(product_matrix.cycles, product_matrix.cuts + 1 + control, least)
 
 

@@ -28,6 +28,7 @@ from tests.support.hit_tagger_programs import FAITHFUL, POOLED, hit_tagger
 from tests.support.places import ROOT
 from tests.support.published_designs import (
     HELD_OUT,
+    PUT_ASIDE,
     TABLE,
     Published,
     program_of,
@@ -37,6 +38,7 @@ from tests.support.published_designs import (
 
 CASES = ROOT.parent / "shared/cases/models"
 DESIGNS = {design.id: design for design in published()}
+ASIDE = {design.id: design for design in published(PUT_ASIDE)}
 
 
 def figures(design: Published) -> dict[str, float]:
@@ -180,6 +182,26 @@ def test_zeros_take_multipliers_away_where_layers_are_folded() -> None:
     assert cycles == sorted(set(cycles))
     assert result[0].dsp / 2 < result[1].dsp < result[0].dsp  # easy products took no block at first
     assert result[3].dsp < result[0].dsp / 5
+
+
+def dsp_by_kind(design: Published) -> list[tuple[str, float]]:
+    program = program_of(design)
+    result = estimate(program, settings_of(design, program), device(design.part))
+    return [(layer.kind, layer.dsp) for layer in result.layers if layer.dsp]
+
+
+def test_shared_multipliers_are_as_many_as_hls4ml_allows() -> None:
+    """Layer by layer, as two reports have them; a softmax on a stream shares its own, too."""
+    mnist, cards = DESIGNS["mnist-cnn-zynq"], ASIDE["poker-cnn"]
+    assert dsp_by_kind(mnist) == [("conv", 3), ("conv", 18), ("dense", 20), ("softmax", 1)]
+    assert dsp_by_kind(cards) == [("conv", 1), ("conv", 1), ("dense", 13), ("softmax", 1)]
+
+
+def test_recent_vitis_takes_three_cycles_a_pixel_in_one_dimension_too() -> None:
+    stream = ASIDE["har-conv1d-stream"]
+    assert figures(stream)["ii_cycles"] == pytest.approx(3 * (128 + 2), abs=6)  # padding's pixels
+    older = replace(stream, settings=replace(stream.settings, tool_version="2023.1"))
+    assert figures(older)["ii_cycles"] > 4 * (128 + 2)
 
 
 def test_twelve_million_weights_are_estimated_in_a_second() -> None:
