@@ -92,7 +92,8 @@ def program_of_project(
         project_recipe = project_recipe.updated(read_recipe(recipe))
     lowered = lower_with(loaded, project_recipe, recipe)
     finding = f"The network, its formats and its settings are those of {project.model}'s project."
-    return loaded.graph, lowered.program, [finding, *loaded.findings, *lowered.findings]
+    findings = [finding, *project.remarks, *loaded.findings, *lowered.findings]
+    return loaded.graph, lowered.program, findings
 
 
 def estimate(

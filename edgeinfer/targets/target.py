@@ -155,6 +155,7 @@ class ForeignProject(Generic[SettingsOf]):
     model: Path
     recipe: Callable[[Graph], Recipe]
     settings: SettingsOf
+    remarks: tuple[str, ...] = ()  # on how it was read
 
 
 class Target(ABC, Generic[SettingsOf]):

@@ -256,9 +256,9 @@ class HlsTarget(Target[HlsSettings]):
     def read_project(self, path: Path, settings: HlsSettings) -> ForeignProject[HlsSettings] | None:
         """A project or a configuration file of hls4ml."""
         source = read_source(path, settings)
-        return (
-            None if source is None else ForeignProject(source.model, source.recipe, source.settings)
-        )
+        if source is None:
+            return None
+        return ForeignProject(source.model, source.recipe, source.settings, source.remarks)
 
     def tool_steps(self, settings: HlsSettings) -> tuple[ToolStep, ...]:
         """All, for backends whose tools are driven from here."""

@@ -9,14 +9,15 @@ A configuration says `auto` where hls4ml chooses; what it chose stands in the pr
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from edgeinfer.base.devices import part_of
+from edgeinfer.base.devices import Device, devices, find, listed_parts, part_of
 from edgeinfer.base.errors import InputError
 from edgeinfer.graph.nodes import Graph, InputNode, Node, weights_of
+from edgeinfer.targets.hls.project.foreign_types import types_of_layers
 from edgeinfer.targets.hls.settings import Arithmetic, Backend, HlsSettings, IoType, Strategy
 from quantization.fixed import Fixed, FormatError, Overflow, Quantizer, Rounding
 from quantization.recipe import Recipe, WeightFormat
@@ -26,12 +27,18 @@ CONFIG = "hls4ml_config.yml"
 SUFFIXES = (".yml", ".yaml")
 MOST_BYTES = 4 << 20  # of a configuration, or of a file of types
 MODELS = ("keras_model.keras", "keras_model.h5", "model.onnx")
-MODEL_KEYS = ("KerasModel", "KerasJson", "OnnxModel")
+MODEL_KEYS = ("KerasModel", "KerasJson", "KerasH5", "OnnxModel")
+PART_KEYS = ("Part", "XilinxPart")  # as it is called now, and before 0.6
+COMPILERS = {  # of backends that put a shell around another one's project
+    "vivadoaccelerator": Backend.VIVADO,
+    "vitisaccelerator": Backend.VITIS,
+    "vitisunified": Backend.VITIS,
+    **{str(backend).lower(): backend for backend in Backend},
+}
+NAMED = 3  # layers in one remark
+UNROLLED = ("resource_unrolled", "unrolled")  # strategies whose products are laid out by value
 EXACT = ".exact"  # ends the name of a value before it is rounded
 WIDEST = 32  # bits of a result that is taken for one that keeps everything
-CALL = re.compile(r"nnet::\w+<([^;]*)>\(.*//\s*(\w+)\s*$", re.MULTILINE)
-TYPEDEF = re.compile(r"typedef\s+(ap_\w+<[^;]*>)\s+(\w+);")
-ARRAY = re.compile(r"typedef\s+nnet::array<(ap_\w+<[^>]*>)[^;]*>\s+(\w+);")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +49,7 @@ class HlsSource:
     settings: HlsSettings
     formats: Mapping[str, Mapping[str, str]]  # by layer: of weight, bias, result, accum
     default: str  # the format of whatever has none
+    remarks: tuple[str, ...] = ()  # what is not in the figures, or was taken for something else
 
     def recipe(self, graph: Graph) -> Recipe:
         """The formats by the names of a graph. What keeps every bit has no entry."""
@@ -79,8 +87,7 @@ def read_source(path: Path, settings: HlsSettings) -> HlsSource | None:
     document = _document(config)
     layers = _layers(document)
     formats = {name: _formats(entry) for name, entry in layers.items()}
-    chosen = _chosen_types(config.parent / "firmware")
-    for name, own in chosen.items():
+    for name, own in types_of_layers(config.parent).items():
         formats[name] = {**formats.get(name, {}), **own}
     model = _mapping(document, "HLSConfig", config).get("Model") or {}
     default = model.get("Precision", "")
@@ -97,7 +104,56 @@ def read_source(path: Path, settings: HlsSettings) -> HlsSource | None:
         replace(stated, sum_bits_of=_by_op(sums)),
         formats,
         str(default),
+        tuple(_remarks(document, model, layers, formats, stated)),
     )
+
+
+def _remarks(
+    document: Mapping[str, Any],
+    model: Mapping[str, Any],
+    layers: Mapping[str, Mapping[str, Any]],
+    formats: Mapping[str, Mapping[str, str]],
+    settings: HlsSettings,
+) -> Iterator[str]:
+    """What a reader of the figures should know of how the project was read."""
+    part = _part(document)
+    if part is not None and find(part) is None:
+        yield (
+            f"The project is for {part}, a family; the figures are for {settings.part}, the "
+            "largest part of it that is known here. Say which one with --device."
+        )
+    entries = {"every layer": model} if _is_unrolled(model) else layers
+    unrolled = [name for name, entry in entries.items() if _is_unrolled(entry)]
+    if unrolled:
+        yield (
+            f"{_several(unrolled)}: the strategy Resource_unrolled is counted as Latency with "
+            "the same reuse factor; no report of it was compared."
+        )
+    saturating = [
+        name
+        for name, own in formats.items()
+        if (accum := _quantizer(own.get("accum"), name)) is not None
+        and (accum.overflow is not Overflow.WRAP or accum.rounding is not Rounding.TRN)
+        and "exp_table" not in own  # a softmax, which saturates anyway
+    ]
+    if saturating:
+        yield (
+            f"{_several(saturating)}: the accumulator rounds or saturates, so the tool does so at "
+            "each product and each sum; that takes some 350 LUTs a product of 28 bits, and cycles, "
+            "which are not in these figures."
+        )
+    hls = document["HLSConfig"]
+    if isinstance(hls, Mapping) and hls.get("LayerType"):
+        yield "The configuration has a section LayerType, which was not read: name the layers."
+
+
+def _is_unrolled(entry: Mapping[str, Any]) -> bool:
+    return str(entry.get("Strategy")).lower() in UNROLLED
+
+
+def _several(names: list[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
 
 
 def _document(config: Path) -> dict[str, Any]:
@@ -146,25 +202,6 @@ def _formats(entry: Mapping[str, Any]) -> dict[str, str]:
     return {str(kind): str(text) for kind, text in precision.items()}
 
 
-def _chosen_types(firmware: Path) -> dict[str, dict[str, str]]:
-    """By layer, the types in a project's C++."""
-    sources = [firmware / "defines.h", *sorted(firmware.glob("*.cpp"))]
-    readable = [p for p in sources if p.is_file() and p.stat().st_size <= MOST_BYTES]
-    text = "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in readable)
-    types = {name: type_ for type_, name in (*TYPEDEF.findall(text), *ARRAY.findall(text))}
-    types_by_layer: dict[str, dict[str, str]] = {}
-    for parameters, layer in CALL.findall(text):
-        words = [word.strip() for word in parameters.split(",")]
-        number = re.search(r"config(\d+)", words[-1])
-        names = {"result": words[-2] if len(words) > 1 else ""}
-        names |= {kind: f"{layer}_{kind}_t" for kind in ("weight", "bias", "accum")}
-        if number is not None:  # as releases before 1.3 call them
-            old = {kind: f"{kind}{number[1]}_t" for kind in ("weight", "bias")}
-            names |= {kind: name for kind, name in old.items() if name in types}
-        types_by_layer[layer] = {kind: types[name] for kind, name in names.items() if name in types}
-    return types_by_layer
-
-
 def _quantizer(text: str | None, layer: str) -> Quantizer | None:
     """A format of hls4ml, whose modes are TRN and WRAP where none are stated; None for none."""
     if not text or text.strip().lower() == "auto":
@@ -202,10 +239,12 @@ def _settings(
         for name, entry in layers.items()
         if (way := one_of(Strategy, entry.get("Strategy"), None)) is not None
     }
-    part, plain = document.get("Part"), HlsSettings()
+    part, plain = _part(document), HlsSettings()
+    if not _is_unasked(settings_asked, "part"):
+        part = None
     stated = {
-        "backend": one_of(Backend, document.get("Backend"), plain.backend),
-        "part": part_of(str(part)) if part else plain.part,
+        "backend": _backend(document),
+        "part": plain.part if part is None else _known_part(part),
         "clock_ns": _number(document, "ClockPeriod") or plain.clock_ns,
         "io": one_of(IoType, document.get("IOType"), plain.io),
         "strategy": one_of(Strategy, model.get("Strategy"), plain.strategy),
@@ -220,6 +259,37 @@ def _settings(
         strategy_of=_by_op(ways) if layers_too else settings_asked.strategy_of,
         arithmetic=Arithmetic.HLS4ML,
     )
+
+
+def _backend(document: Mapping[str, Any]) -> Backend:
+    """Whose compiler reads the project."""
+    text = str(document.get("Backend") or HlsSettings().backend)
+    backend = COMPILERS.get(text.lower())
+    if backend is None:
+        raise InputError(
+            f"The project is for hls4ml's backend {text}, of which nothing is known here.",
+            hint=f"Known are {', '.join(Backend)}, VivadoAccelerator, VitisAccelerator.",
+        )
+    return backend
+
+
+def _part(document: Mapping[str, Any]) -> str | None:
+    return next((str(document[key]) for key in PART_KEYS if document.get(key)), None)
+
+
+def _known_part(name: str) -> str:
+    """The part; where a project names a family alone, as Intel's compilers take it, the largest of
+    it that is known."""
+
+    def size(device: Device) -> int:
+        return device.offers("alm") or device.offers("lut") or 0
+
+    if find(name) is None:
+        every = (*devices(), *listed_parts())
+        family = [each for each in every if each.fabric == name.lower()]
+        if family:
+            return max(family, key=size).part
+    return part_of(name)
 
 
 def _is_unasked(settings_asked: HlsSettings, name: str) -> bool:

@@ -13,7 +13,7 @@ from edgeinfer.base.errors import InputError, UsageError
 from edgeinfer.graph.nodes import DenseNode
 from edgeinfer.run.estimate import estimate
 from edgeinfer.run.learn import learn_runs
-from edgeinfer.targets.hls.project.foreign import read_source
+from edgeinfer.targets.hls.project.foreign import HlsSource, read_source
 from edgeinfer.targets.hls.settings import Backend, HlsSettings, IoType, Strategy
 from edgeinfer.targets.hls.target import HlsTarget
 from edgeinfer.targets.lessons import read_lessons
@@ -136,6 +136,95 @@ def test_nothing_in_a_configuration_is_executed(
     with pytest.raises(InputError, match=r"bad\.yml is not YAML"):
         read_source(project / "bad.yml", HlsSettings())
     assert not (project / "executed").exists()
+
+
+INTEL_TYPES = """\
+typedef nnet::array<ac_fixed<16,6,true>, 16*1> input_t;
+typedef ac_fixed<37,17,true> {layer}_accum_t;
+typedef nnet::array<ac_fixed<37,17,true>, 64*1> {layer}_result_t;
+typedef nnet::array<ac_fixed<6,1,true>, 1024*1> w2_t;
+typedef ac_int<1, false> layer2_index;
+typedef nnet::array<ac_fixed<9,3,false,AC_RND,AC_SAT>, 64*1> layer3_t;
+typedef ac_fixed<18,8,true> {layer}_relu_table_t;
+"""
+INTEL_CALLS = """\
+    nnet::dense_resource<input_t, {layer}_result_t, config2>(inputs.in, layer2_out, w2, b2);
+    nnet::relu<{layer}_result_t, layer3_t, relu_config3>(layer2_out, layer3_out);
+"""
+
+
+@pytest.mark.parametrize("folder", ["firmware", "src/firmware"])
+def test_types_of_intels_compilers_are_read_without_the_layers_names(
+    project: Path, folder: str
+) -> None:
+    (project / folder).mkdir(parents=True)
+    (project / folder / "defines.h").write_text(INTEL_TYPES.format(layer=LAYER), encoding="utf-8")
+    calls = INTEL_CALLS.format(layer=LAYER)
+    (project / folder / "myproject.cpp").write_text(calls, encoding="utf-8")
+    result = read_source(project, HlsSettings())
+    assert result is not None
+    assert dict(result.settings.sum_bits_of)[LAYER] == 37
+    assert result.formats[LAYER]["weight"] == "ap_fixed<6,1>"
+    assert result.formats[f"{LAYER}_relu"]["result"] == "ap_ufixed<9,3,AP_RND,AP_SAT>"
+
+
+def read_changed(project: Path, *changes: tuple[str, str]) -> HlsSource:
+    config = project / "hls4ml_config.yml"
+    text = config.read_text(encoding="utf-8")
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    config.write_text(text, encoding="utf-8")
+    result = read_source(project, HlsSettings())
+    assert result is not None
+    return result
+
+
+@pytest.mark.parametrize(
+    "name, backend",
+    [("VivadoAccelerator", Backend.VIVADO), ("VitisAccelerator", Backend.VITIS),
+     ("oneAPI", Backend.ONEAPI)],
+)  # fmt: skip
+def test_a_shell_around_a_project_does_not_change_its_compiler(
+    project: Path, name: str, backend: Backend
+) -> None:
+    result = read_changed(project, ("Backend: Vitis", f"Backend: {name}"))
+    assert result.settings.backend is backend
+
+
+def test_a_backend_of_which_nothing_is_known_is_refused(project: Path) -> None:
+    with pytest.raises(InputError, match="backend Plasma"):
+        read_changed(project, ("Backend: Vitis", "Backend: Plasma"))
+
+
+def test_old_configurations_call_the_part_and_the_network_otherwise(project: Path) -> None:
+    renamed = ("Part: xcku115", "XilinxPart: xcku115"), ("KerasModel", "KerasH5")
+    result = read_changed(project, *renamed)
+    assert result.settings.part == "xcku115-flvb2104-2-i"
+    assert result.model.name == MODEL.name
+
+
+def test_a_family_is_taken_for_its_largest_part_and_that_is_said(project: Path) -> None:
+    result = read_changed(project, ("xcku115-flvb2104-2-i", "Agilex7"), ("Vitis", "oneAPI"))
+    assert result.settings.part.startswith("AGIB027")
+    assert "Agilex7, a family" in result.remarks[0]
+    asked = read_source(project, HlsSettings(part="10ax115"))
+    assert asked is not None and asked.settings.part == "10ax115"
+
+
+def test_what_is_not_in_the_figures_is_said(project: Path) -> None:
+    plain = read_source(project, HlsSettings())
+    assert plain is not None and plain.remarks == ()
+    result = read_changed(
+        project,
+        ("accum: auto", "accum: 'fixed<28,16,RND_ZERO,SAT>'"),
+        ("Strategy: Latency", "Strategy: Resource_unrolled"),
+    )
+    unrolled, saturating = result.remarks
+    assert LAYER in unrolled and "counted as Latency" in unrolled
+    assert LAYER in saturating and "saturates" in saturating
+    document = estimate(project, ChosenTarget("hls", HlsTarget(), HlsSettings())).document
+    assert set(result.remarks) < set(document["findings"])
 
 
 @pytest.mark.parametrize("text", ["[1, 2", "a: 1", "HLSConfig: {}\nKerasModel: gone.keras"])

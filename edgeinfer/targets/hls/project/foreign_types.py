@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The number formats in the C++ of a project that hls4ml has made, layer by layer.
+
+AMD's compilers have `ap_fixed`, Intel's and Siemens' `ac_fixed`. Calls for Intel's compilers do not
+say which layer they are, but the types of each layer stand in a row and carry its name.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+FOLDERS = ("firmware", "src/firmware")
+MOST_BYTES = 4 << 20  # of a file of types
+CALL = re.compile(r"nnet::\w+<([^;]*?)>\([^;]*;(?:[ \t]*//[ \t]*(\w+)[ \t]*$)?", re.MULTILINE)
+TYPEDEF = re.compile(r"typedef\s+(?:nnet::array<\s*)?(a[cp]_\w+<[^>]*>)[^;]*?\s(\w+);")
+OF_LAYER = re.compile(r"(\w+?)_(accum|result|weight|bias|table|exp_table|inv_table|inv_inp)_t")
+AC_FIXED = re.compile(r"ac_fixed<(\d+),(-?\d+),(true|false)((?:,AC_\w+)*)>")
+AC_INT = re.compile(r"ac_int<(\d+),(true|false)>")
+
+
+def types_of_layers(project: Path) -> dict[str, dict[str, str]]:
+    """By layer, what its weight, bias, accum and result are; as `ap_fixed` says it."""
+    text = "\n".join(_texts(project))
+    types = {name: _as_ap(type_) for type_, name in TYPEDEF.findall(text)}
+    results = _layers_of_results(list(types))
+    types_by_layer: dict[str, dict[str, str]] = {}
+    for parameters, said in CALL.findall(text):
+        words = [word.strip() for word in parameters.split(",")]
+        number = re.search(r"config(\d+)", words[-1])
+        if number is None or len(words) < 2:
+            continue
+        layer = said or results.get(words[-2])
+        if not layer:
+            continue
+        names = {"result": words[-2]}
+        names |= {kind: f"{layer}_{kind}_t" for kind in ("weight", "bias", "accum")}
+        # As releases before 1.3 call them, and those for oneAPI.
+        old = {"weight": (f"weight{number[1]}_t", f"w{number[1]}_t"),
+               "bias": (f"bias{number[1]}_t", f"b{number[1]}_t")}  # fmt: skip
+        names |= {kind: name for kind, each in old.items() for name in each if name in types}
+        types_by_layer[layer] = {kind: types[name] for kind, name in names.items() if name in types}
+    return types_by_layer
+
+
+def _texts(project: Path) -> list[str]:
+    paths = [
+        path
+        for folder in FOLDERS
+        for path in (project / folder / "defines.h", *sorted((project / folder).glob("*.cpp")))
+    ]
+    readable = [path for path in paths if path.is_file() and path.stat().st_size <= MOST_BYTES]
+    return [path.read_text(encoding="utf-8", errors="replace") for path in readable]
+
+
+def _layers_of_results(names: list[str]) -> dict[str, str]:
+    """The layer of each result's type, from the row in which types are written: what has no name
+    of its own (`layer3_t`, `result_t`) stands among the other types of its layer."""
+    layers: dict[str, str] = {}
+    current, waiting = "", ""
+    for name in names:
+        match = OF_LAYER.fullmatch(name)
+        if match is not None:
+            current = match[1]
+            if match[2] == "result":
+                layers[name] = current
+            if waiting:
+                layers[waiting], waiting = current, ""
+        elif re.fullmatch(r"layer\d+_t|result_t", name):
+            if current and current not in layers.values():
+                layers[name] = current
+            else:
+                waiting = name
+    return layers
+
+
+def _as_ap(text: str) -> str:
+    plain = text.replace(" ", "")
+    fixed, whole = AC_FIXED.fullmatch(plain), AC_INT.fullmatch(plain)
+    if fixed is not None:
+        sign = "" if fixed[3] == "true" else "u"
+        return f"ap_{sign}fixed<{fixed[1]},{fixed[2]}{fixed[4].replace('AC_', 'AP_')}>"
+    if whole is not None:
+        return f"ap_{'' if whole[2] == 'true' else 'u'}int<{whole[1]}>"
+    return text
