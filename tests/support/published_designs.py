@@ -3,7 +3,8 @@
 """Published HLS designs as Programs: networks from a line of text, weights drawn as the row says.
 
 ``reports/reference/hls/published.csv`` holds the figures and where they were published. A network
-is ``input 32x32x3; conv 3x3 16 nobias; relu; maxpool 2x2; flatten; dense 10; softmax``.
+is ``input 32x32x3; conv 3x3 16 nobias; relu; maxpool 2x2; flatten; dense 10; softmax``; a
+convolution that treats all positions ``at once`` says so last.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ TABLE = ROOT / "reports/reference/hls/published.csv"
 HELD_OUT = ROOT / "reports/reference/hls/held_out.csv"  # of which neither constants nor bands know
 PUT_ASIDE = ROOT / "reports/reference/hls/put_aside.csv"  # of which nobody knew when it was written
 FIGURES = ("latency_cycles", "ii_cycles", "dsp", "lut", "ff", "bram18")
+MULTIPLIED = ("conv", "depthwise", "dense")
+ALL = 1 << 30  # positions at once: more than there are
 FUNCTIONS = {
     "relu": (g.Function.RELU, ()),
     "elu": (g.Function.ELU, (1.0,)),
@@ -92,10 +95,16 @@ def tool_version(tool: str) -> str:
 
 def settings_of(design: Published, program: Program) -> HlsSettings:
     """The settings with the reuse factors and the arithmetic that the row states."""
-    settings = replace(design.settings, arithmetic=design.arithmetic)
+    names = [op.name for op in layers_with_multipliers(program)]
+    words = [words for words in design.network.split("; ") if words.split()[0] in MULTIPLIED]
+    unrolled = [name for name, each in zip(names, words, strict=True) if each.endswith("at once")]
+    settings = replace(
+        design.settings,
+        arithmetic=design.arithmetic,
+        at_once_of=tuple((name, ALL) for name in unrolled),
+    )
     if len(design.reuse) == 1:
         return replace(settings, reuse=design.reuse[0])
-    names = [op.name for op in layers_with_multipliers(program)]
     if len(design.reuse) > len(names):
         names += [op.name for op in program.ops if isinstance(op, Softmax)]
     return replace(settings, reuse_of=tuple(zip(names, design.reuse, strict=True)))

@@ -73,6 +73,7 @@ class HlsSettings(Settings):
     reuse_of: tuple[tuple[str, int], ...] = ()  # by the op's name, where `reuse` is not for it
     strategy_of: tuple[tuple[str, Strategy], ...] = ()
     sum_bits_of: tuple[tuple[str, int], ...] = ()  # of accumulators that a project states
+    at_once_of: tuple[tuple[str, int], ...] = ()  # positions of a convolution, as a project states
     sparse: Literal["frames", "tokens"] = option(
         "frames",
         "tokens: a sparse network's lit pixels alone stream through, so that cycles follow their "
@@ -169,6 +170,9 @@ class HlsSettings(Settings):
                 "reuse_of": tuple((name, int(factor)) for name, factor in record["reuse_of"]),
                 "sum_bits_of": tuple(
                     (name, int(bits)) for name, bits in record.get("sum_bits_of", ())
+                ),
+                "at_once_of": tuple(
+                    (name, int(count)) for name, count in record.get("at_once_of", ())
                 ),
                 "strategy_of": tuple((name, Strategy(way)) for name, way in record["strategy_of"]),
             }

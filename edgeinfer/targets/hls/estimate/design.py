@@ -24,10 +24,10 @@ from edgeinfer.targets.hls.estimate.elementwise import (
     softmax_stage,
     table_stage,
 )
-from edgeinfer.targets.hls.estimate.fabric import HlsTool, Store, fifo
+from edgeinfer.targets.hls.estimate.fabric import Store, fifo, handed_element
 from edgeinfer.targets.hls.estimate.linear import conv_stage, dense_stage
 from edgeinfer.targets.hls.estimate.loop import loop_stage
-from edgeinfer.targets.hls.estimate.reuse import effective_strategy, reuse_of
+from edgeinfer.targets.hls.estimate.reuse import effective_strategy, positions_at_once, reuse_of
 from edgeinfer.targets.hls.estimate.sites import first_stage, token_stage
 from edgeinfer.targets.hls.estimate.stage import (
     HLS4ML_SUM_BITS,
@@ -39,8 +39,6 @@ from edgeinfer.targets.hls.estimate.stage import (
 from edgeinfer.targets.hls.settings import Arithmetic, HlsSettings, IoType
 from edgeinfer.targets.hls.sparse.ops import SiteStep
 from edgeinfer.targets.hls.sparse.rewrite import tokens_of
-
-HANDED_FF = 5  # of a value that a task of Vivado HLS hands on; Vitis HLS registers it
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +143,10 @@ class _Build:
             case ops.Conv():
                 strategy = effective_strategy(op.name, self.settings)
                 reuse, size = reuse_of(op, self.settings), shapes[op.x]
-                return conv_stage(a, op, size, values[op.x], out, kept, strategy, reuse, reads)
+                at_once = positions_at_once(op.name, out.positions, self.settings)
+                return conv_stage(
+                    a, op, size, values[op.x], out, kept, strategy, reuse, reads, at_once
+                )
             case ops.Scale():
                 return scale_stage(a, op, values[op.x], _like(values[op.x], out), reads)
             case ops.Clip():
@@ -261,8 +262,7 @@ def _between(a: Arrangement, stages: tuple[HardwareStage, ...]) -> tuple[tuple[s
             if a.streamed:
                 store = fifo(a.fabric, value.positions, value.bits, value.channels)
             else:
-                bits = value.bits if a.fabric.tool is HlsTool.VITIS else HANDED_FF
-                one = Store(value.bits + 4.0, float(bits))
+                one = handed_element(a.fabric, value.bits)
                 store = Store(one.lut * value.elements, one.ff * value.elements)
             stores.append((stage.name, store))
     return tuple(stores)

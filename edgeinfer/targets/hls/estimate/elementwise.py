@@ -11,6 +11,8 @@ import numpy as np
 from edgeinfer.ir import ops
 from edgeinfer.targets.hls.estimate.fabric import (
     CARRY_LUTS,
+    DELAY_FF,
+    DELAY_LUT,
     HlsFabric,
     HlsTool,
     adder_luts,
@@ -29,6 +31,7 @@ from quantization.fixed import Overflow, Rounding
 ROM_LUT_BITS = 2048  # of a table that stays in LUTs
 TABLE_ADDRESS_BITS = 10
 SLOW_SOFTMAX_PRODUCT_NS = 4.3
+SOON = 18  # elements of a chain of comparisons that do not wait for long
 SUM_LEVEL = 0.85  # an addition that saturates, relative to a comparison and a choice
 STREAMED_SOFTMAX_EXTRA = {HlsTool.VIVADO: 2, HlsTool.VITIS: 1}
 
@@ -198,7 +201,8 @@ def pool_stage(
     out: Value,
     reads: tuple[str, ...],
 ) -> HardwareStage:
-    """The largest or the sum of each window."""
+    """The largest or the sum of each window. A sum is a tree, the largest of all at hand a chain:
+    no tool puts comparisons into another order, so the last elements wait for long."""
     f = a.fabric
     window = math.prod(op.window)
     if op.kind is ops.PoolKind.MAX:
@@ -208,9 +212,15 @@ def pool_stage(
     whole = all(width >= length for width, length in zip(op.window, size, strict=False))
     if not a.streamed:
         lut = out.elements * (window - 1) * one
-        step = f.add_ns * (1.3 if op.kind is ops.PoolKind.MAX else 1.0)
-        cuts = int(math.log2(max(window, 1)) * step / f.usable_ns)
-        return passing_stage(a, op.name, "pool", reads, x, out, lut=lut, cuts=cuts)
+        if op.kind is not ops.PoolKind.MAX:
+            cuts = int(math.log2(max(window, 1)) * f.add_ns / f.usable_ns)
+            return passing_stage(a, op.name, "pool", reads, x, out, lut=lut, cuts=cuts)
+        cuts = cuts_of(f.usable_ns, [f.compare_ns] * (window - 1))
+        waiting = float(max(window - SOON, 0) * out.elements * x.bits) if cuts else 0.0
+        return passing_stage(
+            a, op.name, "pool", reads, x, out,
+            lut=lut + waiting * DELAY_LUT, ff=waiting * DELAY_FF, cuts=cuts,
+        )  # fmt: skip
     padded = [
         length + before + after for length, (before, after) in zip(size, op.pads, strict=False)
     ]

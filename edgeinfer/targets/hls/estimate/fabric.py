@@ -23,11 +23,14 @@ from edgeinfer.targets.hls.settings import Backend, HlsSettings
 CONSTANTS = "firmware/hls/estimate.toml"
 DSP_LEAST_PRODUCT_BITS = 18  # narrower products go to LUTs
 DSP_LUTS = 5  # beside each DSP block
+MULTIPLIER_FF = 67.0  # of one that takes two cycles
 MULTIPLEXER_LUT = 0.33  # for each bit of each way: a LUT holds a 4-way multiplexer
 CARRY_LUTS = 7  # of an adder, beyond its width
 SRL_BITS = 1024  # of a FIFO that stays in shift registers
 SRL_DEPTH = 32
 OUTPUT_REGISTER_BITS = 128  # at most, behind the block RAM of a FIFO
+HANDED_FF = 5.0  # of a FIFO's control
+DELAY_FF, DELAY_LUT = 4, 2  # for each bit of a value that waits for several cycles, in Vitis HLS
 BRAM_SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
 
 
@@ -67,6 +70,11 @@ class HlsFabric:
     def multiply_ns(self) -> float:
         """Through a DSP block without registers."""
         return self.fit["multiply_ns"] * self.speed
+
+    @property
+    def multiplier_ff(self) -> float:
+        """Registers in a multiplier: recent Vitis HLS gives it two cycles on slow logic."""
+        return MULTIPLIER_FF if self.recent and self.slow else 0.0
 
     @property
     def add_ns(self) -> float:
@@ -194,6 +202,16 @@ class Store:
     lut: float = 0.0
     ff: float = 0.0
     bram18: int = 0
+
+
+def handed_element(f: HlsFabric, bits: int) -> Store:
+    """What holds an element that a task hands to another one where all elements are at hand. Vitis
+    HLS registers it; from 2024 on, as its task does, in a FIFO of two places."""
+    if f.tool is HlsTool.VIVADO:
+        return Store(bits + 4.0, HANDED_FF)
+    if f.recent:
+        return Store(bits + 20.0, 3.0 * bits + HANDED_FF)
+    return Store(bits + 4.0, float(bits))
 
 
 def fifo(f: HlsFabric, depth: int, bits: int, channels: int) -> Store:

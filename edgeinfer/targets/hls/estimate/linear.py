@@ -82,10 +82,11 @@ def matrix(
     # A product that is made in turn waits for the others; what is added lives a cycle of many.
     kept = products.terms * products.bits * KEPT_REGISTERS if reuse > 1 else 0.0
     turns = max(math.ceil(products.multipliers / limit), 1)
+    tree_ff = tree.ff * SHARED_REGISTERS / reuse + kept if reuse > 1 else tree.ff
     return Matrix(
         folded.dsp,
         folded.lut + tree.lut,
-        tree.ff * SHARED_REGISTERS / reuse + kept if reuse > 1 else tree.ff,
+        tree_ff + folded.dsp * f.multiplier_ff,
         0.0,
         tree.cuts,
         min(reuse, turns + tree.cuts + 1) if reuse > 1 else reuse,
@@ -283,8 +284,10 @@ def conv_stage(
     strategy: Strategy,
     reuse: int,
     reads: tuple[str, ...],
+    at_once: int = 1,
 ) -> HardwareStage:
-    """A convolution: over a window that slides with the stream, or gathered at each position."""
+    """A convolution: over a window that slides with the stream, or gathered at each position, or
+    at several at once."""
     f = a.fabric
     sum_bits = kept_bits or op.type.bits
     product_matrix = matrix(f, op, x.bits, sum_bits, kept_bits, strategy, reuse)
@@ -293,7 +296,7 @@ def conv_stage(
     stage = _plain_stage(op, "conv", product_matrix, out, reuse, reads)
     folded = strategy is Strategy.RESOURCE
     if not a.streamed:
-        return _gathered_conv(a, op, x, stage, product_matrix, window_bits, folded)
+        return _gathered_conv(a, op, x, stage, product_matrix, window_bits, folded, at_once)
     padded = [
         length + before + after for length, (before, after) in zip(size, op.pads, strict=False)
     ]
@@ -347,22 +350,26 @@ def _gathered_conv(
     product_matrix: Matrix,
     window_bits: int,
     folded: bool,
+    at_once: int,
 ) -> HardwareStage:
     """All pixels at hand: a loop over the positions picks each window out of them."""
     positions = stage.out.positions
+    turns = positions // at_once
     per_position = (
         product_matrix.cycles + product_matrix.cuts
         if folded and product_matrix.cycles > 1
         else product_matrix.cycles
     )
-    busy = positions * per_position + product_matrix.cuts + 2
-    lut, ff = product_matrix.lut, product_matrix.ff
-    if positions > 1:
+    busy = turns * per_position + product_matrix.cuts + 2
+    lut, ff = product_matrix.lut * at_once, product_matrix.ff * at_once
+    if turns > 1:
         lut += window_bits * positions * a.fabric.gather_lut
         if a.fabric.tool is HlsTool.VIVADO:  # a product waits for the next cycle
-            ff += product_matrix.multipliers * min(op.type.bits, x.bits)
+            ff += product_matrix.multipliers * at_once * min(op.type.bits, x.bits)
     return replace(
         stage,
+        dsp=product_matrix.dsp * at_once,
+        bram18=product_matrix.bram18 * at_once,
         lut=lut,
         ff=ff,
         busy_cycles=busy,

@@ -217,5 +217,5 @@ def _chain(f: HlsFabric, products: Products, biased: int, wide: float) -> Trees:
 def product_ns(f: HlsFabric, products: Products) -> float:
     """Until the products are there: through a DSP block, through LUTs, or as wiring."""
     if products.dsp:
-        return f.multiply_ns
+        return f.multiply_ns + (f.usable_ns if f.multiplier_ff else 0.0)
     return f.lut_multiply_ns if products.multipliers else 0.0

@@ -92,6 +92,13 @@ def legal(op: Conv | Dense, settings: HlsSettings) -> LegalFactors:
             return LegalFactors(folded_factors(inputs, outputs))
 
 
+def positions_at_once(op: str, positions: int, settings: HlsSettings) -> int:
+    """How many positions a convolution treats at once where all elements are at hand: hls4ml's
+    parallelization factor, which divides their number."""
+    asked = dict(settings.at_once_of).get(op, 1)
+    return LegalFactors(tuple(divisors(max(positions, 1)))).nearest(asked)
+
+
 def layers_with_multipliers(program: Program) -> tuple[Conv | Dense, ...]:
     """The ops that have a reuse factor, those in bodies of recurrences too."""
     return tuple(op for op in program.all_ops() if isinstance(op, Conv | Dense))

@@ -239,6 +239,11 @@ def _settings(
         for name, entry in layers.items()
         if (way := one_of(Strategy, entry.get("Strategy"), None)) is not None
     }
+    at_once = {
+        name: int(_number(entry, "ParallelizationFactor"))
+        for name, entry in layers.items()
+        if entry.get("ParallelizationFactor")
+    }
     part, plain = _part(document), HlsSettings()
     if not _is_unasked(settings_asked, "part"):
         part = None
@@ -257,6 +262,7 @@ def _settings(
         **own,
         reuse_of=_by_op(reuse) if layers_too else settings_asked.reuse_of,
         strategy_of=_by_op(ways) if layers_too else settings_asked.strategy_of,
+        at_once_of=_by_op(at_once),
         arithmetic=Arithmetic.HLS4ML,
     )
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -202,6 +203,12 @@ def test_old_configurations_call_the_part_and_the_network_otherwise(project: Pat
     result = read_changed(project, *renamed)
     assert result.settings.part == "xcku115-flvb2104-2-i"
     assert result.model.name == MODEL.name
+
+
+def test_positions_that_a_project_treats_at_once_are_read(project: Path) -> None:
+    result = read_changed(project, ("ReuseFactor: 8", "ParallelizationFactor: 5"))
+    assert dict(result.settings.at_once_of)[LAYER] == 5
+    assert HlsSettings.from_record(asdict(result.settings)) == result.settings
 
 
 def test_a_family_is_taken_for_its_largest_part_and_that_is_said(project: Path) -> None:

@@ -204,6 +204,37 @@ def test_recent_vitis_takes_three_cycles_a_pixel_in_one_dimension_too() -> None:
     assert figures(older)["ii_cycles"] > 4 * (128 + 2)
 
 
+def test_a_multiplier_takes_two_cycles_in_recent_vitis_on_slow_logic() -> None:
+    """67 registers each, as the report of a Zynq has them; faster logic does without."""
+    slow = ASIDE["iris-mlp"]
+    fast = replace(slow, part="xczu7ev-ffvc1156-2-e")
+    assert figures(slow)["ff"] == pytest.approx(slow.figures["ff"], rel=0.15)
+    assert figures(slow)["ff"] > figures(fast)["ff"] + 60 * figures(fast)["dsp"]
+    assert figures(slow)["latency_cycles"] == pytest.approx(32, abs=3)
+
+
+def test_the_largest_of_many_elements_at_hand_is_a_chain() -> None:
+    """A pool over 128 positions takes 42 cycles, three comparisons in each."""
+    program = program_of(ASIDE["har-conv1d-parallel"])
+    settings = settings_of(ASIDE["har-conv1d-parallel"], program)
+    layers = estimate(program, settings, device("xcu250")).layers
+    (pool,) = (layer for layer in layers if layer.kind == "pool")
+    assert pool.latency_cycles == 42
+    assert pool.lut == pytest.approx(16 * 8489, rel=0.2)
+
+
+def test_positions_at_once_take_as_many_multipliers_and_fewer_cycles() -> None:
+    tagger = ASIDE["l1-jet-tagger"]
+    program = program_of(tagger)
+    settings = settings_of(tagger, program)
+    at_once = estimate(program, settings, device(tagger.part))
+    loops = estimate(program, replace(settings, at_once_of=()), device(tagger.part))
+    assert at_once.timing.ii_cycles == tagger.figures["ii_cycles"] == 2
+    assert loops.timing.ii_cycles == 10 * 2
+    (first, *_), (looped, *_) = at_once.layers, loops.layers
+    assert first.ff > 5 * looped.ff
+
+
 def test_twelve_million_weights_are_estimated_in_a_second() -> None:
     program: Program = hit_tagger(FAITHFUL).program
     estimate(hit_tagger(POOLED).program, HlsSettings(), device("xczu7ev"))
