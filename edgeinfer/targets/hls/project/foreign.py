@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from edgeinfer.base.devices import Device, devices, find, listed_parts, part_of
 from edgeinfer.base.errors import InputError
+from edgeinfer.graph import nodes as g
 from edgeinfer.graph.nodes import Graph, InputNode, Node, weights_of
 from edgeinfer.targets.hls.project.foreign_types import types_of_layers
 from edgeinfer.targets.hls.settings import Arithmetic, Backend, HlsSettings, IoType, Strategy
@@ -35,6 +36,10 @@ COMPILERS = {  # of backends that put a shell around another one's project
     "vitisunified": Backend.VITIS,
     **{str(backend).lower(): backend for backend in Backend},
 }
+COMPUTED = (  # nodes whose result has the default format where a configuration states none
+    g.ConvNode, g.DenseNode, g.AffineNode, g.ActivationNode, g.PReluNode, g.SoftmaxNode, g.PoolNode,
+    g.MergeNode,
+)  # fmt: skip
 NAMED = 3  # layers in one remark
 UNROLLED = ("resource_unrolled", "unrolled")  # strategies whose products are laid out by value
 EXACT = ".exact"  # ends the name of a value before it is rounded
@@ -71,7 +76,8 @@ class HlsSource:
 
     def _result(self, node: Node, formats: Mapping[str, str]) -> Quantizer | None:
         quantizer = _quantizer(formats.get("result"), node.name)
-        if quantizer is None and isinstance(node, InputNode):
+        unstated = "result" not in formats and isinstance(node, COMPUTED)
+        if quantizer is None and (unstated or isinstance(node, InputNode)):
             quantizer = _quantizer(self.default, node.name)
         return None if quantizer is None or quantizer.type.bits >= WIDEST else quantizer
 
@@ -268,8 +274,8 @@ def _settings(
 
 
 def _backend(document: Mapping[str, Any]) -> Backend:
-    """Whose compiler reads the project."""
-    text = str(document.get("Backend") or HlsSettings().backend)
+    """Whose compiler reads the project; Vivado HLS where none is named, as hls4ml has it."""
+    text = str(document.get("Backend") or Backend.VIVADO)
     backend = COMPILERS.get(text.lower())
     if backend is None:
         raise InputError(

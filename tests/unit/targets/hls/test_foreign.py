@@ -200,7 +200,8 @@ def test_a_backend_of_which_nothing_is_known_is_refused(project: Path) -> None:
 
 def test_old_configurations_call_the_part_and_the_network_otherwise(project: Path) -> None:
     renamed = ("Part: xcku115", "XilinxPart: xcku115"), ("KerasModel", "KerasH5")
-    result = read_changed(project, *renamed)
+    result = read_changed(project, *renamed, ("Backend: Vitis\n", ""))
+    assert result.settings.backend is Backend.VIVADO  # hls4ml's own, where none is named
     assert result.settings.part == "xcku115-flvb2104-2-i"
     assert result.model.name == MODEL.name
 
@@ -209,6 +210,21 @@ def test_positions_that_a_project_treats_at_once_are_read(project: Path) -> None
     result = read_changed(project, ("ReuseFactor: 8", "ParallelizationFactor: 5"))
     assert dict(result.settings.at_once_of)[LAYER] == 5
     assert HlsSettings.from_record(asdict(result.settings)) == result.settings
+
+
+def test_a_format_of_the_model_is_that_of_every_result_without_its_own(project: Path) -> None:
+    """As in configurations of old, which name no layers: hls4ml cuts every result to it."""
+    config = project / "hls4ml_config.yml"
+    text = config.read_text(encoding="utf-8")
+    config.write_text(text[: text.index("  LayerName")], encoding="utf-8")
+    result = read_source(project, HlsSettings())
+    assert result is not None
+    recipe = result.recipe(load(result.model).graph)
+    cut = recipe.activation(LAYER)
+    assert cut is not None
+    assert (cut.type, cut.overflow) == (Fixed(True, 16, 6), Overflow.WRAP)
+    layers = estimate(project, ChosenTarget("hls", HlsTarget(), HlsSettings())).document["metrics"]
+    assert 0 < next(each["value"] for each in layers if each["name"] == "dsp") < 4389
 
 
 def test_a_family_is_taken_for_its_largest_part_and_that_is_said(project: Path) -> None:
