@@ -14,7 +14,7 @@ from edgeinfer.run.estimate import program_of_project
 from edgeinfer.run.folder import Silent, open_run
 from edgeinfer.run.projects import recall_targets
 from edgeinfer.run.trial import stored_program
-from edgeinfer.targets.lessons import RunLesson, keep_lessons, lessons_file
+from edgeinfer.targets.lessons import FEWEST, RunLesson, keep_lessons, lessons_file
 from edgeinfer.targets.registry import choose, known_targets
 from edgeinfer.targets.target import Description
 
@@ -30,11 +30,23 @@ def learn_runs(runs: Sequence[Path]) -> Description:
         "new_runs": len(taught),
         "figures": len(every),
     }
+    kinds: dict[str, set[str]] = {}
+    for each in every:
+        kinds.setdefault(f"{each.target}, {each.family}", set()).add(each.run)
+    document["kinds"] = {kind: len(own) for kind, own in sorted(kinds.items())}
     lines = (
         f"{len(new)} figures of {len(taught)} designs were learned; {len(every)} of "
         f"{len(every_run)} are known, in {lessons_file()}.",
+        *(f"{kind}: {_what_for(count)}" for kind, count in document["kinds"].items()),
     )
     return Description(document, lines)
+
+
+def _what_for(count: int) -> str:
+    """What so many designs of a kind are good for."""
+    if count < FEWEST:
+        return f"{count} of the {FEWEST} designs from which on estimates of this kind are corrected"
+    return f"{count} designs; a figure is corrected by them if that would have helped each of them"
 
 
 def _lessons_of(path: Path) -> list[RunLesson]:

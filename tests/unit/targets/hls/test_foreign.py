@@ -113,8 +113,11 @@ def test_a_project_that_was_built_teaches_estimates(
     report = project / "tagger_prj" / "solution1" / "syn" / "report" / "tagger_csynth.xml"
     report.parent.mkdir(parents=True)
     report.write_bytes(REPORT.read_bytes())
-    taught = learn_runs([project]).document
+    answer = learn_runs([project])
+    taught = answer.document
     assert (taught["runs"], taught["new_runs"]) == (1, 1)
+    assert taught["kinds"] == {"hls, io_parallel, dense, resource": 1}
+    assert "1 of the 3 designs" in answer.lines[1]  # so that nobody waits for a correction
     lessons = {lesson.figure: lesson for lesson in read_lessons()}
     synthesis = csynth_xml(REPORT)
     assert lessons["lut"].reported == synthesis.resources.lut
