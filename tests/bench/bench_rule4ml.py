@@ -2,9 +2,11 @@
 # SPDX-FileCopyrightText: The edgeinfer authors
 """The HLS estimate, sources left out, and rule4ml 0.2.0 on the same published designs.
 
-rule4ml needs PyTorch and is under the GPL, so it lives in an environment of its own:
+rule4ml needs PyTorch and is under the GPL, so it lives in an environment of its own (newer releases
+of PyTorch and TensorFlow end in an error of LLVM where one process loads both):
 
-    python -m venv /tmp/rule4ml && /tmp/rule4ml/bin/pip install rule4ml==0.2.0
+    python -m venv /tmp/rule4ml
+    /tmp/rule4ml/bin/pip install rule4ml==0.2.0 'torch<2.9' 'tensorflow<2.20'
     python -m tests.bench.bench_rule4ml /tmp/rule4ml/bin/python
 """
 
