@@ -10,6 +10,7 @@ convolution that treats all positions ``at once`` says so last.
 from __future__ import annotations
 
 import csv
+import json
 import math
 import re
 from dataclasses import dataclass, replace
@@ -29,7 +30,7 @@ from tests.support.places import ROOT
 
 TABLE = ROOT / "reports/reference/hls/published.csv"
 HELD_OUT = ROOT / "reports/reference/hls/held_out.csv"  # of which neither constants nor bands know
-PUT_ASIDE = ROOT / "reports/reference/hls/put_aside.csv"  # of which nobody knew when it was written
+WEIGHTS = ROOT / "reports/reference/hls/weights"  # by layer: those other than zero, by place
 FIGURES = ("latency_cycles", "ii_cycles", "dsp", "lut", "ff", "bram18")
 MULTIPLIED = ("conv", "depthwise", "dense")
 ALL = 1 << 30  # positions at once: more than there are
@@ -171,6 +172,13 @@ class _Draw:
                 return self.rng.uniform(float(low), float(high), shape)
             case ["normal", spread]:
                 return self.rng.normal(0.0, float(spread), shape)
+            case ["given", name]:
+                layers = json.loads((WEIGHTS / f"{name}.json").read_text(encoding="utf-8"))
+                values = np.zeros(math.prod(shape))
+                for at, value in layers[self.drawn].items():
+                    values[int(at)] = value
+                self.drawn += 1
+                return values.reshape(shape)
             case ["trained", "zeros", *shares]:
                 gone = float(shares[self.drawn])
                 self.drawn += 1

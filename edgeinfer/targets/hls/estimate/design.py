@@ -8,10 +8,13 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
+import numpy as np
+
 from edgeinfer.ir import ops
 from edgeinfer.ir.program import Program, body_of
 from edgeinfer.targets.hls.estimate.elementwise import (
     clip_stage,
+    mean_stage,
     move_stage,
     pair_stage,
     passing_stage,
@@ -24,7 +27,7 @@ from edgeinfer.targets.hls.estimate.elementwise import (
     softmax_stage,
     table_stage,
 )
-from edgeinfer.targets.hls.estimate.fabric import Store, fifo, handed_element
+from edgeinfer.targets.hls.estimate.fabric import HlsTool, Store, fifo, handed_element, whole_word
 from edgeinfer.targets.hls.estimate.linear import conv_stage, dense_stage
 from edgeinfer.targets.hls.estimate.loop import loop_stage
 from edgeinfer.targets.hls.estimate.reuse import effective_strategy, positions_at_once, reuse_of
@@ -113,6 +116,12 @@ class _Build:
         self.stages[maker] = replace(grown, out=laid)
         self.makers[op.name], self.values[op.name] = maker, laid
 
+    def _is_mean(self, op: ops.Scale) -> bool:
+        """Whether it makes a mean of a pool's sum."""
+        source = next(each for each in self.program.ops if each.name == op.x)
+        summed = isinstance(source, ops.Pool) and source.kind is ops.PoolKind.SUM
+        return summed and not np.any(op.bias) and bool(np.all(op.factor == op.factor.flat[0]))
+
     def _laid(self, names: tuple[str, ...]) -> list[Value]:
         return [self.values[name] for name in names]
 
@@ -147,6 +156,8 @@ class _Build:
                 return conv_stage(
                     a, op, size, values[op.x], out, kept, strategy, reuse, reads, at_once
                 )
+            case ops.Scale() if a.arithmetic is Arithmetic.HLS4ML and self._is_mean(op):
+                return mean_stage(a, op, values[op.x], _like(values[op.x], out), reads)
             case ops.Scale():
                 return scale_stage(a, op, values[op.x], _like(values[op.x], out), reads)
             case ops.Clip():
@@ -220,7 +231,8 @@ def design_of(
     )
     stages = tuple(build.stages.values())
     inputs = tuple(value_of(op.shape, op.type.bits) for op in program.inputs)
-    return Design(arrangement, stages, _between(arrangement, stages), inputs, outputs)
+    between = (*_before(arrangement, stages, inputs), *_between(arrangement, stages))
+    return Design(arrangement, stages, between, inputs, outputs)
 
 
 def layer_stages(
@@ -247,6 +259,17 @@ def layer_stages(
         build.only[op.name] = stages[0]
         build._visit(op)
     return stages_by_op
+
+
+def _before(
+    a: Arrangement, stages: tuple[HardwareStage, ...], inputs: tuple[Value, ...]
+) -> tuple[tuple[str, Store], ...]:
+    """What the first of several tasks reads in Vivado HLS where all elements are at hand: each
+    input whole, as one word in a FIFO of two places."""
+    tasks = not a.streamed and any(stage.looped for stage in stages) and len(stages) > 1
+    if not tasks or a.fabric.tool is not HlsTool.VIVADO:
+        return ()
+    return tuple((stages[0].name, whole_word(value.all_bits)) for value in inputs)
 
 
 def _between(a: Arrangement, stages: tuple[HardwareStage, ...]) -> tuple[tuple[str, Store], ...]:

@@ -183,6 +183,20 @@ def scale_stage(
     return passing_stage(a, op.name, "scale", reads, x, out, dsp=dsp, lut=lut, cuts=cuts)
 
 
+def mean_stage(
+    a: Arrangement, op: ops.Scale, x: Value, out: Value, reads: tuple[str, ...]
+) -> HardwareStage:
+    """A sum divided by how many were added, as hls4ml has it: in LUTs, a row of subtractions for
+    each bit, where a Program multiplies. A power of two is wiring."""
+    count = float(1 / np.mean(op.factor / 2.0**op.factor_type.frac))
+    if math.log2(count).is_integer():
+        return scale_stage(a, op, x, out, reads)
+    rows = x.bits
+    lut = a.copies(out) * rows * (rows + 1.0)
+    cuts = cuts_of(a.fabric.usable_ns, [a.fabric.add_ns] * rows)
+    return passing_stage(a, op.name, "scale", reads, x, out, lut=lut, cuts=cuts)
+
+
 def _elementwise_products(
     a: Arrangement, factor: ops.Weights, x: Value, out: Value
 ) -> tuple[float, float]:

@@ -29,6 +29,7 @@ CARRY_LUTS = 7  # of an adder, beyond its width
 SRL_BITS = 1024  # of a FIFO that stays in shift registers
 SRL_DEPTH = 32
 OUTPUT_REGISTER_BITS = 128  # at most, behind the block RAM of a FIFO
+WORD_BITS = 18  # of a block RAM that is as wide as it goes with two ports
 HANDED_FF = 5.0  # of a FIFO's control
 DELAY_FF, DELAY_LUT = 4, 2  # for each bit of a value that waits for several cycles, in Vitis HLS
 BRAM_SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
@@ -212,6 +213,13 @@ def handed_element(f: HlsFabric, bits: int) -> Store:
     if f.recent:
         return Store(bits + 20.0, 3.0 * bits + HANDED_FF)
     return Store(bits + 4.0, float(bits))
+
+
+def whole_word(bits: int) -> Store:
+    """A tensor as one word in a FIFO of two places: in block RAM, however wide, as Vivado HLS has
+    it."""
+    blocks = math.ceil(bits / WORD_BITS) if 2 * bits > SRL_BITS else 0
+    return Store(bits + 19.0, bits + 10.0, blocks)
 
 
 def fifo(f: HlsFabric, depth: int, bits: int, channels: int) -> Store:

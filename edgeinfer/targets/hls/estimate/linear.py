@@ -43,6 +43,8 @@ AFTER_MULTIPLIER_LUT, AFTER_ROM_LUT = 38, 0.03
 AFTER_CONTROL_FF = 67
 KEPT_REGISTERS = 1.3  # for each bit of a product that waits
 SHARED_REGISTERS = 0.3  # of a tree, where several cycles share what each level holds
+HELD_INPUT_LUT = 36  # of an input that is held for folded products: four choices, of any width
+PICK_LUT = 4  # for each bit of an input that is picked in turn
 PIXEL_OVERHEAD = 1  # cycles to shift a pixel into the window, where pixels are not pipelined
 
 
@@ -69,8 +71,11 @@ def matrix(
     kept_bits: int | None,
     strategy: Strategy,
     reuse: int,
+    *,
+    alone: bool = False,
 ) -> Matrix:
-    """The matrix of a layer in its strategy."""
+    """The matrix of a layer in its strategy. alone: it has a task of its own, which makes products
+    in LUTs all at once if it may; in one pipeline with other layers they wait."""
     if strategy is Strategy.RESOURCE and reuse > 1:
         return _fold_matrix(f, op, x_bits, sum_bits, reuse)
     products = _products(f, op, x_bits, kept_bits)
@@ -79,10 +84,12 @@ def matrix(
     limit = multiplier_limit(op, reuse)
     folded = share_multipliers(f, products, x_bits, op.weight_type.bits, limit)
     tree = trees(f, products, int(np.count_nonzero(op.bias)), sum_bits, math.prod(op.weight.shape))
-    # A product that is made in turn waits for the others; what is added lives a cycle of many.
-    kept = products.terms * products.bits * KEPT_REGISTERS if reuse > 1 else 0.0
     turns = max(math.ceil(products.multipliers / limit), 1)
-    tree_ff = tree.ff * SHARED_REGISTERS / reuse + kept if reuse > 1 else tree.ff
+    tree_ff = tree.ff
+    if reuse > 1 and (not alone or products.dsp or turns > 1):
+        # A product waits for the others, and what is added lives a cycle of many.
+        kept = products.terms * products.bits * KEPT_REGISTERS
+        tree_ff = tree.ff * SHARED_REGISTERS / reuse + kept
     return Matrix(
         folded.dsp,
         folded.lut + tree.lut,
@@ -145,7 +152,10 @@ def _fold_matrix(f: HlsFabric, op: Conv | Dense, x_bits: int, sum_bits: int, reu
     wide = min(x_bits + w_bits + 1, sum_bits)
     per_output = max(multipliers / outputs, 1.0)
     levels = math.ceil(math.log2(per_output)) if per_output > 1 else 0
-    selecting = multiplexer_luts(x_bits, min(reuse, inputs)) * math.ceil(inputs / reuse)
+    if f.tool is HlsTool.VIVADO:
+        selecting = float(inputs * HELD_INPUT_LUT + math.ceil(inputs / reuse) * x_bits * PICK_LUT)
+    else:
+        selecting = multiplexer_luts(x_bits, min(reuse, inputs)) * math.ceil(inputs / reuse)
     accumulators = outputs * sum_bits
     scattered = multiplexer_luts(sum_bits, max(reuse / inputs, 1)) * multipliers
     lut = (
@@ -290,7 +300,8 @@ def conv_stage(
     at several at once."""
     f = a.fabric
     sum_bits = kept_bits or op.type.bits
-    product_matrix = matrix(f, op, x.bits, sum_bits, kept_bits, strategy, reuse)
+    alone = not a.streamed
+    product_matrix = matrix(f, op, x.bits, sum_bits, kept_bits, strategy, reuse, alone=alone)
     window = op.window
     window_bits = math.prod(window) * size[-1] * x.bits
     stage = _plain_stage(op, "conv", product_matrix, out, reuse, reads)
