@@ -4,9 +4,9 @@
 // ei_window against a loop over positions and taps.
 module window_tb;
     wire clk, rst;
-    wire [5:0] done, wrong;
+    wire [6:0] done, wrong;
 
-    tb_clock #(.NAME("window"), .CASES(6)) clock (.clk(clk), .rst(rst), .done(done), .wrong(wrong));
+    tb_clock #(.NAME("window"), .CASES(7)) clock (.clk(clk), .rst(rst), .done(done), .wrong(wrong));
     window_case #(.H(6), .W(7), .KH(3), .KW(3), .CHUNK(9))
         a (.clk(clk), .rst(rst), .done(done[0]), .wrong(wrong[0]));
     window_case #(.H(5), .W(4), .C(3), .KH(2), .KW(3), .SH(2), .SW(1), .PT(1), .PB(0), .PL(2), .PR(1), .CHUNK(3),
@@ -19,6 +19,8 @@ module window_tb;
         e (.clk(clk), .rst(rst), .done(done[4]), .wrong(wrong[4]));
     window_case #(.H(5), .W(5), .KH(1), .KW(1), .SH(2), .SW(3), .PB(2), .PR(2), .CHUNK(1))
         f (.clk(clk), .rst(rst), .done(done[5]), .wrong(wrong[5]));
+    window_case #(.H(4), .W(5), .C(1), .KH(3), .KW(3), .PL(1), .PR(1), .CHUNK(1))
+        g (.clk(clk), .rst(rst), .done(done[6]), .wrong(wrong[6]));
 endmodule
 
 module window_case #(
