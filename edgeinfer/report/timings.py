@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from edgeinfer.base.metrics import Metric
+from edgeinfer.base.metrics import Metric, Origin
 from edgeinfer.report.quantity import strongest, targets_of, whole
 from edgeinfer.report.result import Result
 from edgeinfer.report.titles import target_title
@@ -104,11 +104,13 @@ def _timing(
             target, title, latency, 1e6 / rate.value, how=f"by the {rate.origin} throughput"
         )
     interval = _same_origin(metrics, "ii_cycles", latency)
+    if interval is None and latency.origin is Origin.PROVED:  # frames may not have settled
+        interval = strongest(each for each in metrics if each.name == "ii_cycles")
     cycles = _same_origin(metrics, "latency_cycles", latency)
     if interval is not None and cycles is not None and cycles.value:
         clock_us = latency.value / cycles.value
         ends = [None if end is None else end * clock_us for end in (interval.low, interval.high)]
-        text = f"{interval.origin} interval of {interval.value:,.0f} cycles"
+        text = f"{interval.origin} interval of {interval.value:,.10g} cycles"
         return TimingBand(target, title, latency, interval.value * clock_us, ends[0], ends[1], text)
     if not pipelined:
         text = "one inference after the other"

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -12,18 +13,40 @@ from edgeinfer.targets.rtl.design.schedule import Depths, Schedule
 from edgeinfer.targets.rtl.design.timing import Times, limit_of
 
 FRAMES = (3, 6, 12, 24)  # that are counted until the interval is proved
+PERIODS = (1, 2, 3, 4)  # frames after which all may be as before
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """Cycles from frame to frame in the end, on average, where frames follow one another without a
+    gap: in whole cycles, and the proved ends between which it lies. Where these are the same, it is
+    proved itself."""
+
+    cycles: int  # rounded up
+    low: float
+    high: float
+
+    @property
+    def is_proved(self) -> bool:
+        """Whether the ends have met."""
+        return self.low == self.high
 
 
 @dataclass(frozen=True, slots=True)
 class DesignCycles:
-    """`latency`: from a frame's first beat in to its last beat out, in an idle design. `interval`:
-    between frames that follow one another without a gap, once that has settled.
-    `first_out`, `last_out`: by stream, for the first frame, counted from its first beat in."""
+    """`latency`: from a frame's first beat in to its last beat out, in an idle design. `settled`:
+    between frames. `first_out`, `last_out`: by stream, for the first frame, counted from its first
+    beat in."""
 
     latency: int
-    interval: int
+    settled: Interval
     first_out: Mapping[str, int]
     last_out: Mapping[str, int]
+
+    @property
+    def interval(self) -> int:
+        """In whole cycles."""
+        return self.settled.cycles
 
 
 def count_cycles(netlist: Netlist) -> DesignCycles:
@@ -31,7 +54,7 @@ def count_cycles(netlist: Netlist) -> DesignCycles:
     return cycles_of(netlist, *settle(Schedule(netlist), netlist.depths))
 
 
-def cycles_of(netlist: Netlist, interval: int, times: Times) -> DesignCycles:
+def cycles_of(netlist: Netlist, interval: Interval, times: Times) -> DesignCycles:
     """The cycles of a design that has settled. Its first frame is as if alone."""
     start = _start(netlist, times)
     streams = netlist.streams
@@ -56,12 +79,12 @@ def interface_cycles(netlist: Netlist, cycles: DesignCycles) -> DesignCycles:
         name: probe.stage for name, probe in netlist.probes.items()
     }  # counted from the frame's own cycle
     first, last = ({**own, **values} for own in (cycles.first_out, cycles.last_out))
-    return DesignCycles(netlist.bare.latency + 1, 1, first, last)
+    return DesignCycles(netlist.bare.latency + 1, Interval(1, 1.0, 1.0), first, last)
 
 
 def settle(
     schedule: Schedule, depths: Mapping[str, int], start: Times | None = None
-) -> tuple[int, Times]:
+) -> tuple[Interval, Times]:
     """The interval, and the times of the frames that show it.
 
     start: times near these, if any are known
@@ -69,15 +92,17 @@ def settle(
     netlist = schedule.netlist
     least = slowest(netlist)
     back = max(_frames_back(x, stream.beats, depths) for x, stream in netlist.streams.items())
-    for frames in FRAMES:
-        if frames <= back and frames < FRAMES[-1]:
-            continue
+    for frames in [count for count in FRAMES if count > back] or [back + PERIODS[-1]]:
         times = schedule.times(depths, frames, start=start)
-        low, high = _ends_of_interval(depths, times, frames)
-        if max(low, least) >= high:
-            return max(low, least), times
+        low, high = float(least), math.inf
+        for period in PERIODS[: frames - back]:
+            ends = _ends_of_interval(depths, times, frames, period)
+            low, high = max(low, ends[0]), min(high, ends[1])
+            if low >= high:
+                return Interval(math.ceil(low), low, low), times
     gap = _end(netlist, times, frames - 1) - _end(netlist, times, frames - 2)
-    return max(gap, low, least), times
+    cycles = max(gap, math.ceil(low))
+    return Interval(cycles, low, max(high, cycles)), times
 
 
 def slowest(netlist: Netlist) -> int:
@@ -91,13 +116,16 @@ def _frames_back(name: str, beats: int, depths: Depths) -> int:
     return 1 + max(1, -(-(limit_of(name, depths) or 0) // beats))
 
 
-def _ends_of_interval(depths: Depths, times: Times, frames: int) -> tuple[int, int]:
-    """Between which numbers of cycles the interval lies in the end.
+def _ends_of_interval(
+    depths: Depths, times: Times, frames: int, period: int
+) -> tuple[float, float]:
+    """Between which numbers of cycles the interval lies in the end, by frames so far apart.
 
     What happens in a frame is the latest of sums of what has happened in frames before it. So if of
-    all that a frame waits for nothing came more than so many cycles after its like in the frame
+    all that a frame waits for nothing came more than so many cycles after its like `period` frames
     before, nothing ever will from then on; with the least, likewise. Two frames that leave equally
-    far apart prove nothing: a queue may still be filling.
+    far apart prove nothing: a queue may still be filling. Nor do frames that leave 36 and 37 cycles
+    apart by turns tell that they always will, but each two of them do, if all else is so, too.
     """
     low, high = [], []
     for name, freed in times.freed.items():
@@ -106,11 +134,11 @@ def _ends_of_interval(depths: Depths, times: Times, frames: int) -> tuple[int, i
             continue
         back = _frames_back(name, len(freed) // frames, depths)
         for beats in sides:
-            rows = beats.reshape(frames, -1)[-1 - back :]
-            gaps = rows[1:] - rows[:-1]
+            rows = beats.reshape(frames, -1)[-period - back :]
+            gaps = rows[period:] - rows[:-period]
             low.append(gaps.min())
             high.append(gaps.max())
-    return int(min(low)), int(max(high))
+    return int(min(low)) / period, int(max(high)) / period
 
 
 def _first_probe_cycle(netlist: Netlist, times: Times, probe: Probe) -> int:

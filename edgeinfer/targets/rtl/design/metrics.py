@@ -13,6 +13,9 @@ from edgeinfer.targets.rtl.design.netlist import Netlist
 from edgeinfer.targets.rtl.estimate.delays import delays_of
 
 TARGET = "rtl"
+UNSETTLED = (
+    "not proved: the frames that were counted have not settled; the ends of the band are proved"
+)
 
 
 def cycle_metrics(
@@ -23,21 +26,41 @@ def cycle_metrics(
     note: str | None = None,
 ) -> tuple[Metric, ...]:
     """Latency and interval in cycles, counted exactly; in time, as the asked-for clock has it. A
-    note says where they are bounds."""
-    exact = [("latency_cycles", cycles.latency, "cycles"), ("ii_cycles", cycles.interval, "cycles")]
-    at_clock = [
-        ("latency_us_at_asked_clock", cycles.latency / clock_mhz, "us"),
-        ("throughput_at_asked_clock", clock_mhz * 1e6 / cycles.interval, "frames/s"),
+    note says where they are bounds. An interval whose ends have not met is an estimate between
+    them."""
+    per_second = clock_mhz * 1e6
+    named = [
+        Metric(name, value, unit, Origin.PROVED, target=TARGET, note=note)
+        for name, value, unit in (
+            ("latency_cycles", cycles.latency, "cycles"),
+            ("latency_us_at_asked_clock", cycles.latency / clock_mhz, "us"),
+        )
     ]
+    settled = cycles.settled
+    if settled.is_proved:
+        named += [
+            Metric(name, value, unit, Origin.PROVED, target=TARGET, note=note)
+            for name, value, unit in (
+                ("ii_cycles", settled.low, "cycles"),
+                ("throughput_at_asked_clock", per_second / settled.low, "frames/s"),
+            )
+        ]
+    else:
+        unsettled = "; ".join(filter(None, (note, UNSETTLED)))
+        named += [
+            Metric(name, value, unit, Origin.ESTIMATED, low, high, target=TARGET, note=unsettled,
+                   state=DesignState.NONE)
+            for name, value, unit, low, high in (
+                ("ii_cycles", settled.cycles, "cycles", settled.low, settled.high),
+                ("throughput_at_asked_clock", per_second / settled.cycles, "frames/s",
+                 per_second / settled.high, per_second / settled.low),
+            )
+        ]  # fmt: skip
     by_value = [
         Metric("last_beat_cycles", cycles.last_out[stream] + 1, "cycles", Origin.PROVED,
                target=TARGET, layer=value)
         for value, stream in netlist.values.items()
     ]  # fmt: skip
-    named = [
-        Metric(name, value, unit, Origin.PROVED, target=TARGET, note=note)
-        for name, value, unit in [*exact, *at_clock]
-    ]
     return (*named, *by_value)
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from edgeinfer.targets.rtl.design.cycles import (
     DesignCycles,
+    Interval,
     count_cycles,
     cycles_of,
     lone_latency,
@@ -102,7 +103,7 @@ def _even_queues(netlist: Netlist, schedule: Schedule) -> tuple[Netlist, DesignC
     slowly as that block takes them, show how much gathers where; what does not help goes again."""
     best = slowest(netlist)
     interval, plain_times = settle(schedule, netlist.depths)
-    if interval <= best:
+    if interval.cycles <= best:
         return netlist, cycles_of(netlist, interval, plain_times)
     free: Mapping[str, int | None] = dict.fromkeys(netlist.depths)
     times = schedule.times(free, PACED_FRAMES, pace=best)
@@ -114,7 +115,7 @@ def _even_queues(netlist: Netlist, schedule: Schedule) -> tuple[Netlist, DesignC
     }
     even_netlist = replace(netlist, depths={**netlist.depths, **deeper})
     interval_reached, times_reached = settle(schedule, even_netlist.depths)
-    if interval_reached >= interval:
+    if interval_reached.cycles >= interval.cycles:
         return netlist, cycles_of(netlist, interval, plain_times)
     extra = {name: depth * netlist.streams[name].width for name, depth in deeper.items()}
     names = sorted(extra, key=lambda name: -extra[name])
@@ -126,7 +127,7 @@ def _spare(
     netlist: Netlist,
     even_netlist: Netlist,
     names: Sequence[str],
-    interval_reached: int,
+    interval_reached: Interval,
     times: Times,
 ) -> tuple[Netlist, DesignCycles]:
     """The longer queues without those that do not help, tried in the order of `names`.
@@ -148,7 +149,7 @@ def _spare(
         interval_tried, times_tried = interval, times
         if not times.fit(plain):
             interval_tried, times_tried = settle(schedule, depths, start=times)
-        if interval_tried > interval_reached:
+        if interval_tried.cycles > interval_reached.cycles:
             failed = last
             continue
         interval, times = interval_tried, times_tried

@@ -4,17 +4,27 @@
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import replace
 
+import numpy as np
+import pytest
+
+from edgeinfer.base.metrics import Origin
+from edgeinfer.ir.builder import ProgramBuilder
+from edgeinfer.ir.ops import Input, Transpose
+from edgeinfer.ir.program import Output, Program
 from edgeinfer.targets.rtl.choose import design_netlist
 from edgeinfer.targets.rtl.design.blocks import mac_steps
-from edgeinfer.targets.rtl.design.cycles import count_cycles, slowest
-from edgeinfer.targets.rtl.design.netlist import SENT
+from edgeinfer.targets.rtl.design.cycles import Interval, count_cycles, settle, slowest
+from edgeinfer.targets.rtl.design.metrics import cycle_metrics
+from edgeinfer.targets.rtl.design.netlist import SENT, Netlist
+from edgeinfer.targets.rtl.design.schedule import Schedule
 from edgeinfer.targets.rtl.design.timing import (
     most_at_once,
     simulate_frames,
 )
 from edgeinfer.targets.rtl.settings import Fold, RtlSettings
+from quantization.fixed import Fixed
 from tests.support.rtl_programs import dense_program, forked_program, late_program
 
 
@@ -66,3 +76,51 @@ def test_frames_equally_far_apart_do_not_pass_for_the_interval_while_queues_fill
     ends = np.maximum(*(times.freed[f"{x}{SENT}"][n - 1 :: n] for x, n in beats.items()))
     assert np.diff(ends)[:4].tolist() == [64] * 4
     assert counted == slowest(netlist) == 256 == np.diff(ends)[-1]
+
+
+def turned() -> tuple[Program, Netlist]:
+    """Six rows of six numbers become columns: two memories by turns, with a cycle for one of both
+    changes."""
+    builder = ProgramBuilder("turned")
+    x = builder.add(Input("x", Fixed(True, 5, 2), (6, 6)))
+    y = builder.add(Transpose("y", builder.types[x], x, (1, 0)))
+    program = builder.program((Output("out", y),))
+    return program, design_netlist(program, RtlSettings())[1]
+
+
+def gaps_of(netlist: Netlist, frames: int) -> list[int]:
+    """Cycles between the last beats of frames."""
+    times = simulate_frames(netlist, netlist.depths, frames)
+    (port,) = netlist.outputs
+    beats = netlist.streams[port.stream].beats
+    gaps: list[int] = np.diff(times.freed[f"{port.stream}{SENT}"][beats - 1 :: beats]).tolist()
+    return gaps
+
+
+def test_an_interval_of_gaps_by_turns_is_proved_as_their_mean() -> None:
+    program, netlist = turned()
+    assert gaps_of(netlist, 100)[-4:] in ([36, 37, 36, 37], [37, 36, 37, 36])
+    cycles = count_cycles(netlist)
+    assert cycles.settled == Interval(37, 36.5, 36.5)
+    metric, *_ = (
+        each for each in cycle_metrics(program, netlist, cycles, 100.0) if each.name == "ii_cycles"
+    )
+    assert (metric.value, metric.origin, metric.low) == (36.5, Origin.PROVED, None)
+
+
+def test_an_interval_that_deep_queues_hide_is_an_estimate_between_proved_ends() -> None:
+    """The input comes every 36 cycles until queues of thirty frames are full, half a beat a frame.
+    Those that are counted go further back than a queue does, or they would prove nothing."""
+    program, netlist = turned()
+    deep = replace(netlist, depths=dict.fromkeys(netlist.depths, 36 * 30))
+    interval, times = settle(Schedule(deep), deep.depths)
+    assert not interval.is_proved
+    (port,) = deep.outputs
+    assert len(times.freed[f"{port.stream}{SENT}"]) > 36 * 31
+    metrics = {m.name: m for m in cycle_metrics(program, deep, count_cycles(deep), 100.0)}
+    gap = metrics["ii_cycles"]
+    assert (gap.low, gap.high, gap.origin) == (36, 37, Origin.ESTIMATED)
+    assert "not proved" in (gap.note or "")
+    rate = metrics["throughput_at_asked_clock"]
+    assert (rate.low, rate.high) == (pytest.approx(1e8 / 37), pytest.approx(1e8 / 36))
+    assert metrics["latency_cycles"].origin is Origin.PROVED
