@@ -12,7 +12,7 @@ from edgeinfer.targets.rtl.design.netlist import OFFERED, SENT, Netlist, Probe
 from edgeinfer.targets.rtl.design.schedule import Depths, Schedule
 from edgeinfer.targets.rtl.design.timing import Times, limit_of
 
-FRAMES = (3, 6, 12, 24)  # that are counted until the interval is proved
+FRAMES = (3, 5, 7, 12, 24)  # that are counted until the interval is proved
 PERIODS = (1, 2, 3, 4)  # frames after which all may be as before
 
 
@@ -83,16 +83,22 @@ def interface_cycles(netlist: Netlist, cycles: DesignCycles) -> DesignCycles:
 
 
 def settle(
-    schedule: Schedule, depths: Mapping[str, int], start: Times | None = None
+    schedule: Schedule,
+    depths: Mapping[str, int],
+    start: Times | None = None,
+    most_cycles: float | None = None,
 ) -> tuple[Interval, Times]:
     """The interval, and the times of the frames that show it.
 
-    start: times near these, if any are known
+    start: times near these, if any are known; as many frames are counted, before more are
+    most_cycles: enough is counted when the interval is shown to be at most this, or to be more
     """
     netlist = schedule.netlist
     least = slowest(netlist)
     back = max(_frames_back(x, stream.beats, depths) for x, stream in netlist.streams.items())
-    for frames in [count for count in FRAMES if count > back] or [back + PERIODS[-1]]:
+    fewest = max(back + 1, 0 if start is None else _frames_of(netlist, start))
+    counts = [*dict.fromkeys(max(count, fewest) for count in FRAMES)]
+    for frames in counts if back < FRAMES[-1] else [back + PERIODS[-1]]:
         times = schedule.times(depths, frames, start=start)
         low, high = float(least), math.inf
         for period in PERIODS[: frames - back]:
@@ -100,6 +106,8 @@ def settle(
             low, high = max(low, ends[0]), min(high, ends[1])
             if low >= high:
                 return Interval(math.ceil(low), low, low), times
+            if most_cycles is not None and not low <= most_cycles < high:
+                return Interval(math.ceil(low), low, high), times
     gap = _end(netlist, times, frames - 1) - _end(netlist, times, frames - 2)
     cycles = max(gap, math.ceil(low))
     return Interval(cycles, low, max(high, cycles)), times
@@ -139,6 +147,12 @@ def _ends_of_interval(
             low.append(gaps.min())
             high.append(gaps.max())
     return int(min(low)) / period, int(max(high)) / period
+
+
+def _frames_of(netlist: Netlist, times: Times) -> int:
+    """How many frames were counted."""
+    stream = netlist.inputs[0].stream
+    return len(times.freed[f"{stream}{OFFERED}"]) // netlist.streams[stream].beats
 
 
 def _first_probe_cycle(netlist: Netlist, times: Times, probe: Probe) -> int:

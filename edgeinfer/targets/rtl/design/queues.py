@@ -134,9 +134,8 @@ def _spare(
 
     The more are taken away at once the longer that goes well; where it does not, halves show at
     which it ends. A longer queue never makes a design slower, so the result is that of one at a
-    time.
+    time, and its interval the same.
     """
-    interval = interval_reached
     first, together = 0, 1
     failed: int | None = None  # the queues from `first` up to here cannot all go
     while first < len(names):
@@ -146,13 +145,13 @@ def _spare(
         last = min(first + together, len(names)) if failed is None else (first + failed) // 2
         plain = {name: netlist.depths[name] for name in names[first:last]}
         depths = {**even_netlist.depths, **plain}
-        interval_tried, times_tried = interval, times
+        times_tried = times
         if not times.fit(plain):
-            interval_tried, times_tried = settle(schedule, depths, start=times)
-        if interval_tried.cycles > interval_reached.cycles:
-            failed = last
-            continue
-        interval, times = interval_tried, times_tried
+            interval_tried, times_tried = settle(schedule, depths, times, interval_reached.high)
+            if interval_tried.high > interval_reached.high:
+                failed = last
+                continue
+        times = times_tried
         even_netlist = replace(even_netlist, depths=depths)
         first, together = last, together * 2 if failed is None else together
-    return even_netlist, cycles_of(even_netlist, interval, times)
+    return even_netlist, cycles_of(even_netlist, interval_reached, times)
