@@ -46,6 +46,7 @@ FITTED = {
     "ff": (Work.REGISTER,),
 }
 MOST_COST = 15.0
+MOST_COSTS = {Work.FULL_ADD: 2.0}  # a LUT for the sum of three bits, and one for their carry
 SMALL = 3.0  # LUTs, below which a block's error hardly counts
 WITHIN = 0.9  # of all designs lie in the band
 HEAD = """# SPDX-License-Identifier: Apache-2.0
@@ -154,7 +155,8 @@ def fitted(blocks: Sequence[Seen], fabric: FabricCosts) -> FabricCosts:
         left = result - np.array([takes[kind] for _, takes in decided])
         work = np.array([[own.get(name, 0.0) for name in kinds] for own, _ in decided])
         scale = 1.0 / (SMALL + np.sqrt(np.maximum(result, 1.0)))
-        solved = lsq_linear(work * scale[:, None], left * scale, bounds=(0.0, MOST_COST))
+        most = [MOST_COSTS.get(name, MOST_COST) for name in kinds]
+        solved = lsq_linear(work * scale[:, None], left * scale, bounds=(0.0, most))
         costs[kind] = dict(zip(kinds, map(float, solved.x), strict=True))
     return replace(fabric, lut=costs["lut"], ff=costs["ff"])
 

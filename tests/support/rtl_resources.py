@@ -58,6 +58,7 @@ SECONDS = 1200.0
 SMALL_FOLDS = (("conv", Fold(2, 9)), ("dense", Fold(3, 8)))
 EIGHT = RtlSettings(budget=Budget(multipliers=8))
 ZOO = ("jet-tagger", "hit-tagger-pooled", "track-pid", "roi-finder")
+LATER_NETWORKS, LATER_MULTIPLIERS = range(6, 16), (8, 24, 96)
 RANDOM_SEEDS = range(100, 130)
 ZOO_SAMPLES = 1000
 
@@ -106,6 +107,12 @@ def designs() -> Iterator[Design]:
                 f"{program.name}-{most}", program.name, lambda p=program: p,
                 RtlSettings(budget=Budget(multipliers=most)),
             )  # fmt: skip
+    for number in LATER_NETWORKS:  # drawn when the costs had been fitted, to judge them
+        program, most = network(number), LATER_MULTIPLIERS[number % len(LATER_MULTIPLIERS)]
+        yield Design(
+            f"{program.name}-{most}", program.name, lambda p=program: p,
+            RtlSettings(budget=Budget(multipliers=most)),
+        )  # fmt: skip
     for seed in RANDOM_SEEDS:
         kept = without_what_is_unsupported(random_program(seed))
         if kept is None:

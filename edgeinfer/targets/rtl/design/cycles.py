@@ -17,7 +17,7 @@ PERIODS = (1, 2, 3, 4)  # frames after which all may be as before
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
+class FrameInterval:
     """Cycles from frame to frame in the end, on average, where frames follow one another without a
     gap: in whole cycles, and the proved ends between which it lies. Where these are the same, it is
     proved itself."""
@@ -39,7 +39,7 @@ class DesignCycles:
     beat in."""
 
     latency: int
-    settled: Interval
+    settled: FrameInterval
     first_out: Mapping[str, int]
     last_out: Mapping[str, int]
 
@@ -54,7 +54,7 @@ def count_cycles(netlist: Netlist) -> DesignCycles:
     return cycles_of(netlist, *settle(Schedule(netlist), netlist.depths))
 
 
-def cycles_of(netlist: Netlist, interval: Interval, times: Times) -> DesignCycles:
+def cycles_of(netlist: Netlist, interval: FrameInterval, times: Times) -> DesignCycles:
     """The cycles of a design that has settled. Its first frame is as if alone."""
     start = _start(netlist, times)
     streams = netlist.streams
@@ -79,7 +79,7 @@ def interface_cycles(netlist: Netlist, cycles: DesignCycles) -> DesignCycles:
         name: probe.stage for name, probe in netlist.probes.items()
     }  # counted from the frame's own cycle
     first, last = ({**own, **values} for own in (cycles.first_out, cycles.last_out))
-    return DesignCycles(netlist.bare.latency + 1, Interval(1, 1.0, 1.0), first, last)
+    return DesignCycles(netlist.bare.latency + 1, FrameInterval(1, 1.0, 1.0), first, last)
 
 
 def settle(
@@ -87,7 +87,7 @@ def settle(
     depths: Mapping[str, int],
     start: Times | None = None,
     most_cycles: float | None = None,
-) -> tuple[Interval, Times]:
+) -> tuple[FrameInterval, Times]:
     """The interval, and the times of the frames that show it.
 
     start: times near these, if any are known; as many frames are counted, before more are
@@ -105,12 +105,12 @@ def settle(
             ends = _ends_of_interval(depths, times, frames, period)
             low, high = max(low, ends[0]), min(high, ends[1])
             if low >= high:
-                return Interval(math.ceil(low), low, low), times
+                return FrameInterval(math.ceil(low), low, low), times
             if most_cycles is not None and not low <= most_cycles < high:
-                return Interval(math.ceil(low), low, high), times
+                return FrameInterval(math.ceil(low), low, high), times
     gap = _end(netlist, times, frames - 1) - _end(netlist, times, frames - 2)
     cycles = max(gap, math.ceil(low))
-    return Interval(cycles, low, max(high, cycles)), times
+    return FrameInterval(cycles, low, max(high, cycles)), times
 
 
 def slowest(netlist: Netlist) -> int:

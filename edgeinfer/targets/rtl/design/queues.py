@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from edgeinfer.targets.rtl.design.cycles import (
     DesignCycles,
-    Interval,
+    FrameInterval,
     count_cycles,
     cycles_of,
     lone_latency,
@@ -127,7 +127,7 @@ def _spare(
     netlist: Netlist,
     even_netlist: Netlist,
     names: Sequence[str],
-    interval_reached: Interval,
+    interval_reached: FrameInterval,
     times: Times,
 ) -> tuple[Netlist, DesignCycles]:
     """The longer queues without those that do not help, tried in the order of `names`.

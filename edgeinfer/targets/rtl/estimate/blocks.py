@@ -19,6 +19,7 @@ from edgeinfer.targets.rtl.estimate.work import (
     BlockSizes,
     Memory,
     Multiplier,
+    WordChoice,
     Work,
     addition,
     bits_for,
@@ -37,7 +38,6 @@ HOLDING = (
     "ei_window",
 )  # they begin with a register
 BITS_BELOW = {2: 1}  # the point, by a rounding that does not look at all of them
-FEW = 8  # chunks of a window, of which one is chosen at little cost
 KEPT = 256  # memories whose columns are known
 MOST_DIGITS = 1 << 16  # of a memory's text: what is larger goes to block memories, whole
 
@@ -177,7 +177,7 @@ def _window(sizes: BlockSizes) -> BlockParts:
         parts.append(BlockParts({Work.SELECT: beat}))
     if chunks > 1:
         parts.append(registers(2 * bits_for(chunks)))
-        parts.append(BlockParts({Work.PICK if chunks <= FEW else Work.PICK_MANY: taps}))
+        parts.append(BlockParts(choices=(WordChoice(chunks, chunk),)))
     if reach_h > 1:
         parts.append(registers(bits_for(columns * rounds)))
         lines = Memory(columns * rounds, (reach_h - 1) * beat, registered=True)

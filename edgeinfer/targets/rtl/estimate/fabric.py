@@ -42,6 +42,7 @@ class FabricCosts:
     ram_cost: float
     fetch_words: int  # that one LUT can look up
     fetch_joined: int  # of those, as many as the fabric's own multiplexers join
+    pick_words: int  # among which one LUT chooses
     half_bits: int  # up to this, a multiplier is half a DSP block; 0: there are no halves
     least_bits: int  # of a product, for a DSP block
     ports: tuple[int, int]  # the widest numbers that one DSP block multiplies
@@ -127,6 +128,8 @@ def work_of(
         _decide_memory(memory, memory.stages - taken, fabric, add, takes)
     for multiplier in parts.multipliers:
         _decide_multiplier(multiplier, fabric, add, takes, dsp=dsp)
+    for choice in parts.choices:
+        add(Work.PICK, choice.bits * math.ceil(max(choice.words - 1, 0) / (fabric.pick_words - 1)))
     return work, takes
 
 

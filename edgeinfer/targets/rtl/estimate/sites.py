@@ -11,6 +11,7 @@ from edgeinfer.targets.rtl.estimate.work import (
     BlockParts,
     BlockSizes,
     Memory,
+    WordChoice,
     Work,
     addition,
     bits_for,
@@ -35,12 +36,11 @@ def _front(sizes: BlockSizes) -> BlockParts:
         Work.REGISTER: pixels * (pixel + 1) + pixel + 4 * place + 2 * count + left + DROPPED_BITS,
         Work.EQUAL: pixels * looked * (sizes["BITS"] + 1),
         Work.SHORT_ADD: pixels + 2 * pixels,  # the lowest that is set, and how many are
-        Work.PICK: pixels * pixel,
         Work.COUNT: left + DROPPED_BITS,
     }
     return join_parts((
-        BlockParts(work), counter(sizes["HEIGHT"] * sizes["WIDTH"] // pixels),
-        BlockParts(addition(place, 2)),
+        BlockParts(work, choices=(WordChoice(pixels, pixel),)),
+        counter(sizes["HEIGHT"] * sizes["WIDTH"] // pixels), BlockParts(addition(place, 2)),
     ))  # fmt: skip
 
 
@@ -82,11 +82,10 @@ def _tiles(sizes: BlockSizes) -> BlockParts:
     columns = sizes["WIDTH"] // sizes["TILE_W"]
     return join_parts((
         registers(columns + _place_bits(sizes)),
-        BlockParts({
-            Work.SHORT_ADD: columns,
-            Work.PICK: columns * (1 + max(bits_for(columns), 1)),
-            Work.EQUAL: _place_bits(sizes),
-        }),
+        BlockParts(
+            {Work.SHORT_ADD: columns, Work.EQUAL: _place_bits(sizes)},
+            choices=(WordChoice(columns, 1 + max(bits_for(columns), 1)),),
+        ),
     ))  # fmt: skip
 
 
@@ -109,10 +108,12 @@ def _up(sizes: BlockSizes) -> BlockParts:
     work: dict[Work, float] = {
         Work.REGISTER: pixel + place + bits_for(parts) + 4,
         Work.EQUAL: 3 * place,
-        Work.PICK: parts * pixel if parts > 1 else 0,
     }
     return join_parts((
-        BlockParts(work, (Memory(words, parts * pixel, stages=1),)), counter(beats)
+        BlockParts(
+            work, (Memory(words, parts * pixel, stages=1),), choices=(WordChoice(parts, pixel),)
+        ),
+        counter(beats),
     ))  # fmt: skip
 
 

@@ -31,8 +31,7 @@ class Work(StrEnum):
     SELECT = "select"  # two to one
     BASE = "base"  # of accumulators: what the next term is added to, the bias or the sum so far
     CHOOSE = "choose"  # one of many, by number: inputs of the choice
-    PICK = "pick"  # one of many, each compared: inputs of the choice
-    PICK_MANY = "pick_many"  # the same, where there are more than a few
+    PICK = "pick"  # multiplexers, each as wide as one LUT makes it
     COMPARE = "compare"  # which of two numbers is larger: a subtraction
     EQUAL = "equal"  # of a number and a constant, or whether any bit is set: a tree of LUTs
     PRODUCT = "product"  # bit by bit, of multipliers made of LUTs
@@ -70,6 +69,14 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
+class WordChoice:
+    """One of so many words: a tree of multiplexers, as wide as one LUT of the family makes them."""
+
+    words: int
+    bits: int
+
+
+@dataclass(frozen=True, slots=True)
 class Multiplier:
     """So many of `a` by `b` bits, of whose products `out` are wanted, and what a DSP block may take
     in: bits of registers before it (`kept`, where they must not be moved) and `after` it, the
@@ -94,6 +101,7 @@ class BlockParts:
     work: dict[Work, float] = field(default_factory=dict)
     memories: tuple[Memory, ...] = ()
     multipliers: tuple[Multiplier, ...] = ()
+    choices: tuple[WordChoice, ...] = ()
 
 
 def join_parts(parts: Iterable[BlockParts]) -> BlockParts:
@@ -101,12 +109,14 @@ def join_parts(parts: Iterable[BlockParts]) -> BlockParts:
     work: dict[Work, float] = {}
     memories: tuple[Memory, ...] = ()
     multipliers: tuple[Multiplier, ...] = ()
+    choices: tuple[WordChoice, ...] = ()
     for part in parts:
         for kind, amount in part.work.items():
             work[kind] = work.get(kind, 0.0) + amount
         memories += part.memories
         multipliers += part.multipliers
-    return BlockParts(work, memories, multipliers)
+        choices += part.choices
+    return BlockParts(work, memories, multipliers, choices)
 
 
 def bits_for(count: int) -> int:

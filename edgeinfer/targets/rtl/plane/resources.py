@@ -15,6 +15,7 @@ from edgeinfer.targets.rtl.estimate.work import (
     BlockParts,
     Memory,
     Multiplier,
+    WordChoice,
     Work,
     counter,
     join_parts,
@@ -80,7 +81,7 @@ def _feed(design: PlaneDesign) -> BlockParts:
         BlockParts({Work.BLOCK: 2}), queue(source.bits, QUEUES), counter(source.beats),
         counter(geometry.line_beats), counter(geometry.lines), counter(geometry.lines_ahead),
         counter(slots), registers(source.bits + MARKS + 8),
-        BlockParts({Work.PICK: MARKS, Work.EQUAL: source.bits}),
+        BlockParts({Work.EQUAL: source.bits}, choices=(WordChoice(MARKS, 1),)),
     ))  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from edgeinfer.ir.ops import Input, Transpose
 from edgeinfer.ir.program import Output, Program
 from edgeinfer.targets.rtl.choose import design_netlist
 from edgeinfer.targets.rtl.design.blocks import mac_steps
-from edgeinfer.targets.rtl.design.cycles import Interval, count_cycles, settle, slowest
+from edgeinfer.targets.rtl.design.cycles import FrameInterval, count_cycles, settle, slowest
 from edgeinfer.targets.rtl.design.metrics import cycle_metrics
 from edgeinfer.targets.rtl.design.netlist import SENT, Netlist
 from edgeinfer.targets.rtl.design.schedule import Schedule
@@ -101,7 +101,7 @@ def test_an_interval_of_gaps_by_turns_is_proved_as_their_mean() -> None:
     program, netlist = turned()
     assert gaps_of(netlist, 100)[-4:] in ([36, 37, 36, 37], [37, 36, 37, 36])
     cycles = count_cycles(netlist)
-    assert cycles.settled == Interval(37, 36.5, 36.5)
+    assert cycles.settled == FrameInterval(37, 36.5, 36.5)
     metric, *_ = (
         each for each in cycle_metrics(program, netlist, cycles, 100.0) if each.name == "ii_cycles"
     )
