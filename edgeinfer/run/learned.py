@@ -40,7 +40,7 @@ from edgeinfer.readers import load
 from edgeinfer.run.data import SampledModel, SampleSplit
 from edgeinfer.run.folder import Progress, watch_step
 from edgeinfer.run.learned_costs import FrontCosts, front_costs
-from edgeinfer.run.teachers import Teachers, load_teachers
+from edgeinfer.run.teachers import Teachers, guessing_findings, load_teachers
 
 if TYPE_CHECKING:
     from edgeinfer.precision.learned.train import LearnedLesson
@@ -144,9 +144,9 @@ def learn_widths(order: LearnedOrder, progress: Progress) -> dict[str, Any]:
 def _teaching_findings(
     order: LearnedOrder, teachers: Teachers, samples: SampleSplit, objective: SearchObjective
 ) -> list[str]:
-    """How good the teachers are, where there are any."""
+    """How good the teachers are, or the network itself where there are none."""
     if not teachers.others:
-        return []
+        return guessing_findings(teachers.student, objective, order.training.distillation)
     score = objective.of(teachers.answers(samples.choose))
     names = ", ".join(path.name for path in order.teachers)
     return [

@@ -20,9 +20,11 @@ from edgeinfer.data.samples import Samples
 from edgeinfer.evaluate import judge
 from edgeinfer.graph.nodes import Graph, Shape
 from edgeinfer.precision.qat.aims import output_function
+from edgeinfer.precision.search.objective import SearchObjective
 from edgeinfer.readers import load
 
 Answers = Mapping[str, NDArray[np.float64]]  # by output
+GUESSING_AUC = 0.6  # below, answers are hardly better than guesses: those have 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,19 @@ def load_teachers(student: Graph, paths: Sequence[Path], batch_axis: int | None 
                 "and with the same function at the end, and no states.",
             )
     return Teachers(student, teachers)
+
+
+def guessing_findings(graph: Graph, objective: SearchObjective, distillation: float) -> list[str]:
+    """What a user should know of a network that teaches itself and does not know the samples."""
+    if objective.name != "auc" or objective.exact_score >= GUESSING_AUC or not distillation:
+        return []
+    return [
+        f"{graph.name} itself has auc {objective.exact_score:.3f} on these samples, where guesses "
+        f"have 0.5, and its answers are {distillation:.0%} of what is taught. Its features may "
+        f"have had other scales, or its classes another order. Bring the data to like scales "
+        f"(edgeinfer convert DATA -o data.h5 --standardize '*') and train it on them first "
+        f"(edgeinfer train), or let the labels alone teach (--distillation 0)."
+    ]
 
 
 Ports = tuple[list[Shape], list[tuple[Shape, str]]]

@@ -8,10 +8,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import h5py
+import numpy as np
+import pandas
 import pytest
 
 from edgeinfer.cli.app import main
-from tests.support.jets import KINDS, jet_table, write_arff, write_csv
+from edgeinfer.run.samples import read_samples
+from edgeinfer.zoo.reference import load_reference
+from tests.support.jets import FEATURES, KINDS, jet_table, write_arff, write_csv
 
 
 @pytest.mark.slow
@@ -39,6 +44,31 @@ def test_a_jet_file_is_trained_on_and_its_classes_are_named(
     assert main(["report", "run"]) == 0
     page = Path("run/report.html").read_text()
     assert all(f"<title>{kind}, quantized: AUC" in page for kind in KINDS)
+
+
+def test_every_format_of_the_jets_file_becomes_the_same_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a table of HDF5, and as pandas writes what OpenML gives: kinds are categories."""
+    monkeypatch.chdir(tmp_path)
+    x, kinds = jet_table(60, seed=2)
+    write_arff(Path("jets.arff"), x, kinds)
+    frame = pandas.DataFrame(x.astype(np.float64), columns=FEATURES)
+    frame["class"] = pandas.Categorical(kinds)
+    frame.to_parquet("jets.parquet")
+    columns = [(name, np.float64) for name in FEATURES]
+    with h5py.File("jets.h5", "w") as file:
+        rows = [(*row, kind.encode()) for row, kind in zip(x.tolist(), kinds, strict=True)]
+        file["jets"] = np.array(rows, [*columns, ("class", "S1")])
+    data = []
+    for kind in ("arff", "parquet", "h5"):
+        assert main(["convert", f"jets.{kind}", "-o", f"of_{kind}.h5", "--standardize", "*"]) == 0
+        data.append(read_samples(Path(f"of_{kind}.h5"), load_reference("jet-tagger")))
+    for samples in data:
+        assert samples.classes == {"jet": KINDS}
+        np.testing.assert_allclose(samples.inputs["features"].mean(axis=0), 0.0, atol=1e-6)
+        np.testing.assert_allclose(samples.inputs["features"], data[0].inputs["features"])
+        np.testing.assert_array_equal(samples.labels["jet"], data[0].labels["jet"])
 
 
 def test_data_without_labels_teach_nothing(

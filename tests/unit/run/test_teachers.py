@@ -13,7 +13,8 @@ from edgeinfer.base.errors import UsageError
 from edgeinfer.data.samples import Samples
 from edgeinfer.evaluate import judge
 from edgeinfer.graph import nodes as g
-from edgeinfer.run.teachers import Teachers, load_teachers
+from edgeinfer.precision.search.objective import objective_on
+from edgeinfer.run.teachers import Teachers, guessing_findings, load_teachers
 from edgeinfer.zoo import entry_of, reference_path
 from edgeinfer.zoo.reference import load_reference
 
@@ -56,3 +57,18 @@ def test_a_teacher_has_the_inputs_and_outputs_of_what_it_teaches() -> None:
     assert len(taught.others) == 1
     with pytest.raises(UsageError, match=r"jet-transformer\.keras cannot teach jet-tagger: "):
         load_teachers(student, [reference_path(entry_of("jet-transformer"))])
+
+
+@pytest.mark.parametrize("other_classes", [False, True])
+def test_a_teacher_that_only_guesses_is_a_finding(other_classes: bool) -> None:
+    own = classifier("own", 1.0)
+    kinds = judge.float_outputs(own, SAMPLES)["own_out"].argmax(axis=1)
+    labels = (kinds + other_classes) % 3  # as a file has them that lists the classes otherwise
+    objective = objective_on(own, replace(SAMPLES, labels={"own_out": labels.astype(float)}))
+    assert objective.name == "auc"
+    findings = guessing_findings(own, objective, 0.7)
+    assert len(findings) == other_classes
+    if findings:
+        assert f"auc {objective.exact_score:.3f}" in findings[0]
+        assert "--standardize '*'" in findings[0] and "train it" in findings[0]
+        assert guessing_findings(own, objective, 0.0) == []  # it does not teach
