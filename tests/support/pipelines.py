@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -82,12 +83,13 @@ def unrolled_network(seed: int) -> Program:
     return builder.program((Output("y", x),))
 
 
-def network_of_learned_widths(seed: int) -> Program:
+def network_of_learned_widths(seed: int, sizes: Sequence[int] = (8, 16, 32)) -> Program:
     """A random network as training with `--method learned` leaves one: most weights are zero, each
-    has a grid of its own, and so has each element, which wraps beyond what samples show of it."""
+    has a grid of its own, and so has each element, which wraps beyond what samples show of it.
+    Hidden layers have one of the sizes, inputs one of all but the largest."""
     rng = np.random.default_rng(seed)
-    inputs, outputs = int(rng.choice([8, 16])), int(rng.integers(3, 7))
-    hidden = [int(rng.choice([8, 16, 32])) for _ in range(int(rng.integers(1, 4)))]
+    inputs, outputs = int(rng.choice(sizes[:-1])), int(rng.integers(3, 7))
+    hidden = [int(rng.choice(sizes)) for _ in range(int(rng.integers(1, 4)))]
     x: Floats = rng.normal(0.0, 1.0, (2000, inputs))
     low, high = {"x": x.min(0)}, {"x": x.max(0)}
     bits = {"x": rng.integers(-1, 4, inputs)}
