@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.needs import apply_fold
 from tests.support.places import CASES
@@ -16,6 +17,11 @@ pytest.register_assert_rewrite("tests.conformance.target_suite", "tests.conforma
 
 LONG_SECONDS = 3600  # of a long test that states no time of its own; the others have ten minutes
 
+# Before tests are imported: on a busy machine an example may take any time, and so may drawing it.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 # Before TensorFlow is first imported: with oneDNN, version 2.21 computes nonsense for a convolution
 # of one channel with strides (1, 2) into a single column.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")

@@ -115,7 +115,7 @@ def test_features_are_standardised_and_others_like_them(
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 50), st.floats(1e-3, 1e4), st.floats(-1e3, 1e3))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_means_and_deviations_do_not_depend_on_how_rows_are_read(
     seed: int, rows: int, scale: float, offset: float
 ) -> None:

@@ -33,7 +33,7 @@ windows = st.tuples(
 ).map(lambda each: (each[0], each[1], each[0] + each[2], each[1] + each[3]))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(windows, st.integers(0, 1 << 30), st.integers(-2, 3))
 def test_a_crop_is_the_mean_of_places_rounded_once(window, seed, shift):
     features = np.random.default_rng(seed).integers(-(1 << 20), 1 << 20, (1, 8, 8, 1))
@@ -52,7 +52,7 @@ def test_a_crop_is_the_mean_of_places_rounded_once(window, seed, shift):
             assert result[row, column] == exact.numerator // exact.denominator
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(windows, st.integers(0, 1 << 30))
 def test_a_pasted_mask_is_where_the_interpolation_is_above_zero(window, seed):
     mask = np.random.default_rng(seed).integers(-9, 9, (1, 4, 4))

@@ -152,7 +152,7 @@ def test_batches_add_up() -> None:
 ROUNDINGS, OVERFLOWS = list(Rounding), [Overflow.SAT, Overflow.SAT_SYM, Overflow.WRAP]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(st.integers(-5000, 5000), min_size=1, max_size=20),
     st.integers(-3, 6),

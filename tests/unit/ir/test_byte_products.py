@@ -40,7 +40,7 @@ def extremes(rng: np.random.Generator, weight: np.ndarray, largest: int) -> np.n
     return np.concatenate([up, down, some, full]).astype(np.uint8)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.sampled_from([1, 100, 128, 200, 255]))
 def test_what_is_left_never_saturates(seed: int, inputs: int, largest: int) -> None:
     rng = np.random.default_rng(seed)
@@ -55,7 +55,7 @@ def test_what_is_left_never_saturates(seed: int, inputs: int, largest: int) -> N
     assert (apart.size > 0) == (saturating(x, weight) != exact).any()  # and no less is taken out
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([2, 6, 16]))
 def test_channels_in_a_safe_order_never_saturate(seed: int, channels: int) -> None:
     rng = np.random.default_rng(seed)

@@ -55,7 +55,7 @@ def test_random_programs(block: int) -> None:
 
 
 @pytest.mark.fuzz
-@settings(max_examples=20_000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20_000, suppress_health_check=list(HealthCheck))
 @given(st.integers(0, 2**48), st.integers(1, WIDEST), st.integers(1, 25))
 def test_many_more_random_programs(seed: int, width: int, max_ops: int) -> None:
     assert_exact(random_program(seed, widths=(1, width), max_ops=max_ops), seed)

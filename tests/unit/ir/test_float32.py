@@ -99,7 +99,7 @@ def test_tables_are_off_by_a_step_and_beyond_float32s_range_nothing_is_bounded()
     assert math.isinf(huge["x"].bound_value)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.integers(4, 24), st.integers(4, 24))
 def test_float32_sums_in_any_order_stay_within_the_bound(
     seed: int, terms: int, x_bits: int, w_bits: int

@@ -76,7 +76,7 @@ def assert_meant(node: g.IndexingNode, model: LoweredModel, seed: int) -> dict[s
     return raw
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(1, 6), st.integers(1, 4), st.integers(1, 5), st.booleans(), st.integers(0, 99))
 def test_a_look_up_reads_what_the_index_means(
     entries: int, columns: int, places: int, wide: bool, seed: int
@@ -86,7 +86,7 @@ def test_a_look_up_reads_what_the_index_means(
     assert_meant(node, model, seed)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(1, 6), st.integers(1, 4), st.integers(1, 5), st.booleans(), st.integers(0, 99))
 def test_sums_by_index_are_numpys(
     rows: int, columns: int, count: int, wide: bool, seed: int
@@ -96,7 +96,7 @@ def test_sums_by_index_are_numpys(
     assert_meant(node, model, seed)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.data(), st.booleans(), st.booleans(), st.integers(0, 99))
 def test_ranks_are_those_of_a_stable_sort(
     data: st.DataObject, smallest: bool, last: bool, seed: int

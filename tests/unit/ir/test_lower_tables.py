@@ -82,7 +82,7 @@ def test_few_levels_of_a_wide_input_are_exact(curve: Curve, x: str, y: str) -> N
     assert max(table.entries.size for table in tables) <= MOST_ENTRIES
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     curve=st.sampled_from(CURVES),
     bits=st.integers(17, 40),

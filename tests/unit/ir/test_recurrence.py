@@ -72,7 +72,7 @@ def test_engine_and_single_steps_give_the_interpreters_integers(seed: int) -> No
 
 
 @pytest.mark.fuzz
-@settings(max_examples=5_000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=5_000, suppress_health_check=list(HealthCheck))
 @given(st.integers(0, 2**48))
 def test_many_more_recurrences(seed: int) -> None:
     assert_alike(seed)

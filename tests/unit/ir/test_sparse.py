@@ -209,7 +209,7 @@ def image_graph(threshold: float, most: int | None) -> Graph:
 
 
 @given(st.floats(-3, 3, width=32), st.none() | st.integers(1, 40), st.integers(0, 2**32))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_threshold_in_integers_is_that_in_floats(
     threshold: float, most: int | None, seed: int
 ) -> None:

@@ -168,7 +168,7 @@ def test_refusals(tmp_path: Path) -> None:
 
 
 @given(st.integers(0, 10_000), st.data(), st.booleans())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_every_recipe_of_the_space_compiles(
     seed: int, data: st.DataObject, per_channel: bool
 ) -> None:

@@ -83,7 +83,7 @@ def test_the_frail_and_cheap_stay_wide_the_robust_and_dear_become_narrow() -> No
     st.lists(st.floats(0.1, 10), min_size=3, max_size=3),
     st.floats(0.5, 0.999),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_step_saves_and_none_falls_below_the_floor(
     frailty: list[float], share: list[float], floor: float
 ) -> None:

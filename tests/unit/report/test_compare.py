@@ -178,7 +178,6 @@ def points(pairs: Sequence[tuple[float, float]], higher: bool = True) -> list[Sc
 SOME = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=20)
 
 
-@settings(deadline=None)
 @given(SOME, st.booleans())
 def test_the_front_is_what_nothing_beats(pairs: list[tuple[int, int]], higher: bool) -> None:
     sign = 1 if higher else -1
@@ -206,7 +205,7 @@ def uncertain(value: float, half: float, digest: str) -> Result:
     return changed(accuracy=accuracy, program=program, agreement=(), targets={}, metrics=())
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.floats(0.5, 0.95), st.floats(0.5, 0.95), st.floats(0.0, 0.05), st.floats(0.0, 0.05))
 def test_overlapping_intervals_never_name_a_winner(
     first: float, second: float, half: float, other_half: float
@@ -232,7 +231,6 @@ def test_of_runs_of_one_network_none_is_the_best() -> None:
     assert page.headline(put(("a", one))) == "The AUC of a is 0.9 ± 0.01."
 
 
-@settings(deadline=None)
 @given(st.floats(1, 100), st.floats(1, 100), st.floats(1.0, 2.0), st.floats(1.0, 2.0))
 def test_overlapping_bands_of_latency_never_name_the_fastest(
     first: float, second: float, spread: float, other_spread: float

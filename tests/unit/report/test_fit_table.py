@@ -73,7 +73,7 @@ ROWS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(ROWS, st.none() | st.floats(0.001, 0.05), st.none() | st.floats(0.1, 200.0))
 def test_the_recommended_row_will_do_and_none_that_will_is_notably_faster(
     rows: list[FitRow], loss: float | None, latency_us: float | None

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -106,7 +106,6 @@ def _text(content: bytes | str) -> str:
     return content if isinstance(content, str) else content.decode()
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_words_cannot_be_commands_of_latex(words: str) -> None:
     known = r"\\(textbackslash|textasciitilde|textasciicircum|textmu|dots)\{\}|\\[&%$#_{}]"

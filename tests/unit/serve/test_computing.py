@@ -55,7 +55,7 @@ def jobs_of(tensors: Sequence[WireTensor]) -> list[Job]:
     return jobs
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(SIZES, st.integers(1, 4), st.integers(1, 20), st.sets(st.integers(0, 11)), st.data())
 def test_each_job_gets_its_own_answer_and_a_bad_one_fails_alone(
     sizes: list[int], threads: int, at_once: int, bad: set[int], data: st.DataObject

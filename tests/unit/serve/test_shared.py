@@ -135,4 +135,4 @@ class RegionsOfClients(RuleBasedStateMachine):
 TestRegions = pytest.mark.skipif(
     not os.access(FOLDER, os.W_OK), reason=f"this system keeps no shared memory in {FOLDER}"
 )(RegionsOfClients.TestCase)
-TestRegions.settings = settings(max_examples=20, stateful_step_count=30, deadline=None)
+TestRegions.settings = settings(max_examples=20, stateful_step_count=30)

@@ -186,7 +186,7 @@ def test_a_corrected_bias_keeps_the_mean() -> None:
 
 
 @given(st.integers(0, 5_000))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_equalisation_changes_no_output_at_all(seed: int) -> None:
     graph = random_network(seed).graph
     even = equalize_channels(graph)

@@ -170,7 +170,7 @@ def test_refusals() -> None:
 
 
 @given(st.integers(0, 10_000), st.integers(2, 10), st.booleans())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_any_network_is_quantized_to_something_that_lowers(
     seed: int, bits: int, per_channel: bool
 ) -> None:

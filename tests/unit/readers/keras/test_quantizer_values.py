@@ -147,7 +147,7 @@ def test_recipe_entry_is_the_identity_on_its_weights(text: str) -> None:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     arrays(np.float32, (4, 3), elements=st.floats(-4, 4, width=32)),
     st.integers(2, 12),

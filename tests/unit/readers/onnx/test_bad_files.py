@@ -375,7 +375,7 @@ def test_bombs_take_no_memory(tmp_path: Path) -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # KiB
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(place=st.integers(0, 10_000), value=st.integers(0, 255), cut=st.integers(0, 200))
 def test_damaged_bytes_are_an_error_or_a_model(
     place: int, value: int, cut: int, tmp_path_factory: pytest.TempPathFactory

@@ -47,7 +47,7 @@ def compare(
     return loaded
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     zero=st.integers(-128, 127),
     exponent=st.integers(-8, 2),

@@ -73,7 +73,7 @@ def test_every_mode_on_exact_ties(
     same(m.saved(result, tmp_path), feeds)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     bits=st.integers(1, 12),
     exponent=st.integers(-6, 3),

@@ -162,7 +162,7 @@ class Chain:
                 self.add("Add", before, self.x)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     steps=st.lists(st.sampled_from(STEPS), min_size=2, max_size=9),
     shape=st.sampled_from([(3, 6, 5), (4, 6), (2, 4, 4), (12,)]),
@@ -194,7 +194,7 @@ EXACT = (
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     steps=st.lists(st.sampled_from(EXACT), min_size=2, max_size=7),
     shape=st.sampled_from([(3, 6, 5), (4, 6), (2, 4, 4), (12,)]),

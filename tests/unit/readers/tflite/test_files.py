@@ -62,7 +62,7 @@ def test_files_cut_short(folder: Path) -> None:
             _try(data[:length], folder)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from(SOUND), st.data())
 def test_changed_words_are_survived(folder: Path, data: bytes, draw: st.DataObject) -> None:
     changed = bytearray(data)

@@ -91,7 +91,7 @@ def test_files_of_other_kinds() -> None:
             tflite.parse(data, "f")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from([SOUND, COMPILED]), st.data())
 def test_changed_words_are_survived(data: bytes, draw: st.DataObject) -> None:
     changed = bytearray(data)
@@ -108,7 +108,7 @@ def test_changed_words_are_survived(data: bytes, draw: st.DataObject) -> None:
     everything(bytes(changed))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from([SOUND, COMPILED]), st.data())
 def test_changed_bytes_are_survived(data: bytes, draw: st.DataObject) -> None:
     changed = bytearray(data)
@@ -118,7 +118,7 @@ def test_changed_bytes_are_survived(data: bytes, draw: st.DataObject) -> None:
 
 
 @pytest.mark.fuzz
-@settings(max_examples=60_000, deadline=None)
+@settings(max_examples=60_000)
 @given(st.sampled_from([SOUND, COMPILED]), st.data())
 def test_many_changed_words_are_survived(data: bytes, draw: st.DataObject) -> None:
     changed = bytearray(data)

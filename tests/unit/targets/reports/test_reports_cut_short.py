@@ -110,7 +110,6 @@ def test_a_report_cut_short_is_an_error_or_says_what_the_whole_says(
 @pytest.mark.parametrize("report", READERS)
 @settings(
     max_examples=15,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(data=st.data())
@@ -129,7 +128,7 @@ def test_damage_is_an_error_and_never_a_crash(
         assert error.exit_code == 2
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     content=st.text(alphabet="|+-= *\n1aT.%(", max_size=300), reader=st.sampled_from(list(READERS))
 )

@@ -48,7 +48,7 @@ def drawn(inputs: int, columns: int, bits: int, seed: int) -> np.ndarray:
     return matrix
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(MATRICES)
 def test_the_graph_is_the_matrix_and_has_no_more_bits_to_add(shape: tuple[int, ...]) -> None:
     matrix = drawn(*shape)
@@ -60,7 +60,7 @@ def test_the_graph_is_the_matrix_and_has_no_more_bits_to_add(shape: tuple[int, .
     assert cheapest_graph(matrix, TYPE, FEWEST).additions <= plain.additions
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(MATRICES, st.sampled_from([0.5, 0.9, 1.0]))
 def test_a_matrix_is_taken_apart_without_loss(shape: tuple[int, ...], discount: float) -> None:
     matrix = drawn(*shape)

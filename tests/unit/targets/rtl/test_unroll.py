@@ -62,7 +62,7 @@ def depths_of(graph: AdderGraph, inputs: int) -> list[int]:
     return depths
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 7), st.integers(1, 9), st.integers(1, 12), st.integers(0, 1 << 30))
 def test_shared_sums_are_the_matrix(inputs: int, columns: int, bits: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
