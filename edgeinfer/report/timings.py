@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.report import words
 from edgeinfer.report.quantity import strongest, targets_of, whole
 from edgeinfer.report.result import Result
+from edgeinfer.report.site_tables import SiteTimes, site_times
 from edgeinfer.report.titles import target_title
 
 LATENCIES = (
@@ -31,6 +33,7 @@ PUBLISHED = (  # for a ProtoDUNE event, each patch by itself
     "Published for one event of about 55,000 patches: 606 s in plain C++, 50.7 s by TensorFlow on "
     "four processor cores, 1.77 s of a T4 GPU."
 )
+FRAME_ORIGINS = (Origin.MEASURED, Origin.SIMULATED)  # of frames that there were: no bounds
 PATCHES = 55_000  # of an event: hits of a ProtoDUNE event around which a patch is judged
 
 
@@ -46,6 +49,14 @@ class TimingBand:
     interval_high_us: float | None = None
     how: str = ""  # the interval was found
     event: Metric | None = None  # seconds of a whole event, where the design is for that
+    by_sites: SiteTimes | None = None  # where the latency is that of frames with the most sites
+
+    @property
+    def latency_words(self) -> str:
+        """The latency with its origin; where it is a bound, that it is one."""
+        if self.by_sites is not None:
+            return f"{self.title} {self.by_sites.describe(self.latency)}"
+        return f"{self.title} {words.seconds(self.latency.value * 1e-6)} ({self.latency.origin})"
 
     def event_seconds(self, inferences: int) -> tuple[float, float | None, float | None] | None:
         """The time for many inferences, one after the other, and its band; of a design for whole
@@ -73,8 +84,20 @@ def timings_of(result: Result) -> tuple[TimingBand, ...]:
         part = result.targets.get(target)
         pipelined = part is None or part.pipelined
         own = whole(result.metrics, target)
-        timings.append(timing_among(own, target, target_title(target, result), pipelined))
-    return tuple(timing for timing in timings if timing is not None)
+        timing = timing_among(own, target, target_title(target, result), pipelined)
+        if timing is not None:
+            timings.append(replace(timing, by_sites=_by_sites(result, timing.latency)))
+    return tuple(timings)
+
+
+def _by_sites(result: Result, latency: Metric) -> SiteTimes | None:
+    """What the latency of a design that follows lit pixels bounds; one that was measured is that
+    of the frames that were sent."""
+    own = [each for each in result.metrics if each.target == latency.target]
+    cycles = _first(whole(own, latency.target), ("latency_cycles",))
+    if cycles is None or not cycles.value or latency.origin in FRAME_ORIGINS:
+        return None
+    return site_times(own, latency.value / cycles.value)
 
 
 def timing_among(

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.base.metrics import Origin
 from edgeinfer.evaluate.profile.data import Profile, Uncertain
 from edgeinfer.ir.agreement import Agreement
 from edgeinfer.report import words
 from edgeinfer.report.losses import Drop, drop_of, interval_of
 from edgeinfer.report.result import Result
-from edgeinfer.report.timings import timings_of
+from edgeinfer.report.timings import TimingBand, timings_of
 from edgeinfer.report.titles import stage_title
 from edgeinfer.report.uses import Use, uses_of
 
@@ -217,9 +217,7 @@ def _fast(result: Result, limit_us: float | None) -> Answer:
     if not timings:
         detail = "No latency is known."
         return Answer(question, AnswerState.UNKNOWN, "latency not known", detail)
-    latencies = [
-        f"{t.title} {words.seconds(t.latency.value * 1e-6)} ({t.latency.origin})" for t in timings
-    ]
+    latencies = [timing.latency_words for timing in timings]
     more = f" and {len(latencies) - MOST_LATENCIES} more" if len(latencies) > MOST_LATENCIES else ""
     text = ", ".join(latencies[:MOST_LATENCIES]) + more
     if limit_us is None:
@@ -227,7 +225,7 @@ def _fast(result: Result, limit_us: float | None) -> Answer:
         return Answer(question, AnswerState.UNKNOWN, text, detail)
     limit = words.seconds(limit_us * 1e-6)
     late = [t for t in timings if not t.latency.value <= limit_us]
-    unsure = [t for t in timings if _straddles(t.latency, limit_us)]
+    unsure = [t for t in timings if _straddles(t, limit_us)]
     detail = f"Latency of one inference: {words.join_words(latencies)}; {limit} would do."
     if not late:
         state = AnswerState.UNSURE if unsure else AnswerState.GOOD
@@ -239,10 +237,16 @@ def _fast(result: Result, limit_us: float | None) -> Answer:
             question, AnswerState.UNSURE, f"{quick} within {limit}, {slow} slower", detail
         )
     state = AnswerState.UNSURE if all(t in unsure for t in late) else AnswerState.BAD
-    return Answer(question, state, f"slower than {limit} ({text})", detail)
+    bounds = all(t.by_sites is not None for t in late)
+    slower = "not proved to be within" if bounds else "slower than"
+    return Answer(question, state, f"{slower} {limit} ({text})", detail)
 
 
-def _straddles(metric: Metric, limit: float) -> bool:
+def _straddles(timing: TimingBand, limit: float) -> bool:
+    """Whether some of what is known of a latency lies within the limit, and some beyond."""
+    metric, by_sites = timing.latency, timing.by_sites
+    if by_sites is not None:
+        return by_sites.least_us <= limit < metric.value
     if metric.low is None or metric.high is None or metric.origin is not Origin.ESTIMATED:
         return False
     return metric.low <= limit < metric.high

@@ -21,6 +21,7 @@ from edgeinfer.graph.nodes import Graph
 from edgeinfer.ir.program import Program
 from edgeinfer.readers import load
 from edgeinfer.report import words
+from edgeinfer.report.site_tables import site_lines, sites_of
 from edgeinfer.run.defaults import plain
 from edgeinfer.run.emit import refuse_ops
 from edgeinfer.run.lower import lower_as_asked, lower_with, read_recipe
@@ -170,7 +171,8 @@ def _lines(
             band = f", between {low} and {high}"
         value = words.number(metric.value)
         lines.append(f"{metric.name:<{width}} {value:>14} {metric.unit:<9} {metric.origin}{band}")
-    layers = {metric.layer for metric in metrics if metric.layer}
+    lines += site_lines(metrics)
+    layers = {metric.layer for metric in metrics if metric.layer and sites_of(metric) is None}
     if layers:
         lines.append(f"figures of {len(layers)} layers are listed with --json")
     return (*lines, *(f"finding {finding}" for finding in findings))

@@ -26,8 +26,10 @@ WIDTH = 800.0
 def occupancy_figure(result: Result) -> Figure | None:
     """Bounds as a line over the number of sites, simulated frames as dots, and frames in a stream
     as others: as they were simulated, or as they are estimated."""
-    bounds, frames, streamed = (points_by_sites(result, name) for name in (BOUND, SEEN, STREAMED))
-    streamed = streamed or points_by_sites(result, RECKONED)
+    bounds, frames, streamed, reckoned = (
+        points_by_sites(result.metrics, name) for name in (BOUND, SEEN, STREAMED, RECKONED)
+    )
+    streamed = streamed or reckoned
     if len(bounds) + len(frames) < 2:
         return None
     left, right, top, bottom = 92.0, 560.0, 24.0, 330.0

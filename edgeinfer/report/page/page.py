@@ -312,7 +312,7 @@ def _event(result: Result, inferences: int) -> Section:
     noun = "patches" if picture else "inferences"
     timings = timings_of(result)
     text = [
-        f"{_lasting(event)} on {timing.title}"
+        f"{'' if timing.by_sites is None else 'at most '}{_lasting(event)} on {timing.title}"
         for timing in timings
         if timing.event is None and (event := timing.event_seconds(inferences)) is not None
     ]

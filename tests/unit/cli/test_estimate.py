@@ -7,9 +7,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import keras
 import pytest
 
 from edgeinfer.cli.app import main
+from edgeinfer.report import words
 from tests.support.small_models import archive, weights
 
 
@@ -46,6 +48,38 @@ def test_the_prose_shows_layers_bands_and_shares(capsys: pytest.CaptureFixture[s
     assert "dense1" in output and "between" in output
     assert "DSP" in output and "of 1,728" in output
     assert "docs/estimate.md" in output
+
+
+def test_cycles_by_lit_pixels_are_told_in_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "labels.keras"
+    image = keras.Input((8, 8, 1), name="image")
+    lit = keras.ops.cast(keras.ops.greater(image, 0.03), "float32")
+    x = keras.layers.Multiply()([image, lit])
+    x = keras.layers.Multiply()([keras.layers.Conv2D(2, 3, padding="same")(x), lit])
+    keras.Model(image, x).save(model)
+    verb = ("estimate", str(model), "--bits", "8", "--target", "rtl", "--sparse", "tokens",
+            "--event", "24x24")  # fmt: skip
+    document = answered(capsys, *verb)
+    assert main([*verb]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for name, title, last in (
+        ("sites_cycles_most", "cycles of a frame, at most, by lit pixels: ", "64 [proved]"),
+        ("sites_interval_estimated", "cycles from frame to frame, by lit pixels: ", "[estimated]"),
+    ):
+        (line,) = [line for line in lines if line.startswith(title)]
+        assert line.endswith(last)
+        metrics = [metric for metric in document["metrics"] if metric["name"] == name]
+        entries = line.removeprefix(title).split(", ")
+        assert len(entries) == len(metrics) > 0
+        for metric, entry in zip(metrics, entries, strict=True):
+            texts = [words.number(metric["value"])]
+            if metric["low"] is not None:
+                texts += [f"({words.number(metric['low'])} to {words.number(metric['high'])})"]
+            assert entry.startswith(" ".join([*texts, "for "]))
+            assert f" {metric['layer'].removesuffix(' sites')} " in f"{entry} "
+    assert not any("sites" in line and "layers" in line for line in lines)
 
 
 @pytest.mark.parametrize(

@@ -22,10 +22,11 @@ from edgeinfer.report.draw.occupancy import occupancy_figure
 from edgeinfer.report.draw.scales import over
 from edgeinfer.report.draw.scores import accuracy_figure, agreement_figure, roc_figures
 from edgeinfer.report.layer_tables import layer_table, target_tables
-from edgeinfer.report.page.page import report_on
+from edgeinfer.report.page.page import html, report_on
 from edgeinfer.report.page.templates import svg_file
 from edgeinfer.report.page.text import markdown
-from edgeinfer.report.result_tables import accuracy_table
+from edgeinfer.report.result import Result
+from edgeinfer.report.result_tables import accuracy_table, timing_table
 from edgeinfer.report.site_tables import BOUND, RECKONED, SEEN, STREAMED, site_table
 from edgeinfer.report.timings import timings_of
 from edgeinfer.report.uses import uses_of
@@ -351,3 +352,46 @@ def test_cycles_are_drawn_over_the_sites_of_a_frame() -> None:
     assert estimate is not None and estimate.sentence == figure.sentence
     assert any(isinstance(m, Label) and m.text == "frames of planes [estimated]"
                for m in estimate.marks)  # fmt: skip
+
+
+def test_the_latency_of_a_sparse_design_is_told_as_a_bound() -> None:
+    """Beside it stands what frames with fewer lit pixels take, with where that comes from."""
+
+    def by_sites(name: str, cycles: float, count: int, origin: Origin) -> Metric:
+        return Metric(name, cycles, "cycles", origin, target="rtl", layer=f"{count} sites")
+
+    cycles = Metric("latency_cycles", 3_000_000, "cycles", Origin.PROVED, target="rtl")
+    latency = Metric("latency_us_at_asked_clock", 30_000, "us", Origin.PROVED, target="rtl")
+    bounds = [by_sites(BOUND, 3_000_000, 4_096, Origin.PROVED)]
+    alone = [by_sites(SEEN, 12_500 * count, count, Origin.SIMULATED) for count in (1, 16)]
+    reckoned = Metric(RECKONED, 6_000, "cycles", Origin.ESTIMATED, 4_000, 8_000, target="rtl",
+                      layer="16 sites", state=DesignState.NONE)  # fmt: skip
+    streamed = [by_sites(STREAMED, 5_000 * count, count, Origin.SIMULATED) for count in (1, 16)]
+
+    def run(*metrics: Metric) -> Result:
+        return GOOD.model_copy(update={"metrics": (cycles, latency, *metrics)})
+
+    bound = "RTL at most 30 ms for 4,096 lit pixels (proved)"
+    told = verdict_on(run(*bounds)).fast
+    assert told.words == bound
+    told = verdict_on(run(*bounds, *alone)).fast
+    assert told.words == f"{bound}, drawn frames 125 µs to 2 ms for 1 to 16 (simulated)"
+    told = verdict_on(run(*bounds, reckoned)).fast  # its band
+    assert told.words == f"{bound}, frames of planes every 40 µs to 80 µs for up to 16 (estimated)"
+    whole = run(*bounds, *alone, reckoned, *streamed)
+    sparse = verdict_on(whole)
+    told = f"{bound}, frames of planes every 50 µs to 800 µs for up to 16 (simulated)"
+    assert sparse.fast.words == told and told in html(report_on(whole, None))
+    assert told in sparse.closing[-1][1]  # how a run ends in the terminal
+    table = timing_table(whole, 1, "patches")
+    assert table is not None
+    assert "proved, at most, for 4,096 lit pixels" in [cell.text for cell in table.rows[0]]
+
+    assert verdict_on(whole, latency_us=30_000).fast.state is AnswerState.GOOD
+    within = verdict_on(whole, latency_us=1_000).fast  # some frames are
+    assert within.state is AnswerState.UNSURE
+    assert within.words.startswith("not proved to be within 1 ms")
+    assert verdict_on(whole, latency_us=100).fast.state is AnswerState.BAD  # no frame is
+
+    board = Metric("latency_us", 400, "us", Origin.MEASURED, target="rtl")
+    assert verdict_on(run(*bounds, board)).fast.words == "RTL 400 µs (measured)"
