@@ -96,7 +96,7 @@ def settle(
     netlist = schedule.netlist
     least = slowest(netlist)
     back = max(_frames_back(x, stream.beats, depths) for x, stream in netlist.streams.items())
-    fewest = max(back + 1, 0 if start is None else _frames_of(netlist, start))
+    fewest = max(back + 1, 0 if start is None else frames_counted(netlist, start))
     counts = [*dict.fromkeys(max(count, fewest) for count in FRAMES)]
     for frames in counts if back < FRAMES[-1] else [back + PERIODS[-1]]:
         times = schedule.times(depths, frames, start=start)
@@ -149,8 +149,8 @@ def _ends_of_interval(
     return int(min(low)) / period, int(max(high)) / period
 
 
-def _frames_of(netlist: Netlist, times: Times) -> int:
-    """How many frames were counted."""
+def frames_counted(netlist: Netlist, times: Times) -> int:
+    """How many frames these are the times of."""
     stream = netlist.inputs[0].stream
     return len(times.freed[f"{stream}{OFFERED}"]) // netlist.streams[stream].beats
 
