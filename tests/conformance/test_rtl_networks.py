@@ -21,7 +21,7 @@ from edgeinfer.ir.program import Program
 from edgeinfer.precision.ptq import PtqSettings, quantize
 from edgeinfer.readers import load
 from edgeinfer.targets.rtl.choose import design_netlist
-from edgeinfer.targets.rtl.design.cycles import count_cycles
+from edgeinfer.targets.rtl.design.cycles import DesignCycles, count_cycles
 from edgeinfer.targets.rtl.emit.emit import HDL, module_of
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.target import RtlTarget
@@ -31,7 +31,7 @@ from edgeinfer.zoo.reference import load_reference
 from quantization.fixed import Ints, Quantizer
 from quantization.recipe import Recipe
 from tests.support.random_programs import random_inputs
-from tests.support.rtl_designs import needs_icarus, needs_verilator
+from tests.support.rtl_designs import Made, assert_cycles, needs_icarus, needs_verilator
 from tests.support.rtl_session import cache_of_the_session
 from tests.support.sampling import sample_cases
 
@@ -72,17 +72,26 @@ def assert_equal_to_the_engine(
         np.testing.assert_array_equal(result[name], expected, err_msg=name)
 
 
+def assert_cycles_of(
+    program: Program, raw: dict[str, Ints], settings: RtlSettings, folder: Path
+) -> DesignCycles:
+    """Simulate what was emitted into a folder, without gaps: every beat when it was counted."""
+    _, netlist = design_netlist(program, settings)
+    cycles = count_cycles(netlist)
+    ideal = run(netlist, program, folder, raw, IDEAL, expected_cycles=50 * cycles.latency)
+    assert_cycles(Made(program, netlist, cycles, folder), ideal)
+    return cycles
+
+
 @needs_verilator
 @pytest.mark.parametrize("name", sample_cases(REFERENCES, 7))
 def test_a_reference_model_equals_the_engine(name: str, tmp_path: Path) -> None:
     program, raw = reference(name)
     settings = RtlSettings()
     assert_equal_to_the_engine(program, raw, settings, tmp_path)
-    _, netlist = design_netlist(program, settings)
-    cycles = count_cycles(netlist)
-    few = {port: values[:4] for port, values in raw.items()}
-    ideal = run(netlist, program, tmp_path, few, IDEAL, expected_cycles=50 * cycles.latency)
-    assert (ideal.latency(), ideal.interval()) == (cycles.latency, cycles.interval)
+    assert_cycles_of(
+        program, {port: values[:4] for port, values in raw.items()}, settings, tmp_path
+    )
 
 
 @pytest.mark.slow
@@ -96,10 +105,7 @@ def test_the_detectors_first_network_equals_the_engine(tmp_path: Path) -> None:
     raw = raw_inputs(program, chosen.recipe, Samples({"image": images["image"][:3]}, "simulated"))
     settings = RtlSettings()
     assert_equal_to_the_engine(program, raw, settings, tmp_path)
-    _, netlist = design_netlist(program, settings)
-    cycles = count_cycles(netlist)
-    ideal = run(netlist, program, tmp_path, raw, IDEAL, expected_cycles=50 * cycles.latency)
-    assert (ideal.latency(), ideal.interval()) == (cycles.latency, cycles.interval)
+    assert_cycles_of(program, raw, settings, tmp_path)
 
 
 @needs_icarus
@@ -135,12 +141,8 @@ def test_the_unrolled_jet_tagger_takes_a_jet_a_cycle(tmp_path: Path) -> None:
     program, raw = jet_tagger()
     settings = RtlSettings(unroll="full")
     assert_equal_to_the_engine(program, raw, settings, tmp_path)
-    _, netlist = design_netlist(program, settings)
-    cycles = count_cycles(netlist)
     few = {port: values[:6] for port, values in raw.items()}
-    ideal = run(netlist, program, tmp_path, few, IDEAL, expected_cycles=50 * cycles.latency)
-    assert (ideal.latency(), ideal.interval()) == (cycles.latency, cycles.interval)
-    assert cycles.interval == 1
+    assert assert_cycles_of(program, few, settings, tmp_path).interval == 1
 
 
 def test_the_pooled_tagger_keeps_up_with_the_detector() -> None:

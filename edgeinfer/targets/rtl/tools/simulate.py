@@ -86,13 +86,6 @@ class SimulationTrace:
         per_frame = len(times) // len(self.outputs[output])
         return [int(when) for when in times[per_frame - 1 :: per_frame]]
 
-    def interval(self) -> int:
-        """Cycles between the ends of the last two frames."""
-        last: list[int] = [
-            max(ends) for ends in zip(*(self.ends(o) for o in self.cycles_out), strict=True)
-        ]
-        return last[-1] - last[-2]
-
 
 def run(
     netlist: Netlist,
