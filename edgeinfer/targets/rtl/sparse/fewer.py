@@ -73,10 +73,13 @@ class OwnedSteps:
         return mask
 
 
-def check_fewer_sites(netlist: Netlist, fewer: Netlist) -> None:
+def check_fewer_sites(netlist: Netlist, larger: Mapping[str, OwnedSteps], fewer: Netlist) -> None:
     """That no frame is later than `netlist` says, and none with at most the sites of `fewer` is
-    later than that says; both have the same queues. DisagreementError where it cannot be shown."""
-    larger, smaller = owned_steps(netlist), owned_steps(fewer)
+    later than that says; both have the same queues. DisagreementError where it cannot be shown.
+
+    larger: the steps of `netlist`, which take long to own and serve many numbers of sites
+    """
+    smaller = owned_steps(fewer)
     counts = {owned.level.name: owned.level.count for owned in owned_streams(fewer).values()}
     for name, owned in larger.items():
         mask, other = owned.mask_steps(counts), smaller.get(name)
@@ -202,12 +205,16 @@ def _check_alike(netlist: Netlist, name: str, owned: OwnedSteps) -> None:
     """All sites of a level have the same steps."""
     for level in range(len(owned.names)):
         own = np.flatnonzero((owned.levels == level) & (owned.sites != FRAME))
-        own = own[np.argsort(owned.sites[own], kind="stable")]
-        _, counts = np.unique(owned.sites[own], return_counts=True)
+        if not len(own):
+            continue
+        sites = owned.sites[own]
+        if np.any(sites[1:] < sites[:-1]):
+            own = own[np.argsort(sites, kind="stable")]
+        counts = np.bincount(sites)
+        counts = counts[counts > 0]
         steps = owned.steps[:, own]
-        if len(counts) and (
-            np.any(counts != counts[0])
-            or np.any(steps.reshape(len(steps), len(counts), -1) != steps[:, None, : counts[0]])
+        if np.any(counts != counts[0]) or np.any(
+            steps.reshape(len(steps), len(counts), -1) != steps[:, None, : counts[0]]
         ):
             raise _not_shown(netlist, name, "treats one site unlike another")
 

@@ -16,7 +16,7 @@ from edgeinfer.targets.rtl.design.build import build_netlist
 from edgeinfer.targets.rtl.design.cycles import lone_latency
 from edgeinfer.targets.rtl.design.folding import Folding
 from edgeinfer.targets.rtl.design.netlist import Netlist
-from edgeinfer.targets.rtl.sparse.fewer import FRONT, check_fewer_sites
+from edgeinfer.targets.rtl.sparse.fewer import FRONT, check_fewer_sites, owned_steps
 from edgeinfer.targets.rtl.sparse.ops import SiteFront
 from edgeinfer.targets.rtl.sparse.rewrite import LIT, in_fewer_tokens, in_tokens
 from edgeinfer.targets.rtl.tools.simulate import IDEAL, run
@@ -32,11 +32,11 @@ SEED = 25
 def bounds_by_sites(program: Program, folding: Folding, netlist: Netlist) -> tuple[Metric, ...]:
     """Cycles that a frame of so many sites takes at most, wherever they lie. That fewer sites, or
     fewer coarser ones, make no frame later is checked for this design."""
-    metrics = []
+    metrics, steps = [], owned_steps(netlist)
     for count in numbers_of_sites(program):
         blocks = build_netlist(in_fewer_tokens(program, count).program, folding)
         fewer = replace(blocks, depths=netlist.depths)
-        check_fewer_sites(netlist, fewer)
+        check_fewer_sites(netlist, steps, fewer)
         metrics.append(_metric(BOUND, lone_latency(fewer), count, Origin.PROVED, "at most"))
     return tuple(metrics)
 

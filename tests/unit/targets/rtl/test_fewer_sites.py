@@ -69,7 +69,7 @@ def end_cycle(netlist: Netlist) -> int:
 def test_frames_with_fewer_sites_are_no_later(seed: int) -> None:
     """Any numbers of sites at the levels, also such as no image has."""
     netlist, rng = token_design(seed), np.random.default_rng(seed)
-    check_fewer_sites(netlist, netlist)
+    check_fewer_sites(netlist, owned_steps(netlist), netlist)
     most = end_cycle(netlist)
     for _ in range(4):
         assert end_cycle(with_fewer(netlist, rng)) <= most
@@ -89,16 +89,18 @@ def changed(netlist: Netlist, module: str, place: int, **fields: object) -> Netl
 def test_a_block_that_is_faster_for_more_sites_is_noticed() -> None:
     netlist = token_design(3)
     with pytest.raises(DisagreementError, match="treats one site unlike another"):
-        check_fewer_sites(changed(netlist, "ei_site_window", 0, cycles=7), netlist)
+        other = changed(netlist, "ei_site_window", 0, cycles=7)
+        check_fewer_sites(other, owned_steps(other), netlist)
     with pytest.raises(DisagreementError, match="other steps for fewer sites"):
-        check_fewer_sites(netlist, changed(netlist, "ei_site_window", -1, cycles=7))
+        other = changed(netlist, "ei_site_window", -1, cycles=7)
+        check_fewer_sites(netlist, owned_steps(netlist), other)
 
 
 def test_a_step_of_two_sites_is_noticed() -> None:
     """One that takes a site and lets the windows' next place go."""
     netlist = changed(token_design(3), "ei_site_window", 0, frees=0b111)
     with pytest.raises(DisagreementError, match="several sites at once"):
-        check_fewer_sites(netlist, netlist)
+        check_fewer_sites(netlist, owned_steps(netlist), netlist)
 
 
 def test_what_waits_beside_the_way_down_needs_room_for_a_frame() -> None:
