@@ -190,7 +190,7 @@ def timing_table(result: Result, inferences: int, noun: str) -> ReportTable | No
                 text(timing.title),
                 figure(latency.value),
                 Cell(words.between(latency.low, latency.high)),
-                Cell(f"{latency.origin}{_bounded(timing)}"),
+                Cell(f"{latency.origin}{_bound_text(timing)}"),
                 figure(timing.interval_us),
                 figure(rate),
                 Cell("–") if seconds is None else Cell(words.seconds(seconds[0]), seconds[0]),
@@ -219,7 +219,7 @@ def timing_table(result: Result, inferences: int, noun: str) -> ReportTable | No
     return filled_table("timing", f"Latency, and an event of {event}", columns, rows)
 
 
-def _bounded(timing: TimingBand) -> str:
+def _bound_text(timing: TimingBand) -> str:
     """That a latency and an interval are bounds, where they are."""
     by_sites = timing.by_sites
     return "" if by_sites is None else f", at most, for {by_sites.most:,} lit pixels"
