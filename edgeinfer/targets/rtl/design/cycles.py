@@ -95,6 +95,7 @@ def settle(
     """
     netlist = schedule.netlist
     least = slowest(netlist)
+    parts = _parts_of(netlist)
     back = max(_frames_back(x, stream.beats, depths) for x, stream in netlist.streams.items())
     fewest = max(back + 1, 0 if start is None else frames_counted(netlist, start))
     counts = [*dict.fromkeys(max(count, fewest) for count in FRAMES)]
@@ -102,7 +103,7 @@ def settle(
         times = schedule.times(depths, frames, start=start)
         low, high = float(least), math.inf
         for period in PERIODS[: frames - back]:
-            ends = _ends_of_interval(depths, times, frames, period)
+            ends = _ends_of_interval(depths, times, frames, period, parts)
             low, high = max(low, ends[0]), min(high, ends[1])
             if low >= high:
                 return FrameInterval(math.ceil(low), low, low), times
@@ -125,7 +126,7 @@ def _frames_back(name: str, beats: int, depths: Depths) -> int:
 
 
 def _ends_of_interval(
-    depths: Depths, times: Times, frames: int, period: int
+    depths: Depths, times: Times, frames: int, period: int, parts: Mapping[str, int]
 ) -> tuple[float, float]:
     """Between which numbers of cycles the interval lies in the end, by frames so far apart.
 
@@ -134,8 +135,10 @@ def _ends_of_interval(
     before, nothing ever will from then on; with the least, likewise. Two frames that leave equally
     far apart prove nothing: a queue may still be filling. Nor do frames that leave 36 and 37 cycles
     apart by turns tell that they always will, but each two of them do, if all else is so, too.
+    Parts that do not touch each keep their own pace, and the slowest of them is the design's.
     """
-    low, high = [], []
+    low: dict[int, int] = {}
+    high = []
     for name, freed in times.freed.items():
         sides = (freed,) if name.endswith(OFFERED) else (freed, times.there[name])
         if not len(freed):
@@ -144,9 +147,26 @@ def _ends_of_interval(
         for beats in sides:
             rows = beats.reshape(frames, -1)[-period - back :]
             gaps = rows[period:] - rows[:-period]
-            low.append(gaps.min())
-            high.append(gaps.max())
-    return int(min(low)) / period, int(max(high)) / period
+            part = parts[name]
+            low[part] = min(low.get(part, int(gaps.min())), int(gaps.min()))
+            high.append(int(gaps.max()))
+    return max(low.values()) / period, max(high) / period
+
+
+def _parts_of(netlist: Netlist) -> dict[str, int]:
+    """For each stream the number of the part that it is in: parts have no stream in common."""
+    parts: dict[str, int] = {}
+    members: dict[int, list[str]] = {}
+    for number, actor in enumerate(netlist.actors):
+        streams = (*actor.inputs, *actor.outputs)
+        met = {parts[name] for name in streams if name in parts}
+        into = max(met, key=lambda part: len(members[part]), default=number)
+        joined = [name for name in streams if name not in parts]
+        for part in met - {into}:
+            joined += members.pop(part)
+        members.setdefault(into, []).extend(joined)
+        parts.update(dict.fromkeys(joined, into))
+    return parts
 
 
 def frames_counted(netlist: Netlist, times: Times) -> int:

@@ -25,7 +25,7 @@ from edgeinfer.targets.rtl.design.timing import (
 )
 from edgeinfer.targets.rtl.settings import Fold, RtlSettings
 from quantization.fixed import Fixed
-from tests.support.rtl_programs import dense_program, forked_program, late_program
+from tests.support.rtl_programs import dense_program, forked_program, late_program, merged
 
 
 def test_a_matrix_takes_as_many_cycles_as_it_has_words_of_weights() -> None:
@@ -106,6 +106,15 @@ def test_an_interval_of_gaps_by_turns_is_proved_as_their_mean() -> None:
         each for each in cycle_metrics(program, netlist, cycles, 100.0) if each.name == "ii_cycles"
     )
     assert (metric.value, metric.origin, metric.low) == (36.5, Origin.PROVED, None)
+
+
+def test_an_interval_of_parts_that_do_not_touch_is_that_of_the_slowest() -> None:
+    """The lower end, too: a faster part beside it keeps its own pace for ever."""
+    program = merged([turned()[0], dense_program(12, 6)])
+    settings = RtlSettings(folds=(("p1_y", Fold(2, 1)),), unroll="never")
+    _, netlist = design_netlist(program, settings)
+    assert slowest(netlist) == 36
+    assert count_cycles(netlist).settled == FrameInterval(37, 36.5, 36.5)
 
 
 def test_an_interval_that_deep_queues_hide_is_an_estimate_between_proved_ends() -> None:
