@@ -32,7 +32,8 @@ SEED = 25
 def bounds_by_sites(program: Program, folding: Folding, netlist: Netlist) -> tuple[Metric, ...]:
     """Cycles that a frame of so many sites takes at most, wherever they lie. That fewer sites, or
     fewer coarser ones, make no frame later is checked for this design."""
-    metrics, steps = [], owned_steps(netlist)
+    metrics = []
+    steps = owned_steps(netlist)
     for count in numbers_of_sites(program):
         blocks = build_netlist(in_fewer_tokens(program, count).program, folding)
         fewer = replace(blocks, depths=netlist.depths)
