@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,10 +87,15 @@ class OnnxBranch:
     outputs: tuple[str, ...]
 
     @property
+    def readers(self) -> Counter[str]:
+        """How many operators (and outputs) in it read a tensor."""
+        return count_readers(self.ops, self.outputs)
+
+    @property
     def captured(self) -> set[str]:
         """What it reads of the graph around it."""
-        read = {name for op in self.ops for name in op.inputs if name} | set(self.outputs)
-        return read - {name for op in self.ops for name in op.outputs} - set(self.constants)
+        made = {name for op in self.ops for name in op.outputs}
+        return set(self.readers) - made - set(self.constants)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +147,7 @@ def source_of(model: ModelProto, path: Path) -> OnnxSource:
             for name, tensor in stored.items()
             if name in used
         },
-        readers=Counter([name for op in ordered for name in op.inputs if name] + list(outputs)),
+        readers=count_readers(ordered, outputs),
         stepwise=any(
             (prop.key, prop.value) == ("edgeinfer.format", "qonnx") for prop in model.metadata_props
         ),
@@ -208,6 +214,11 @@ def _op(node: NodeProto, opsets: dict[str, int], path: Path) -> OnnxOp:
         proto=node,
         attributes=attributes,
     )
+
+
+def count_readers(ops: Sequence[OnnxOp], outputs: Sequence[str]) -> Counter[str]:
+    """How many operators (and outputs) of a graph read a tensor."""
+    return Counter([name for op in ops for name in op.inputs if name] + list(outputs))
 
 
 def is_choice(kind: str, domain: str) -> bool:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -269,7 +268,7 @@ def _read_branch(d: Drawing, source: OnnxSource, op: OnnxOp, values: dict[str, V
     if not isinstance(branch, OnnxBranch) or len(branch.outputs) < len(op.outputs):
         return "it has no graph for this case"
     own: dict[str, Value] = {name: Const(value) for name, value in branch.constants.items()}
-    inner, scope = replace(source, readers=Counter()), values | own
+    inner, scope = replace(source, readers=source.readers + branch.readers), values | own
     for each in branch.ops:
         if reason := why_unknown(each) or _read(d, inner, each, scope):
             return f"{each.place} ({each.label}) in it cannot be read: {reason}"

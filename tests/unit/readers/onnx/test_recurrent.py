@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import NodeProto
+from onnx import NodeProto, TensorProto, helper
 
 from edgeinfer.base.errors import ModelError, UnsupportedModelError
 from edgeinfer.graph.nodes import ScanNode
@@ -87,6 +87,25 @@ def test_random_operators(seed: int, tmp_path: Path) -> None:
     result = float_graph.outputs(loaded.graph, given)
     for ours, theirs in zip(result, expected, strict=True):
         np.testing.assert_allclose(ours.reshape(theirs.shape), theirs, atol=2e-5, rtol=2e-5)
+
+
+def test_in_a_branch_that_is_always_taken(tmp_path: Path) -> None:
+    """Which of its outputs are read, counts in the graph of the If."""
+    rng = np.random.default_rng(6)
+    weights, x = weights_of(rng, "GRU", 1, 3, 4), floats(rng, 5, 1, 3)
+    out = helper.make_tensor_value_info("inner", TensorProto.FLOAT, None)
+    inner = [
+        node("GRU", ["x", *weights], ["all", "last"], "r", hidden_size=4),
+        node("Tanh", ["last"], ["inner"]),
+    ]
+    branch = helper.make_graph(inner, "then", [], [out])
+    choice = node("If", ["always"], ["y"], then_branch=branch, else_branch=branch)
+    constants = weights | {"always": np.asarray(True)}
+    path = m.saved(m.model([choice], {"x": [5, 1, 3]}, ["y"], constants), tmp_path)
+    loaded = load(path, batch_axis=1)
+    (result,) = float_graph.outputs(loaded.graph, [np.moveaxis(x, 1, 0).astype(float)])
+    (wanted,) = m.runtime(path, {"x": x}, fixed=True)
+    np.testing.assert_allclose(result.reshape(wanted.shape), wanted, atol=2e-5, rtol=2e-5)
 
 
 def batch_first(kind: str, *, both: bool, last: bool) -> tuple[list[NodeProto], dict[str, Any]]:
