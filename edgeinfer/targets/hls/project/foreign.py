@@ -110,7 +110,16 @@ def read_source(path: Path, settings: HlsSettings) -> HlsSource | None:
         replace(stated, sum_bits_of=_by_op(sums)),
         formats,
         str(default),
-        tuple(_remarks(document, model, layers, formats, stated)),
+        tuple(
+            _remarks(
+                document,
+                model,
+                layers,
+                formats,
+                stated,
+                is_part_stated=_is_unasked(settings, "part"),
+            )
+        ),
     )
 
 
@@ -120,10 +129,13 @@ def _remarks(
     layers: Mapping[str, Mapping[str, Any]],
     formats: Mapping[str, Mapping[str, str]],
     settings: HlsSettings,
+    *,
+    is_part_stated: bool,
 ) -> Iterator[str]:
-    """What a reader of the figures should know of how the project was read."""
+    """What a reader of the figures should know of how the project was read. is_part_stated: the
+    part is the project's, and not one that the user asks for."""
     part = _part(document)
-    if part is not None and find(part) is None:
+    if is_part_stated and part is not None and find(part) is None:
         yield (
             f"The project is for {part}, a family; the figures are for {settings.part}, the "
             "largest part of it that is known here. Say which one with --device."

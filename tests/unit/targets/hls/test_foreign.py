@@ -236,6 +236,7 @@ def test_a_family_is_taken_for_its_largest_part_and_that_is_said(project: Path) 
     assert "Agilex7, a family" in result.remarks[0]
     asked = read_source(project, HlsSettings(part="10ax115"))
     assert asked is not None and asked.settings.part == "10ax115"
+    assert asked.remarks == ()  # a part that the user names is not taken for another one
 
 
 def test_what_is_not_in_the_figures_is_said(project: Path) -> None:
