@@ -144,11 +144,11 @@ def quantize_model(order: QuantizeOrder, progress: Progress) -> dict[str, Any]:
         *judge.judged_share(len(judged_samples), len(samples.judge)),
     ]
     if loaded.recipe != Recipe():
-        stated = f"the formats that {order.source.path.name} states"
+        name = order.source.path.name
         findings.append(
-            f"Training went on from {stated}, in the widths asked for."
+            f"Training went on from the formats that {name} states, in the widths asked for."
             if quantized.goes_on
-            else f"T{stated[1:]} were replaced."
+            else f"The formats that {name} states were replaced."
         )
     program = quantized.lowered.program
     few = samples.judge.part(0, judge.batch_size(program))

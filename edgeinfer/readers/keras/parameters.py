@@ -57,9 +57,7 @@ def parameters_of(layer: LayerConfig) -> Parameters:
     match layer.kind.removeprefix("Q"):
         case "Dense" | "BinaryDense" | "TernaryDense":
             return Parameters(("kernel", *bias))
-        case "Conv1D" | "Conv2D" | "Conv3D":
-            return Parameters(("kernel", *bias))
-        case "Conv1DTranspose" | "Conv2DTranspose" | "Conv3DTranspose":
+        case kind if kind.removesuffix("Transpose") in ("Conv1D", "Conv2D", "Conv3D"):
             return Parameters(("kernel", *bias))
         case "EinsumDense":
             return Parameters(("kernel", *(("bias",) if fields.get("bias_axes") else ())))
