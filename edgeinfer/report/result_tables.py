@@ -9,7 +9,7 @@ from edgeinfer.evaluate.profile.data import Profile, Uncertain
 from edgeinfer.report import words
 from edgeinfer.report.result import Result
 from edgeinfer.report.tables import Cell, Column, ReportTable, figure, filled_table, text
-from edgeinfer.report.timings import TimingBand, timings_of
+from edgeinfer.report.timings import timings_of
 from edgeinfer.report.titles import stage_title, target_title
 from edgeinfer.report.uses import uses_of
 
@@ -190,7 +190,7 @@ def timing_table(result: Result, inferences: int, noun: str) -> ReportTable | No
                 text(timing.title),
                 figure(latency.value),
                 Cell(words.between(latency.low, latency.high)),
-                Cell(f"{latency.origin}{_bound_text(timing)}"),
+                Cell(f"{latency.origin}{timing.bound_words}"),
                 figure(timing.interval_us),
                 figure(rate),
                 Cell("–") if seconds is None else Cell(words.seconds(seconds[0]), seconds[0]),
@@ -217,12 +217,6 @@ def timing_table(result: Result, inferences: int, noun: str) -> ReportTable | No
         Column("interval by"),
     )
     return filled_table("timing", f"Latency, and an event of {event}", columns, rows)
-
-
-def _bound_text(timing: TimingBand) -> str:
-    """That a latency and an interval are bounds, where they are."""
-    by_sites = timing.by_sites
-    return "" if by_sites is None else f", at most, for {by_sites.most:,} lit pixels"
 
 
 def _band(event: tuple[float, float | None, float | None] | None) -> str:

@@ -52,6 +52,12 @@ class TimingBand:
     by_sites: SiteTimes | None = None  # where the latency is that of frames with the most sites
 
     @property
+    def bound_words(self) -> str:
+        """That the latency and the interval are bounds, where they are: to stand behind them."""
+        most = None if self.by_sites is None else self.by_sites.most
+        return "" if most is None else f", at most, for {most:,} lit pixels"
+
+    @property
     def latency_words(self) -> str:
         """The latency with its origin; where it is a bound, that it is one."""
         if self.by_sites is not None:
@@ -83,34 +89,29 @@ def timings_of(result: Result) -> tuple[TimingBand, ...]:
     for target in targets_of(result.metrics):
         part = result.targets.get(target)
         pipelined = part is None or part.pipelined
-        own = whole(result.metrics, target)
-        timing = timing_among(own, target, target_title(target, result), pipelined)
+        timing = timing_among(result.metrics, target, target_title(target, result), pipelined)
         if timing is not None:
-            timings.append(replace(timing, by_sites=_by_sites(result, timing.latency)))
+            timings.append(timing)
     return tuple(timings)
-
-
-def _by_sites(result: Result, latency: Metric) -> SiteTimes | None:
-    """What the latency of a design that follows lit pixels bounds; one that was measured is that
-    of the frames that were sent."""
-    own = [each for each in result.metrics if each.target == latency.target]
-    cycles = _first(whole(own, latency.target), ("latency_cycles",))
-    if cycles is None or not cycles.value or latency.origin in FRAME_ORIGINS:
-        return None
-    return site_times(own, latency.value / cycles.value)
 
 
 def timing_among(
     metrics: Sequence[Metric], target: str, title: str, pipelined: bool
 ) -> TimingBand | None:
-    """How long a design takes, where its figures say it."""
-    latency = _first(metrics, LATENCIES)
+    """How long a target takes, where its figures say it."""
+    own = [each for each in metrics if each.target == target]
+    design = whole(own, target)
+    latency = _first(design, LATENCIES)
     if latency is None:
         return None
-    timing = _timing(target, title, latency, metrics, pipelined)
-    event = _first(metrics, EVENTS)
+    timing = _timing(target, title, latency, design, pipelined)
+    event = _first(design, EVENTS)
     how = timing.how if event is None or event.note is None else event.note
-    return replace(timing, event=event, how=how)
+    cycles = _first(design, ("latency_cycles",))
+    by_sites = None  # a latency that was measured is that of the frames that were sent
+    if cycles is not None and cycles.value and latency.origin not in FRAME_ORIGINS:
+        by_sites = site_times(own, latency.value / cycles.value)
+    return replace(timing, event=event, how=how, by_sites=by_sites)
 
 
 def _first(metrics: Sequence[Metric], names: Sequence[str]) -> Metric | None:

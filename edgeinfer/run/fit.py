@@ -22,6 +22,7 @@ from edgeinfer.ir.lower import LoweredModel
 from edgeinfer.precision.ptq import PtqSettings
 from edgeinfer.readers import LoadedModel, load
 from edgeinfer.report.fitting.fit_table import FitLimits, FitRow, FitTable, rank_rows
+from edgeinfer.report.quantity import whole
 from edgeinfer.report.timings import timing_among
 from edgeinfer.report.uses import OFFERED_AS, uses_among
 from edgeinfer.run.defaults import plain
@@ -229,7 +230,10 @@ def _row(order: FitOrder, candidate: _Candidate, target: FitTarget, fit_judge: _
     offers = {} if place is None or place.device is None else place.device.budget
     timing = timing_among(metrics, chosen.name, row.title, chosen.target.pipelined)
     uses = uses_among(
-        metrics, chosen.name, row.title, lambda kind, _: offers.get(OFFERED_AS.get(kind, kind))
+        whole(metrics, chosen.name),
+        chosen.name,
+        row.title,
+        lambda kind, _: offers.get(OFFERED_AS.get(kind, kind)),
     )
     name = "".join(c if c.isalnum() else "-" for c in f"{lowered.program.name}-{candidate.name}")
     words = ["edgeinfer", "compile", *candidate.arguments(order), "--target", chosen.name,
@@ -257,7 +261,7 @@ def _try_target(
         metrics, merit = _try_files(
             lowered, candidate, replace(chosen, settings=settings), fit_judge
         )
-    return merit, [metric for metric in metrics if metric.layer is None], settings
+    return merit, list(metrics), settings
 
 
 def _try_files(

@@ -102,7 +102,7 @@ def _fastest(timed: Sequence[ComparedEntry]) -> str:
         and entry.timing is not None
         and not surely_less(first, entry.timing.latency)
     ]
-    lasting = f"{words.seconds(first.value * 1e-6)} ({first.origin})"
+    lasting = f"{words.seconds(first.value * 1e-6)} ({first.origin}{fastest.timing.bound_words})"
     if len(timed) == 1:
         return f"{_entry_name(fastest)} takes {lasting}"
     if not near:

@@ -85,7 +85,9 @@ def _entry(
         figure(entry.lost, words.score),
         unknown if entry.identical is None else same[entry.identical],
         _metric_cell(latency),
-        unknown if latency is None else Cell(str(latency.origin)),
+        unknown
+        if entry.timing is None
+        else Cell(f"{entry.timing.latency.origin}{entry.timing.bound_words}"),
         _metric_cell(None if entry.timing is None else entry.timing.event),
         *(_metric_cell(entry.figures.get(quantity)) for quantity in quantities),
         unknown if entry.fits is None else fits[entry.fits],

@@ -25,6 +25,7 @@ from edgeinfer.report.page.page import Section, drop_missing_figures, drop_missi
 from edgeinfer.report.page.templates import html_page
 from edgeinfer.report.quantity import RESOURCES
 from edgeinfer.report.tables import Cell, Column, ReportTable, filled_table, text
+from edgeinfer.report.timings import TimingBand
 from edgeinfer.report.uses import OFFERED_AS, Use
 
 WIDTH, HEIGHT = 1000.0, 380.0
@@ -60,6 +61,11 @@ def rows_table(table: FitTable) -> ReportTable:
     return filled_table("fit", caption, columns, rows)
 
 
+def _band_or_origin(timing: TimingBand) -> str:
+    latency = timing.latency
+    return words.between(latency.low, latency.high) or f"{latency.origin}{timing.bound_words}"
+
+
 def _cells(table: FitTable, row: FitRow, best: bool) -> tuple[Cell, ...]:
     head = (Cell(row.title), text(row.candidate))
     misses = next(iter(table.misses(row)), "")
@@ -77,7 +83,7 @@ def _cells(table: FitTable, row: FitRow, best: bool) -> tuple[Cell, ...]:
         _uncertain(row.merit.value),
         Cell(_lost_text(loss), loss.value),
         Cell("–") if timing is None else _metric(timing),
-        Cell("–" if timing is None else words.between(timing.low, timing.high) or timing.origin),
+        Cell("–" if row.timing is None else _band_or_origin(row.timing)),
         fullest,
         Cell(str(row.fits), state=STATES[row.fits]),
         verdict,

@@ -177,7 +177,8 @@ def reason(table: FitTable) -> str:
             f", {_fit_words(row)} {row.device} ({words.kind_name(full.kind)} {_share(full)})"
         )
     if row.timing is not None:
-        sentence += f", and takes {words.seconds(row.timing.latency.value * 1e-6)}"
+        lasting = words.seconds(row.timing.latency.value * 1e-6)
+        sentence += f", and takes {lasting}{row.timing.bound_words}"
         others = [other for other in table.rows if not table.misses(other)]
         sentence += (
             f"; of the {len(others)} rows that will do, no other is notably faster, and none as "

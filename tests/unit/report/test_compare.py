@@ -247,6 +247,21 @@ def test_overlapping_bands_of_latency_never_name_the_fastest(
     assert (colour(found, "HLS latency_us") == "") is overlap
 
 
+def test_a_latency_for_the_most_lit_pixels_is_said_to_be_a_bound() -> None:
+    def proved(name: str, value: float, unit: str, layer: str | None = None) -> Metric:
+        return Metric(name, value, unit, Origin.PROVED, target="rtl", layer=layer)
+
+    metrics = (proved("latency_cycles", 3000, "cycles"), proved("latency_us", 30, "us"))
+    bounds = proved("sites_cycles_most", 3000, "cycles", "4096 sites")
+    found = put(
+        ("dense", changed(metrics=metrics)), ("sparse", changed(metrics=(*metrics, bounds)))
+    )
+    dense, sparse = ([cell.text for cell in row] for row in entries_table(found).rows)
+    assert "proved" in dense and "proved, at most, for 4,096 lit pixels" in sparse
+    only = put(("sparse", changed(metrics=(*metrics, bounds))))
+    assert "takes 30 µs (proved, at most, for 4,096 lit pixels)" in page.headline(only)
+
+
 def test_scores_without_intervals_name_no_best() -> None:
     high = {"float": Scores(2000, 0.97), "quantized": Scores(2000, 0.96)}
     low = {"float": Scores(2000, 0.97), "quantized": Scores(2000, 0.5)}

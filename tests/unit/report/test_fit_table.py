@@ -22,6 +22,7 @@ from edgeinfer.report.fitting.fit_table import (
     FitState,
     FitTable,
 )
+from edgeinfer.report.site_tables import SiteTimes
 from edgeinfer.report.timings import TimingBand
 from edgeinfer.report.uses import Use
 
@@ -115,6 +116,15 @@ def test_of_widths_that_are_as_fast_one_that_surely_fits_comes_first() -> None:
     assert FitTable("net", "", (narrow, sure, wide), FitLimits()).recommended is sure
     assert FitTable("net", "", (narrow, wide), FitLimits()).recommended is wide
     assert FitTable("net", "", (narrow,), FitLimits()).recommended is narrow
+
+
+def test_a_latency_for_the_most_lit_pixels_is_said_to_be_a_bound() -> None:
+    plain = row("one", 8, 0.0, 1.0, 0.5, 1.1)
+    assert plain.timing is not None
+    sparse = replace(plain, timing=replace(plain.timing, by_sites=SiteTimes(4096)))
+    for each, bound in ((plain, False), (sparse, True)):
+        answer = document(FitTable("net", "", (each,), FitLimits()))
+        assert ("takes 1 µs, at most, for 4,096 lit pixels" in answer["reason"]) is bound
 
 
 def test_rows_that_will_not_do_say_why() -> None:
