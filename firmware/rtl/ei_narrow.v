@@ -27,14 +27,16 @@ module ei_narrow #(
 
     assign s_ready = credit && part == LAST;
 
-    // Chosen by comparison: an index times a width would be a multiplication in hardware.
-    reg [WIDTH-1:0] chosen;
-    integer p;
-    always @* begin
-        chosen = s_data[WIDTH-1:0];
-        for (p = 1; p < RATIO; p = p + 1)
-            if (part == p[QW-1:0]) chosen = s_data[p*WIDTH+:WIDTH];
-    end
+    wire [WIDTH-1:0] chosen;
+    ei_choose #(
+        .WIDTH(WIDTH),
+        .WORDS(RATIO),
+        .NUMBER_BITS(QW)
+    ) choose (
+        .words(s_data),
+        .number(part),
+        .word(chosen)
+    );
 
     always @(posedge clk) begin
         if (rst) part <= 0;

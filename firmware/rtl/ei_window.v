@@ -225,33 +225,22 @@ module ei_window #(
         chunk_2 <= chunk_1;
     end
 
-    // Chosen two by two, by one bit of the number after the other. Comparisons with every number would
-    // take up to twice as many LUTs; an index times a width would be a multiplication in hardware.
-    localparam OUT = CHUNK * BITS;
-    genvar l, c;
     generate
         if (CHUNKS == 1) begin : g_whole
             wire unused = &{1'b0, chunk_2};
             always @(posedge clk) out <= taps;
         end else begin : g_chunks
-            for (l = 0; l <= QW; l = l + 1) begin : g_level
-                localparam LEFT = (CHUNKS + (1 << l) - 1) >> l;
-                wire [LEFT*OUT-1:0] chosen;
-                if (l == 0) begin : g_all
-                    assign chosen = taps;
-                end else begin : g_half
-                    for (c = 0; c < LEFT; c = c + 1) begin : g_one
-                        if (((2 * c + 1) << (l - 1)) < CHUNKS) begin : g_two
-                            assign chosen[c*OUT+:OUT] = chunk_2[l-1]
-                                ? g_level[l-1].chosen[(2*c+1)*OUT+:OUT]
-                                : g_level[l-1].chosen[2*c*OUT+:OUT];
-                        end else begin : g_last
-                            assign chosen[c*OUT+:OUT] = g_level[l-1].chosen[2*c*OUT+:OUT];
-                        end
-                    end
-                end
-            end
-            always @(posedge clk) out <= g_level[QW].chosen;
+            wire [CHUNK*BITS-1:0] chosen;
+            ei_choose #(
+                .WIDTH(CHUNK * BITS),
+                .WORDS(CHUNKS),
+                .NUMBER_BITS(QW)
+            ) choose (
+                .words(taps),
+                .number(chunk_2),
+                .word(chosen)
+            );
+            always @(posedge clk) out <= chosen;
         end
     endgenerate
 

@@ -106,6 +106,8 @@ def _modules(netlist: Netlist) -> set[str]:
     inside = {
         "ei_mac": {"ei_tree"},
         "ei_reduce": {"ei_tree"},
+        "ei_window": {"ei_choose"},
+        "ei_narrow": {"ei_choose"},
         "ei_requant": {"ei_round", "ei_limit"},
         "ei_clip": {"ei_bound"},
         "ei_pair": {"ei_binary"},

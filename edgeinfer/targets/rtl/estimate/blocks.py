@@ -144,9 +144,8 @@ def _port(sizes: BlockSizes) -> BlockParts:
 
 def _narrow(sizes: BlockSizes) -> BlockParts:
     ratio, width = sizes["RATIO"], sizes["BITS"] * sizes["LANES"]
-    return join_parts(
-        (counter(ratio), registers(width + 1), BlockParts({Work.CHOOSE: ratio * width}))
-    )
+    chosen = BlockParts(choices=(WordChoice(ratio, width),))
+    return join_parts((counter(ratio), registers(width + 1), chosen))
 
 
 def _widen(sizes: BlockSizes) -> BlockParts:

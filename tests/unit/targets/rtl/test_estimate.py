@@ -59,6 +59,7 @@ INSIDE = {
     "alive",
     "ei_fifo",
     "ei_tree",
+    "ei_choose",
     "ei_round",
     "ei_limit",
     "ei_tiles",
