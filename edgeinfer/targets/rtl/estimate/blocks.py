@@ -55,7 +55,9 @@ def parts_of(block: Block, netlist: Netlist, dead: frozenset[str]) -> BlockParts
         lanes, bits = ("PE", "ACC_BITS") if block.module == "ei_mac" else ("LANES", "OUT_BITS")
         numbers["BIASED"] = _count_biased(biases, numbers[lanes], numbers[bits])
     if block.module == "ei_mac":
-        numbers["WEIGHT_ROWS"] = _count_set(block.files[str(block.parameters["WEIGHTS"])])
+        numbers["WEIGHT_ROWS"] = count_rows(
+            block.files[str(block.parameters["WEIGHTS"])], numbers["W_BITS"]
+        )
     sizes = without_data(block, numbers, dead)
     own = MODULES.get(block.module, _other(block))(sizes)
     if block.contents:
@@ -102,9 +104,17 @@ def _count_biased(biases: bytes, lanes: int, bits: int) -> int:
 
 
 @functools.lru_cache(maxsize=KEPT)
-def _count_set(text: bytes) -> int:
-    """Bits that are set in some of a memory's words."""
-    return functools.reduce(or_, (int(word, 16) for word in text.split())).bit_count()
+def count_rows(text: bytes, bits: int) -> int:
+    """Rows of products that take adders, of all weights in a word, of so many bits each: one for
+    each bit that is set in some word. Of two words, what differs is a single bit or its inverse, so
+    that synthesis sees which rows are never added at the same time: those share adders."""
+    words = [int(word, 16) for word in text.split()]
+    if len(words) != 2:
+        return functools.reduce(or_, words).bit_count()
+    mask, rows = (1 << bits) - 1, 0
+    for place in range(0, max(words).bit_length(), bits):
+        rows += max((word >> place & mask).bit_count() for word in words)
+    return rows
 
 
 @functools.lru_cache(maxsize=KEPT)
@@ -218,6 +228,8 @@ def _mac_frame(
 
 
 def _product_bits(sizes: BlockSizes) -> int:
+    if sizes["X_BITS"] == 1 and not sizes["X_SIGNED"]:
+        return sizes["W_BITS"]  # the weight or zero
     both = sizes["X_SIGNED"] or sizes["W_SIGNED"]
     return sizes["X_BITS"] + sizes["W_BITS"] + (0 if both else 1)
 
@@ -230,8 +242,9 @@ def _mac(sizes: BlockSizes) -> BlockParts:
     sum_bits = min(_product_bits(sizes), acc - sizes["SHIFT"])
     sums = min(_product_bits(sizes) + levels, acc)
     trees = join_parts([tree(simd, sum_bits, sums, levels, largest=False)] * pe)
+    words = sizes["SF"] * sizes["NF"] * sizes["ROUNDS"]
     weights = Memory(
-        sizes["SF"] * sizes["NF"] * sizes["ROUNDS"], pe * simd * w, rom=True, stages=3,
+        words, pe * simd * w, rom=True, stages=3,
         taken=2, columns=sizes.get("WEIGHTS_COLUMNS"),
     )  # fmt: skip
     products = pe * simd * sum_bits
@@ -248,6 +261,8 @@ def _mac(sizes: BlockSizes) -> BlockParts:
         w,
         sum_bits,
         rows=sizes.get("WEIGHT_ROWS"),
+        signed=bool(sizes["X_SIGNED"]),
+        alternatives=words if words == 2 else None,
         kept=pe * simd * x,
         after=products,
         added=added,
@@ -306,7 +321,7 @@ def _affine(sizes: BlockSizes) -> BlockParts:
     multipliers = (
         Multiplier(
             lanes, sizes["X_BITS"], sizes["F_BITS"], kept, before=lanes * sizes["X_BITS"],
-            after=lanes * kept, added=added, held=added,
+            after=lanes * kept, added=added, held=added, signed=bool(sizes["X_SIGNED"]),
         ),
     )  # fmt: skip
     if sizes["PRELU"]:
@@ -334,7 +349,10 @@ def _pair(sizes: BlockSizes) -> BlockParts:
         case 0 | 1:
             return join_parts((stored, BlockParts(addition(out, lanes))))
         case 2:
-            product = Multiplier(lanes, a, b, out, kept=lanes * (a + b), after=lanes * out)
+            product = Multiplier(
+                lanes, a, b, out, kept=lanes * (a + b), after=lanes * out,
+                signed=bool(sizes["A_SIGNED"]),
+            )  # fmt: skip
             return join_parts((stored, BlockParts(multipliers=(product,))))
         case _:  # 3 and 4, the maximum and the minimum
             return join_parts(
@@ -384,9 +402,9 @@ def _gather(sizes: BlockSizes) -> BlockParts:
     work: dict[Work, float] = {
         Work.REGISTER: place + read + 6 + 3 + 4 + width,
         Work.COUNT: place + read,
-        Work.SELECT: 2 * width,
     }
-    return BlockParts(work, (bank, bank, order))
+    either = WordChoice(2, width)  # one LUT also has what fills: a constant, or a reset
+    return BlockParts(work, (bank, bank, order), choices=(either,))
 
 
 def _constant(sizes: BlockSizes) -> BlockParts:

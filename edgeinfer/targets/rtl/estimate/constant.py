@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from edgeinfer.targets.rtl.design.netlist import Block
 from edgeinfer.targets.rtl.estimate.work import (
     BlockParts,
+    Delay,
     Work,
     addition,
     carry_joints,
@@ -21,6 +22,7 @@ from edgeinfer.targets.rtl.estimate.work import (
     registers,
 )
 
+LANE_STAGES = 4  # two registers of the input, what is added up, the product
 BOOTH = (0, 1, 1, 2, -2, -1, -1, 0)  # by a pair of bits and the bit below
 
 
@@ -58,9 +60,19 @@ def constant_products(block: Block, product_bits: int, sum_bits: int) -> BlockPa
                 alike = weight if minus else weight >> _zeros(weight)
                 products.setdefault((lane, alike), lane_parts)
         trees.append(_tree(leaves, product_bits, sum_bits, numbers["LEVELS"])[0])
-    used = sum(any(row[lane] for row in weights) for lane in range(numbers["SIMD"]))
-    stored = registers(2 * used * input_bits)
-    return join_parts((stored, *parts.values(), *products.values(), *trees))
+    used = {lane for lane in range(numbers["SIMD"]) if any(row[lane] for row in weights)}
+    # A lane that is only shifted, by wires, goes through all its registers as it is.
+    plain = {
+        lane
+        for lane in used
+        if all(row[lane] >= 0 and row[lane].bit_count() <= 1 for row in weights)
+    }
+    made = [own for one in (parts, products) for (lane, _), own in one.items() if lane not in plain]
+    stored = BlockParts(
+        {Work.REGISTER: 2 * len(used - plain) * input_bits},
+        delays=(Delay(len(plain) * input_bits, LANE_STAGES),),
+    )
+    return join_parts((stored, *made, *trees))
 
 
 def digits_of(weight: int, count: int) -> tuple[list[int], list[int]]:

@@ -128,6 +128,8 @@ def work_of(
         _decide_memory(memory, memory.stages - taken, fabric, add, takes)
     for multiplier in parts.multipliers:
         _decide_multiplier(multiplier, fabric, add, takes, dsp=dsp)
+    for delay in parts.delays:
+        _hold(delay.bits, delay.stages, fabric, add, takes)
     for choice in parts.choices:
         add(Work.PICK, choice.bits * math.ceil(max(choice.words - 1, 0) / (fabric.pick_words - 1)))
     return work, takes
@@ -244,27 +246,39 @@ def _joining_bits(a: int, b: int, ports: tuple[int, int]) -> int:
     return added + sum(_joining_bits(length, other, ports) for length in lengths)
 
 
+def _is_table(input_bits: int, alternatives: int, fabric: FabricCosts) -> bool:
+    """Whether a bit of an input times one of few constants is a table of one LUT or two, which is
+    smaller than rows of adders."""
+    return alternatives << input_bits <= 2 * fabric.fetch_words
+
+
 def _decide_multiplier(
     multiplier: Multiplier, fabric: FabricCosts, add: Add, takes: dict[str, float], *, dsp: bool
 ) -> None:
-    a, b = multiplier.a, multiplier.b
+    a, b, count = multiplier.a, multiplier.b, multiplier.count
     pieces = _pieces(multiplier, fabric, dsp=dsp)
     if not pieces:
         if min(a, b) == 1:
-            add(Work.SELECT, multiplier.count * max(a, b))
+            known = multiplier.rows if a == 1 else None
+            takes["lut"] += count * max(a, b) if known is None else known  # an AND for each bit
+            return
+        if multiplier.alternatives and _is_table(a, multiplier.alternatives, fabric):
+            pieces = math.ceil((multiplier.alternatives << a) / fabric.fetch_words)
+            add(Work.FETCH, count * multiplier.out * pieces)
             return
         product_bits = sum(
             min(b, multiplier.out - place) for place in range(min(a, multiplier.out))
         )
-        share = 1.0
-        if multiplier.rows is not None and multiplier.count:
-            share = multiplier.rows / (multiplier.count * b)
-        add(Work.PRODUCT, multiplier.count * product_bits * share)
+        rows = count * b if multiplier.rows is None else multiplier.rows
+        add(Work.PRODUCT, rows * product_bits / b)
+        if multiplier.signed:
+            extended = sum(max(multiplier.out - place - a, 0) for place in range(b))
+            add(Work.EXTEND, rows * extended / b)
         return
     half = 0.5 if max(a, b) <= fabric.half_bits else 1.0
-    takes["dsp"] += multiplier.count * half * pieces
+    takes["dsp"] += count * half * pieces
     if not _is_whole(multiplier, fabric, dsp=dsp):
-        add(Work.ADD, multiplier.count * _joining_bits(a, b, fabric.ports))
+        add(Work.ADD, count * _joining_bits(a, b, fabric.ports))
         return
     if fabric.takes_before:
         add(Work.REGISTER, -float(multiplier.before))

@@ -35,6 +35,7 @@ class Work(StrEnum):
     COMPARE = "compare"  # which of two numbers is larger: a subtraction
     EQUAL = "equal"  # of a number and a constant, or whether any bit is set: a tree of LUTs
     PRODUCT = "product"  # bit by bit, of multipliers made of LUTs
+    EXTEND = "extend"  # of their rows, copies of the sign that reach up to the top of the product
     DIGIT = "digit"  # additions that a constant weight takes
     FULL_ADD = "full_add"  # of three bits into two, where more than two numbers are added
     FETCH = "fetch"  # of a memory that is read through LUTs: a bit of as many words as one holds
@@ -77,6 +78,14 @@ class WordChoice:
 
 
 @dataclass(frozen=True, slots=True)
+class Delay:
+    """Bits that only pass through so many registers: some families have LUTs that shift."""
+
+    bits: int
+    stages: int
+
+
+@dataclass(frozen=True, slots=True)
 class Multiplier:
     """So many of `a` by `b` bits, of whose products `out` are wanted, and what a DSP block may take
     in: bits of registers before it (`kept`, where they must not be moved) and `after` it, the
@@ -91,7 +100,9 @@ class Multiplier:
     after: int = 0
     added: int = 0
     held: int = 0
-    rows: int | None = None  # bits of all `b` that are ever set, where they are known
+    rows: int | None = None  # rows of all products that take adders, one for each bit of `b`
+    signed: bool = False  # whether `a` has a sign
+    alternatives: int | None = None  # so many values each `b` has, where they are few
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +113,7 @@ class BlockParts:
     memories: tuple[Memory, ...] = ()
     multipliers: tuple[Multiplier, ...] = ()
     choices: tuple[WordChoice, ...] = ()
+    delays: tuple[Delay, ...] = ()
 
 
 def join_parts(parts: Iterable[BlockParts]) -> BlockParts:
@@ -110,13 +122,15 @@ def join_parts(parts: Iterable[BlockParts]) -> BlockParts:
     memories: tuple[Memory, ...] = ()
     multipliers: tuple[Multiplier, ...] = ()
     choices: tuple[WordChoice, ...] = ()
+    delays: tuple[Delay, ...] = ()
     for part in parts:
         for kind, amount in part.work.items():
             work[kind] = work.get(kind, 0.0) + amount
         memories += part.memories
         multipliers += part.multipliers
         choices += part.choices
-    return BlockParts(work, memories, multipliers, choices)
+        delays += part.delays
+    return BlockParts(work, memories, multipliers, choices, delays)
 
 
 def bits_for(count: int) -> int:

@@ -23,7 +23,7 @@ from edgeinfer.targets.rtl.design.folding import keeping_up
 from edgeinfer.targets.rtl.design.memory import hex_words
 from edgeinfer.targets.rtl.design.netlist import Block, Netlist
 from edgeinfer.targets.rtl.design.queues import with_queues
-from edgeinfer.targets.rtl.estimate.blocks import MODULES, distinct_columns
+from edgeinfer.targets.rtl.estimate.blocks import MODULES, count_rows, distinct_columns
 from edgeinfer.targets.rtl.estimate.constant import constant_products, digits_of
 from edgeinfer.targets.rtl.estimate.dead import dead_streams
 from edgeinfer.targets.rtl.estimate.estimate import estimate_netlist, resource_metrics
@@ -137,7 +137,7 @@ def test_constant_products_are_made_of_what_is_not_zero(
     }  # fmt: skip
     word = sum((weight & 15) << (4 * lane) for lane, weight in enumerate(weights))
     block = Block("ei_mac", "mac", "y", parameters, (), (), (), {"w.mem": b"%x\n" % word})
-    work = constant_products(block, 8, 9).work
+    work, _ = work_of(constant_products(block, 8, 9), fabric_of("ecp5"), dsp=True)
     assert work.get(Work.REGISTER, 0) == register
     assert work.get(Work.ADD, 0) == add and work.get(Work.DIGIT, 0) == digit
 
@@ -331,6 +331,46 @@ def test_multipliers_of_luts_have_no_rows_for_bits_that_are_never_set() -> None:
         for rows in (8, 4)
     )
     assert half == whole / 2
+
+
+def test_of_two_weights_rows_that_are_never_added_at_once_are_one() -> None:
+    """Weights of 4 bits: 0101 or 1010, and 0011 in both words."""
+    assert count_rows(b"53\na3\n", 4) == 2 + 2
+    assert count_rows(b"53\na3\n00\n", 4) == 4 + 2
+
+
+def test_small_multipliers_are_gates_or_tables() -> None:
+    """An input of one bit takes an AND for each bit that is ever set. Four bits by one of two
+    constants are tables of five bits: one LUT of AMD's, two of four inputs."""
+
+    def needs(one: Multiplier, fabric: str) -> tuple[dict[Work, float], float]:
+        work, takes = work_of(BlockParts(multipliers=(one,)), fabric_of(fabric), dsp=False)
+        return work, takes["lut"]
+
+    assert needs(Multiplier(3, 1, 4, 4, rows=10), "ecp5") == ({}, 10)
+    either = Multiplier(3, 4, 4, 8, rows=10, alternatives=2)
+    assert needs(either, "ecp5")[0] == {Work.FETCH: 3 * 8 * 2}
+    assert needs(either, "7-series")[0] == {Work.FETCH: 3 * 8}
+    assert Work.FETCH not in needs(replace(either, a=6), "7-series")[0]
+
+
+def test_rows_of_a_number_with_a_sign_reach_up_to_the_top() -> None:
+    """Three rows of four bits, at 0, 1 and 2 of 7: 3 + 2 + 1 copies of the sign."""
+    one = Multiplier(1, 4, 3, 7, signed=True)
+    work, _ = work_of(BlockParts(multipliers=(one,)), fabric_of("ecp5"), dsp=False)
+    assert work == {Work.PRODUCT: 12, Work.EXTEND: 6}
+
+
+def test_lanes_that_are_only_shifted_are_shift_registers_on_amd() -> None:
+    parameters: dict[str, int | str] = {
+        "X_BITS": 5, "X_SIGNED": 0, "W_BITS": 4, "W_SIGNED": 1, "SIMD": 2, "PE": 1, "LEVELS": 1,
+        "WEIGHTS": "w.mem",
+    }  # fmt: skip
+    block = Block("ei_mac", "mac", "y", parameters, (), (), (), {"w.mem": b"41\n"})
+    sums = 5 + 2 + 1  # held in the tree; the lowest bit is that of one lane
+    for fabric, luts, register in (("ecp5", 0, 4 * 10 + sums), ("7-series", 10, sums)):
+        work, takes = work_of(constant_products(block, 9, 10), fabric_of(fabric), dsp=True)
+        assert (takes["lut"], work[Work.REGISTER]) == (luts, register)
 
 
 def test_more_than_two_shifted_inputs_meet_in_full_adders() -> None:
