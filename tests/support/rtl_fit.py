@@ -20,6 +20,7 @@ import tomli_w
 from scipy.optimize import lsq_linear
 
 from edgeinfer.base import assets
+from edgeinfer.targets.rtl.design.netlist import Block, Netlist
 from edgeinfer.targets.rtl.estimate.blocks import parts_of
 from edgeinfer.targets.rtl.estimate.dead import dead_streams
 from edgeinfer.targets.rtl.estimate.fabric import (
@@ -31,7 +32,7 @@ from edgeinfer.targets.rtl.estimate.fabric import (
     read_fabrics,
     work_of,
 )
-from edgeinfer.targets.rtl.estimate.work import BlockParts, Work
+from edgeinfer.targets.rtl.estimate.work import BlockParts, Work, join_parts
 from tests.support.rtl_resources import (
     Design,
     designs,
@@ -94,7 +95,7 @@ class MadeDesign:
 
     design: Design
     digest: str
-    blocks: tuple[tuple[str, BlockParts, bool], ...]  # the instance, what it is made of, `merged`
+    blocks: tuple[tuple[tuple[str, ...], BlockParts, bool], ...]  # instances, their parts, `merged`
 
 
 @cache
@@ -107,11 +108,30 @@ def made_designs() -> tuple[MadeDesign, ...]:
         netlist = netlist_of(design)
         dead = dead_streams(netlist)
         blocks = tuple(
-            (f"u_{block.name}", parts_of(block, netlist, dead), bool(block.contents))
-            for block in netlist.blocks
+            (
+                tuple(f"u_{block.name}" for block in together),
+                join_parts(parts_of(block, netlist, dead) for block in together),
+                any(block.contents for block in together),
+            )
+            for together in blocks_together(netlist)
         )
         made.append(MadeDesign(design, digest_of(source_of(netlist)), blocks))
     return tuple(made)
+
+
+def blocks_together(netlist: Netlist) -> list[list[Block]]:
+    """Blocks whose cells can be told apart. Those that choose among the parts of a wide beat are
+    named after the queue that it lies in, which is of the block before."""
+    groups: dict[str, list[Block]] = {}
+    for block in netlist.blocks:  # a stream's source comes before its reader
+        before = next(
+            (g for g in groups.values() if any(set(block.inputs) & set(b.outputs) for b in g)), None
+        )
+        if block.module == "ei_narrow" and before is not None:
+            before.append(block)
+        else:
+            groups[block.name] = [block]
+    return list(groups.values())
 
 
 def measure_fabric(fabric: str) -> list[Seen]:
@@ -122,9 +142,10 @@ def measure_fabric(fabric: str) -> list[Seen]:
         counts = entry["counts"].get(fabric)
         if counts is None or entry["digest"] != made.digest:
             continue  # the fit itself is refused where a design has changed
-        for instance, parts, merged in made.blocks:
-            result = counts["blocks"].get(instance, dict.fromkeys(counts["total"], 0.0))
-            blocks.append(Seen(name, group, instance, parts, counts["dsp"], result, merged))
+        for instances, parts, merged in made.blocks:
+            of_blocks = [counts["blocks"].get(instance, {}) for instance in instances]
+            result = {kind: sum(o.get(kind, 0.0) for o in of_blocks) for kind in counts["total"]}
+            blocks.append(Seen(name, group, instances[0], parts, counts["dsp"], result, merged))
     return blocks
 
 
