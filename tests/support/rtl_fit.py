@@ -48,6 +48,7 @@ FITTED = {
 }
 MOST_COST = 15.0
 MOST_COSTS = {Work.FULL_ADD: 2.0}  # a LUT for the sum of three bits, and one for their carry
+LEAST_COSTS = {Work.COMPARE: 1.0}  # a subtraction
 SMALL = 3.0  # LUTs, below which a block's error hardly counts
 WITHIN = 0.9  # of all designs lie in the band
 HEAD = """# SPDX-License-Identifier: Apache-2.0
@@ -177,7 +178,8 @@ def fitted(blocks: Sequence[Seen], fabric: FabricCosts) -> FabricCosts:
         work = np.array([[own.get(name, 0.0) for name in kinds] for own, _ in decided])
         scale = 1.0 / (SMALL + np.sqrt(np.maximum(result, 1.0)))
         most = [MOST_COSTS.get(name, MOST_COST) for name in kinds]
-        solved = lsq_linear(work * scale[:, None], left * scale, bounds=(0.0, most))
+        least = [LEAST_COSTS.get(name, 0.0) for name in kinds]
+        solved = lsq_linear(work * scale[:, None], left * scale, bounds=(least, most))
         costs[kind] = dict(zip(kinds, map(float, solved.x), strict=True))
     return replace(fabric, lut=costs["lut"], ff=costs["ff"])
 

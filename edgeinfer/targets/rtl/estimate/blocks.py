@@ -15,6 +15,7 @@ from edgeinfer.targets.rtl.estimate.constant import constant_products
 from edgeinfer.targets.rtl.estimate.dead import without_data
 from edgeinfer.targets.rtl.estimate.sites import DROPPED_BITS, SITE_MODULES
 from edgeinfer.targets.rtl.estimate.work import (
+    PIECE_WORDS,
     BlockParts,
     BlockSizes,
     Memory,
@@ -54,6 +55,10 @@ def parts_of(block: Block, netlist: Netlist, dead: frozenset[str]) -> BlockParts
         biases = block.files[str(block.parameters["BIASES"])]
         lanes, bits = ("PE", "ACC_BITS") if block.module == "ei_mac" else ("LANES", "OUT_BITS")
         numbers["BIASED"] = _count_biased(biases, numbers[lanes], numbers[bits])
+    if block.module == "ei_gather" and "ORDER_COLUMNS" in numbers:
+        order = block.files[str(block.parameters["ORDER"])]
+        for words in PIECE_WORDS:
+            numbers[f"ORDER_PIECES_{words}"] = count_pieces(order, words)
     if block.module == "ei_mac":
         numbers["WEIGHT_ROWS"] = count_rows(
             block.files[str(block.parameters["WEIGHTS"])], numbers["W_BITS"]
@@ -115,6 +120,19 @@ def count_rows(text: bytes, bits: int) -> int:
     for place in range(0, max(words).bit_length(), bits):
         rows += max((word >> place & mask).bit_count() for word in words)
     return rows
+
+
+@functools.lru_cache(maxsize=KEPT)
+def count_pieces(text: bytes, length: int) -> int:
+    """Pieces of so many words of a memory's columns, but for those that are all the same bit, or
+    that the column has before: an order repeats itself, and fills whole rows."""
+    words = [int(word, 16) for word in text.split()]
+    count = 0
+    for bit in range(max(words).bit_length()):
+        column = bytes(word >> bit & 1 for word in words)
+        pieces = {column[start : start + length] for start in range(0, len(column), length)}
+        count += sum(len(set(piece)) > 1 for piece in pieces)
+    return count
 
 
 @functools.lru_cache(maxsize=KEPT)
@@ -396,9 +414,11 @@ def _gather(sizes: BlockSizes) -> BlockParts:
     width = sizes["LANES"] * sizes["BITS"]
     place, read = bits_for(sizes["IN_BEATS"]), bits_for(sizes["OUT_BEATS"])
     bank = Memory(sizes["IN_BEATS"], width, stages=1)
+    pieces = tuple(sizes[k] for n in PIECE_WORDS if (k := f"ORDER_PIECES_{n}") in sizes)
     order = Memory(
-        sizes["OUT_BEATS"], place + 1, rom=True, stages=1, columns=sizes.get("ORDER_COLUMNS")
-    )
+        sizes["OUT_BEATS"], place + 1, rom=True, stages=1, columns=sizes.get("ORDER_COLUMNS"),
+        pieces=pieces if len(pieces) == len(PIECE_WORDS) else None,
+    )  # fmt: skip
     work: dict[Work, float] = {
         Work.REGISTER: place + read + 6 + 3 + 4 + width,
         Work.COUNT: place + read,

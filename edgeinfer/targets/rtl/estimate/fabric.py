@@ -14,7 +14,14 @@ from typing import Any
 
 from edgeinfer.base import assets
 from edgeinfer.base.errors import UsageError
-from edgeinfer.targets.rtl.estimate.work import BlockParts, Memory, Multiplier, Work, bits_for
+from edgeinfer.targets.rtl.estimate.work import (
+    PIECE_WORDS,
+    BlockParts,
+    Memory,
+    Multiplier,
+    Work,
+    bits_for,
+)
 
 COSTS = "firmware/rtl/costs.toml"
 ALIKE = {"ultrascale": "ultrascale+"}  # of one make, as far as Yosys goes
@@ -175,8 +182,11 @@ def _decide_memory(
     elif memory.rom:
         if not memory.joined or words << memory.joined > fabric.fetch_words:
             pieces = math.ceil(words / fabric.fetch_words)
-            add(Work.FETCH, memory.distinct * pieces)
-            add(Work.JOIN, memory.distinct * (math.ceil(pieces / fabric.fetch_joined) - 1))
+            every = memory.distinct * pieces
+            if memory.pieces is not None:
+                every = memory.pieces[0 if fabric.fetch_words == PIECE_WORDS[0] else 1]
+            add(Work.FETCH, every)
+            add(Work.JOIN, max(math.ceil(every / fabric.fetch_joined) - memory.distinct, 0))
     else:
         add(Work.REGISTER, words * bits)
         add(Work.CHOOSE, words * bits)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
 
+PIECE_WORDS = (16, 32)  # of a memory, that a family's LUT holds
 BlockSizes = Mapping[str, int]  # the numbers among a block's parameters
 
 
@@ -62,6 +63,7 @@ class Memory:
     registered: bool = False
     taken: int = 0  # of the stages, as many as a DSP block has room for in front of its multiplier
     joined: int = 0  # inputs that go into the same LUT as what is read
+    pieces: tuple[int, ...] | None = None  # of 16 words of a column and of 32: those that differ
 
     @property
     def distinct(self) -> int:

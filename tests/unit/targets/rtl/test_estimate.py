@@ -23,7 +23,12 @@ from edgeinfer.targets.rtl.design.folding import keeping_up
 from edgeinfer.targets.rtl.design.memory import hex_words
 from edgeinfer.targets.rtl.design.netlist import Block, Netlist
 from edgeinfer.targets.rtl.design.queues import with_queues
-from edgeinfer.targets.rtl.estimate.blocks import MODULES, count_rows, distinct_columns
+from edgeinfer.targets.rtl.estimate.blocks import (
+    MODULES,
+    count_pieces,
+    count_rows,
+    distinct_columns,
+)
 from edgeinfer.targets.rtl.estimate.constant import constant_products, digits_of
 from edgeinfer.targets.rtl.estimate.dead import dead_streams
 from edgeinfer.targets.rtl.estimate.estimate import estimate_netlist, resource_metrics
@@ -331,6 +336,18 @@ def test_multipliers_of_luts_have_no_rows_for_bits_that_are_never_set() -> None:
         for rows in (8, 4)
     )
     assert half == whole / 2
+
+
+def test_pieces_of_an_order_that_come_again_are_looked_up_once() -> None:
+    """Four words of two bits: the upper bit 0101, a piece twice; of the lower, 0011, each half is
+    the same bit."""
+    order = b"0\n2\n1\n3\n"
+    assert count_pieces(order, 2) == 1
+    assert count_pieces(order, 4) == 2
+    memory = Memory(64, 2, rom=True, columns=2, pieces=(5, 3))
+    for fabric, pieces in (("ecp5", 5), ("7-series", 3)):
+        work, _ = work_of(BlockParts(memories=(memory,)), fabric_of(fabric), dsp=True)
+        assert work[Work.FETCH] == pieces
 
 
 def test_of_two_weights_rows_that_are_never_added_at_once_are_one() -> None:
