@@ -58,8 +58,8 @@ SECONDS = 1200.0
 SMALL_FOLDS = (("conv", Fold(2, 9)), ("dense", Fold(3, 8)))
 EIGHT = RtlSettings(budget=Budget(multipliers=8))
 ZOO = ("jet-tagger", "hit-tagger-pooled", "track-pid", "roi-finder")
-LATER_NETWORKS, LATER_MULTIPLIERS = range(6, 16), (8, 24, 96)
-RANDOM_SEEDS = range(100, 130)
+LATER_NETWORKS, LATER_MULTIPLIERS = range(6, 44), (8, 24, 96)
+RANDOM_SEEDS = range(100, 160)
 ZOO_SAMPLES = 1000
 
 
