@@ -67,7 +67,7 @@ def parts_of(block: Block, netlist: Netlist, dead: frozenset[str]) -> BlockParts
     own = MODULES.get(block.module, _other(block))(sizes)
     if block.contents:
         own = BlockParts({Work(kind): amount for kind, amount in block.contents.items()})
-    elif block.module == "ei_mac" and numbers["ROUNDS"] * numbers["SF"] * numbers["NF"] == 1:
+    elif block.module == "ei_mac" and sizes["PE"] and _uses_each_weight_once(sizes):
         own = _constant_mac(block, numbers)
     queues = [
         queue(
@@ -84,6 +84,10 @@ def parts_of(block: Block, netlist: Netlist, dead: frozenset[str]) -> BlockParts
         queues.append(BlockParts({Work.REGISTER: -bits_for(depth)}))
     one = BlockParts({Work.BLOCK: 1})
     return join_parts((one, own, *queues))
+
+
+def _uses_each_weight_once(sizes: BlockSizes) -> bool:
+    return sizes["ROUNDS"] * sizes["SF"] * sizes["NF"] == 1
 
 
 def _is_held(stream: str, netlist: Netlist) -> bool:
@@ -188,9 +192,8 @@ def _window(sizes: BlockSizes) -> BlockParts:
     columns = sizes["WIDTH"] + sizes["PAD_LEFT"] + sizes["PAD_RIGHT"]
     reach_h = (sizes["KERNEL_H"] - 1) * sizes["DILATE_H"] + 1
     reach_w = (sizes["KERNEL_W"] - 1) * sizes["DILATE_W"] + 1
-    taps = sizes["KERNEL_H"] * sizes["KERNEL_W"] * beat
     chunk = sizes["CHUNK"] * sizes["BITS"]
-    chunks = taps // chunk
+    chunks = sizes["KERNEL_H"] * sizes["KERNEL_W"] * sizes["CHANNELS"] // sizes["CHUNK"]
     most_h, most_w = max(reach_h, sizes["STRIDE_H"]), max(reach_w, sizes["STRIDE_W"])
     kept = sizes["KERNEL_H"] * (reach_w if rounds == 1 else sizes["KERNEL_W"]) * beat
     parts = [

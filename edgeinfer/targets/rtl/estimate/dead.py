@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
 """Streams whose data synthesis takes away: those that are always the same, as behind a table of one
-entry, and those that lead to such blocks alone. Their beats are still counted.
+entry or a limit that nothing reaches, and those that lead to such blocks alone. Their beats are
+still counted.
 
 A softmax over a single number is all of this kind.
 """
@@ -10,7 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from edgeinfer.targets.rtl.design.netlist import Block, Netlist
+import numpy as np
+
+from edgeinfer.targets.rtl.design.codes import OVERFLOWS, ROUNDINGS
+from edgeinfer.targets.rtl.design.netlist import Block, Netlist, SizedNumber
+from quantization.fixed import Fixed, Quantizer
+from quantization.ranges import Interval, requantize_range
 
 # Blocks whose results are constant where their inputs are: they keep nothing from beat to beat.
 PLAIN = frozenset({
@@ -19,13 +25,19 @@ PLAIN = frozenset({
 })  # fmt: skip
 SINGLE = {"ei_table": "TABLE", "ei_constant": "VALUES"}  # the memory that the result comes from
 STEERING = ("ei_keep", "ei_first", "ei_site")  # data decide which beats there are
-TOWARDS_ZERO = (0, 1)  # roundings that never go up from a number without a sign
-DATA_SIZES = ("LANES", "PE", "BIASED")  # of a block's parameters, what is none without data
+COPIES = ("ei_fork", "ei_narrow", "ei_widen", "ei_queue", "ei_repeat")
+DATA_SIZES = (
+    "LANES",
+    "PE",
+    "BIASED",
+    "BITS",
+    "X_BITS",
+)  # of a block's parameters, what is none without data
 
 
 def dead_streams(netlist: Netlist) -> frozenset[str]:
     """Streams without data."""
-    same: set[str] = set()
+    same = {name for name, range_ in _ranges(netlist).items() if range_.bottom == range_.top}
     for block in netlist.blocks:  # a stream's source comes before its reader
         inputs_same = bool(block.inputs) and same.issuperset(block.inputs)
         if _has_one_value(block) or (block.module in PLAIN and inputs_same):
@@ -34,7 +46,7 @@ def dead_streams(netlist: Netlist) -> frozenset[str]:
     for block in reversed(netlist.blocks):
         if block.module.startswith(STEERING) or not block.outputs:
             continue
-        if _has_one_value(block) or all(name in same or name in unread for name in block.outputs):
+        if all(name in same or name in unread for name in block.outputs):
             unread.update(block.inputs)
     return frozenset(same | unread)
 
@@ -47,11 +59,42 @@ def without_data(block: Block, sizes: Mapping[str, int], dead: frozenset[str]) -
 
 
 def _has_one_value(block: Block) -> bool:
-    """Whether a block's result comes from a memory whose words are all the same, or nothing is left
-    of its input but zero."""
-    sizes = block.parameters
-    if block.module == "ei_requant" and not sizes["IN_SIGNED"]:
-        lost = int(str(sizes["SHIFT"])) - int(str(sizes["IN_BITS"]))
-        return lost > 0 or (lost == 0 and sizes["ROUNDING"] in TOWARDS_ZERO)
+    """Whether a block's result comes from a memory whose words are all the same."""
     file = block.parameters.get(SINGLE.get(block.module, ""))
     return isinstance(file, str) and len(set(block.files[file].split())) == 1
+
+
+def _ranges(netlist: Netlist) -> dict[str, Interval]:
+    """What roundings and limits leave of the numbers of a type, and whoever passes that on."""
+    ranges: dict[str, Interval] = {}
+    for block in netlist.blocks:
+        x = ranges.get(block.inputs[0]) if block.inputs else None
+        if block.module in ("ei_requant", "ei_clip"):
+            ranges.update(dict.fromkeys(block.outputs, _limited(block, x)))
+        elif x is not None and block.module in COPIES:
+            ranges.update(dict.fromkeys(block.outputs, x))
+    return ranges
+
+
+def _limited(block: Block, x: Interval | None) -> Interval:
+    sizes = {
+        name: value.value if isinstance(value, SizedNumber) else int(value)
+        for name, value in block.parameters.items()
+    }
+    bits = sizes["IN_BITS"]
+    whole = Fixed(bool(sizes["IN_SIGNED"]), bits, bits)
+    low, high = (whole.raw_min, whole.raw_max) if x is None else (x.bottom, x.top)
+    if block.module == "ei_clip":
+        if sizes["HAS_LOW"]:
+            low, high = max(low, sizes["LOW"]), max(high, sizes["LOW"])
+        if sizes["HAS_HIGH"]:
+            low, high = min(low, sizes["HIGH"]), min(high, sizes["HIGH"])
+        return _interval(low, high)
+    bits = sizes["OUT_BITS"]
+    type_ = Fixed(bool(sizes["OUT_SIGNED"]), bits, bits + sizes["SHIFT"])
+    modes = ROUNDINGS[sizes["ROUNDING"]], OVERFLOWS[sizes["OVERFLOW"]]
+    return requantize_range(_interval(low, high), 0, Quantizer(type_, *modes))
+
+
+def _interval(low: int, high: int) -> Interval:
+    return Interval(np.asarray(low), np.asarray(high))

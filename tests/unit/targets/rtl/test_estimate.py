@@ -299,7 +299,10 @@ def test_a_small_part_has_fewer_multipliers_to_share_out() -> None:
 
 def test_streams_that_nobody_needs_or_that_never_change_have_no_data() -> None:
     """What a rounding leaves nothing of, and what a table of one entry makes something of."""
-    lost: dict[str, int | str] = {"IN_SIGNED": 0, "IN_BITS": 4, "SHIFT": 4, "ROUNDING": 1}
+    lost: dict[str, int | str] = {
+        "IN_SIGNED": 0, "IN_BITS": 4, "SHIFT": 4, "ROUNDING": 1, "OUT_SIGNED": 0, "OUT_BITS": 3,
+        "OVERFLOW": 1,
+    }  # fmt: skip
     table: dict[str, int | str] = {"TABLE": "t.mem"}
 
     def made(requant: dict[str, int | str], entries: bytes) -> frozenset[str]:
@@ -313,7 +316,9 @@ def test_streams_that_nobody_needs_or_that_never_change_have_no_data() -> None:
 
     assert made({**lost, "SHIFT": 3}, b"1\n2\n") == set()
     assert made({**lost, "ROUNDING": 2}, b"1\n2\n") == set()  # a half goes up
-    assert made({**lost, "IN_SIGNED": 1}, b"1\n2\n") == set()  # the sign is left
+    signed: dict[str, int | str] = {**lost, "IN_SIGNED": 1, "ROUNDING": 0}
+    assert made({**signed, "OUT_SIGNED": 1}, b"1\n2\n") == set()  # the sign is left
+    assert made({**signed, "OUT_SIGNED": 0}, b"1\n2\n") == {"x", "y", "f"}  # and is cut off
     assert made(lost, b"1\n2\n") == {"x", "y", "f"}
     assert made({**lost, "SHIFT": 3}, b"1\n1\n") == {"x", "y", "f"}
 
