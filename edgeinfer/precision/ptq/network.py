@@ -62,6 +62,7 @@ class CutNetwork:
     exact_means: dict[str, tuple[NDArray[np.float64], ...]] = field(default_factory=dict)
     end_spreads: dict[str, float] = field(default_factory=dict)
     masks: dict[str, Values] = field(default_factory=dict)
+    lit: dict[str, Places | None] = field(default_factory=dict)  # by layer
 
     @property
     def tensors(self) -> tuple[str, ...]:
@@ -75,7 +76,7 @@ class CutNetwork:
     def on(self, samples: Mapping[str, NDArray[Any]]) -> CutNetwork:
         """The same network with the values of other samples."""
         exact = _exact(self.graph, self.parts, samples)
-        return replace(self, exact=exact, exact_means={}, end_spreads={}, masks={})
+        return replace(self, exact=exact, exact_means={}, end_spreads={}, masks={}, lit={})
 
     def means(self, part: Part, layer: g.ConvNode | g.DenseNode) -> tuple[NDArray[np.float64], ...]:
         """Means of a layer's float inputs, for each group."""
@@ -92,6 +93,11 @@ class CutNetwork:
 
     def lit_places(self, layer: g.ConvNode | g.DenseNode) -> Places | None:
         """Where a mask shows what the layer makes; None where all of it is seen."""
+        if layer.name not in self.lit:
+            self.lit[layer.name] = self._find_lit_places(layer)
+        return self.lit[layer.name]
+
+    def _find_lit_places(self, layer: g.ConvNode | g.DenseNode) -> Places | None:
         shown = places_shown(self.graph, layer.name)
         if shown is None:
             return None
