@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from edgeinfer.ir.bases import Accumulates
 from edgeinfer.ir.ops import macs_of
-from edgeinfer.ir.program import Program
+from edgeinfer.ir.program import Program, node_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,5 +47,5 @@ def largest_part(program: Program, memory_bits: float) -> LargestPart:
             break
         weight_ids.add(id(op.weight))
         bits, count, macs = bits + more, count + 1, macs + macs_of(op, program.shapes)
-    last = layers[count - 1].name.removesuffix(".exact") if count else ""
+    last = node_name(layers[count - 1].name) if count else ""
     return LargestPart(count, len(layers), last, bits, macs / max(program.macs, 1))

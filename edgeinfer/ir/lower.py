@@ -22,7 +22,7 @@ from edgeinfer.ir.lower_functions import activate, hide, hide_constant, softmax
 from edgeinfer.ir.lower_indexing import add_up, look_in_table, look_up, rank_rows
 from edgeinfer.ir.ops import PairKind, PoolKind, pack_weights
 from edgeinfer.ir.passes import optimize
-from edgeinfer.ir.program import Output, Program
+from edgeinfer.ir.program import Output, Program, exact_name
 from quantization.fixed import (
     Fixed,
     FormatError,
@@ -139,7 +139,7 @@ class _Walk:
         out = self.recipe.activation(node.name)
         if isinstance(node, g.InputNode):
             return self._input(node)
-        exact_name = f"{node.name}.exact" if out else node.name
+        before = exact_name(node.name) if out else node.name
         if isinstance(node, g.SoftmaxNode):
             x = self._x(node.x)
             if node.mask is not None:
@@ -147,12 +147,12 @@ class _Walk:
             return softmax(self.b, node.name, x, node.axis, out, self.findings)
         if isinstance(node, g.ActivationNode):
             x = self._x(node.x)
-            value = activate(self.b, node, exact_name, x, out, self.findings)
+            value = activate(self.b, node, before, x, out, self.findings)
         elif isinstance(node, g.LookNode) and isinstance(self.graph.node(node.x), g.ConstantNode):
-            value = self._look_in_table(node, exact_name, out)
+            value = self._look_in_table(node, before, out)
         else:
-            value = self._exact(node, exact_name)
-        if out is None or self._already(value, exact_name, out):
+            value = self._exact(node, before)
+        if out is None or self._already(value, before, out):
             return value
         return self.b.requant(node.name, value, out)
 

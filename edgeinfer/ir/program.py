@@ -16,6 +16,8 @@ from edgeinfer.ir.bases import Accumulates, parameters_of, stated_fields
 from edgeinfer.ir.ops import Input, Op, Repeatable, Scan, Shape, inputs_of, macs_of, shape_of
 from quantization.fixed import Fixed
 
+EXACT = ".exact"  # ends the name of a value before it is rounded
+
 
 class HostFunction(StrEnum):
     """What the host applies to an output to get what the float network yields."""
@@ -142,6 +144,16 @@ class Program(Repeatable):
     def replace_op(self, op: Op) -> Program:
         """This Program with the op of the same name swapped for another."""
         return replace(self, ops=tuple(op if old.name == op.name else old for old in self.ops))
+
+
+def exact_name(node: str) -> str:
+    """What the value that a node makes is called before it is rounded."""
+    return f"{node}{EXACT}"
+
+
+def node_name(value: str) -> str:
+    """The node that makes a value, rounded or not."""
+    return value.removesuffix(EXACT)
 
 
 def body_of(op: Scan) -> Program:

@@ -15,7 +15,7 @@ from edgeinfer.graph.nodes import Graph, ReshapeNode
 from edgeinfer.ir.bases import Accumulates
 from edgeinfer.ir.lower import lower
 from edgeinfer.ir.ops import Op, Reshape
-from edgeinfer.ir.program import Program
+from edgeinfer.ir.program import Program, node_name
 from edgeinfer.precision.qat.filters import Linear
 from edgeinfer.precision.qat.narrow import narrow
 from edgeinfer.readers import LoadedModel
@@ -89,7 +89,7 @@ def cut_program(program: Program, narrower: Graph) -> Program:
     nodes = {node.name: node for node in narrower.nodes}
 
     def cut_op(op: Op) -> Op:
-        node = nodes.get(op.name) or nodes.get(op.name.removesuffix(".exact"))
+        node = nodes.get(op.name) or nodes.get(node_name(op.name))
         if isinstance(op, Accumulates) and isinstance(node, Linear):
             inputs, outputs = node.kernel.shape[-2:]
             return replace(op, weight=op.weight[..., :inputs, :outputs], bias=op.bias[:outputs])

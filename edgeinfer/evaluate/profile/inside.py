@@ -17,7 +17,7 @@ from edgeinfer.graph.nodes import Graph
 from edgeinfer.ir import ops
 from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.engine.float_engine import FloatEngine
-from edgeinfer.ir.program import Program
+from edgeinfer.ir.program import Program, node_name
 from quantization.fixed import Ints, Overflow, dequantize, shift_right
 
 MOST_ELEMENTS = 40_000_000  # of all values together: some seconds
@@ -130,7 +130,7 @@ def twins_of(program: Program, graph: Graph) -> dict[str, str]:
     """The float tensor that each value stands for, where one of its name and shape exists."""
     twins = {}
     for op in program.ops:
-        name = op.name.removesuffix(".exact")
+        name = node_name(op.name)
         if graph.shapes.get(name) == program.shapes[op.name]:
             twins[op.name] = name
     return twins

@@ -21,7 +21,7 @@ from edgeinfer.ir import ops
 from edgeinfer.ir.bases import Accumulates
 from edgeinfer.ir.bounds import bounds_of
 from edgeinfer.ir.ops import macs_of
-from edgeinfer.ir.program import Program
+from edgeinfer.ir.program import Program, node_name
 from quantization.fixed import Fixed, Overflow, dequantize, fixed_of_range
 from quantization.ranges import Interval
 from quantization.recipe import Recipe
@@ -145,7 +145,7 @@ def _weights(program: Program, graph: g.Graph) -> Iterator[Distribution]:
         weight = weight_of(op)
         if weight is None or not weight[0].size:
             continue
-        name = op.name.removesuffix(".exact")
+        name = node_name(op.name)
         twin = floats.get(name)
         integers = dequantize(weight[0], weight[1])
         float_histogram = None if twin is None or twin.size != integers.size else of_values(twin)

@@ -18,6 +18,7 @@ from edgeinfer.base.devices import Device, devices, find, listed_parts, part_of
 from edgeinfer.base.errors import InputError
 from edgeinfer.graph import nodes as g
 from edgeinfer.graph.nodes import Graph, InputNode, Node, weights_of
+from edgeinfer.ir.program import exact_name
 from edgeinfer.targets.hls.project.foreign_types import types_of_layers
 from edgeinfer.targets.hls.settings import Arithmetic, Backend, HlsSettings, IoType, Strategy
 from quantization.fixed import Fixed, FormatError, Overflow, Quantizer, Rounding
@@ -42,7 +43,6 @@ COMPUTED = (  # nodes whose result has the default format where a configuration 
 )  # fmt: skip
 NAMED = 3  # layers in one remark
 UNROLLED = ("resource_unrolled", "unrolled")  # strategies whose products are laid out by value
-EXACT = ".exact"  # ends the name of a value before it is rounded
 WIDEST = 32  # bits of a result that is taken for one that keeps everything
 
 
@@ -323,7 +323,7 @@ def _is_unasked(settings_asked: HlsSettings, name: str) -> bool:
 
 def _by_op(values: Mapping[str, T]) -> tuple[tuple[str, T], ...]:
     """By the names that a layer's op can have: its own, or that of its result before rounding."""
-    both = [(op, value) for name, value in values.items() for op in (name, f"{name}{EXACT}")]
+    both = [(op, value) for name, value in values.items() for op in (name, exact_name(name))]
     return tuple(sorted(both, key=lambda item: item[0]))
 
 
