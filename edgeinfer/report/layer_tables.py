@@ -9,11 +9,11 @@ from collections.abc import Iterable, Sequence
 
 from edgeinfer.base.csv_text import as_csv
 from edgeinfer.base.metrics import Metric
+from edgeinfer.base.site_figures import sites_of
 from edgeinfer.evaluate.profile.data import Clipped, Layer, Profile
 from edgeinfer.report import words
 from edgeinfer.report.quantity import quantity_of, strength, targets_of
 from edgeinfer.report.result import Result
-from edgeinfer.report.site_tables import sites_of
 from edgeinfer.report.tables import Cell, Column, ReportTable, figure, filled_table, text
 from edgeinfer.report.titles import target_title
 

@@ -8,22 +8,21 @@ that is told, times of frames with fewer stand beside it.
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.base.site_figures import (
+    BOUND,
+    RECKONED,
+    SEEN,
+    SITE_FIGURES,
+    STREAMED,
+    points_by_sites,
+)
 from edgeinfer.report import words
 from edgeinfer.report.result import Result
 from edgeinfer.report.tables import Cell, Column, ReportTable, figure, filled_table
-
-BOUND, SEEN = "sites_cycles_most", "sites_cycles_simulated"
-STREAMED = "sites_interval_simulated"  # from the end of the frame before
-RECKONED = "sites_interval_estimated"  # the same without a simulator
-SITES = re.compile(r"(\d{1,9}) sites")
-
-SitePoint = tuple[int, Metric]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,23 +50,6 @@ class SiteTimes:
                 f"{bound}, frames of planes every {lasting} for up to {densest:,} ({self.origin})"
             )
         return f"{bound}, drawn frames {lasting} for {lit} ({self.origin})"
-
-
-def sites_of(metric: Metric) -> int | None:
-    """The number of lit pixels that a figure is for, where it is one of a frame and not of a
-    layer."""
-    match = SITES.fullmatch(metric.layer or "")
-    return None if match is None else int(match[1])
-
-
-def points_by_sites(metrics: Iterable[Metric], name: str) -> list[SitePoint]:
-    """A figure's values by the number of sites, the fewest first."""
-    points = []
-    for metric in metrics:
-        sites = sites_of(metric)
-        if metric.name == name and sites is not None and math.isfinite(metric.value):
-            points.append((sites, metric))
-    return sorted(points, key=lambda point: point[0])
 
 
 def site_times(metrics: Sequence[Metric], cycle_us: float) -> SiteTimes | None:
@@ -115,7 +97,7 @@ def _band(metric: Metric) -> str:
 def site_table(result: Result) -> ReportTable | None:
     """Cycles of frames by their lit pixels: what is proved, simulated and estimated."""
     most, alone, streamed, reckoned = (
-        dict(points_by_sites(result.metrics, name)) for name in (BOUND, SEEN, STREAMED, RECKONED)
+        dict(points_by_sites(result.metrics, name)) for name in SITE_FIGURES
     )
     rows = [
         (

@@ -15,13 +15,14 @@ from edgeinfer.base.errors import UsageError
 from edgeinfer.base.extras import require_extra
 from edgeinfer.base.metrics import Metric
 from edgeinfer.base.scratch import scratch_folder
+from edgeinfer.base.site_figures import sites_of
 from edgeinfer.data.samples import draw_samples
 from edgeinfer.evaluate.judge import raw_inputs
 from edgeinfer.graph.nodes import Graph
 from edgeinfer.ir.program import Program
 from edgeinfer.readers import load
 from edgeinfer.report import words
-from edgeinfer.report.site_tables import site_lines, sites_of
+from edgeinfer.report.site_tables import site_lines
 from edgeinfer.run.defaults import plain
 from edgeinfer.run.emit import refuse_ops
 from edgeinfer.run.lower import lower_as_asked, lower_with, read_recipe

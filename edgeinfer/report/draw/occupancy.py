@@ -7,18 +7,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edgeinfer.base.metrics import Metric
+from edgeinfer.base.site_figures import SITE_FIGURES, SitePoint, points_by_sites
 from edgeinfer.report import words
 from edgeinfer.report.draw.marks import Dot, Figure, Label, Line, Mark
 from edgeinfer.report.draw.scales import axes, over
 from edgeinfer.report.result import Result
-from edgeinfer.report.site_tables import (
-    BOUND,
-    RECKONED,
-    SEEN,
-    STREAMED,
-    SitePoint,
-    points_by_sites,
-)
 
 WIDTH = 800.0
 
@@ -27,7 +20,7 @@ def occupancy_figure(result: Result) -> Figure | None:
     """Bounds as a line over the number of sites, simulated frames as dots, and frames in a stream
     as others: as they were simulated, or as they are estimated."""
     bounds, frames, streamed, reckoned = (
-        points_by_sites(result.metrics, name) for name in (BOUND, SEEN, STREAMED, RECKONED)
+        points_by_sites(result.metrics, name) for name in SITE_FIGURES
     )
     streamed = streamed or reckoned
     if len(bounds) + len(frames) < 2:

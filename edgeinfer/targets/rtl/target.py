@@ -18,6 +18,7 @@ from edgeinfer.base.health import Check, Severity, check_tool
 from edgeinfer.base.metrics import Metric, Origin
 from edgeinfer.base.plan import BuildPlan
 from edgeinfer.base.reads import Reads
+from edgeinfer.base.site_figures import SITE_FIGURES
 from edgeinfer.ir.engine.left_out import check_left_out
 from edgeinfer.ir.interpret import fitting_inputs
 from edgeinfer.ir.program import Program
@@ -54,8 +55,6 @@ from edgeinfer.targets.rtl.plane.samples import run_samples
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.sparse import planes
 from edgeinfer.targets.rtl.sparse.figures import (
-    BOUND,
-    SEEN,
     bounds_by_sites,
     counted_sites,
     simulate_by_sites,
@@ -116,9 +115,7 @@ FIGURES = (
     "multipliers",
     "plane_cycles",
     "plane_cycles_least",
-    BOUND,
-    SEEN,
-    *planes.INTERVALS,
+    *SITE_FIGURES,
     "throughput",
     "throughput_at_asked_clock",
     "weight_bits",

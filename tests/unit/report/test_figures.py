@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeinfer.base.metrics import DesignState, Metric, Origin
+from edgeinfer.base.site_figures import BOUND, RECKONED, SEEN, STREAMED
 from edgeinfer.report import words
 from edgeinfer.report.draw.graph_layout import LANE, lay_out
 from edgeinfer.report.draw.layers import distribution_figure, waterfall_figure
@@ -27,7 +28,7 @@ from edgeinfer.report.page.templates import svg_file
 from edgeinfer.report.page.text import markdown
 from edgeinfer.report.result import Result
 from edgeinfer.report.result_tables import accuracy_table, timing_table
-from edgeinfer.report.site_tables import BOUND, RECKONED, SEEN, STREAMED, site_table
+from edgeinfer.report.site_tables import site_table
 from edgeinfer.report.timings import timings_of
 from edgeinfer.report.uses import uses_of
 from edgeinfer.report.verdict import AnswerState, verdict_on

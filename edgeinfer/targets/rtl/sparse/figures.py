@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from edgeinfer.base.metrics import Metric, Origin, StatedOrigin
+from edgeinfer.base.site_figures import BOUND, SEEN, frames_of
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.design.build import build_netlist
 from edgeinfer.targets.rtl.design.cycles import lone_latency
@@ -25,7 +26,6 @@ from quantization.fixed import Ints
 TARGET = "rtl"
 POINTS = 6  # numbers of sites that are looked at
 MOST_CYCLES = 1_000_000  # of a frame that is simulated
-BOUND, SEEN = "sites_cycles_most", "sites_cycles_simulated"
 SEED = 25
 
 
@@ -59,7 +59,7 @@ def simulate_by_sites(
 
 
 def _metric(name: str, cycles: int, count: int, origin: StatedOrigin, note: str) -> Metric:
-    layer = f"{count} sites"
+    layer = frames_of(count)
     return Metric(name, cycles, "cycles", origin, target=TARGET, layer=layer, note=note)
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from edgeinfer.base.errors import DisagreementError
 from edgeinfer.base.metrics import DesignState, Metric, Origin
+from edgeinfer.base.site_figures import RECKONED, STREAMED, frames_of
 from edgeinfer.event.event import PlaneSettings, picture_of
 from edgeinfer.event.frames import cut_frames, labels_pixels, lay_frames, place_hits
 from edgeinfer.event.planes import simulate_planes
@@ -34,7 +35,6 @@ from edgeinfer.targets.rtl.tools.simulate import IDEAL, SimulationTrace, run
 from quantization.fixed import Ints
 
 PLANES = 2  # that are simulated
-INTERVALS = STREAMED, RECKONED = "sites_interval_simulated", "sites_interval_estimated"
 NO_LABELS = (
     "it does not label the pixels of its image, so that its frames say nothing about the hits of a "
     "plane. Leave --event out"
@@ -131,7 +131,7 @@ def time_planes(
     keep_counts(folder, counts)
     intervals = tuple(
         Metric(STREAMED, cycles, "cycles", Origin.SIMULATED, target=TARGET,
-               layer=f"{count} sites", note=note)
+               layer=frames_of(count), note=note)
         for count, cycles, note in _mean_intervals(prepared, stream.lit[1:], np.diff(ends))
     )  # fmt: skip
     return (*event_metrics(counts, settings.clock_mhz), *intervals)
@@ -158,7 +158,7 @@ def reckon_planes(
     low, high = INTERVAL_BAND
     intervals = tuple(
         Metric(RECKONED, cycles, "cycles", Origin.ESTIMATED, cycles * low, cycles * high,
-               state=DesignState.NONE, target=TARGET, layer=f"{count} sites", note=note)
+               state=DesignState.NONE, target=TARGET, layer=frames_of(count), note=note)
         for count, cycles, note in _mean_intervals(prepared, stream.lit[1:], reckoned[1:])
     )  # fmt: skip
     return (*event_metrics(counts, settings.clock_mhz, BAND), *intervals)

@@ -14,6 +14,7 @@ import pytest
 
 from edgeinfer.base.errors import DisagreementError, ProgramError, UsageError
 from edgeinfer.base.metrics import Origin
+from edgeinfer.base.site_figures import RECKONED, STREAMED
 from edgeinfer.event.event import PlaneSettings, tag_planes
 from edgeinfer.event.frames import lay_frames, place_hits
 from edgeinfer.event.planes import simulate_planes
@@ -31,8 +32,6 @@ from edgeinfer.targets.rtl.settings import Fold, RtlSettings
 from edgeinfer.targets.rtl.sparse.pace import count_sites, reckon_intervals
 from edgeinfer.targets.rtl.sparse.planes import (
     PLANES,
-    RECKONED,
-    STREAMED,
     draw_planes,
     frame_ends,
     simulate_stream,

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from edgeinfer.base.errors import DisagreementError, ProgramError, UsageError
+from edgeinfer.base.site_figures import BOUND, SEEN
 from edgeinfer.ir.builder import ProgramBuilder, provisional
 from edgeinfer.ir.engine.left_out import count_lit
 from edgeinfer.ir.interpret import interpret, results
@@ -27,7 +28,7 @@ from edgeinfer.targets.rtl.design.netlist import SizedNumber, steps_of
 from edgeinfer.targets.rtl.design.prepare import prepare_program
 from edgeinfer.targets.rtl.emit.emit import HDL
 from edgeinfer.targets.rtl.settings import Fold, RtlSettings
-from edgeinfer.targets.rtl.sparse.figures import BOUND, SEEN, bounds_by_sites, draw_frame
+from edgeinfer.targets.rtl.sparse.figures import bounds_by_sites, draw_frame
 from edgeinfer.targets.rtl.target import RtlTarget
 from edgeinfer.targets.rtl.tools.simulate import IDEAL, run
 from quantization.fixed import Fixed, Ints
