@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeinfer.serve.messages import MESSAGES, message_class
+from edgeinfer.serve.messages import message_class, message_classes
 from edgeinfer.serve.repository import RepositorySettings
 from edgeinfer.serve.server import ServerSettings
 from quantization.fixed import quantize
@@ -49,7 +49,7 @@ def described_messages() -> dict[str, dict[int, tuple[str, int, bool]]]:
             field.number: (field.name, field.type, field.is_repeated)
             for field in message_class(name).DESCRIPTOR.fields
         }
-        for name in MESSAGES
+        for name in message_classes()
     }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edgeinfer.base.errors import InputError
-from edgeinfer.serve.messages import MESSAGES, message_class
+from edgeinfer.serve.messages import message_class, message_classes
 from edgeinfer.serve.names import names_of, read_names, refuse_unread
 from edgeinfer.serve.served import BatchSettings, serve_program
 from edgeinfer.serve.tallies import BatchTimes, FailureReason, ModelTally, metrics_text
@@ -102,7 +102,7 @@ def test_sizes_of_batches_that_are_counted_apart_are_limited() -> None:
 
 
 def test_every_message_survives_the_wire() -> None:
-    for name in MESSAGES:
+    for name in message_classes():
         kind = message_class(name)
         assert kind.FromString(kind().SerializeToString()) == kind()
     request = message_class("ModelInferRequest")(model_name="a", raw_input_contents=[b"1"])
