@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json as json_text
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -15,15 +14,13 @@ from cyclopts import Parameter
 
 from edgeinfer.base.errors import UsageError
 from edgeinfer.base.plan import write_file
+from edgeinfer.cli.options import Json
 from edgeinfer.cli.terminal import Line, answer
 
 if TYPE_CHECKING:
     from edgeinfer.serve.client import Client, Identity
 
 Url = Annotated[str, Parameter(help="grpc://HOST:8001 or http://HOST:8000; grpcs, https encrypt")]
-Json = Annotated[
-    bool, Parameter(negative="", help="print the result as JSON on stdout, and nothing else")
-]
 Model = Annotated[str | None, Parameter(help="its name; not needed where there is only one")]
 Version = Annotated[str, Parameter(help="one of its versions; otherwise the newest")]
 Ca = Annotated[Path | None, Parameter(help="the authority that signed the server's certificate")]
@@ -93,7 +90,7 @@ def infer(
                 lines.append(f"{name}[{i}]  {text}{' ...' if row.size > 8 else ''}")
     else:
         lines.append(f"written   {output}")
-    answer(json_text.dumps(document, indent=2), lines, as_json=json)
+    answer(document, lines, as_json=json)
 
 
 def bench_serve(
@@ -158,7 +155,7 @@ def bench_serve(
             f"{row.clients:7d} {row.samples_per_second:11,.0f} {times} "
             f"{sum(row.errors.values()):6d}"
         )
-    answer(json_text.dumps(document, indent=2), lines, as_json=json)
+    answer(document, lines, as_json=json)
 
 
 def _counts(text: str) -> list[int]:

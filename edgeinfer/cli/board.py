@@ -4,15 +4,14 @@
 
 from __future__ import annotations
 
-import json as json_text
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
+from edgeinfer.cli.options import Data, Json, Run
 from edgeinfer.cli.terminal import Line, answer, progress
-from edgeinfer.cli.verbs import Data, Json, Run
 
 if TYPE_CHECKING:
     from edgeinfer.base.metrics import Metric
@@ -44,7 +43,7 @@ def list_boards(*, json: Json = False) -> None:
     ]
     document = {"boards": [description.document for description in boards]}
     lines = [line for description in boards for line in description.lines]
-    answer(json_text.dumps(document, indent=2), lines, as_json=json)
+    answer(document, lines, as_json=json)
 
 
 @board.command
@@ -73,7 +72,7 @@ def build(
         "metrics": [asdict(metric) for metric in built.metrics],
     }
     lines = [f"bitstream {built.bitstream}", *map(_figure, built.metrics)]
-    answer(json_text.dumps(document, indent=2), lines, as_json=json)
+    answer(document, lines, as_json=json)
 
 
 @board.command
@@ -84,7 +83,7 @@ def load(run: Run, /, *, json: Json = False) -> None:
 
     with progress() as watcher, open_run(run, watcher, new=False) as folder:
         answer_text = load_board(folder)
-    answer(json_text.dumps({"loaded": answer_text}, indent=2), [answer_text], as_json=json)
+    answer({"loaded": answer_text}, [answer_text], as_json=json)
 
 
 @board.command(name="run")
@@ -176,7 +175,7 @@ def _conclude(trial: BoardTrial, run: Path, output: Path | None, *, as_json: boo
         "metrics": [asdict(metric) for metric in trial.metrics],
         "output": None if output is None else str(output),
     }
-    answer(json_text.dumps(document, indent=2), lines, as_json=as_json)
+    answer(document, lines, as_json=as_json)
     if not agreement.bit_identical:
         raise DisagreementError(
             f"{run}: the board and the engine do not agree; outputs differ by at most "

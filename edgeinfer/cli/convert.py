@@ -4,17 +4,13 @@
 
 from __future__ import annotations
 
-import json as json_text
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from edgeinfer.cli.options import Json, unused_path
 from edgeinfer.cli.terminal import answer
-
-Json = Annotated[
-    bool, Parameter(negative="", help="print the result as JSON on stdout, and nothing else")
-]
 
 
 def convert(
@@ -62,8 +58,6 @@ def convert(
         )
     data = open_data(source)
     if output is None:
-        from edgeinfer.cli.verbs import unused_path
-
         output = unused_path(Path(f"{data.place.resolve().stem}.h5"))
     conversion = room.Conversion(
         shuffle,
@@ -87,7 +81,7 @@ def convert(
         f"{data.name} ({data.format}): {rows:,} rows of {', '.join(layout)}",
         f"written   {output}",
     ]
-    answer(json_text.dumps(document, indent=2), lines, as_json=json)
+    answer(document, lines, as_json=json)
 
 
 def _share(text: str) -> tuple[float, float]:

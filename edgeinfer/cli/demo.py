@@ -4,14 +4,13 @@
 
 from __future__ import annotations
 
-import json as json_text
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from edgeinfer.cli.options import Json
 from edgeinfer.cli.terminal import answer, progress
-from edgeinfer.cli.verbs import Json
 
 
 def demo(
@@ -44,4 +43,4 @@ def demo(
         "comparison": str(page),
         "seconds": round(demonstration.seconds, 1),
     }
-    answer(json_text.dumps(document, indent=2), lines, as_json=json)
+    answer(document, lines, as_json=json)

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json as json_text
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,14 +12,11 @@ from cyclopts import Parameter
 
 from edgeinfer.base.errors import UsageError
 from edgeinfer.base.plan import write_file
+from edgeinfer.cli.options import Json
 from edgeinfer.cli.terminal import answer, progress
 
 if TYPE_CHECKING:
     from edgeinfer.report.draw.marks import Figure
-
-Json = Annotated[
-    bool, Parameter(negative="", help="print the result as JSON on stdout, and nothing else")
-]
 
 
 def detect(
@@ -97,7 +93,7 @@ def detect(
             picture, _render(picture, detections_figure(done.detections, done.images, names))
         )
         document["picture"] = str(picture)
-    answer(json_text.dumps(document, indent=2), _sentences(document), as_json=json)
+    answer(document, _sentences(document), as_json=json)
 
 
 def _sentences(document: Mapping[str, Any]) -> list[str]:

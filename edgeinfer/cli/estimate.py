@@ -4,15 +4,14 @@
 
 from __future__ import annotations
 
-import json as json_text
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from edgeinfer.cli.options import BatchAxis, Data, Json, RecipeFile, axis_of_word
 from edgeinfer.cli.targets import GENERAL, TargetOptions, choose_targets, options_of_targets
 from edgeinfer.cli.terminal import answer
-from edgeinfer.cli.verbs import BatchAxis, Data, Json, RecipeFile, axis_of_word
 from edgeinfer.targets.options import ESTIMATE
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ def devices(*, json: Json = False) -> None:
     every = (*known.devices(), *known.listed_parts())
     rows = [device.as_dict() for device in every]
     lines = [_describe_estimate(device) for device in every]
-    answer(json_text.dumps(rows, indent=2), lines, as_json=json)
+    answer(rows, lines, as_json=json)
 
 
 def estimate(
@@ -75,7 +74,7 @@ def estimate(
 
         taught = learn_runs(learn)
         if model is None:
-            answer(json_text.dumps(taught.document, indent=2), taught.lines, as_json=json)
+            answer(taught.document, taught.lines, as_json=json)
             return
     if model is None:
         raise UsageError("Name a model, or runs to learn from with --learn RUN...")
@@ -89,7 +88,7 @@ def estimate(
         batch_axis=axis_of_word(batch_axis),
         data=data,
     )
-    answer(json_text.dumps(answer_of_model.document, indent=2), answer_of_model.lines, as_json=json)
+    answer(answer_of_model.document, answer_of_model.lines, as_json=json)
 
 
 def _target_for(options: TargetOptions) -> str:

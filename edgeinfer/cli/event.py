@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import itertools
-import json as json_text
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from cyclopts import Parameter
 from edgeinfer.base.errors import UsageError
 from edgeinfer.base.plan import write_file, write_files
 from edgeinfer.cli.event_files import FilesRequest, refuse_idle, tag_files
+from edgeinfer.cli.options import Json
 from edgeinfer.cli.terminal import answer, progress
 from edgeinfer.cli.workers import NO_SCHEDULER, Jobs, SchedulerOptions
 
@@ -29,10 +29,6 @@ if TYPE_CHECKING:
     from edgeinfer.event.results import PlaneRow
     from edgeinfer.ir.program import Program
     from edgeinfer.run.folder import Progress
-
-Json = Annotated[
-    bool, Parameter(negative="", help="print the result as JSON on stdout, and nothing else")
-]
 
 
 def event(
@@ -201,7 +197,7 @@ def event(
         drawn = render_pictures(picture, document, panels, pictures)
         write_files(drawn)
         document["pictures"] = [str(path) for path in drawn]
-    answer(json_text.dumps(document, indent=2), list_sentences(document), as_json=json)
+    answer(document, list_sentences(document), as_json=json)
 
 
 def _way(cut: Cut | Obstacle | FrameLayout) -> str:

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json as json_text
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,9 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeinfer.base.errors import UsageError
-from edgeinfer.base.signals import TerminationRequest
 from edgeinfer.cli.terminal import answer, progress, tell
-from edgeinfer.cli.workers import SchedulerOptions, scheduler_access
+from edgeinfer.cli.workers import SchedulerOptions, scheduler_access, telling_what_is_kept
 
 if TYPE_CHECKING:
     from edgeinfer.event.production import FileReading
@@ -52,16 +50,14 @@ def tag_files(request: FilesRequest, *, json: bool) -> None:
         )
         watcher.start("files")
         begin = time.perf_counter()
-        try:
-            with open_workers(FILES, request.jobs, access, tell) as workers:
-                document = carry_out_production(production, workers, watcher.advance)
-        except KeyboardInterrupt as error:
-            if isinstance(error, TerminationRequest):
-                raise TerminationRequest(error.number, KEPT) from None
-            raise KeyboardInterrupt(KEPT) from None
+        with (
+            telling_what_is_kept(KEPT),
+            open_workers(FILES, request.jobs, access, tell) as workers,
+        ):
+            document = carry_out_production(production, workers, watcher.advance)
         watcher.finish("files", time.perf_counter() - begin, cached=False)
     lines = list_lines(document, request.folder)
-    answer(json_text.dumps(document, indent=1), lines, as_json=json)
+    answer(document, lines, as_json=json, indent=1)
     failed = production_error(document)
     if failed is not None:
         raise failed

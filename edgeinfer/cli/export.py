@@ -4,22 +4,17 @@
 
 from __future__ import annotations
 
-import json as json_text
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from edgeinfer.cli.options import BatchAxis, Json, axis_of_word, unused_path
 from edgeinfer.cli.terminal import answer
-from edgeinfer.cli.verbs import BatchAxis, axis_of_word, unused_path
 
 if TYPE_CHECKING:
     from edgeinfer.run.export import ExportResult
     from edgeinfer.serve.triton_repository import RepositoryExport
-
-Json = Annotated[
-    bool, Parameter(negative="", help="print the result as JSON on stdout, and nothing else")
-]
 
 
 def export(
@@ -60,4 +55,4 @@ def export(
 
         result = exported(source, OnnxFormat(format), output, axis_of_word(batch_axis))
     lines = [result.sentence(), *(f"finding   {finding}" for finding in result.findings)]
-    answer(json_text.dumps(result.as_dict(), indent=2), lines, as_json=json)
+    answer(result.as_dict(), lines, as_json=json)

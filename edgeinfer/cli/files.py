@@ -4,14 +4,13 @@
 
 from __future__ import annotations
 
-import json as json_text
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from edgeinfer.cli.options import Json
 from edgeinfer.cli.terminal import answer
-from edgeinfer.cli.verbs import Json
 
 if TYPE_CHECKING:
     from edgeinfer.targets.target import Description
@@ -66,4 +65,4 @@ def _answer(file: Path, answers: list[Description | None], *, json: bool) -> Non
     reply = next((each for each in answers if each is not None), None)
     if reply is None:
         raise InputError(f"No target knows files such as {file}.", hint="Check the path.")
-    answer(json_text.dumps(reply.document, indent=2), reply.lines, as_json=json)
+    answer(reply.document, reply.lines, as_json=json)

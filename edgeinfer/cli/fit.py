@@ -4,15 +4,14 @@
 
 from __future__ import annotations
 
-import json as json_text
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from edgeinfer.cli.options import BatchAxis, Data, Json, ModelFile, axis_of_word
 from edgeinfer.cli.targets import GENERAL, TargetOptions, options_of_targets
 from edgeinfer.cli.terminal import answer, progress
-from edgeinfer.cli.verbs import BatchAxis, Data, Json, ModelFile, axis_of_word
 from edgeinfer.targets.options import ESTIMATE
 
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ def fit(
     if html is not None:
         write_file(html, fit_page.html(table))
         lines.append((None, f"written   {html}"))
-    answer(json_text.dumps(fit_page.document(table), indent=2), lines, as_json=json)
+    answer(fit_page.document(table), lines, as_json=json)
 
 
 def _widths(words: str) -> tuple[int, ...]:

@@ -5,7 +5,6 @@ widths are worth their cost."""
 
 from __future__ import annotations
 
-import json as json_text
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +13,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from edgeinfer.base.errors import UsageError
-from edgeinfer.cli.search_lines import search_lines, training_lines
-from edgeinfer.cli.terminal import answer, import_keras_quietly, progress
-from edgeinfer.cli.verbs import (
+from edgeinfer.cli.options import (
     BatchAxis,
     BitsOf,
     Data,
@@ -24,10 +21,12 @@ from edgeinfer.cli.verbs import (
     ModelFile,
     RecipeFile,
     axis_of_word,
-    figures,
     read_widths,
     unused_path,
 )
+from edgeinfer.cli.search_lines import search_lines, training_lines
+from edgeinfer.cli.terminal import answer, import_keras_quietly, progress
+from edgeinfer.cli.verbs import figures
 from edgeinfer.precision.learned.front import Bounds, read_bounds
 from edgeinfer.precision.learned.settings import LearnedSettings
 from edgeinfer.precision.lookup.settings import LookupSettings
@@ -183,7 +182,7 @@ def quantize(
         import_keras_quietly("Learning widths" if method == "learned" else "Learning tables")
         with progress() as watcher:
             document = learn_widths(front, watcher)
-        answer(json_text.dumps(document, indent=2), _learned_lines(document), as_json=json)
+        answer(document, _learned_lines(document), as_json=json)
         return
     if learned is not None or at_most or at_least or teacher:
         raise UsageError(
@@ -213,7 +212,7 @@ def quantize(
         import_keras_quietly(f"Writing {output.name}")
     with progress() as watcher:
         document = quantize_model(order, watcher)
-    answer(json_text.dumps(document, indent=2), _quantized_lines(document), as_json=json)
+    answer(document, _quantized_lines(document), as_json=json)
 
 
 def search(
@@ -311,7 +310,7 @@ def search(
     with progress() as watcher:
         document = run(watcher)
     lines = training_lines if by_training else search_lines
-    answer(json_text.dumps(document, indent=2), lines(document), as_json=json)
+    answer(document, lines(document), as_json=json)
 
 
 def _refuse_idle(training: QatSettings | None, method: str) -> None:

@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from edgeinfer.cli.options import Json
 from edgeinfer.cli.terminal import answer, progress
 
 if TYPE_CHECKING:
     from edgeinfer.report.tracking.records import TrackedRun
 
-Json = Annotated[
-    bool, Parameter(negative="", help="print the result as JSON on stdout, and nothing else")
-]
 MarkdownFile = Annotated[Path | None, Parameter(help="also write Markdown, for a pull request")]
 JunitFile = Annotated[Path | None, Parameter(help="also write JUnit XML, for a CI server")]
 
@@ -123,7 +121,7 @@ def report(
 
         runs = [track_result(report_page.result)]
         lines.append((None, _send(mlflow, report_page.result.model.name, runs, document)))
-    answer(json_text.dumps(document, indent=2), lines, as_json=json)
+    answer(document, lines, as_json=json)
 
 
 def _send(
@@ -178,7 +176,7 @@ def _study(
         lines.append(
             _send(mlflow, finished.folder.absolute().name, track_trials(finished), document)
         )
-    answer(json_text.dumps(document, indent=2), lines, as_json=json)
+    answer(document, lines, as_json=json)
 
 
 def compare(
@@ -206,7 +204,7 @@ def compare(
         if path is not None:
             write_file(path, write(comparison))
     written = [f"written   {path}" for path in (html, markdown, csv) if path is not None]
-    document = json_text.dumps(compare_page.document(comparison), indent=2) if json else ""
+    document = compare_page.document(comparison) if json else None
     lines = [(None, line) for line in (*compare_page.lines(comparison), *written)]
     answer(document, lines, as_json=json)
 
@@ -243,7 +241,7 @@ def check(
         write_file(junit, junit_xml(str(run), [each.as_case() for each in results]))
     document = {"passed": not missed, "gates": [each.as_dict() for each in results]}
     lines = [(each.state, f"{each.outcome:<8} {each}") for each in results]
-    answer(json_text.dumps(document, indent=2), lines, as_json=json)
+    answer(document, lines, as_json=json)
     if missed:
         listed = "; ".join(str(each) for each in missed)
         raise GateError(f"{len(missed)} of {len(results)} gates missed: {listed}.")

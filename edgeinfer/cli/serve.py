@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import asyncio
-import json as json_text
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -150,4 +149,5 @@ def _announce(settings: ServerSettings, opened: OpenServer, *, as_json: bool) ->
         f"HTTP      http{letter}://{host}:{opened.http_port}/v2",
         f"metrics   http{letter}://{host}:{opened.metrics_port}/metrics",
     ]
-    answer(json_text.dumps({"host": settings.host, **asdict(opened)}), lines, as_json=as_json)
+    document = {"host": settings.host, **asdict(opened)}
+    answer(document, lines, as_json=as_json, indent=None)

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import contextlib
-import json as json_text
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from edgeinfer.base.signals import TerminationRequest
+from edgeinfer.cli.options import Json
 from edgeinfer.cli.terminal import answer, tell, wants_bars
-from edgeinfer.cli.verbs import Json
 from edgeinfer.cli.workers import (
     NO_SCHEDULER,
     Jobs,
     SchedulerOptions,
     scheduler_access,
+    telling_what_is_kept,
 )
 
 if TYPE_CHECKING:
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from edgeinfer.sweep.study import Study
     from edgeinfer.sweep.trial import TrialOutcome
 
+KEPT = "What was finished is kept: add --resume to the same command."
 SHOWN = 12  # trials of the front in a terminal
 
 
@@ -64,15 +64,13 @@ def sweep(
     place = store if store is not None else folder.parent / "trials"
     access = scheduler_access(scheduler, jobs)
     text = study.read_text(encoding="utf-8")
-    try:
-        with open_workers(TRIALS, jobs, access, tell) as workers, _watch_study() as watcher:
-            summary = carry_out(plan, text, folder, workers, watcher, store=place, resume=resume)
-    except KeyboardInterrupt as error:
-        kept = "What was finished is kept: add --resume to the same command."
-        if isinstance(error, TerminationRequest):
-            raise TerminationRequest(error.number, kept) from None
-        raise KeyboardInterrupt(kept) from None
-    answer(json_text.dumps(summary, indent=1), _summary(plan, summary, folder), as_json=json)
+    with (
+        telling_what_is_kept(KEPT),
+        open_workers(TRIALS, jobs, access, tell) as workers,
+        _watch_study() as watcher,
+    ):
+        summary = carry_out(plan, text, folder, workers, watcher, store=place, resume=resume)
+    answer(summary, _summary(plan, summary, folder), as_json=json, indent=1)
 
 
 class SweepLines:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -21,11 +22,12 @@ COLOURS = {"good": "green", "bad": "bold red", "unsure": "yellow"}
 Line = str | tuple[str | None, str]  # with how it is to be taken
 
 
-def answer(document: str, lines: Sequence[Line], *, as_json: bool) -> None:
+def answer(document: Any, lines: Sequence[Line], *, as_json: bool, indent: int | None = 2) -> None:
     """The result: as JSON on stdout with the prose on stderr, or the prose alone on stdout. What is
-    one line here is one line there, whatever names are in it."""
+    one line here is one line there, whatever names are in it. A text is JSON already."""
     if as_json:
-        sys.stdout.write(document if document.endswith("\n") else document + "\n")
+        text = document if isinstance(document, str) else json.dumps(document, indent=indent)
+        sys.stdout.write(text if text.endswith("\n") else text + "\n")
     stream = sys.stderr if as_json else sys.stdout
     stream.write(style_line(lines, stream).rstrip("\n") + "\n")
     sys.stdout.flush()
@@ -66,17 +68,8 @@ def import_keras_quietly(doing: str) -> None:
         import keras  # noqa: F401  # for what its import says
 
 
-class ProgressLines:
-    """Progress as lines, for logs and pipes."""
-
-    def start(self, step: str) -> None:
-        """Said when it is finished."""
-
-    def advance(self, done: int, total: int) -> None:
-        """Logs want no ticking."""
-
-    def say(self, step: str, seconds: float, line: str) -> None:
-        """The tool's own log has it."""
+class ProgressLines(Progress):
+    """Progress as lines, for logs and pipes: they want no ticking, and a tool has its own log."""
 
     def finish(self, step: str, seconds: float, cached: bool) -> None:
         """One line a step."""
@@ -86,7 +79,7 @@ class ProgressLines:
 LINE = 60  # of a tool's last line, beside a bar
 
 
-class ProgressBars:
+class ProgressBars(Progress):
     """Progress as bars that move, for a terminal."""
 
     def __init__(self, display: Any) -> None:

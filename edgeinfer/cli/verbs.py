@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json as json_text
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from edgeinfer.cli.options import (
+    BatchAxis,
+    BitsOf,
+    Data,
+    Json,
+    ModelFile,
+    RecipeFile,
+    Run,
+    Verbose,
+    axis_of_word,
+    read_widths,
+)
 from edgeinfer.cli.targets import (
     GENERAL,
     TargetOptions,
@@ -33,45 +44,6 @@ if TYPE_CHECKING:
 else:
     CompileOptions = options_of_targets(COMPILE)
 
-BitsOf = Annotated[
-    list[str] | None,
-    Parameter(
-        negative="",
-        help="PATTERN=N: another width for layers and tensors with such names; may be repeated",
-    ),
-]
-Json = Annotated[
-    bool, Parameter(negative="", help="print the result as JSON on stdout, and nothing else")
-]
-Data = Annotated[
-    Path | None,
-    Parameter(
-        help="samples: npz, npy, HDF5 (d.h5:part), Parquet, ROOT (d.root:tree), CSV, ARFF, or an "
-        "experiment's files; columns named as the inputs (or x), labels as the outputs (or y)"
-    ),
-]
-RecipeFile = Annotated[
-    Path | None, Parameter(help="TOML file of number formats that replace the model's")
-]
-ModelFile = Annotated[
-    Path,
-    Parameter(
-        help="a reference model, or a .keras, .h5, .onnx, int8 .tflite, or .json file beside its "
-        "weights"
-    ),
-]
-BatchAxis = Annotated[
-    str,
-    Parameter(help="which axis of an ONNX file's inputs counts samples, or none if no axis does"),
-]
-Verbose = Annotated[
-    bool,
-    Parameter(
-        name=["--verbose", "-v"], negative="", help="also show every figure and every finding"
-    ),
-]
-Run = Annotated[Path, Parameter(help="a run folder that compile has made")]
-
 
 def doctor(*, json: Json = False) -> None:
     """What this machine can do, what is missing, and how to get it."""
@@ -80,7 +52,7 @@ def doctor(*, json: Json = False) -> None:
     from edgeinfer.library.health import format_checks, run_checks
 
     checks = run_checks()
-    document = json_text.dumps({"checks": [check.as_dict() for check in checks]}, indent=2)
+    document = {"checks": [check.as_dict() for check in checks]}
     answer(document, format_checks(checks), as_json=json)
     missing = [check.name for check in checks if check.state is Severity.PROBLEM]
     if missing:
@@ -137,42 +109,6 @@ def compile_(
             targets=targets, tools=order, batch_axis=axis,
         )  # fmt: skip
     _conclude(result, output, as_json=json, verbose=verbose)
-
-
-def axis_of_word(word: str) -> int | None:
-    """What --batch-axis names."""
-    from edgeinfer.base.errors import UsageError
-
-    if word == "none":
-        return None
-    try:
-        return int(word)
-    except ValueError:
-        raise UsageError(
-            f"--batch-axis {word} is no axis.", hint="Give a whole number, or none."
-        ) from None
-
-
-def unused_path(path: Path) -> Path:
-    """A place for what is written where nobody names one; an error if something is there."""
-    from edgeinfer.base.errors import UsageError
-
-    if path.exists():
-        raise UsageError(f"{path} is there already.", hint="Name another place with -o.")
-    return path
-
-
-def read_widths(words: list[str] | None) -> tuple[tuple[str, int], ...]:
-    """The patterns of --bits-of, each with its width."""
-    from edgeinfer.base.errors import UsageError
-
-    widths = []
-    for word in words or []:
-        pattern, _, width = word.rpartition("=")
-        if not pattern or not width.isdecimal():
-            raise UsageError(f"--bits-of {word} names no width.", hint="Write it as conv*=4.")
-        widths.append((pattern, int(width)))
-    return tuple(widths)
 
 
 def _formats(bits: int | None, bits_of: list[str] | None) -> PtqSettings | None:
@@ -232,7 +168,7 @@ def explain(run: Run, /, *, json: Json = False) -> None:
     }
     lines = [line for entry in result.agreement for line in _explanation_lines(entry)]
     lines += [f"finding   {finding}" for finding in findings]
-    answer(json_text.dumps(document, indent=2), lines, as_json=json)
+    answer(document, lines, as_json=json)
 
 
 def _explanation_lines(entry: Agreement) -> list[str]:

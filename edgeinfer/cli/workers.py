@@ -4,11 +4,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
+
+from edgeinfer.base.signals import TerminationRequest
 
 if TYPE_CHECKING:
     from edgeinfer.workers.cluster import Access
@@ -45,6 +49,17 @@ class SchedulerOptions:
 
 
 NO_SCHEDULER = SchedulerOptions()
+
+
+@contextlib.contextmanager
+def telling_what_is_kept(kept: str) -> Iterator[None]:
+    """Within the block, whoever interrupts the work is told how to go on with it."""
+    try:
+        yield
+    except TerminationRequest as error:
+        raise TerminationRequest(error.number, kept) from None
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(kept) from None
 
 
 def scheduler_access(options: SchedulerOptions, jobs: int | None) -> Access | None:

@@ -4,22 +4,19 @@
 
 from __future__ import annotations
 
-import json as json_text
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from edgeinfer.base.errors import UsageError
+from edgeinfer.cli.options import Json, unused_path
 from edgeinfer.cli.terminal import answer, import_keras_quietly, tell
 
 if TYPE_CHECKING:
     from edgeinfer.zoo.entry import ZooEntry
     from edgeinfer.zoo.fit import Stop
 
-Json = Annotated[
-    bool, Parameter(negative="", help="print the result as JSON on stdout, and nothing else")
-]
 Trunk = Annotated[
     Path | None,
     Parameter(help="model.keras of the network whose features it reads, not the reference"),
@@ -37,7 +34,7 @@ def models(*, json: Json = False) -> None:
     rows = [describe_entry(entry) for entry in ENTRIES.values()]
     lines = [line for row in rows for line in _sentences(row).splitlines()]
     lines.append("Figures are measured on simulated data; they are not a detector's.")
-    answer(json_text.dumps(rows, indent=2), lines, as_json=json)
+    answer(rows, lines, as_json=json)
 
 
 def train(
@@ -85,8 +82,6 @@ def train(
 
     entry = entry_of(name)
     if output is None:
-        from edgeinfer.cli.verbs import unused_path
-
         output = Path(f"{name}.keras") if resume else unused_path(Path(f"{name}.keras"))
     check(output, seed, samples, epochs, minutes)
     if trunk is not None:
@@ -138,8 +133,6 @@ def data(
     if trunk is not None:
         entry = entry.on_trunk(trunk)
     if output is None and preview is None:
-        from edgeinfer.cli.verbs import unused_path
-
         output = unused_path(Path(f"{name}.npz"))
     if count is not None and count < 1:
         raise UsageError(f"-n is {count}, but must be at least 1.")

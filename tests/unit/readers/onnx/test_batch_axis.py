@@ -14,7 +14,7 @@ from onnx import NodeProto
 
 import edgeinfer
 from edgeinfer.base.errors import EdgeInferError, UsageError
-from edgeinfer.cli.verbs import axis_of_word
+from edgeinfer.cli.options import axis_of_word
 from edgeinfer.readers import load
 from tests.support import onnx_models as m
 from tests.support.command_line import shown
