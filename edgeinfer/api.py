@@ -33,7 +33,7 @@ from edgeinfer.report.fitting.fit_table import FitLimits, FitTable
 from edgeinfer.report.result import Result
 from edgeinfer.report.verdict import verdict_on
 from edgeinfer.run.fit import WIDTHS, FitOrder, fit_model, plan_fit_targets
-from edgeinfer.run.folder import Silent, open_run
+from edgeinfer.run.folder import Progress, open_run
 from edgeinfer.run.in_memory import (
     LABELS,
     arrays_of,
@@ -209,7 +209,7 @@ class Run:
 
         named = labels if isinstance(labels, Mapping) else {"": labels} if labels else {}
         names = tuple((output, tuple(class_names)) for output, class_names in named.items())
-        with open_run(self.folder, Silent(), new=False) as folder:
+        with open_run(self.folder, Progress(), new=False) as folder:
             page = write_report(folder, data_file(data), Wishes(latency_us, labels=names))
         if figures is not None:
             paper_files(page).write(Path(figures))
@@ -355,7 +355,7 @@ def predict(network: Quantized | Run | str | Path, samples: Inputs) -> dict[str,
         program, recipe = network.program, network.recipe
     else:
         folder = network.folder if isinstance(network, Run) else Path(network)
-        with open_run(folder, Silent(), new=False) as run_folder:
+        with open_run(folder, Progress(), new=False) as run_folder:
             program, recipe = stored_program(run_folder), read_recipe(run_folder.path / RECIPE)
     shapes = {op.name: op.shape for op in program.inputs if op.output_before is None}
     return judge.program_outputs(program, recipe, Samples(name_inputs(samples, shapes), "given"))
@@ -369,7 +369,7 @@ def tag(
     from edgeinfer.event.checked import tag_arrays
 
     folder = run.folder if isinstance(run, Run) else Path(run)
-    with open_run(folder, Silent(), new=False) as run_folder:
+    with open_run(folder, Progress(), new=False) as run_folder:
         program = stored_program(run_folder)
     return tag_arrays(program, np.asarray(planes, np.float32), threshold_adc)
 
@@ -396,7 +396,7 @@ def tag_files(
 
     source = run.folder if isinstance(run, Run) else Path(run)
     access = choose_access(jobs, cluster, tls)
-    with open_run(source, Silent(), new=False) as run_folder:
+    with open_run(source, Progress(), new=False) as run_folder:
         program = stored_program(run_folder)
     paths = [Path(file) for file in ([files] if isinstance(files, (str, Path)) else files)]
     reading = FileReading(PlaneSettings(threshold_adc), check=check)
@@ -413,7 +413,7 @@ def detect(trunk: Run | str | Path, heads: Run | str | Path, images: ArrayLike) 
 
     first, second = (run.folder if isinstance(run, Run) else Path(run) for run in (trunk, heads))
     order, looked_at = DetectorOrder(first, second), np.asarray(images, np.float32)
-    return list_detections(run_detector(order, DetectorImages(looked_at), Silent()).detections)
+    return list_detections(run_detector(order, DetectorImages(looked_at), Progress()).detections)
 
 
 def simulate(

@@ -12,7 +12,7 @@ from edgeinfer.base.errors import UsageError
 from edgeinfer.export.onnx_files import OnnxFormat, check_name, write
 from edgeinfer.ir.program import Program
 from edgeinfer.run.estimate import program_for
-from edgeinfer.run.folder import Silent, open_run
+from edgeinfer.run.folder import Progress, open_run
 from edgeinfer.run.trial import stored_program
 from edgeinfer.zoo import is_name
 
@@ -88,5 +88,5 @@ def program_of(source: Path, batch_axis: int | None = 0) -> tuple[Program, list[
             "A run folder says itself which axis of its model counts samples.",
             hint="Leave --batch-axis out, or name the model.",
         )
-    with open_run(source, Silent(), new=False) as folder:
+    with open_run(source, Progress(), new=False) as folder:
         return stored_program(folder), []

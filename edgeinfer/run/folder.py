@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from edgeinfer.base import plan
 from edgeinfer.base.errors import RunBusyError, UsageError
@@ -31,8 +31,8 @@ HIDDEN = ".edgeinfer"  # records of steps, and the lock
 LOG = logging.getLogger("edgeinfer")
 
 
-class Progress(Protocol):
-    """Whoever wants to know how far a run is."""
+class Progress:
+    """Whoever wants to know how far a run is; this one does not look."""
 
     def start(self, step: str) -> None:
         """A step begins."""
@@ -45,22 +45,6 @@ class Progress(Protocol):
 
     def finish(self, step: str, seconds: float, cached: bool) -> None:
         """A step is done, or was found done."""
-
-
-class Silent:
-    """Progress that nobody watches."""
-
-    def start(self, step: str) -> None:
-        """Nobody is told."""
-
-    def advance(self, done: int, total: int) -> None:
-        """Nobody is told."""
-
-    def say(self, step: str, seconds: float, line: str) -> None:
-        """Nobody is told."""
-
-    def finish(self, step: str, seconds: float, cached: bool) -> None:
-        """Nobody is told."""
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from typing import Any
 
 from edgeinfer.base.errors import UsageError
 from edgeinfer.run.estimate import program_of_project
-from edgeinfer.run.folder import Silent, open_run
+from edgeinfer.run.folder import Progress, open_run
 from edgeinfer.run.projects import recall_targets
 from edgeinfer.run.trial import stored_program
 from edgeinfer.targets.lessons import FEWEST, RunLesson, keep_lessons, lessons_file
@@ -62,7 +62,7 @@ def _lessons_of(path: Path) -> list[RunLesson]:
 
 
 def _lessons_of_run(path: Path) -> list[RunLesson]:
-    with open_run(path, Silent(), new=False) as folder:
+    with open_run(path, Progress(), new=False) as folder:
         program = stored_program(folder)
         return [
             lesson

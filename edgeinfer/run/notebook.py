@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 from edgeinfer.base.names import printable
-from edgeinfer.run.folder import Progress, Silent
+from edgeinfer.run.folder import Progress
 
 SECONDS = 0.2  # between two changes of the line
 LONGEST = 80  # of what a tool says
@@ -23,11 +23,11 @@ def notebook_progress() -> Progress:
     library = sys.modules.get("IPython")  # whoever runs in a notebook has it
     shell = None if library is None else library.get_ipython()
     if library is None or shell is None or not hasattr(shell, "kernel"):
-        return Silent()
+        return Progress()
     return NotebookLine(library.display.display)
 
 
-class NotebookLine:
+class NotebookLine(Progress):
     """The steps that are done, and how far the current one is."""
 
     def __init__(self, display: Any) -> None:

@@ -18,7 +18,7 @@ from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.engine.onnx_builder import available_threads
 from edgeinfer.ir.program import Program
 from edgeinfer.run import projects
-from edgeinfer.run.folder import RunFolder, Silent, open_run
+from edgeinfer.run.folder import Progress, RunFolder, open_run
 from edgeinfer.run.lower import read_recipe
 from edgeinfer.run.result import RECIPE
 from edgeinfer.run.trial import stored_program
@@ -57,7 +57,7 @@ def open_backend(run: Path, name: str, instances: int) -> Iterator[RunnableProgr
     and keeps other processes out for as long."""
     if name == ENGINE:
         refuse_links(run)
-        folder = RunFolder(run, Silent())
+        folder = RunFolder(run, Progress())
         program, recipe = stored_program(folder), read_recipe(run / RECIPE)
         threads = max(1, available_threads() // instances)
         single = Engine(program, threads=1)
@@ -70,7 +70,7 @@ def open_backend(run: Path, name: str, instances: int) -> Iterator[RunnableProgr
         raise UsageError(
             f"{name} computes one batch at a time, not {instances}.", hint="Leave --instances out."
         )
-    with open_run(run, Silent(), new=False) as folder:
+    with open_run(run, Progress(), new=False) as folder:
         program, recipe = stored_program(folder), read_recipe(run / RECIPE)
         run_target = _target_runner(folder, program, name)
         yield RunnableProgram(program, recipe, Instance(run_target, run_target))

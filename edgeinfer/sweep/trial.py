@@ -27,7 +27,7 @@ from edgeinfer.precision.ptq import PtqSettings
 from edgeinfer.report.gates.figures import known_figures
 from edgeinfer.report.result import Result
 from edgeinfer.run.data import SampledModel
-from edgeinfer.run.folder import RunFolder, Silent, open_run
+from edgeinfer.run.folder import Progress, RunFolder, open_run
 from edgeinfer.run.samples import DataFile, Simulation, Source
 from edgeinfer.run.steps import compile_model
 from edgeinfer.run.tools import ToolOrder
@@ -246,7 +246,7 @@ def _train_model(
         data = source.path if isinstance(source, DataFile) else None
         sampled = SampledModel(model, entry, data)
         order = QuantizeOrder(sampled, model_path, formats, training)
-        quantize_model(order, Silent())
+        quantize_model(order, Progress())
     return model_path
 
 
@@ -257,7 +257,7 @@ def _when_free(place: Path) -> Iterator[RunFolder]:
     with contextlib.ExitStack() as stack:
         while True:
             try:
-                folder = stack.enter_context(open_run(place, Silent(), new=True))
+                folder = stack.enter_context(open_run(place, Progress(), new=True))
                 break
             except RunBusyError:
                 if time.monotonic() > until:

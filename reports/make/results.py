@@ -21,7 +21,7 @@ from edgeinfer.base.plan import write_file
 from edgeinfer.evaluate.profile import data as profile_data
 from edgeinfer.report.page.page import Wishes, html, report_on
 from edgeinfer.report.result import from_json, json_schema
-from edgeinfer.run.folder import Silent, open_run
+from edgeinfer.run.folder import Progress, open_run
 from edgeinfer.run.report import write_report
 from edgeinfer.run.result import RESULT
 from edgeinfer.run.samples import DataFile
@@ -71,7 +71,7 @@ def make(reference: ReferenceModel, root: Path, run: Path, targets: Sequence[str
         np.savez(file, **arrays)  # type: ignore[arg-type]
     model = root / FOLDER / "quantization" / f"{reference.name}.keras"
     chosen = [choose(target, {}) for target in targets]
-    with open_run(run, Silent(), new=True) as folder:
+    with open_run(run, Progress(), new=True) as folder:
         source = DataFile(data)
         result = compile_model(folder, model, recipe_path=None, data=source, targets=chosen)
         lasting = result.model_copy(update={"steps": ()})  # how long it took differs each time

@@ -20,7 +20,7 @@ from pathlib import Path
 import edgeinfer
 from edgeinfer.event.planes import WirePlane, simulate_planes
 from edgeinfer.ir.program import Program
-from edgeinfer.run.folder import Silent, open_run
+from edgeinfer.run.folder import Progress, open_run
 from edgeinfer.run.trial import stored_program
 from edgeinfer.targets.rtl.plane.check import plane_design
 from edgeinfer.targets.rtl.plane.counts import EVENT_PIXELS
@@ -44,7 +44,7 @@ def committed_tagger() -> Program:
     """The network as it lies in the repository."""
     with tempfile.TemporaryDirectory() as scratch:
         run = edgeinfer.compile(edgeinfer.load(MODEL), Path(scratch) / "run")
-        with open_run(run.folder, Silent(), new=False) as folder:
+        with open_run(run.folder, Progress(), new=False) as folder:
             return stored_program(folder)
 
 

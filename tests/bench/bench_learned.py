@@ -44,7 +44,7 @@ from edgeinfer.precision.lookup.settings import LookupSettings
 from edgeinfer.precision.qat.settings import QatSettings
 from edgeinfer.precision.search.objective import objective_on
 from edgeinfer.run.data import SampledModel
-from edgeinfer.run.folder import Silent
+from edgeinfer.run.folder import Progress
 from edgeinfer.run.learned import LearnedOrder, learn_widths, lower_file
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.target import RtlTarget
@@ -184,7 +184,7 @@ def train_large_front(seed: int, folder: Path) -> Path:
         Bounds({}, {}),
         teachers=(folder / "teacher.keras",),
     )
-    learn_widths(order, Silent())
+    learn_widths(order, Progress())
     return order.folder
 
 
@@ -201,7 +201,7 @@ def train_front(seed: int, folder: Path, lookup: LookupSettings | None) -> Path:
         Bounds({}, {}),
         lookup=lookup,
     )
-    learn_widths(order, Silent())
+    learn_widths(order, Progress())
     return order.folder
 
 

@@ -14,7 +14,7 @@ from edgeinfer.base.errors import RunBusyError, UsageError
 from edgeinfer.cli.app import main
 from edgeinfer.data.samples import Samples
 from edgeinfer.evaluate.judge import raw_inputs
-from edgeinfer.run.folder import Silent, open_run
+from edgeinfer.run.folder import Progress, open_run
 from edgeinfer.run.lower import read_recipe
 from edgeinfer.run.projects import recall_targets
 from edgeinfer.run.result import RECIPE
@@ -57,7 +57,7 @@ def test_exact_targets_answer_as_the_engine_and_the_chip_as_its_file(run: Path) 
     engine = answers(run, "engine")
     assert (answers(run, "csim") == engine).all()
     assert (answers(run, "hls") == engine).all()
-    with open_run(run, Silent(), new=False) as folder:
+    with open_run(run, Progress(), new=False) as folder:
         program, recipe = stored_program(folder), read_recipe(run / RECIPE)
         (chosen,) = (t for t in recall_targets(folder, program.digest) if t.name == "edgetpu")
         raw = raw_inputs(program, recipe, Samples({"x": VALUES}, ""))
@@ -81,10 +81,10 @@ def test_what_a_run_does_not_hold_is_refused_by_name(run: Path) -> None:
 
 @pytest.mark.slow
 def test_a_simulation_keeps_the_folder_to_itself_and_the_engine_does_not(run: Path) -> None:
-    with running(ServerSettings(RepositorySettings((run,)))), open_run(run, Silent(), new=False):
+    with running(ServerSettings(RepositorySettings((run,)))), open_run(run, Progress(), new=False):
         pass
     settings = ServerSettings(RepositorySettings((run,), backend="csim"))
-    with running(settings), pytest.raises(RunBusyError), open_run(run, Silent(), new=False):
+    with running(settings), pytest.raises(RunBusyError), open_run(run, Progress(), new=False):
         pass
 
 

@@ -35,14 +35,14 @@ from pathlib import Path
 from edgeinfer.base import tools
 from edgeinfer.cli import app
 from edgeinfer.base.reads import Reads
-from edgeinfer.run.folder import StepOutcome, Silent, open_run
+from edgeinfer.run.folder import StepOutcome, Progress, open_run
 
 def work(tokens):
     found = tools.FoundTool(tools.Tool("slow", "SLOW", "", ""), Path(sys.argv[1]), "")
     def make():
         tools.run(found, [], seconds=2000, folder=Path.cwd())
         return StepOutcome({})
-    with open_run(Path("run"), Silent(), new=True) as folder:
+    with open_run(Path("run"), Progress(), new=True) as folder:
         folder.step("slow", Reads(), {}, make)
     return 0
 

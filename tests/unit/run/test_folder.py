@@ -19,7 +19,7 @@ import pytest
 from edgeinfer.base.errors import ToolFailedError, UsageError
 from edgeinfer.base.reads import Reads
 from edgeinfer.run import folder as run
-from edgeinfer.run.folder import RunFolder, Silent, StepOutcome
+from edgeinfer.run.folder import Progress, RunFolder, StepOutcome
 from tests.support.places import ROOT
 
 READS = Reads()
@@ -38,7 +38,7 @@ class Counting:
 
 
 def step(folder: Path, make: Counting, **depends_on: object) -> dict[str, object]:
-    with run.open_run(folder, Silent(), new=True) as opened:
+    with run.open_run(folder, Progress(), new=True) as opened:
         return dict(opened.step("s", READS, depends_on, make))
 
 
@@ -90,7 +90,7 @@ def test_a_failure_leaves_no_record_and_is_logged(tmp_path: Path) -> None:
 
     with (
         pytest.raises(ToolFailedError),
-        run.open_run(tmp_path / "r", Silent(), new=True) as folder,
+        run.open_run(tmp_path / "r", Progress(), new=True) as folder,
     ):
         folder.step("s", READS, {}, fail)
     assert not (tmp_path / "r" / run.HIDDEN / "s.json").exists()
@@ -102,7 +102,7 @@ def test_a_folder_of_someone_elses_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("precious")
     with (
         pytest.raises(UsageError, match="not empty and is not a run folder"),
-        run.open_run(tmp_path, Silent(), new=True),
+        run.open_run(tmp_path, Progress(), new=True),
     ):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
@@ -110,7 +110,7 @@ def test_a_folder_of_someone_elses_is_left_alone(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_no_run_is_not_opened(tmp_path: Path) -> None:
     for path, words in ((tmp_path, "is not a run folder"), (tmp_path / "gone", "is not there")):
-        with pytest.raises(UsageError, match=words), run.open_run(path, Silent(), new=False):
+        with pytest.raises(UsageError, match=words), run.open_run(path, Progress(), new=False):
             pass
 
 
@@ -122,7 +122,7 @@ def test_a_full_disk_is_one_error_though_the_log_has_no_room_either(
     try:
         with (
             pytest.raises(ToolFailedError, match="no room is left"),
-            run.open_run(tmp_path / "r", Silent(), new=True) as folder,
+            run.open_run(tmp_path / "r", Progress(), new=True) as folder,
         ):
             resource.setrlimit(resource.RLIMIT_FSIZE, (200, before[1]))
             for _ in range(9):
@@ -139,7 +139,7 @@ import sys, time
 from pathlib import Path
 from edgeinfer.base.reads import Reads
 from edgeinfer.run import folder as run
-from edgeinfer.run.folder import StepOutcome, Silent
+from edgeinfer.run.folder import StepOutcome, Progress
 
 def first():
     return StepOutcome({"by": "the child"}, {"first": b"1"})
@@ -150,7 +150,7 @@ def second():
     time.sleep(3600)
     return StepOutcome({}, {"second": b"half"})
 
-with run.open_run(Path(sys.argv[1]), Silent(), new=True) as folder:
+with run.open_run(Path(sys.argv[1]), Progress(), new=True) as folder:
     folder.step("first", Reads(), {}, first)
     folder.step("second", Reads(), {}, second)
 """
@@ -175,7 +175,7 @@ def child(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 def test_two_processes_do_not_share_a_folder(tmp_path: Path, child: subprocess.Popen[str]) -> None:
     with (
         pytest.raises(UsageError, match=rf"process {child.pid}\) is working in"),
-        run.open_run(tmp_path / "r", Silent(), new=True),
+        run.open_run(tmp_path / "r", Progress(), new=True),
     ):
         pass
 
@@ -186,7 +186,7 @@ def test_what_a_killed_process_finished_is_kept(
     os.kill(child.pid, signal.SIGKILL)
     child.wait()
     first, second = Counting(first=b"1"), Counting(second=b"whole")
-    with run.open_run(tmp_path / "r", Silent(), new=True) as folder:
+    with run.open_run(tmp_path / "r", Progress(), new=True) as folder:
         assert folder.step("first", READS, {}, first) == {"by": "the child"}
         folder.step("second", READS, {}, second)
     assert (first.times, second.times) == (0, 1)
@@ -196,7 +196,7 @@ def test_what_a_killed_process_finished_is_kept(
 def test_progress_is_told_of_every_step(tmp_path: Path) -> None:
     answer: list[tuple[str, bool]] = []
 
-    class Watcher(Silent):
+    class Watcher(Progress):
         def finish(self, step: str, seconds: float, cached: bool) -> None:
             answer.append((step, cached))
 
@@ -210,9 +210,9 @@ def test_facts_are_the_same_whether_made_or_remembered(tmp_path: Path) -> None:
     def facts(folder: RunFolder) -> object:
         return folder.step("s", READS, {}, lambda: StepOutcome({"shape": (1, 2), 3: "x"}))
 
-    with run.open_run(tmp_path / "r", Silent(), new=True) as folder:
+    with run.open_run(tmp_path / "r", Progress(), new=True) as folder:
         result = facts(folder)
-    with run.open_run(tmp_path / "r", Silent(), new=True) as folder:
+    with run.open_run(tmp_path / "r", Progress(), new=True) as folder:
         assert facts(folder) == result == {"shape": [1, 2], "3": "x"}
 
 

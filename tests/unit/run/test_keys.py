@@ -16,7 +16,7 @@ from edgeinfer.base import reads
 from edgeinfer.base.reads import Reads, files_of_code
 from edgeinfer.precision.ptq import PtqSettings
 from edgeinfer.run import dependencies
-from edgeinfer.run.folder import RunFolder, Silent, StepRecord, open_run
+from edgeinfer.run.folder import Progress, RunFolder, StepRecord, open_run
 from edgeinfer.run.report import profile_run
 from edgeinfer.run.samples import DataFile
 from edgeinfer.run.steps import compile_model
@@ -51,7 +51,7 @@ class Work:
     def run(self) -> None:
         chosen = [choose(n, TARGETS[n] | self.settings[n]) for n in TARGETS]
         data = DataFile(self.folder / "data.npz")
-        with open_run(self.folder / "run", Silent(), new=True) as folder:
+        with open_run(self.folder / "run", Progress(), new=True) as folder:
             compile_model(
                 folder, self.folder / "net.keras", recipe_path=None, data=data,
                 formats=self.formats, targets=chosen,
