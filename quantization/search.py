@@ -13,11 +13,13 @@ import json
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from quantization.recipe import Recipe
 from quantization.search_journal import SearchError, SearchJournal
 
 Widths = Mapping[str, int]  # knob -> bits
+Point = TypeVar("Point")
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,12 +197,21 @@ def _key(recipe: Recipe, weights: str, repaired: bool) -> str:
 
 
 def front(trials: Iterable[Trial], cost: str) -> tuple[Trial, ...]:
-    """The trials than which none is both cheaper and better, cheapest first."""
-    ordered = sorted(
-        trials, key=lambda trial: (trial.outcome.costs[cost], -trial.outcome.score, trial.repaired)
+    """The trials than which none is both cheaper and better, cheapest first; of equals one that
+    was not trained."""
+    ordered = sorted(trials, key=lambda trial: trial.repaired)
+    return tuple(
+        unbeaten(ordered, lambda trial: trial.outcome.costs[cost], lambda t: t.outcome.score)
     )
-    kept: list[Trial] = []
-    for trial in ordered:
-        if not kept or trial.outcome.score > kept[-1].outcome.score:
-            kept.append(trial)
-    return tuple(kept)
+
+
+def unbeaten(
+    points: Iterable[Point], cost: Callable[[Point], float], worth: Callable[[Point], float]
+) -> list[Point]:
+    """The points than which none is both cheaper and better, cheapest first; of equals the
+    first."""
+    kept: list[Point] = []
+    for point in sorted(points, key=lambda each: (cost(each), -worth(each))):
+        if not kept or worth(point) > worth(kept[-1]):
+            kept.append(point)
+    return kept

@@ -23,7 +23,6 @@ from edgeinfer.precision.learned.front import (
     Bounds,
     FrontPoint,
     TrainedFile,
-    best_points,
     choose_point,
     describe_point,
     refuse_unknown_bounds,
@@ -41,6 +40,7 @@ from edgeinfer.run.data import SampledModel, SampleSplit
 from edgeinfer.run.folder import Progress, watch_step
 from edgeinfer.run.learned_costs import FrontCosts, front_costs
 from edgeinfer.run.teachers import Teachers, guessing_findings, load_teachers
+from quantization.search import unbeaten
 
 if TYPE_CHECKING:
     from edgeinfer.precision.learned.train import LearnedLesson
@@ -104,7 +104,7 @@ def learn_widths(order: LearnedOrder, progress: Progress) -> dict[str, Any]:
     with watch_step(progress, "train"):
         points = _train(order, learned, costs, samples, teachers, objective, progress)
     cost = costs.ranked if costs.ranked in points[0].costs else "ebops"
-    front = best_points(points, cost)
+    front = unbeaten(points, lambda point: point.costs[cost], lambda point: point.score)
     document: dict[str, Any] = {
         "version": VERSION,
         "model": loaded.graph.name,

@@ -121,5 +121,11 @@ def _count_bytes(program: Program) -> dict[str, float]:
 
 
 def _estimate(program: Program, chosen: ChosenTarget, names: tuple[str, ...]) -> dict[str, float]:
+    figures = estimate_figures(chosen, program)
+    return {name: value for name, value in figures.items() if name in names}
+
+
+def estimate_figures(chosen: ChosenTarget, program: Program) -> dict[str, float]:
+    """What a target estimates of a Program's whole design: resources and latency."""
     metrics = chosen.target.estimate(program, chosen.settings)
-    return {m.name: m.value for m in metrics if m.layer is None and m.name in names}
+    return {metric.name: metric.value for metric in metrics if metric.layer is None}

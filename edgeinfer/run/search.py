@@ -14,7 +14,6 @@ from edgeinfer.data.samples import Samples
 from edgeinfer.graph import nodes as g
 from edgeinfer.graph.fold import fold_batch_norms
 from edgeinfer.ir.costs import Estimate
-from edgeinfer.ir.program import Program
 from edgeinfer.precision.qat.settings import QatSettings
 from edgeinfer.precision.search.objective import objective_on
 from edgeinfer.precision.search.report import document, name_of, report
@@ -22,7 +21,6 @@ from edgeinfer.precision.search.run import SearchResult, SearchSettings, search
 from edgeinfer.run.data import SampledModel, SampleSplit
 from edgeinfer.run.folder import Progress, watch_step
 from edgeinfer.run.quantize import write
-from edgeinfer.targets.registry import ChosenTarget
 from quantization.recipe import Recipe
 from quantization.search import Trial
 
@@ -37,22 +35,21 @@ class SearchOrder:
     source: SampledModel
     folder: Path
     search: SearchSettings
-    budget: float | None = None  # share of the cost of `uniform` bits throughout
-    uniform: int = 6
     training: QatSettings | None = None  # None: weights are adapted, not trained
 
     def __post_init__(self) -> None:
-        if self.folder.suffix in (".toml", ".keras") or self.folder.is_file():
-            raise UsageError(
-                f"{self.folder}: a search fills a folder.", hint="Name a folder with -o."
-            )
-        if self.budget is not None and not 0.0 < self.budget <= 1.0:
-            raise UsageError(f"--budget is {self.budget:g}, but must be above 0 and at most 1.")
+        refuse_file(self.folder)
         if self.training is not None and self.training.removes_filters:
             raise UsageError(
                 "A search keeps the network's shape, so it does not prune filters.",
                 hint="Prune with edgeinfer quantize --method qat first, then search that model.",
             )
+
+
+def refuse_file(folder: Path) -> None:
+    """An error for a place that is no folder, or is named like a file."""
+    if folder.suffix in (".toml", ".keras") or folder.is_file():
+        raise UsageError(f"{folder}: a search fills a folder.", hint="Name a folder with -o.")
 
 
 def search_model(
@@ -70,7 +67,7 @@ def search_model(
             graph,
             samples.teach.part(0, 4096),
             samples.choose,
-            _with_budget(order),
+            order.search,
             order.folder,
             train=train,
             estimate=estimate,
@@ -95,24 +92,9 @@ def search_model(
     return answer
 
 
-def estimate_on(chosen: ChosenTarget) -> Estimate:
-    """What a target estimates of a Program: resources and latency."""
-
-    def figures(program: Program) -> dict[str, float]:
-        metrics = chosen.target.estimate(program, chosen.settings)
-        return {metric.name: metric.value for metric in metrics if metric.layer is None}
-
-    return figures
-
-
 def search_widths(uniform: int) -> tuple[int, ...]:
     """The widths to choose from, beside that which the search is compared with."""
     return tuple(sorted({*range(2, 9), uniform}))
-
-
-def _with_budget(order: SearchOrder) -> SearchSettings:
-    share = 0.0 if order.budget is None else order.budget
-    return replace(order.search, budget_share=share, budget_bits=order.uniform)
 
 
 def _train(
@@ -133,10 +115,12 @@ def _train(
 
 def _choose_trial(result: SearchResult, order: SearchOrder) -> Trial | None:
     """The best within the budget; without one, the cheapest as good as uniform widths."""
-    six = result.uniform.get(order.uniform)
-    if order.budget is not None and six is not None:
-        return result.best(order.budget * six.outcome.costs[result.settings.cost])
-    return result.cheapest(six.outcome.score) if six is not None else None
+    uniform, share = result.uniform.get(order.search.budget_bits), order.search.budget_share
+    if uniform is None:
+        return None
+    if share:
+        return result.best(share * uniform.outcome.costs[result.settings.cost])
+    return result.cheapest(uniform.outcome.score)
 
 
 def _judge_choice(
@@ -146,7 +130,8 @@ def _judge_choice(
     were tried the best one's score is partly luck."""
     objective = objective_on(result.objective.graph, samples)
     scores = {"float": objective.exact_score}
-    named = {"chosen": chosen, f"uniform_{order.uniform}": result.uniform.get(order.uniform)}
+    bits = order.search.budget_bits
+    named = {"chosen": chosen, f"uniform_{bits}": result.uniform.get(bits)}
     for name, trial in named.items():
         if trial is not None:
             lowered = result.network.ready(trial.recipe, trial.outcome.weights).lowered

@@ -88,7 +88,8 @@ def order_search(
     """The search asked for, ready to run. training: how each network is trained; None: it is not,
     which a search over trainings does not take."""
     from edgeinfer.precision.search.run import SearchSettings, SearchStrategy
-    from edgeinfer.run.search import SearchOrder, estimate_on, search_model, search_widths
+    from edgeinfer.run.learned_costs import estimate_figures
+    from edgeinfer.run.search import SearchOrder, search_model, search_widths
 
     if strategy == "training":
         from edgeinfer.run.training_search import (
@@ -109,16 +110,20 @@ def order_search(
             MOST_TRIALS if trials is None else trials, minutes, synth,
         )  # fmt: skip
         return partial(search_trainings, trainings)
+    if budget is not None and not 0.0 < budget <= 1.0:
+        raise UsageError(f"--budget is {budget:g}, but must be above 0 and at most 1.")
     settings = SearchSettings(
         widths=search_widths(bits),
         strategy=SearchStrategy(strategy),
         cost="ebops" if cost is None else cost,
+        budget_share=budget or 0.0,
+        budget_bits=bits,
         tolerance=tolerance,
         trials=trials,
         minutes=minutes,
         seed=seed,
         per_channel=per_channel,
     )
-    order = SearchOrder(source, folder, settings, budget, bits, training)
-    estimate = None if chosen is None else estimate_on(chosen)
+    order = SearchOrder(source, folder, settings, training)
+    estimate = None if chosen is None else partial(estimate_figures, chosen)
     return partial(search_model, order, estimate=estimate)

@@ -5,15 +5,12 @@ which the best are synthesised."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from edgeinfer.base import plan
 from edgeinfer.base.errors import InputError, ModelError, ProgramError, UsageError
@@ -35,6 +32,7 @@ from edgeinfer.precision.qat.fine_tune import refuse_untrainable
 from edgeinfer.precision.qat.settings import QatSettings
 from edgeinfer.precision.search.objective import SearchObjective, objective_on
 from edgeinfer.precision.search.report import ScoredPoint, draw_front
+from edgeinfer.precision.search.run import digest_with, refuse_unknown_cost
 from edgeinfer.precision.search.trainings import (
     JOURNAL,
     TrainedPoint,
@@ -46,10 +44,10 @@ from edgeinfer.precision.search.trainings import (
 from edgeinfer.run.data import SampledModel, SampleSplit
 from edgeinfer.run.folder import Progress, open_run, watch_step
 from edgeinfer.run.learned import PLACED, judge_file, lower_file, plan_widths
-from edgeinfer.run.learned_costs import training_cost
+from edgeinfer.run.learned_costs import estimate_figures, training_cost
 from edgeinfer.run.quantize import write
 from edgeinfer.run.samples import DataFile, Simulation, Source
-from edgeinfer.run.search import search_widths
+from edgeinfer.run.search import refuse_file, search_widths
 from edgeinfer.run.steps import compile_model
 from edgeinfer.run.tools import ToolOrder
 from edgeinfer.targets.registry import ChosenTarget
@@ -78,10 +76,7 @@ class TrainingSearchOrder:
     synthesised: int = 0  # networks of the front that are synthesised
 
     def __post_init__(self) -> None:
-        if self.folder.suffix in (".toml", ".keras") or self.folder.is_file():
-            raise UsageError(
-                f"{self.folder}: a search fills a folder.", hint="Name a folder with -o."
-            )
+        refuse_file(self.folder)
         PtqSettings(self.uniform)  # which refuses a width that no network can have
         if self.trials < 1 or self.synthesised < 0:
             raise UsageError("A search needs at least one trial, and --synth 0 or more.")
@@ -123,14 +118,8 @@ class _SharedInputs:
             return score, {}, error.message
 
     def _costs(self, program: Program) -> dict[str, float]:
-        chosen = self.order.chosen
-        metrics = chosen.target.estimate(program, chosen.settings)
-        figures = {m.name: m.value for m in metrics if m.layer is None}
-        costs = costs_of(program).figures() | figures
-        if self.order.cost not in costs:
-            raise UsageError(
-                f"There is no cost {self.order.cost!r}.", hint=f"Choose one of {', '.join(costs)}."
-            )
+        costs = costs_of(program).figures() | estimate_figures(self.order.chosen, program)
+        refuse_unknown_cost(self.order.cost, costs)
         return costs
 
     def _train(self, point: TrainingPoint, path: Path) -> None:
@@ -261,17 +250,13 @@ def _identity(shared: _SharedInputs, space: TrainingSpace) -> str:
     order = shared.order
     said = (replace(space, trials=0), replace(order.training, minutes=None), order.chosen.name,
             repr(order.chosen.settings), shared.objective.name)  # fmt: skip
-    state = hashlib.sha256(repr(said).encode())
     arrays = {
         **dict(shared.graph.weights()),
         **{f"in {name}": x for name, x in shared.samples.teach.inputs.items()},
         **{f"out {name}": y for name, y in shared.samples.teach.labels.items()},
         **{f"choose {name}": x for name, x in shared.samples.choose.inputs.items()},
     }
-    for name, values in sorted(arrays.items()):
-        state.update(f"{name} {values.shape} {values.dtype}".encode())
-        state.update(np.ascontiguousarray(values).tobytes())
-    return state.hexdigest()
+    return digest_with(repr(said), arrays)
 
 
 def _describe(trained: TrainedPoint) -> dict[str, Any]:

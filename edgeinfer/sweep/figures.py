@@ -12,6 +12,7 @@ from edgeinfer.report.draw.marks import Box, Dot, Figure, Label, Line, Mark, cut
 from edgeinfer.report.draw.scales import AxisScale, axes, over
 from edgeinfer.sweep.study import BITS, Direction, Objective, Study
 from edgeinfer.sweep.trial import TrialOutcome
+from quantization.search import unbeaten
 
 WIDTH, HEIGHT = 1000.0, 420.0
 LEFT, RIGHT, TOP, BOTTOM = 80.0, 960.0, 24.0, 360.0
@@ -86,11 +87,7 @@ def _best_in_both(
         sign = 1.0 if objective.direction is Direction.MAXIMIZE else -1.0
         return sign * each.figures[objective.figure]
 
-    kept: list[TrialOutcome] = []
-    for each in sorted(front, key=lambda e: (-worth(other, e), -worth(first, e))):
-        if not kept or worth(first, each) > worth(first, kept[-1]):
-            kept.append(each)
-    return kept
+    return unbeaten(front, lambda each: -worth(other, each), lambda each: worth(first, each))
 
 
 def _scale(values: Sequence[float], start: float, stop: float) -> AxisScale:

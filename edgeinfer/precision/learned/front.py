@@ -61,15 +61,6 @@ def read_bounds(option: str, words: Sequence[str]) -> dict[str, float]:
     return limits
 
 
-def best_points(points: Sequence[FrontPoint], cost: str) -> list[FrontPoint]:
-    """Points that no other one equals in cost and score and beats in one, the cheapest first."""
-    kept: list[FrontPoint] = []
-    for point in sorted(points, key=lambda each: (each.costs[cost], -each.score)):
-        if not kept or point.score > kept[-1].score:
-            kept.append(point)
-    return kept
-
-
 def refuse_unknown_bounds(bounds: Bounds, figures: Collection[str]) -> None:
     """An error for a bound of a figure that the networks of a front do not have."""
     for name in (*bounds.at_most, *bounds.at_least):

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.graph import nodes as g
+from edgeinfer.precision.ptq.points import readers_of
 
 ROUNDS = 3  # a layer in the middle belongs to two pairs
 FARTHEST = 6  # halvings or doublings of a channel in each round
@@ -53,10 +54,7 @@ def equalize_channels(graph: g.Graph) -> g.Graph:
 
 
 def _pairs(graph: g.Graph) -> tuple[_Pair, ...]:
-    readers: dict[str, list[g.Node]] = {}
-    for node in graph.nodes:
-        for x in g.inputs_of(node):
-            readers.setdefault(x, []).append(node)
+    readers = readers_of(graph)
     uses = Counter(node.layer for node in graph.nodes if isinstance(node, Linear))
     pairs = []
     for node in graph.nodes:

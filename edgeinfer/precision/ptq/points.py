@@ -159,13 +159,19 @@ def dependent(graph: g.Graph) -> set[str]:
     return names
 
 
-def late_point(graph: g.Graph, tensor: str) -> str:
-    """Where rounding a tensor has the same effect on fewer elements: behind the max pools through
-    which alone it is seen (a maximum of rounded values is the rounded maximum)."""
+def readers_of(graph: g.Graph) -> dict[str, list[g.Node]]:
+    """The nodes that read a tensor, once for each time that they do."""
     readers: dict[str, list[g.Node]] = {}
     for node in graph.nodes:
         for x in g.inputs_of(node):
             readers.setdefault(x, []).append(node)
+    return readers
+
+
+def late_point(graph: g.Graph, tensor: str) -> str:
+    """Where rounding a tensor has the same effect on fewer elements: behind the max pools through
+    which alone it is seen (a maximum of rounded values is the rounded maximum)."""
+    readers = readers_of(graph)
     while tensor not in graph.outputs and len(readers.get(tensor, ())) == 1:
         match readers[tensor][0]:
             case g.PoolNode(kind=g.PoolNodeKind.MAX) as pool:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.graph import nodes as g
-from edgeinfer.precision.ptq.points import mask_of
+from edgeinfer.precision.ptq.points import mask_of, readers_of
 
 Places = NDArray[np.bool_]  # by sample and place
 
@@ -44,10 +44,7 @@ class ShownPlaces:
 
 def places_shown(graph: g.Graph, layer: str) -> ShownPlaces | None:
     """What a mask shows of a layer's output; None where something else reads it, too."""
-    readers: dict[str, list[g.Node]] = {}
-    for node in graph.nodes:
-        for x in g.inputs_of(node):
-            readers.setdefault(x, []).append(node)
+    readers = readers_of(graph)
     tensor, moves = layer, list[g.MoveNode]()
     while tensor not in graph.outputs:
         match readers.get(tensor):

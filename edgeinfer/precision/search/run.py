@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -208,11 +208,14 @@ def _judge(
     judge = Judge(network.space, evaluate, journal, limits)
     widest = judge.space.uniform(max(settings.widths))
     costs = judge.judge(widest).outcome.costs
-    if settings.cost not in costs:
-        raise UsageError(
-            f"There is no cost {settings.cost!r}.", hint=f"Choose one of {', '.join(costs)}."
-        )
+    refuse_unknown_cost(settings.cost, costs)
     return judge
+
+
+def refuse_unknown_cost(cost: str, costs: Collection[str]) -> None:
+    """An error for a cost that recipes do not have."""
+    if cost not in costs:
+        raise UsageError(f"There is no cost {cost!r}.", hint=f"Choose one of {', '.join(costs)}.")
 
 
 def _uniform(judge: Judge, settings: SearchSettings) -> dict[int, Trial]:
@@ -290,13 +293,18 @@ def _repair(
 
 def identity(network: SearchedNetwork, objective: SearchObjective) -> str:
     """What a journal's answers depend on: the space, the weights, and the samples."""
-    state = hashlib.sha256(f"{network.space.digest} {network.effort} {objective.name}".encode())
     arrays: dict[str, NDArray[Any]] = {
         **dict(network.graph.weights()),
         **{f"in {name}": values for name, values in objective.samples.inputs.items()},
         **{f"out {name}": values for name, values in objective.samples.labels.items()},
         **{f"fit {name}": values for name, values in network.network.exact.items()},
     }
+    return digest_with(f"{network.space.digest} {network.effort} {objective.name}", arrays)
+
+
+def digest_with(text: str, arrays: Mapping[str, NDArray[Any]]) -> str:
+    """A digest of a text and of arrays by their names."""
+    state = hashlib.sha256(text.encode())
     for name, values in sorted(arrays.items()):
         state.update(f"{name} {values.shape} {values.dtype}".encode())
         state.update(np.ascontiguousarray(values).tobytes())

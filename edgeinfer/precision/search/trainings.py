@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from quantization.search import unbeaten
 from quantization.search_journal import SearchJournal
 
 if TYPE_CHECKING:
@@ -119,11 +120,7 @@ def explore_trainings(
 def training_front(trained: Sequence[TrainedPoint], cost: str) -> list[TrainedPoint]:
     """Trainings than which none is both cheaper and better, the cheapest first."""
     made = [each for each in trained if not each.refusal]
-    kept: list[TrainedPoint] = []
-    for each in sorted(made, key=lambda one: (one.costs[cost], -one.score)):
-        if not kept or each.score > kept[-1].score:
-            kept.append(each)
-    return kept
+    return unbeaten(made, lambda each: each.costs[cost], lambda each: each.score)
 
 
 def _study(space: TrainingSpace, path: Path) -> optuna.Study:

@@ -25,7 +25,6 @@ from edgeinfer.precision.learned.formats import network_of
 from edgeinfer.precision.learned.front import (
     Bounds,
     FrontPoint,
-    best_points,
     choose_point,
     read_bounds,
 )
@@ -39,6 +38,7 @@ from edgeinfer.readers import load
 from edgeinfer.targets.rtl.estimate.estimate import multiplier_prices
 from edgeinfer.targets.rtl.unrolled.shift_add import signed_digits
 from quantization.fixed import Overflow, dequantize
+from quantization.search import unbeaten
 from tests.support.small_networks import CLASSES, bars
 
 NONE = ((0, 0), (0, 0))
@@ -186,7 +186,9 @@ POINTS = [point("01", 0.934, 5000), point("02", 0.931, 1200), point("03", 0.930,
 
 
 def test_the_front_holds_what_nothing_beats() -> None:
-    assert [each.name for each in best_points(POINTS, "lut")] == ["02", "01"]
+    assert [
+        each.name for each in unbeaten(POINTS, lambda p: p.costs["lut"], lambda p: p.score)
+    ] == ["02", "01"]
 
 
 @pytest.mark.parametrize(
