@@ -15,7 +15,7 @@ from edgeinfer.base.version import __version__
 from edgeinfer.serve.faults import invalid, refusal_of
 from edgeinfer.serve.messages import message_class, parameter_messages
 from edgeinfer.serve.repository import InferAnswer, InferCall, Repository, statistics_of
-from edgeinfer.serve.served import described_server
+from edgeinfer.serve.served import ServedModel, described_server
 from edgeinfer.serve.shared import RegionPart, SharedRegions, find_part, place_parameters
 from edgeinfer.serve.tensors import WireTensor, bytes_of, tensor_of_bytes, tensor_of_numbers
 from edgeinfer.serve.wire import cut_request
@@ -29,7 +29,8 @@ CONTENTS = {  # where a tensor's numbers are if they are not bytes
     "UINT16": "uint_contents",
 }
 FINAL_ASKED = "triton_enable_empty_final_response"
-Answer = Callable[[Any], Awaitable[Mapping[str, Any]]]  # a request to its response's fields
+Fields = Mapping[str, Any]
+Answer = Callable[[Any], Fields | Awaitable[Fields]]  # a request to its response's fields
 
 
 def parse_message(name: str, content: bytes) -> Any:
@@ -128,70 +129,58 @@ def message_of_answer(answer: InferAnswer) -> Any:
 
 def plain_answers(repository: Repository, is_ready: Callable[[], bool]) -> dict[str, Answer]:
     """What is answered to each request that is no inference, by the name of the procedure."""
-
     regions = repository.regions
 
-    async def server_live(request: Any) -> Mapping[str, Any]:
-        return {"live": True}
+    def find(request: Any) -> ServedModel:
+        return repository.find(request.name, request.version).model
 
-    async def server_ready(request: Any) -> Mapping[str, Any]:
-        return {"ready": is_ready()}
-
-    async def model_ready(request: Any) -> Mapping[str, Any]:
-        return {"ready": repository.is_loaded(request.name, request.version)}
-
-    async def server_metadata(request: Any) -> Mapping[str, Any]:
-        return described_server(__version__, shares_memory=regions.is_allowed)
-
-    async def model_metadata(request: Any) -> Mapping[str, Any]:
-        model = repository.find(request.name, request.version).model
-        return model.metadata(repository.versions_of(request.name))
-
-    async def model_config(request: Any) -> Mapping[str, Any]:
-        return {"config": repository.find(request.name, request.version).model.config()}
-
-    async def model_statistics(request: Any) -> Mapping[str, Any]:
-        return statistics_of(repository.find_batchers(request.name, request.version))
-
-    async def repository_index(request: Any) -> Mapping[str, Any]:
+    def list_models(request: Any) -> Mapping[str, Any]:
         if request.repository_name:
             raise refusal_of("A repository of a name", hint="There is one, without a name.")
         return {"models": repository.index(ready=request.ready)}
 
-    async def model_load(request: Any) -> Mapping[str, Any]:
+    async def load_model(request: Any) -> Mapping[str, Any]:
         refuse_parameters(request.parameters)
         await repository.load(request.model_name)
         return {}
 
-    async def model_unload(request: Any) -> Mapping[str, Any]:
+    async def unload_model(request: Any) -> Mapping[str, Any]:
         await repository.unload(request.model_name)
         return {}
 
-    async def region_status(request: Any) -> Mapping[str, Any]:
+    def list_regions(request: Any) -> Mapping[str, Any]:
         return {"regions": {each["name"]: each for each in regions.list_regions(request.name)}}
 
-    async def region_register(request: Any) -> Mapping[str, Any]:
+    def register(request: Any) -> Mapping[str, Any]:
         regions.register(request.name, request.key, request.offset, request.byte_size)
         return {}
 
-    async def region_unregister(request: Any) -> Mapping[str, Any]:
+    def unregister(request: Any) -> Mapping[str, Any]:
         regions.unregister(request.name)
         return {}
 
     return {
-        "ServerLive": server_live,
-        "ServerReady": server_ready,
-        "ModelReady": model_ready,
-        "ServerMetadata": server_metadata,
-        "ModelMetadata": model_metadata,
-        "ModelConfig": model_config,
-        "ModelStatistics": model_statistics,
-        "RepositoryIndex": repository_index,
-        "RepositoryModelLoad": model_load,
-        "RepositoryModelUnload": model_unload,
-        "SystemSharedMemoryStatus": region_status,
-        "SystemSharedMemoryRegister": region_register,
-        "SystemSharedMemoryUnregister": region_unregister,
+        "ServerLive": lambda request: {"live": True},
+        "ServerReady": lambda request: {"ready": is_ready()},
+        "ServerMetadata": lambda request: described_server(
+            __version__, shares_memory=regions.is_allowed
+        ),
+        "ModelReady": lambda request: {
+            "ready": repository.is_loaded(request.name, request.version)
+        },
+        "ModelMetadata": lambda request: find(request).metadata(
+            repository.versions_of(request.name)
+        ),
+        "ModelConfig": lambda request: {"config": find(request).config()},
+        "ModelStatistics": lambda request: statistics_of(
+            repository.find_batchers(request.name, request.version)
+        ),
+        "RepositoryIndex": list_models,
+        "RepositoryModelLoad": load_model,
+        "RepositoryModelUnload": unload_model,
+        "SystemSharedMemoryStatus": list_regions,
+        "SystemSharedMemoryRegister": register,
+        "SystemSharedMemoryUnregister": unregister,
     }
 
 

@@ -9,7 +9,7 @@ import re
 import socket
 import ssl
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -126,11 +126,6 @@ class GrpcDoor:
         self._handlers |= {_path_of(name): _refusing(what) for name, what in REFUSED.items()}
         self._handlers[_path_of("ModelInfer")] = self._infer
         self._handlers[_STREAM_PATH] = self._one_of_stream
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether a call is open."""
-        return bool(self._calls)
 
     def end_streams(self) -> None:
         """Read no more requests of any stream; what was read is answered."""
@@ -363,7 +358,9 @@ def _bytes_of(message: Any) -> bytes:
 
 def _answering(name: str, answer: Answer) -> Answering:
     async def handle(content: Content) -> bytes:
-        fields: Mapping[str, Any] = await answer(parse_message(f"{name}Request", bytes(content)))
+        fields = answer(parse_message(f"{name}Request", bytes(content)))
+        if isinstance(fields, Awaitable):
+            fields = await fields
         return _bytes_of(message_of_fields(f"{name}Response", fields))
 
     return handle

@@ -113,11 +113,6 @@ class Figure:
     marks: tuple[Mark, ...]
     note: str = ""
 
-    @property
-    def data_marks(self) -> int:
-        """Marks that are not words: a picture of nothing has none."""
-        return sum(not isinstance(mark, Label) for mark in self.marks)
-
 
 def width_of(text: str, font: float = FONT) -> float:
     """About how wide words are."""
