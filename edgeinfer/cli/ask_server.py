@@ -5,10 +5,9 @@
 from __future__ import annotations
 
 import contextlib
-import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -69,7 +68,9 @@ def infer(
         remote = ask.find_model(connected, model, model_version)
         inference = ask.infer(connected, remote, ask.read_inputs(remote, data), batch, datatype)
     if output is not None:
-        write_arrays(inference.outputs, output)
+        from edgeinfer.data.formats.npz import pack_arrays
+
+        write_file(output, pack_arrays(inference.outputs))
     document = {
         "url": url,
         "model": remote.name,
@@ -184,12 +185,3 @@ def _connect(url: str, identity: Identity, library: str) -> Iterator[Client]:
         yield client
     finally:
         client.close()
-
-
-def write_arrays(outputs: Mapping[str, Any], path: Path) -> None:
-    """Outputs by name, as an npz file."""
-    import numpy as np
-
-    stream = io.BytesIO()
-    np.savez_compressed(stream, **outputs)
-    write_file(path, stream.getvalue())

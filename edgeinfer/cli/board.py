@@ -114,9 +114,10 @@ def run_(
     with progress() as watcher, open_run(run, watcher, new=False) as folder:
         trial = run_board(folder, data=data, count=count, port=board_port)
     if output is not None:
-        from edgeinfer.cli.ask_server import write_arrays
+        from edgeinfer.base.plan import write_file
+        from edgeinfer.data.formats.npz import pack_arrays
 
-        write_arrays(trial.scores, output)
+        write_file(output, pack_arrays(trial.scores))
     _conclude(trial, run, output, as_json=json)
 
 

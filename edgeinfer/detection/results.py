@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from edgeinfer.base.errors import InputError
 from edgeinfer.data.columns import DETECTOR_TRUTH
+from edgeinfer.data.formats.npz import pack_arrays
 from edgeinfer.data.open import open_data
 from edgeinfer.data.samples import HELD_BYTES, assign_columns
 from edgeinfer.data.stream.thin import thinned_rows
@@ -98,10 +98,7 @@ def list_detections(detections: Detections) -> dict[str, NDArray[Any]]:
 
 def pack_detections(detections: Detections) -> bytes:
     """The same as an archive."""
-    stream = io.BytesIO()
-    members: dict[str, Any] = list_detections(detections)
-    np.savez_compressed(stream, **members)
-    return stream.getvalue()
+    return pack_arrays(list_detections(detections))
 
 
 def score_sentences(scores: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[str]:

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.base.names import identifier
+from edgeinfer.data.formats.npz import pack_arrays
 from edgeinfer.evaluate.judge import real_outputs
 from edgeinfer.event.event import PlaneTags
 from edgeinfer.event.frames import labels_pixels, limited_masks
@@ -98,10 +98,7 @@ def gather_tags(program: Program, rows: Sequence[PlaneRow]) -> dict[str, NDArray
 
 def pack_tags(program: Program, rows: Sequence[PlaneRow]) -> bytes:
     """The same as an archive."""
-    stream = io.BytesIO()
-    arrays: dict[str, Any] = gather_tags(program, rows)
-    np.savez_compressed(stream, **arrays)
-    return stream.getvalue()
+    return pack_arrays(gather_tags(program, rows))
 
 
 def describe_event(

@@ -4,17 +4,19 @@
 
 from __future__ import annotations
 
+import io
 import math
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import IO, Any
 
 import numpy as np
 from numpy.lib import format as npy
+from numpy.typing import NDArray
 
 from edgeinfer.data.formats.guard import MAX_BLOCK_BYTES, Complain, DataFileError
 from edgeinfer.data.formats.shards import (
@@ -134,6 +136,13 @@ class _Rows:
         if len(data) < due:
             raise EOFError(f"{member.name} ends early")
         return np.frombuffer(data, dtype=member.dtype).reshape(shape)
+
+
+def pack_arrays(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """Arrays by name as a compressed archive."""
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **dict(arrays))  # type: ignore[arg-type]  # none is allow_pickle
+    return stream.getvalue()
 
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Member:
