@@ -156,6 +156,13 @@ class Task(StrEnum):
     REGRESSION = "regression"
 
 
+SCORES: Mapping[str, bool] = {  # figures of merit, and whether more is better
+    "auc": True,
+    "accuracy": True,
+    "rms_error": False,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Scores:
     """How well a network did against labels. None: the labels cannot say (one class only)."""

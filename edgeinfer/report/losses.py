@@ -8,9 +8,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from edgeinfer.base.metrics import SCORES
 from edgeinfer.evaluate.profile.data import Profile, Uncertain
 from edgeinfer.report import words
 from edgeinfer.report.result import Result
+from edgeinfer.report.titles import SCORE_TITLES
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ class Drop:
     @property
     def label(self) -> str:
         """As it is written."""
-        return {"auc": "AUC", "accuracy": "accuracy", "rms_error": "rms error"}[self.name]
+        return SCORE_TITLES[self.name]
 
 
 def interval_of(result: Result, profile: Profile | None, drop: Drop) -> Uncertain | None:
@@ -59,7 +61,7 @@ def drop_of(result: Result, stages: Sequence[str] = ()) -> Drop | None:
     before = result.accuracy.get("float")
     if before is None:
         return None
-    for name, higher in (("auc", True), ("accuracy", True), ("rms_error", False)):
+    for name, higher in SCORES.items():
         reference = getattr(before, name)
         if reference is None:
             continue

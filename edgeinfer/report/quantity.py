@@ -51,11 +51,7 @@ def strength(metric: Metric) -> int:
 
 def strongest(metrics: Iterable[Metric]) -> Metric | None:
     """The figure whose origin is worth most; the later of equals, which was found later."""
-    best: Metric | None = None
-    for metric in metrics:
-        if best is None or strength(metric) >= strength(best):
-            best = metric
-    return best
+    return max(reversed(list(metrics)), key=strength, default=None)
 
 
 def satisfies(origin: Origin, least: Origin) -> bool:

@@ -61,6 +61,20 @@ def text(value: str, *, about: str = "", state: str = "") -> Cell:
     return Cell(cut, state=state, about=about or longer)
 
 
+def text_rows(table: ReportTable, most: int | None = None) -> list[str]:
+    """The head and the first rows as lines of text, columns below each other."""
+    rows = [[f"{column.title} {column.unit}".rstrip() for column in table.columns]]
+    rows += [[cell.text for cell in row] for row in table.rows[:most]]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(width) if column.numeric else cell.ljust(width)
+            for cell, width, column in zip(row, widths, table.columns, strict=True)
+        ).rstrip()
+        for row in rows
+    ]
+
+
 def filled_table(
     name: str,
     caption: str,

@@ -7,6 +7,7 @@ from __future__ import annotations
 from edgeinfer.report import words
 from edgeinfer.report.result import Result
 
+SCORE_TITLES = {"auc": "AUC", "accuracy": "accuracy", "rms_error": "rms error"}
 STAGES = {"interpret": "interpreter"}  # ours whose name is not what people call them
 
 

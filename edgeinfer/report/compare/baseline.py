@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from edgeinfer.base.metrics import Metric, Scores
+from edgeinfer.base.metrics import SCORES, Metric, Scores
 from edgeinfer.report import words
 from edgeinfer.report.compare.comparable import device_of, same_network, same_samples
 from edgeinfer.report.gates.check import GateOutcome, GateResult
@@ -62,7 +62,6 @@ MORE = (
 )
 OF_SCORES = Tolerance(absolute=0.002)
 OF_REST = Tolerance(relative=0.01)
-SCORES = {"auc": True, "accuracy": True, "rms_error": False}
 
 
 def regressions(

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from edgeinfer.base.metrics import Metric, Scores
+from edgeinfer.base.metrics import SCORES, Metric, Scores
 from edgeinfer.report.compare.baseline import by_quantity
 from edgeinfer.report.compare.comparable import device_of, same_network
 from edgeinfer.report.compare.runs import ComparedRun
@@ -179,7 +179,7 @@ def _entries(run: ComparedRun, group: int) -> list[ComparedEntry]:
 def _score(result: Result, target: str | None) -> Score | None:
     """The target's own stage; or the quantized network, whose integers it has."""
     stages = [stage_of(result, target) or "", "quantized", *result.accuracy]
-    for name, higher in (("auc", True), ("accuracy", True), ("rms_error", False)):
+    for name, higher in SCORES.items():
         for stage in stages:
             scores: Scores | None = result.accuracy.get(stage)
             value = None if scores is None or stage == "float" else getattr(scores, name)

@@ -12,6 +12,7 @@ from edgeinfer.report import words
 from edgeinfer.report.compare.comparison import LATENCY, RunComparison, ScatterPoint, Series
 from edgeinfer.report.draw.marks import Box, Dot, Figure, Label, Line, Mark, cut, width_of
 from edgeinfer.report.draw.scales import HUGE, AxisScale, axes, over
+from edgeinfer.report.titles import SCORE_TITLES
 from edgeinfer.report.uses import uses_of
 
 WIDTH, HEIGHT = 1000.0, 420.0
@@ -21,7 +22,6 @@ SMALL = 11.0  # of the names beside points
 MOST_NAMED = 14  # points of fronts with their names beside them
 MOST_SERIES = 14  # in a legend
 NEAR = 8.0  # times the largest cost: a budget further off is told, not drawn
-SCORES = {"auc": "AUC", "accuracy": "accuracy", "rms_error": "rms error"}
 ROUGH = ("estimated", "published")  # drawn hollow
 
 
@@ -52,7 +52,7 @@ def _pareto(comparison: RunComparison, kind: str, alike: Sequence[Series]) -> Fi
     up = over([*(p.score for p in points), *ends], BOTTOM, TOP)
     what = "latency" if kind == LATENCY.name else words.kind_name(kind)
     unit = "µs" if kind == LATENCY.name else words.unit_of_kind(kind)
-    score = SCORES.get(comparison.score_name, "score")
+    score = SCORE_TITLES.get(comparison.score_name, "score")
     marks: list[Mark] = []
     if near and offered is not None:
         edge = across.place(offered)

@@ -14,11 +14,13 @@ from edgeinfer.base.version import __version__
 from edgeinfer.report import words
 from edgeinfer.report.advice import Advice
 from edgeinfer.report.compare.comparison import ComparedEntry, RunComparison, surely_less
-from edgeinfer.report.compare.figures import SCORES, pareto_figures
+from edgeinfer.report.compare.figures import pareto_figures
 from edgeinfer.report.compare.tables import differences_table, entries_table
 from edgeinfer.report.page.page import Section
 from edgeinfer.report.page.templates import html_page, render
 from edgeinfer.report.page.text import markdown_table, plain
+from edgeinfer.report.tables import text_rows
+from edgeinfer.report.titles import SCORE_TITLES
 from edgeinfer.report.verdict import AnswerState
 
 MOST_TIED = 4  # names of runs that share the first place
@@ -39,7 +41,7 @@ def headline(comparison: RunComparison) -> str:
 
 def _best_score(comparison: RunComparison, judged: Sequence[ComparedEntry]) -> str:
     """The run whose interval is above all others', or those that share the first place."""
-    title = SCORES.get(comparison.score_name, "score")
+    title = SCORE_TITLES.get(comparison.score_name, "score")
     best = max(judged, key=_worth)
     assert best.score is not None
     near = [
@@ -59,9 +61,7 @@ def _best_score(comparison: RunComparison, judged: Sequence[ComparedEntry]) -> s
         which = "best" if len({entry.run.label for entry in judged}) > len(alike) else "same"
         return f"{names_text}, which are one network, have the {which} {title}, {_score_text(best)}"
     names = [_entry_name(entry) for entry in _distinct([*alike, *near])]
-    names_text = words.join_words(names[:MOST_TIED]) + (
-        " and others" if len(names) > MOST_TIED else ""
-    )
+    names_text = _tied(names)
     if any(entry.score is None or entry.score.low is None for entry in [best, *near]):
         return (
             f"No best {title} can be named: a result does not record how uncertain it is "
@@ -69,6 +69,11 @@ def _best_score(comparison: RunComparison, judged: Sequence[ComparedEntry]) -> s
         )
     overlap = f"the 95 % intervals of {names_text} overlap"
     return f"A tie in {title}: {overlap} ({_score_text(best)} at most)"
+
+
+def _tied(names: Sequence[str]) -> str:
+    """Names of those that share the first place."""
+    return words.join_words(names[:MOST_TIED]) + (" and others" if names[MOST_TIED:] else "")
 
 
 def _same_network(first: ComparedEntry, second: ComparedEntry) -> bool:
@@ -108,10 +113,7 @@ def _fastest(timed: Sequence[ComparedEntry]) -> str:
     if not near:
         return f"{_entry_name(fastest)} is the fastest, {lasting}"
     names = [_entry_name(entry) for entry in [fastest, *near]]
-    names_text = words.join_words(names[:MOST_TIED]) + (
-        " and others" if len(names) > MOST_TIED else ""
-    )
-    return f"{names_text} are as fast as each other, as far as is known, from {lasting}"
+    return f"{_tied(names)} are as fast as each other, as far as is known, from {lasting}"
 
 
 def _worth(entry: ComparedEntry) -> float:
@@ -181,16 +183,7 @@ def markdown(comparison: RunComparison) -> str:
 def lines(comparison: RunComparison, most: int = 40) -> list[str]:
     """For a terminal."""
     table = entries_table(comparison)
-    rows = [[f"{column.title} {column.unit}".rstrip() for column in table.columns]]
-    rows += [[cell.text for cell in row] for row in table.rows[:most]]
-    widths = [max(len(row[n]) for row in rows) for n in range(len(table.columns))]
-    texts = [headline(comparison), ""]
-    for row in rows:
-        cells = [
-            cell.rjust(width) if column.numeric else cell.ljust(width)
-            for cell, width, column in zip(row, widths, table.columns, strict=True)
-        ]
-        texts.append("  ".join(cells).rstrip())
+    texts = [headline(comparison), "", *text_rows(table, most)]
     left = len(table.rows) - most
     if left > 0:
         texts.append(f"and {left} more: see them with --html, --csv or --json")
@@ -207,10 +200,8 @@ def csv_text(comparison: RunComparison) -> str:
     for run in comparison.runs:
         head = [run.label, run.result.model.name, groups[run.label]]
         for stage, scores in run.result.accuracy.items():
-            for name in ("auc", "accuracy", "rms_error"):
-                value = getattr(scores, name)
-                if value is not None:
-                    rows.append([*head, "", stage, "", name, value, "", "simulated", *[""] * 4])
+            for name, value in scores.figures.items():
+                rows.append([*head, "", stage, "", name, value, "", "simulated", *[""] * 4])
         for metric in run.result.metrics:
             rows.append([*head, *_metric_row(metric)])
     return as_csv(rows)

@@ -7,18 +7,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from edgeinfer.base.metrics import Metric
+from edgeinfer.base.metrics import SCORES, Metric
 from edgeinfer.report import words
 from edgeinfer.report.compare.baseline import LESS, MORE, by_quantity
 from edgeinfer.report.compare.comparable import same_network, same_samples
 from edgeinfer.report.compare.comparison import ComparedEntry, RunComparison
-from edgeinfer.report.compare.figures import SCORES
 from edgeinfer.report.compare.runs import ComparedRun
-from edgeinfer.report.gates.figures import SCORES as SCORE_FIELDS
 from edgeinfer.report.quantity import RESOURCES, Quantity
 from edgeinfer.report.result_tables import stages_of
 from edgeinfer.report.tables import Cell, Column, ReportTable, figure, filled_table, text
-from edgeinfer.report.titles import stage_title, target_title
+from edgeinfer.report.titles import SCORE_TITLES, stage_title, target_title
 
 MOST_COLUMNS = 8  # runs of a table of differences
 ENERGIES = ("energy_dynamic_nj", "energy_nj", "energy_event_dynamic_j", "energy_event_j")
@@ -31,7 +29,7 @@ def entries_table(comparison: RunComparison) -> ReportTable:
     """A row for each target of each run."""
     groups = len({entry.group for entry in comparison.entries}) > 1
     quantities = _quantities(comparison.entries)
-    score = SCORES.get(comparison.score_name, "score")
+    score = SCORE_TITLES.get(comparison.score_name, "score")
     columns = [
         Column("run"),
         Column("target"),
@@ -128,13 +126,13 @@ def _score_rows(runs: Sequence[ComparedRun]) -> list[tuple[Cell, ...]]:
     stages = list(dict.fromkeys(stage for result in results for stage in stages_of(result)))
     rows = []
     for stage in stages:
-        for name, (field, higher) in SCORE_FIELDS.items():
+        for name, higher in SCORES.items():
             scores = [run.result.accuracy.get(stage) for run in runs]
-            values = [getattr(each, field, None) for each in scores]
+            values = [getattr(each, name, None) for each in scores]
             if any(value is not None for value in values):
-                ends = [None if each is None else each.intervals.get(field) for each in scores]
+                ends = [None if each is None else each.intervals.get(name) for each in scores]
                 why = [_not_alike(runs[0], run, stage) for run in runs]
-                title = f"{stage_title(stage, *results)}: {SCORES[name]}"
+                title = f"{stage_title(stage, *results)}: {SCORE_TITLES[name]}"
                 rows.append((text(title), *_against(values, ends, why, higher, fixed=True)))
     return rows
 

@@ -24,7 +24,7 @@ from edgeinfer.report.fitting.fit_table import (
 from edgeinfer.report.page.page import Section, drop_missing_figures, drop_missing_tables
 from edgeinfer.report.page.templates import html_page
 from edgeinfer.report.quantity import RESOURCES
-from edgeinfer.report.tables import Cell, Column, ReportTable, filled_table, text
+from edgeinfer.report.tables import Cell, Column, ReportTable, filled_table, text, text_rows
 from edgeinfer.report.timings import TimingBand
 from edgeinfer.report.uses import OFFERED_AS, Use
 
@@ -139,22 +139,15 @@ def _use(use: Use | None) -> Cell:
 
 def lines(table: FitTable) -> list[tuple[str | None, str]]:
     """For a terminal."""
-    table_shown = rows_table(table)
-    rows = [[f"{column.title} {column.unit}".rstrip() for column in table_shown.columns]]
-    rows += [[cell.text for cell in row] for row in table_shown.rows]
-    widths = [max(len(row[n]) for row in rows) for n in range(len(table_shown.columns))]
-    texts: list[tuple[str | None, str]] = [(None, f"{table.model}, judged on {table.samples}")]
-    for number, row in enumerate(rows):
-        cells = [
-            cell.rjust(width) if column.numeric else cell.ljust(width)
-            for cell, width, column in zip(row, widths, table_shown.columns, strict=True)
-        ]
-        state = None
-        if number and table.rows[number - 1] is table.recommended:
-            state = "good"
-        texts.append((state, "  ".join(cells).rstrip()))
-    texts.append((None, ""))
     best = table.recommended
+    head, *rows = text_rows(rows_table(table))
+    texts: list[tuple[str | None, str]] = [
+        (None, f"{table.model}, judged on {table.samples}"),
+        (None, head),
+    ]
+    for row, line in zip(table.rows, rows, strict=True):
+        texts.append(("good" if row is best else None, line))
+    texts.append((None, ""))
     if best is None:
         return [*texts, ("bad", reason(table))]
     return [

@@ -18,17 +18,13 @@ from edgeinfer.base.errors import UsageError
 from edgeinfer.evaluate.merit import Merit
 from edgeinfer.report import words
 from edgeinfer.report.timings import TimingBand
+from edgeinfer.report.titles import SCORE_TITLES
 from edgeinfer.report.uses import Use
 
 AS_FAST = 1.05  # times the shortest latency: no reason to take more bits
 TOLERABLE_LOSS = 0.01  # of an area or a share
 TOLERABLE_RISE = 0.1  # of an error, as a share of the float network's
-TITLES = {
-    "auc": "AUC",
-    "accuracy": "accuracy",
-    "rms_error": "rms error",
-    "same_decision_as_float": "same decision as float",
-}
+TITLES = {**SCORE_TITLES, "same_decision_as_float": "same decision as float"}
 
 
 class FitState(StrEnum):

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from edgeinfer.base.metrics import Metric, Origin, Scores
+from edgeinfer.base.metrics import SCORES, Metric, Origin, Scores
 from edgeinfer.ir.agreement import Agreement
 from edgeinfer.report import words
 from edgeinfer.report.quantity import STATE_ORDER, quantity_of, strength, targets_of, whole
@@ -17,11 +17,6 @@ from edgeinfer.report.titles import stage_of
 from edgeinfer.report.uses import uses_of
 from edgeinfer.report.verdict import near_pairs
 
-SCORES = {  # name -> field, whether more is better
-    "auc": ("auc", True),
-    "accuracy": ("accuracy", True),
-    "rms_error": ("rms_error", False),
-}
 DROPS = {"auc_drop": "auc", "accuracy_drop": "accuracy", "rms_error_rise": "rms_error"}
 AGREEMENTS = ("bit_identical", "decision_flips", "max_abs_diff", "agreement_samples")
 SIZES = ("parameters", "macs", "ops")
@@ -106,11 +101,9 @@ def _metrics(result: Result, name: str, prefix: str | None) -> Iterator[tuple[st
 
 def best_of(metrics: Iterable[Metric]) -> Metric | None:
     """The figure whose origin is worth most; of equals, that of the further design."""
-    ranked = list(metrics)
-    order = {id(each): number for number, each in enumerate(ranked)}
     return max(
-        ranked,
-        key=lambda m: (strength(m), STATE_ORDER.index(quantity_of(m).state), order[id(m)]),
+        reversed(list(metrics)),  # of those that are equal in both, the last
+        key=lambda metric: (strength(metric), STATE_ORDER.index(quantity_of(metric).state)),
         default=None,
     )
 
@@ -132,19 +125,18 @@ def _stages(result: Result, prefix: str | None) -> dict[str, Scores]:
 
 
 def _scores(result: Result, name: str, prefix: str | None) -> dict[str, KnownFigure]:
-    field, higher = SCORES[name]
     values = {
-        stage: getattr(scores, field)
+        stage: scores.figures[name]
         for stage, scores in _stages(result, prefix).items()
-        if getattr(scores, field) is not None
+        if name in scores.figures
     }
-    return _worst(values, higher=higher)
+    return _worst(values, higher=SCORES[name])
 
 
 def _drops(result: Result, name: str, prefix: str | None) -> dict[str, KnownFigure]:
     """What is lost against the float network on the same samples. A stage on samples of its own
     that is the engine bit for bit loses what the Program loses, of which more samples say more."""
-    field, higher = SCORES[DROPS[name]]
+    field = DROPS[name]
     drops = {}
     for stage, scores in _stages(result, prefix).items():
         before = float_figure(result, stage, field)
@@ -153,7 +145,7 @@ def _drops(result: Result, name: str, prefix: str | None) -> dict[str, KnownFigu
             continue
         if prefix is None and scores.floats and _is_engine(result, stage):
             continue
-        drops[stage] = (before - after) if higher else (after - before)
+        drops[stage] = (before - after) if SCORES[field] else (after - before)
     return _worst(drops, higher=False)
 
 

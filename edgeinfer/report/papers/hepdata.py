@@ -12,9 +12,8 @@ from edgeinfer.base.metrics import Metric
 from edgeinfer.evaluate.profile.data import Curve, Profile
 from edgeinfer.report.quantity import quantity_of, targets_of, whole
 from edgeinfer.report.result import Result
-from edgeinfer.report.titles import stage_title, target_title
+from edgeinfer.report.titles import SCORE_TITLES, stage_title, target_title
 
-SCORES = {"auc": "AUC", "accuracy": "accuracy", "rms_error": "rms error"}
 INTERVAL, BAND = "95 % interval", "band of the estimate"
 CLOSEST = 1e-12  # of a value to the end of its interval
 
@@ -52,7 +51,7 @@ def _scores_table(result: Result) -> Table:
     """Scores of the stages, with their intervals."""
     stages = list(result.accuracy)
     columns = []
-    for name, title in SCORES.items():
+    for name, title in SCORE_TITLES.items():
         values = []
         for stage in stages:
             scores = result.accuracy[stage]
