@@ -168,13 +168,24 @@ def float_outputs(graph: g.Graph, samples: Samples) -> dict[str, Floats]:
 
 def quantized_outputs(program: Program, raw: Mapping[str, NDArray[Any]]) -> dict[str, Floats]:
     """What the Program yields, in real numbers and after what is left to the host."""
+    widest = max(raw.values(), key=lambda values: values[:1].size)
+    return _outputs_of_parts(
+        program,
+        (
+            {name: values[rows].astype(np.int64) for name, values in raw.items()}
+            for rows in _parts(widest)
+        ),
+    )
+
+
+def _outputs_of_parts(program: Program, parts: Iterable[Mapping[str, Ints]]) -> dict[str, Floats]:
+    """The same for samples that come part by part."""
     engine = Engine(program)
     pieces: dict[str, list[Floats]] = {output.name: [] for output in program.outputs}
-    for rows in _parts(max(raw.values(), key=lambda values: values[:1].size)):
-        part = {name: values[rows].astype(np.int64) for name, values in raw.items()}
-        for name, values in real_outputs(program, engine.run(part)).items():
+    for raw in parts:
+        for name, values in real_outputs(program, engine.run(raw)).items():
             pieces[name].append(values)
-    return {name: np.concatenate(parts) for name, parts in pieces.items()}
+    return {name: np.concatenate(arrays) for name, arrays in pieces.items()}
 
 
 def program_outputs(program: Program, recipe: Recipe, samples: Samples) -> dict[str, Floats]:
@@ -183,23 +194,22 @@ def program_outputs(program: Program, recipe: Recipe, samples: Samples) -> dict[
         kept, whole = set(program.states.values()), raw_inputs(program, recipe, samples)
         outputs = quantized_outputs(program, whole)
         return {name: values for name, values in outputs.items() if name not in kept}
-    engine = Engine(program)
-    pieces: dict[str, list[Floats]] = {output.name: [] for output in program.outputs}
     widest = max((samples.inputs[op.name] for op in program.inputs), key=lambda v: v[:1].size)
-    for rows in _parts(widest):
-        raw = raw_inputs(program, recipe, samples.part(rows.start, rows.stop))
-        for name, values in real_outputs(program, engine.run(raw)).items():
-            pieces[name].append(values)
-    return {name: np.concatenate(parts) for name, parts in pieces.items()}
+    parts = (samples.part(rows.start, rows.stop) for rows in _parts(widest))
+    return _outputs_of_parts(program, (raw_inputs(program, recipe, part) for part in parts))
 
 
 def real_outputs(program: Program, raw: Mapping[str, Ints]) -> dict[str, Floats]:
     """Raw outputs in real numbers, after what is left to the host."""
-    reals = dequantize_outputs(program, raw)
-    return {
-        output.name: apply_host_functions(reals[output.name], output.host)
-        for output in program.outputs
-    }
+    hosts = {output.name: output.host for output in program.outputs}
+    return after_hosts(dequantize_outputs(program, raw), hosts)
+
+
+def after_hosts(
+    outputs: Mapping[str, Floats], hosts: Mapping[str, HostFunction]
+) -> dict[str, Floats]:
+    """Outputs in real numbers, each after the host's share of it."""
+    return {name: apply_host_functions(values, hosts[name]) for name, values in outputs.items()}
 
 
 def dequantize_outputs(program: Program, raw: Mapping[str, Ints]) -> dict[str, Floats]:

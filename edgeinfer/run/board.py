@@ -22,7 +22,6 @@ from edgeinfer.evaluate.judge import Floats
 from edgeinfer.evaluate.merit import score_with_intervals
 from edgeinfer.ir.agreement import Agreement, AgreementTally
 from edgeinfer.ir.engine.engine import Engine
-from edgeinfer.ir.program import Program
 from edgeinfer.report.result import read_figures
 from edgeinfer.run import projects, steps
 from edgeinfer.run import tools as run_tools
@@ -175,19 +174,13 @@ def _try_board(
         )  # fmt: skip
     comparison = AgreementTally(program, ("engine", "board"))
     comparison.add(Engine(program).run(raw), reply.outputs)
-    scores = _scores(program, reply)
+    scores = judge.real_outputs(program, reply.outputs)
     trial_of_board = BoardTrial(
         comparison.agreement(), scores, _metrics(reply, chosen, len(samples), port), reply.where
     )
     if not port.simulated:
         _keep(trial, targets, chosen, samples, trial_of_board)
     return trial_of_board
-
-
-def _scores(program: Program, reply: BoardReply) -> dict[str, Floats]:
-    real = judge.dequantize_outputs(program, reply.outputs)
-    hosts = {output.name: output.host for output in program.outputs}
-    return {name: judge.apply_host_functions(values, hosts[name]) for name, values in real.items()}
 
 
 def _metrics(

@@ -279,8 +279,5 @@ def _try_files(
         judgement = target.judge(program, graph, folder, raw, chosen.settings)
     if judgement is None:
         return emitted.metrics, fit_judge.of(lowered)
-    outputs = {
-        name: judge.apply_host_functions(values, judgement.hosts[name])
-        for name, values in judgement.outputs.items()
-    }
+    outputs = judge.after_hosts(judgement.outputs, judgement.hosts)
     return emitted.metrics, fit_judge.reference.merit(outputs)

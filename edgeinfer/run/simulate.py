@@ -80,10 +80,7 @@ def simulate(
             "findings": [sentence, *(f"{stage}: {finding}" for finding in judgement.findings)],
         }
         if samples.labels:
-            real = {
-                name: judge.apply_host_functions(values, judgement.hosts[name])
-                for name, values in judgement.outputs.items()
-            }
+            real = judge.after_hosts(judgement.outputs, judgement.hosts)
             network = graph()
             floats = judge.float_outputs(network, samples)
             reference = FloatReference.of(network, samples, floats)

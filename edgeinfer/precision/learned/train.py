@@ -17,7 +17,6 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from edgeinfer.base.errors import InputError
 from edgeinfer.data.samples import Samples
 from edgeinfer.ir.target_costs import MultiplierPrices
 from edgeinfer.precision.learned.formats import LearnedState
@@ -25,9 +24,9 @@ from edgeinfer.precision.learned.model import LearnedModel
 from edgeinfer.precision.learned.network import LearnedPlan
 from edgeinfer.precision.learned.settings import LEARNED_PACE, LearnedSettings
 from edgeinfer.precision.learned.tensors import nearest, power
-from edgeinfer.precision.qat.aims import Aim, yields_logits
-from edgeinfer.precision.qat.losses import loss_between
-from edgeinfer.precision.qat.settings import QatSettings
+from edgeinfer.precision.qat.aims import Aim
+from edgeinfer.precision.qat.losses import mean_loss
+from edgeinfer.precision.qat.settings import QatSettings, refuse_infinite
 
 SETTLING = 0.35  # share of a point's steps in which widths stay as they are
 RISING = 0.7  # share of the other steps over which the weight of the cost rises
@@ -93,8 +92,7 @@ class _Run:
 
     def late(self) -> bool:
         """Whether the time is over."""
-        minutes = self.lesson.training.minutes
-        return minutes is not None and time.monotonic() - self.began > 60.0 * minutes
+        return self.lesson.training.is_over(time.monotonic() - self.began)
 
     def pass_point(self, point: int) -> None:
         """All steps of a point."""
@@ -130,11 +128,7 @@ class _Run:
         aim_values = [aim.values[rows] for aim in self.lesson.aims]
         rates = np.array([rate, width_rate, self.weight / self.unit], np.float32)
         loss = float(self.step(inputs, aim_values, rates))
-        if not np.isfinite(loss):
-            raise InputError(
-                f"{self.plan.graph.name}: the loss became {loss}.",
-                hint="Try a lower --learning-rate, or check the labels.",
-            )
+        refuse_infinite(loss, self.plan.graph.name)
 
     def _see_ranges(self) -> None:
         """Give every tensor the range that all samples show. A range changes those behind it, so
@@ -202,22 +196,13 @@ def _compile_step(model: LearnedModel, lesson: LearnedLesson) -> Any:
     means = [tf.Variable(tf.zeros_like(v), trainable=False) for v in variables]
     squares = [tf.Variable(tf.zeros_like(v), trainable=False) for v in variables]
     done = tf.Variable(0.0, trainable=False)
-    logits = {aim.output: yields_logits(plan.graph, aim.output) for aim in lesson.aims}
 
     def step(inputs: Any, aim_values: Any, rates: Any) -> Any:
         with tf.GradientTape() as tape:
             passed = model.run(inputs)
-            losses = [
-                loss_between(
-                    aim.loss,
-                    passed.tensors[plan.ends[aim.output]],
-                    values,
-                    logits=logits[aim.output],
-                    unit=aim.unit,
-                )
-                for aim, values in zip(lesson.aims, aim_values, strict=True)
-            ]
-            loss = tf.add_n(losses) / len(losses)
+            tensors = {aim.output: plan.ends[aim.output] for aim in lesson.aims}
+            outputs = {name: passed.tensors[end] for name, end in tensors.items()}
+            loss = mean_loss(plan.graph, lesson.aims, outputs, aim_values)
             total = loss + rates[2] * passed.cost
         gradients = tape.gradient(total, variables, unconnected_gradients="zero")
         done.assign_add(1.0)

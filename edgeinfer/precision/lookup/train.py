@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from edgeinfer.base.errors import InputError, ModelError
+from edgeinfer.base.errors import ModelError
 from edgeinfer.base.scratch import scratch_folder
 from edgeinfer.precision.learned.front import TrainedFile
 from edgeinfer.precision.learned.train import LearnedLesson, Watch, fall
@@ -25,6 +25,7 @@ from edgeinfer.precision.lookup.neuron_model import NeuronModel
 from edgeinfer.precision.lookup.settings import LOOKUP_PACE, LookupPlan, LookupSettings
 from edgeinfer.precision.qat.aims import Loss, yields_logits
 from edgeinfer.precision.qat.losses import loss_between
+from edgeinfer.precision.qat.settings import refuse_infinite
 
 WARM_UP = 0.3  # share of the first point's steps in which a neuron reads all that it could
 SETTLING = 0.35  # share of a point's steps in which no further edge goes
@@ -75,15 +76,11 @@ def learn_tables(
             weight = lesson.settings.cost_low * growth**along
             rows = order[number % each * batch :][:batch]
             loss = float(step(x[rows], aim_values[rows], np.float32(weight / unit)))
-            if not np.isfinite(loss):
-                raise InputError(
-                    f"{plan.graph.name}: the loss became {loss}.",
-                    hint="Try a lower --learning-rate, or check the labels.",
-                )
+            refuse_infinite(loss, plan.graph.name)
             watch(point * steps + number + 1, points * steps)
         model.bury()
         yield TrainedFile(_save(model.to_keras()), weight, round(time.monotonic() - began, 2))
-        if training.minutes is not None and time.monotonic() - began > 60.0 * training.minutes:
+        if training.is_over(time.monotonic() - began):
             return
 
 

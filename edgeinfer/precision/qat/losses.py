@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, assert_never
 
 import tensorflow as tf
 
-from edgeinfer.precision.qat.aims import Loss
+from edgeinfer.graph import nodes as g
+from edgeinfer.precision.qat.aims import Aim, Loss, yields_logits
 
 SMALLEST = 1e-7  # probability of which a logarithm is taken
 
@@ -28,6 +30,23 @@ def loss_between(loss: Loss, actual: Any, aim: Any, *, logits: bool, unit: float
             return tf.reduce_mean(tf.square(actual / unit - aim))
         case _:
             assert_never(loss)
+
+
+def mean_loss(
+    graph: g.Graph, aims: Sequence[Aim], outputs: Mapping[str, Any], aim_values: Sequence[Any]
+) -> Any:
+    """The mean over the aims of what outputs, before what the host applies, are away from them."""
+    losses = [
+        loss_between(
+            aim.loss,
+            outputs[aim.output],
+            values,
+            logits=yields_logits(graph, aim.output),
+            unit=aim.unit,
+        )
+        for aim, values in zip(aims, aim_values, strict=True)
+    ]
+    return tf.add_n(losses) / len(losses)
 
 
 def _log(values: Any) -> Any:

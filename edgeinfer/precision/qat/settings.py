@@ -4,9 +4,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-from edgeinfer.base.errors import UsageError
+from edgeinfer.base.errors import InputError, UsageError
 
 MOST_EPOCHS = 10_000
 
@@ -86,10 +87,23 @@ class QatSettings:
         """Whether the network gets smaller before it is trained."""
         return bool(self.prune_filters or self.prune_multipliers)
 
+    def is_over(self, seconds: float) -> bool:
+        """Whether a training has taken as long as it may."""
+        return self.minutes is not None and seconds > 60.0 * self.minutes
+
     def pace(self, usual: Pace) -> Pace:
         """What the user says, and the rest as is usual."""
         return Pace(
             usual.epochs if self.epochs is None else self.epochs,
             usual.batch if self.batch is None else self.batch,
             usual.learning_rate if self.learning_rate is None else self.learning_rate,
+        )
+
+
+def refuse_infinite(loss: float, network: str, where: str = "") -> None:
+    """An error for a loss that is no number any more."""
+    if not math.isfinite(loss):
+        raise InputError(
+            f"{network}: the loss became {loss}{where}.",
+            hint="Try a lower --learning-rate, or check the labels.",
         )

@@ -16,12 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer.base.errors import InputError
 from edgeinfer.data.samples import Samples
 from edgeinfer.graph import nodes as g
-from edgeinfer.precision.qat.aims import Aim, yields_logits
+from edgeinfer.precision.qat.aims import Aim
 from edgeinfer.precision.qat.latent import Latent, settle_biases
-from edgeinfer.precision.qat.settings import QAT_PACE, QatSettings
+from edgeinfer.precision.qat.settings import QAT_PACE, QatSettings, refuse_infinite
 from edgeinfer.precision.qat.sparsity import Mask, SparsitySchedule, masks
 from quantization.recipe import Recipe
 
@@ -131,8 +130,7 @@ class _Run:
         return best
 
     def _late(self) -> bool:
-        minutes = self.settings.minutes
-        return minutes is not None and time.monotonic() - self.began > 60.0 * minutes
+        return self.settings.is_over(time.monotonic() - self.began)
 
     def _step(self, step: int, order: NDArray[np.int64], place: int) -> float:
         rows = np.sort(order[place * self.batch : (place + 1) * self.batch])
@@ -142,11 +140,7 @@ class _Run:
             for node in self.latent.drawing.graph.inputs
         ]
         loss = float(self.step_of(inputs, [aim.values[rows] for aim in self.aims]))
-        if not np.isfinite(loss):
-            raise InputError(
-                f"{self.latent.drawing.graph.name}: the loss became {loss} at step {step + 1}.",
-                hint="Try a lower --learning-rate, or check the labels.",
-            )
+        refuse_infinite(loss, self.latent.drawing.graph.name, f" at step {step + 1}")
         self._prune(step)
         self.watch(step + 1, self.steps)
         return loss
@@ -197,28 +191,18 @@ def _compiled_step(latent: Latent, aims: tuple[Aim, ...], optimizer: Any, variab
     """One step as a TensorFlow function: inputs and aims -> the loss before it."""
     import tensorflow as tf
 
-    from edgeinfer.precision.qat.losses import loss_between
+    from edgeinfer.precision.qat.losses import mean_loss
 
     graph = latent.drawing.graph
     ends = list(dict.fromkeys(latent.ends.values()))
-    logits = {aim.output: yields_logits(graph, aim.output) for aim in aims}
 
     def total(inputs: Any, aim_values: Any) -> Any:
         outputs = latent.model(inputs, training=True)
         tensors: Mapping[str, Any] = dict(
             zip(ends, outputs if isinstance(outputs, list | tuple) else [outputs], strict=True)
         )
-        losses = [
-            loss_between(
-                aim.loss,
-                tensors[latent.ends[aim.output]],
-                values,
-                logits=logits[aim.output],
-                unit=aim.unit,
-            )
-            for aim, values in zip(aims, aim_values, strict=True)
-        ]
-        return tf.add_n(losses) / len(losses)
+        results = {name: tensors[end] for name, end in latent.ends.items()}
+        return mean_loss(graph, aims, results, aim_values)
 
     def step(inputs: Any, aim_values: Any) -> Any:
         with tf.GradientTape() as tape:
