@@ -77,6 +77,7 @@ KINDS: Final = {
     "SPLIT_V": 79,
     "DEPTH_TO_SPACE": 94,
     "BATCH_MATMUL": 101,
+    "GELU": 116,
 }
 
 
