@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from edgeinfer.base.errors import DisagreementError, EdgeInferError, InputError, UsageError
 from edgeinfer.base.plan import write_file
@@ -27,10 +27,8 @@ from edgeinfer.event.tagger import Way, choose_cut
 from edgeinfer.event.wires import read_wires
 from edgeinfer.ir import store
 from edgeinfer.ir.program import Program
+from edgeinfer.workers.journal import read_outcome
 from edgeinfer.workers.kind import Files, JobKind, LineFormat
-
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
 
 PROGRAM, WIRES, DATA = "program", "wires.npy", "data"  # what travels, by these names
 
@@ -196,25 +194,12 @@ def _encode(outcome: FileOutcome) -> dict[str, Any]:
     return text
 
 
-@functools.cache
-def _reader() -> TypeAdapter[FileOutcome]:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(FileOutcome)
-
-
 def _decode(text: Mapping[str, Any]) -> FileOutcome:
     """A ValueError where it is no outcome."""
-    from pydantic import ValidationError
-
     unknown = set(text) - {spec.name for spec in fields(FileOutcome)} | set(text) & {"tags"}
     if unknown:
         raise ValueError(f"there is an unknown {min(unknown)!r}")
-    try:
-        outcome = _reader().validate_python(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    outcome = read_outcome(FileOutcome, text)
     for plane in outcome.planes:
         if not all(isinstance(plane.get(name), int) for name in ("hits", "checked_one_by_one")):
             raise ValueError("the figures of a plane are none")

@@ -6,7 +6,6 @@ whoever asks for the same trial again finds it done."""
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import io
 import json
@@ -16,7 +15,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from edgeinfer.base import plan
 from edgeinfer.base.devices import device
@@ -33,10 +32,8 @@ from edgeinfer.run.steps import compile_model
 from edgeinfer.run.tools import ToolOrder
 from edgeinfer.sweep.study import BITS, Study, Value
 from edgeinfer.targets.registry import ChosenTarget, choose_for, entry_of
+from edgeinfer.workers.journal import read_outcome
 from edgeinfer.zoo import is_name, resolve
-
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
 
 Point = Mapping[str, Value]
 WAIT_SECONDS = 3600.0  # for another study that is at the same trial
@@ -291,22 +288,9 @@ def as_dict(outcome: TrialOutcome) -> dict[str, Any]:
     return document
 
 
-@functools.cache
-def _reader() -> TypeAdapter[TrialOutcome]:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(TrialOutcome)
-
-
 def from_dict(document: Mapping[str, Any]) -> TrialOutcome:
     """From the journal; a ValueError names the entry that is none."""
-    from pydantic import ValidationError
-
-    try:
-        outcome = _reader().validate_python(document)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    outcome = read_outcome(TrialOutcome, document)
     unknown = set(document) - {spec.name for spec in fields(TrialOutcome)}
     if unknown:
         raise ValueError(f"a trial has an unknown {min(unknown)!r}")

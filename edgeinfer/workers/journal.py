@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic
+from typing import Any, Generic, cast
 
 from edgeinfer.base.errors import InputError, RunBusyError
 from edgeinfer.base.fenced import own_file, refuse_links
@@ -68,6 +69,25 @@ def open_journal(path: Path, form: LineFormat[Outcome]) -> Iterator[Journal[Outc
 def read_journal(path: Path, form: LineFormat[Outcome]) -> list[Outcome]:
     """The outcomes in a journal, in the order in which they came; none where there is no file."""
     return _read(path, _whole(path), form) if path.is_file() else []
+
+
+def read_outcome(kind: type[Outcome], document: Mapping[str, Any]) -> Outcome:
+    """An outcome from a line of a journal; a ValueError names the entry that is none."""
+    from pydantic import ValidationError
+
+    try:
+        outcome: Outcome = _adapter_of(cast("Any", kind)).validate_python(document)
+        return outcome
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+
+@functools.cache
+def _adapter_of(kind: Any) -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
 
 
 def _whole(path: Path) -> bytes:
