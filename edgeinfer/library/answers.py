@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgeinfer.api import Model
+from edgeinfer.api import Model, Run
 from edgeinfer.base.names import printable
 from edgeinfer.run.samples import DataFile, Simulation
 from edgeinfer.zoo import ENTRIES
@@ -42,3 +42,8 @@ def data_path(model: Model) -> Path | None:
 def reference_entry(model: Model) -> ZooEntry | None:
     """The reference model that simulates the samples, if one does."""
     return ENTRIES[model.source.reference] if isinstance(model.source, Simulation) else None
+
+
+def folder_of(run: Run | str | Path) -> Path:
+    """Where a run is."""
+    return run.folder if isinstance(run, Run) else Path(run)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgeinfer.api import Data, Run
-from edgeinfer.library.answers import LibraryAnswer
+from edgeinfer.library.answers import LibraryAnswer, folder_of
 from edgeinfer.run import board as room
 from edgeinfer.run.board import BoardBuild, BoardPort, BoardTrial
 from edgeinfer.run.folder import open_run
@@ -28,13 +28,13 @@ def list_boards() -> LibraryAnswer:
 def build_board(run: Run | str | Path, *, minutes: float = 60.0) -> BoardBuild:
     """The bitstream of a run's design with its shell, pins and clock; `minutes` that all tools
     together may take."""
-    with open_run(_folder(run), notebook_progress(), new=False) as run_folder:
+    with open_run(folder_of(run), notebook_progress(), new=False) as run_folder:
         return room.build_board(run_folder, minutes)
 
 
 def load_board(run: Run | str | Path) -> str:
     """Put the bitstream of a run onto the board, with openFPGALoader; what that says."""
-    with open_run(_folder(run), notebook_progress(), new=False) as run_folder:
+    with open_run(folder_of(run), notebook_progress(), new=False) as run_folder:
         return room.load_board(run_folder)
 
 
@@ -51,7 +51,7 @@ def run_board(
     every bit is the engine's. With `drawn`, as `board test` does, the samples are drawn from all
     that the inputs can hold. Without `samples`, what a simulation does in seconds, or all."""
     count = room.sample_count(samples, drawn=drawn, simulated=simulate)
-    with open_run(_folder(run), notebook_progress(), new=False) as run_folder:
+    with open_run(folder_of(run), notebook_progress(), new=False) as run_folder:
         return room.run_board(
             run_folder,
             data=data_file(data),
@@ -59,7 +59,3 @@ def run_board(
             port=BoardPort(port, simulate),
             drawn=drawn,
         )
-
-
-def _folder(run: Run | str | Path) -> Path:
-    return run.folder if isinstance(run, Run) else Path(run)

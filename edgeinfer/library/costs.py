@@ -11,7 +11,7 @@ from typing import Any
 from edgeinfer.api import Model, Run
 from edgeinfer.base import devices as room
 from edgeinfer.base.health import Check
-from edgeinfer.library.answers import LibraryAnswer, data_path
+from edgeinfer.library.answers import LibraryAnswer, data_path, folder_of
 from edgeinfer.library.health import run_checks
 from edgeinfer.report.gates.check import GateResult
 from edgeinfer.run.estimate import estimate as estimate_model
@@ -49,7 +49,7 @@ def estimate(
 def teach_estimates(*runs: Run | str | Path) -> LibraryAnswer:
     """Learn from runs, or folders of hls4ml's projects, whose tools have left reports how far off
     the estimates of their designs were. The same as `estimate --learn`."""
-    answer = learn_runs([_folder_of(run) for run in runs])
+    answer = learn_runs([folder_of(run) for run in runs])
     return LibraryAnswer(answer.document, answer.lines)
 
 
@@ -71,9 +71,5 @@ def check(
 ) -> list[GateResult]:
     """A run held against a file of limits, an earlier run, or both; `held` says of each limit
     whether it was kept."""
-    before = None if baseline is None else _folder_of(baseline)
-    return checked_run(_folder_of(run), None if gates is None else Path(gates), before)
-
-
-def _folder_of(run: Run | str | Path) -> Path:
-    return run.folder if isinstance(run, Run) else Path(run)
+    before = None if baseline is None else folder_of(baseline)
+    return checked_run(folder_of(run), None if gates is None else Path(gates), before)

@@ -14,7 +14,7 @@ from edgeinfer.base.errors import InputError
 from edgeinfer.data import convert as room
 from edgeinfer.data.open import open_data
 from edgeinfer.export.onnx_files import OnnxFormat
-from edgeinfer.library.answers import LibraryAnswer
+from edgeinfer.library.answers import LibraryAnswer, folder_of
 from edgeinfer.run.export import ExportResult
 from edgeinfer.run.export import export as write_export
 from edgeinfer.targets.registry import choose, known_targets
@@ -33,7 +33,7 @@ def export_onnx(
     if isinstance(source, Model):
         place, axis = source.path, source.batch_axis
     else:
-        place = source.folder if isinstance(source, Run) else Path(source)
+        place = folder_of(source)
     return write_export(place, OnnxFormat(format), Path(output), axis)
 
 
