@@ -28,9 +28,8 @@ from edgeinfer.run import tools as run_tools
 from edgeinfer.run.dependencies import reads_of
 from edgeinfer.run.emit import emit
 from edgeinfer.run.folder import RunFolder, StepOutcome, watch_step
-from edgeinfer.run.samples import DataFile, Simulation
 from edgeinfer.run.tools import ToolOrder
-from edgeinfer.run.trial import ProgramTrial, recall_model
+from edgeinfer.run.trial import ProgramTrial, recall_trial
 from edgeinfer.targets.registry import ChosenTarget
 from edgeinfer.targets.target import FRAME_CYCLES, Act, BoardReply, ToolStep
 
@@ -241,10 +240,7 @@ def _recall_board(
     for step in ("load", "lower"):
         if not folder.recall_step(step):
             raise UsageError(f"{folder.path} holds no finished compilation.")
-    load = folder.records["load"].facts
-    reference = load.get("reference")
-    source = DataFile(data) if data is not None else reference and Simulation(reference)
-    trial = ProgramTrial(folder, recall_model(folder, load), source or None, count, ())
+    trial = recall_trial(folder, data, count, ())
     targets = projects.recall_targets(folder, trial.digest)
     for chosen in targets:
         if chosen.target.has_board(chosen.settings):

@@ -39,9 +39,9 @@ from edgeinfer.run.result import (
     program_part,
     recipe_part,
 )
-from edgeinfer.run.samples import DataFile, Simulation, Source, digest_of, samples_of
+from edgeinfer.run.samples import Simulation, Source, digest_of, samples_of
 from edgeinfer.run.tools import ToolOrder
-from edgeinfer.run.trial import ModelFiles, ProgramTrial, recall_model
+from edgeinfer.run.trial import ModelFiles, ProgramTrial, recall_trial
 from edgeinfer.targets.registry import ChosenTarget, known_targets
 from quantization.fixed import Ints
 
@@ -127,12 +127,9 @@ def simulate_run(
                 f"file of it was changed.",
                 hint=f"Finish it with: edgeinfer compile MODEL --target none -o {folder.path}",
             )
-    model = recall_model(folder, folder.records["load"].facts)
-    reference = folder.records["load"].facts.get("reference")
-    source = DataFile(data) if data is not None else reference and Simulation(reference)
-    targets = run_projects.recall_targets(
-        folder, folder.records["lower"].facts["program"]["digest"]
-    )
+    base = tuple(stage for stage in BASE if stage in stages)
+    trial = recall_trial(folder, data, count, base, edited=edited)
+    targets = run_projects.recall_targets(folder, trial.digest)
     unknown = sorted(set(stages) - {*BASE, *(chosen.target.stage for chosen in targets)})
     if unknown:
         having = [name for name, each in known_targets().items() if each.make().stage in unknown]
@@ -141,10 +138,7 @@ def simulate_run(
             hint=f"Compile it with: edgeinfer compile MODEL --target {' or '.join(having)} "
             f"-o {folder.path}",
         )
-    base = tuple(stage for stage in BASE if stage in stages)
-    return exercise(
-        ProgramTrial(folder, model, source or None, count, base, edited), stages, targets
-    )
+    return exercise(trial, stages, targets)
 
 
 def exercise(

@@ -25,7 +25,14 @@ from edgeinfer.readers import files as model_files
 from edgeinfer.run.folder import RunFolder, StepOutcome
 from edgeinfer.run.lower import read_recipe
 from edgeinfer.run.result import PROGRAM, RECIPE
-from edgeinfer.run.samples import Source, describe_samples, digest_of, samples_of
+from edgeinfer.run.samples import (
+    DataFile,
+    Simulation,
+    Source,
+    describe_samples,
+    digest_of,
+    samples_of,
+)
 from quantization.recipe import Recipe
 
 MOST_SAMPLES = 64  # that stages are held against each other on, unless more are asked for
@@ -171,6 +178,22 @@ class ProgramTrial:
                 ],
             }
         )
+
+
+def recall_trial(
+    folder: RunFolder,
+    data: Path | None,
+    count: int | None,
+    stages: tuple[Stage, ...],
+    *,
+    edited: bool = False,
+) -> ProgramTrial:
+    """The Program of a run whose first steps are recalled, with the samples of a file, or with the
+    simulation of the reference model that it is."""
+    facts = folder.records["load"].facts
+    reference = facts.get("reference")
+    source = DataFile(data) if data is not None else reference and Simulation(reference)
+    return ProgramTrial(folder, recall_model(folder, facts), source or None, count, stages, edited)
 
 
 def stored_program(folder: RunFolder) -> Program:
