@@ -245,8 +245,7 @@ def _operator(
     b.PrependUint32Slot(0, codes.index((op.name, op.version, op.custom)), 0)
     b.PrependUOffsetTRelativeSlot(1, entering, 0)
     b.PrependUOffsetTRelativeSlot(2, leaving, 0)
-    kind = KINDS[op.name] if op.options else KINDS.get(op.name, 0)  # or nobody reads the options
-    b.PrependUint8Slot(3, kind, 0)
+    b.PrependUint8Slot(3, KINDS.get(op.name, 0), 0)
     b.PrependUOffsetTRelativeSlot(4, options, 0)
     b.PrependUOffsetTRelativeSlot(5, custom, 0)
     return int(b.EndObject())

@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgeinfer.base.tflite.model import parse
 from edgeinfer.readers import load
 from tests.support.float_graph import outputs
+from tests.support.tflite_builder import O, T, tflite
 from tests.support.tflite_moves import MOVES
 from tests.support.tflite_operators import (
     OPERATORS,
@@ -100,3 +102,11 @@ def test_the_float_network_is_within_steps_of_the_integers(operator: str, tmp_pa
             steps = values.reshape(-1, *port.shape) / port.scale + port.zero_point
             inside = (result[port.name] > -128) & (result[port.name] < 127)
             assert np.abs(steps - result[port.name])[inside].max(initial=0.0) < 1.3, f"file {seed}"
+
+
+@pytest.mark.parametrize("approximate", [False, True])
+def test_a_gelu_says_by_which_formula_it_is_computed(approximate: bool) -> None:
+    gelu = O("GELU", ("x",), ("y",), options={0: ("bool", approximate)})
+    file = tflite([T("x", (1, 4)), T("y", (1, 4))], [gelu], ["x"], ["y"])
+    (operator,) = parse(file, "gelu.tflite").operators
+    assert operator.options.approximate is approximate
