@@ -11,7 +11,7 @@ from typing import Literal
 from edgeinfer.evaluate.profile.data import Distribution, Histogram, Layer, Profile
 from edgeinfer.report import words
 from edgeinfer.report.draw.marks import Area, Box, Figure, Label, Line, Mark, cut
-from edgeinfer.report.draw.scales import AxisScale, over
+from edgeinfer.report.draw.scales import AxisScale, grid_across, over, raised
 from edgeinfer.report.layer_tables import relative_error
 
 WIDTH = 1000.0
@@ -33,12 +33,8 @@ def waterfall_figure(profile: Profile) -> Figure | None:
     scale = over([0.0, *errors], LEFT, RIGHT, zero=True)
     top = 34.0
     bottom = top + ROW * len(layers_shown)
-    marks: list[Mark] = []
-    for at, label in scale.ticks():
-        marks += [
-            Line(((at, top), (at, bottom)), "grid"),
-            Label(at, bottom + 18, f"{label} %", "muted", "middle"),
-        ]
+    ticks = [(at, f"{label} %") for at, label in scale.ticks()]
+    marks: list[Mark] = [*grid_across(ticks, top, bottom)]
     before: float | None = None
     for number, (layer, error) in enumerate(zip(layers_shown, errors, strict=True)):
         y = top + ROW * number
@@ -107,15 +103,10 @@ def distribution_figure(profile: Profile, kind: Literal["weight", "activation"])
     scale = _octaves(tensors_shown)
     top = 40.0
     bottom = top + TALL * len(tensors_shown)
-    marks: list[Mark] = []
     step = max(1, math.ceil((scale.high - scale.low) / 14))
-    for power in range(math.ceil(scale.low), math.floor(scale.high) + 1):
-        if power % step == 0:
-            at = scale.place(power)
-            marks += [
-                Line(((at, top), (at, bottom)), "grid"),
-                Label(at, bottom + 18, _power(power), "muted", "middle"),
-            ]
+    powers = range(math.ceil(scale.low), math.floor(scale.high) + 1)
+    ticks = [(scale.place(power), f"2{raised(power)}") for power in powers if power % step == 0]
+    marks: list[Mark] = [*grid_across(ticks, top, bottom)]
     for number, tensor in enumerate(tensors_shown):
         marks += _tensor(tensor, scale, top + TALL * number)
     marks += _key()
@@ -220,11 +211,6 @@ def _peak(histogram: Histogram | None) -> float:
 def _zeros(histogram: Histogram) -> float:
     total = sum(histogram.counts) + histogram.zeros
     return histogram.zeros / total if total else 0.0
-
-
-def _power(power: int) -> str:
-    raised = str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-    return f"2{raised}"
 
 
 def _key() -> list[Mark]:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from edgeinfer.report import words
@@ -17,22 +17,31 @@ def axes(
 ) -> list[Mark]:
     """A grid at round numbers between the ends of two scales, and their titles."""
     left, right, bottom, top = across.start, across.stop, up.start, up.stop
-    marks: list[Mark] = []
-    for at, label in across.ticks():
-        marks += [
-            Line(((at, top), (at, bottom)), "grid"),
-            Label(at, bottom + 18, label, "muted", "middle"),
-        ]
-    for at, label in up.ticks():
-        marks += [
-            Line(((left, at), (right, at)), "grid"),
-            Label(left - 8, at + 4, label, "muted", "end"),
-        ]
     return [
-        *marks,
+        *grid_across(across.ticks(), top, bottom),
+        *grid_up(up, left, right),
         Label((left + right) / 2, bottom + 42, x_title, kind, "middle"),
-        Label(17, (top + bottom) / 2, y_title, kind, "middle", turned=True),
+        title_up(up, y_title, kind),
     ]
+
+
+def grid_across(ticks: Iterable[tuple[float, str]], top: float, bottom: float) -> Iterator[Mark]:
+    """Upright lines at ticks, and what they say below them."""
+    for at, label in ticks:
+        yield Line(((at, top), (at, bottom)), "grid")
+        yield Label(at, bottom + 18, label, "muted", "middle")
+
+
+def grid_up(up: AxisScale, left: float, right: float) -> Iterator[Mark]:
+    """Level lines at the ticks of a scale, and what they say at their left."""
+    for at, label in up.ticks():
+        yield Line(((left, at), (right, at)), "grid")
+        yield Label(left - 8, at + 4, label, "muted", "end")
+
+
+def title_up(up: AxisScale, title: str, kind: str = "ink") -> Label:
+    """What a scale that goes up shows."""
+    return Label(17, (up.stop + up.start) / 2, title, kind, "middle", turned=True)
 
 
 TICKS = 6
@@ -122,9 +131,10 @@ def _tick_text(value: float, digits: int) -> str:
         power = math.floor(math.log10(abs(value)) + 1e-9)
         lead = value / 10.0**power
         lead_text = "" if abs(lead - 1) < 1e-9 else f"{lead:g}·"
-        return f"{lead_text}10{_power_text(power)}"
+        return f"{lead_text}10{raised(power)}"
     return words.number(round(value, 10), digits)
 
 
-def _power_text(power: int) -> str:
+def raised(power: int) -> str:
+    """A power in small digits."""
     return str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))

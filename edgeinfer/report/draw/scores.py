@@ -11,7 +11,7 @@ from edgeinfer.evaluate.profile.data import Curve, Profile, Uncertain
 from edgeinfer.ir.agreement import Agreement
 from edgeinfer.report import words
 from edgeinfer.report.draw.marks import Box, Dot, Figure, Label, Line, Mark, cut
-from edgeinfer.report.draw.scales import AxisScale, axes, over
+from edgeinfer.report.draw.scales import AxisScale, axes, grid_across, over
 from edgeinfer.report.result import Result
 from edgeinfer.report.result_tables import intervals_of, stages_of
 from edgeinfer.report.titles import stage_title
@@ -66,12 +66,10 @@ def _panel(
     scale = over(ends, start, stop - 62)
     stages = list(titles)
     bottom = 52 + ROW * len(stages)
-    marks: list[Mark] = [Label(start, 20, title, "ink strong")]
-    for at, label in scale.ticks():
-        marks += [
-            Line(((at, 44), (at, bottom)), "grid"),
-            Label(at, bottom + 18, label, "muted", "middle"),
-        ]
+    marks: list[Mark] = [
+        Label(start, 20, title, "ink strong"),
+        *grid_across(scale.ticks(), 44, bottom),
+    ]
     for stage, value, each in rows:
         y = 52 + ROW * (stages.index(stage) + 0.5)
         kind = "float" if stage == "float" else "int"

@@ -12,7 +12,7 @@ from edgeinfer.evaluate.profile.data import Uncertain
 from edgeinfer.report import words
 from edgeinfer.report.advice import Advice
 from edgeinfer.report.draw.marks import Dot, Figure, Label, Line, Mark, cut
-from edgeinfer.report.draw.scales import axes, over
+from edgeinfer.report.draw.scales import grid_up, over, title_up
 from edgeinfer.report.fitting.fit_table import (
     TITLES,
     FitRow,
@@ -212,11 +212,7 @@ def loss_figure(table: FitTable) -> Figure | None:
     up = over([*ends, 0.0, most], BOTTOM, TOP)
     score = TITLES[merits[0].name]
     step = (RIGHT - LEFT) / len(names)
-    marks: list[Mark] = [
-        mark
-        for mark in axes(over([0.0, 1.0], LEFT, RIGHT), up, "", f"{score} lost")
-        if not _is_across(mark)
-    ]
+    marks: list[Mark] = [*grid_up(up, LEFT, RIGHT), title_up(up, f"{score} lost")]
     marks.append(Line(((LEFT, up.place(most)), (RIGHT, up.place(most))), "limit"))
     marks.append(Label(RIGHT + 8, up.place(most) + 4, f"{words.number(most, 2)} will do", "ink"))
     for number, name in enumerate(names):
@@ -243,17 +239,6 @@ def loss_figure(table: FitTable) -> Figure | None:
         "ones will not."
     )
     return Figure("fit-loss", f"{score} lost", sentence, WIDTH, HEIGHT, tuple(marks))
-
-
-def _is_across(mark: Mark) -> bool:
-    """Whether a mark of the axes is for the axis below, which has names in place of numbers."""
-    match mark:
-        case Line(points=((x, _), (other, _))):
-            return x == other
-        case Label(y=y):
-            return y > BOTTOM + 5
-        case _:  # axes have lines and labels only
-            return False
 
 
 def html(table: FitTable) -> str:
