@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edgeinfer.base.errors import InputError, UsageError
 from edgeinfer.base.metrics import Task
 from edgeinfer.data.columns import Assignment, assign, assign_by_name
-from edgeinfer.data.formats.guard import DataFileError, refuse
+from edgeinfer.data.formats.guard import DataFileError
 from edgeinfer.data.formats.protodune_root import PlaneDump
 from edgeinfer.data.formats.shards import OmittingSource
 from edgeinfer.data.open import EXPERIMENTS, DataFormat, DataSet, open_data
@@ -184,7 +184,7 @@ def _rows(data: DataSet, assignment: Assignment, most_bytes: int) -> Rows:
                 f"{data.place}: {name!r} holds {layout[name].dtype}, not numbers.",
                 hint="Give float values.",
             )
-    if not data.source.shards(refuse):
+    if not data.source.shards():
         raise InputError(
             f"{data.place}: {assignment.columns[0]!r} is empty, so there is nothing to learn "
             "from it.",

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.base.errors import InputError, UsageError
-from edgeinfer.data.formats.guard import check_finite, refuse
+from edgeinfer.data.formats.guard import check_finite
 from edgeinfer.data.formats.protodune_root import list_planes, read_plane
 from edgeinfer.data.open import DataFormat, open_data
 from edgeinfer.data.stream.batches import BatchStream, StreamSettings
@@ -113,7 +113,7 @@ def _plane_of(shape: tuple[int, ...]) -> tuple[int, int] | None:
 
 def _of_dump(path: Path) -> Iterator[WirePlane]:
     """Every plane of a ProtoDUNE training dump."""
-    keys = list_planes(path, refuse)
+    keys = list_planes(path)
     for key in keys:
         name = f"run {key.run} event {key.event} tpc {key.tpc} view {key.view}"
         yield WirePlane(name, read_plane(path, key).raw.astype(np.float32))

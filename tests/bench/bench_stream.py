@@ -25,7 +25,6 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeinfer.data.formats.guard import refuse
 from edgeinfer.data.formats.patch_rows import split_labels
 from edgeinfer.data.formats.patches_npy import PatchTable, PatchTableWriter, map_table
 from edgeinfer.data.formats.scalings import PatchScaling, scale_patches
@@ -95,7 +94,7 @@ def forget(paths: tuple[str, ...]) -> None:
 def naive_batches(job: Job) -> Iterator[Columns]:
     """The obvious way: rows at random from all files, one seek a row."""
     shape = (job.side, job.side)
-    counts = [sum(s.rows for s in PatchTable((p,), shape).shards(refuse)) for p in job.paths]
+    counts = [sum(s.rows for s in PatchTable((p,), shape).shards()) for p in job.paths]
     tables = [map_table(p, shape, 0, n) for p, n in zip(job.paths, counts, strict=True)]
     edges = np.cumsum([0, *counts])
     order = np.random.default_rng(0).permutation(edges[-1])

@@ -215,5 +215,5 @@ def test_the_record_names_what_was_taken_for_what(work: Path) -> None:
 def test_an_archive_is_read_a_piece_at_a_time(work: Path) -> None:
     as_npz(work)
     source = Archive("d.npz")
-    (shard,) = source.shards(pytest.fail)
+    (shard,) = source.shards()
     assert shard.rows == COUNT and shard.read_bytes < 3 << 20

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from edgeinfer.data.formats.file_sets import FileSet
-from edgeinfer.data.formats.guard import Complain, DataFileError, file_bytes, inflate
+from edgeinfer.data.formats.guard import DataFileError, file_bytes, inflate
 from edgeinfer.data.formats.shards import Columns, ColumnSpec, Layout, Shard
 
 SHAPE = (3, 500, 500)
@@ -146,15 +146,13 @@ class PixelMaps:
             **{name: ColumnSpec((), np.dtype(np.uint8)) for name in PARTICLES},
         }
 
-    def shards(self, complain: Complain) -> tuple[Shard, ...]:
+    def shards(self) -> tuple[Shard, ...]:
         """Pairs of files; nothing is opened yet."""
         return self.files.shards(rows_a_shard=2, held_a_row=5 * _BYTES)
 
-    def read(self, shard: Shard, complain: Complain) -> Iterator[Columns]:
-        """The events of one shard that can be read."""
-        events = list(self.files.read_each(shard, read_pixel_map, complain))
-        if not events:
-            return
+    def read(self, shard: Shard) -> Iterator[Columns]:
+        """The events of one shard."""
+        events = self.files.read_each(shard, read_pixel_map)
         infos = [event.info for event in events]
         pdg = np.abs([info.neutrino_pdg for info in infos])
         energies = [info.neutrino_energy_gev for info in infos]

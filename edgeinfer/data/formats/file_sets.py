@@ -4,12 +4,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from edgeinfer.data.formats.guard import Complain, DataFileError
 from edgeinfer.data.formats.shards import Shard, cut_rows
 
 Item = TypeVar("Item")
@@ -29,12 +28,7 @@ class FileSet:
             for first, rows in cut_rows(len(self.names), rows_a_shard)
         )
 
-    def read_each(
-        self, shard: Shard, read: Callable[[Path], Item], complain: Complain
-    ) -> Iterator[Item]:
-        """What `read` makes of each file of a shard; a malformed file is left out on its own."""
-        for name in self.names[shard.first : shard.first + shard.rows]:
-            try:
-                yield read(Path(self.folder, name))
-            except DataFileError as error:
-                complain(error)
+    def read_each(self, shard: Shard, read: Callable[[Path], Item]) -> list[Item]:
+        """What `read` makes of each file of a shard."""
+        names = self.names[shard.first : shard.first + shard.rows]
+        return [read(Path(self.folder, name)) for name in names]

@@ -1,20 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""What to do with a file that is not what it should be: name it, name the key, stop or note it."""
+"""What to do with a file that is not what it should be: name it, and the key in it."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from edgeinfer.base.errors import InputError, did_you_mean
-
-OnError = Literal["raise", "skip"]
 
 MAX_BLOCK_BYTES = 512 * 1024 * 1024
 """No single array of a data file may claim more than this, whatever the size of the file."""
@@ -41,38 +37,6 @@ class DataFileError(InputError):
 
 def _rebuild_error(path: str, key: str, problem: str, hint: str) -> DataFileError:
     return DataFileError(path, key, problem, hint=hint)
-
-
-Complain = Callable[[DataFileError], None]
-"""Takes a malformed item: raises, or notes it, after which the reader goes on to the next item."""
-
-
-def refuse(error: DataFileError) -> None:
-    """The strict complaint: the first malformed item ends the run."""
-    raise error
-
-
-@dataclass(slots=True)
-class SkipLog:
-    """What a run that was told to go on has left out, in the order it was met."""
-
-    errors: list[DataFileError] = field(default_factory=list)
-
-    def note(self, error: DataFileError) -> None:
-        """Record one item that was left out."""
-        self.errors.append(error)
-
-    def __len__(self) -> int:
-        return len(self.errors)
-
-    def paths(self) -> tuple[str, ...]:
-        """The files that lost something, each once."""
-        return tuple(dict.fromkeys(error.path for error in self.errors))
-
-
-def complaint_for(on_error: OnError, log: SkipLog) -> Complain:
-    """The complaint that an `on_error` setting stands for."""
-    return log.note if on_error == "skip" else refuse
 
 
 def missing_key(path: str | Path, key: str, keys: Iterable[str]) -> DataFileError:

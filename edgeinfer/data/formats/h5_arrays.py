@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import h5py
 import numpy as np
 
-from edgeinfer.data.formats.guard import Complain, DataFileError, missing_key
+from edgeinfer.data.formats.guard import DataFileError, missing_key
 from edgeinfer.data.formats.h5_guard import RowsDue, checked_dataset, open_h5
 from edgeinfer.data.formats.h5_rows import h5_shards, read_h5_shard
 from edgeinfer.data.formats.shards import Columns, ColumnSpec, Layout, Shard
@@ -54,13 +54,13 @@ class H5Arrays:
                 for name in _columns_of(file[folder] if folder else file, "O")
             }
 
-    def shards(self, complain: Complain) -> tuple[Shard, ...]:
+    def shards(self) -> tuple[Shard, ...]:
         """Whole chunks of each file."""
-        return h5_shards(self.paths, self._due(), self.layout(), complain)
+        return h5_shards(self.paths, self._due(), self.layout())
 
-    def read(self, shard: Shard, complain: Complain) -> Iterator[Columns]:
+    def read(self, shard: Shard) -> Iterator[Columns]:
         """The rows of one shard, as they are in the file."""
-        for columns in read_h5_shard(shard, self._due(), complain):
+        for columns in read_h5_shard(shard, self._due()):
             columns_read: dict[str, np.ndarray] = {}
             for key, values in columns.items():
                 if values.dtype.names is None:

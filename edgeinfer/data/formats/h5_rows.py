@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import h5py
 import numpy as np
 
-from edgeinfer.data.formats.guard import Complain, DataFileError, check_finite
+from edgeinfer.data.formats.guard import DataFileError, check_finite
 from edgeinfer.data.formats.h5_guard import (
     RowsDue,
     checked_dataset,
@@ -31,17 +31,12 @@ from edgeinfer.data.formats.shards import (
 _MAX_UNIT_BYTES = 32 * 1024 * 1024
 
 
-def h5_shards(
-    paths: Sequence[str], due: Sequence[RowsDue], layout: Layout, complain: Complain
-) -> tuple[Shard, ...]:
+def h5_shards(paths: Sequence[str], due: Sequence[RowsDue], layout: Layout) -> tuple[Shard, ...]:
     """Runs of whole chunks of about a megabyte, of each file whose data sets are what is due."""
     pieces: list[Shard] = []
     for path in paths:
-        try:
-            with open_h5(path) as file:
-                pieces += _file_shards(path, [checked_dataset(file, d) for d in due], layout)
-        except DataFileError as error:
-            complain(error)
+        with open_h5(path) as file:
+            pieces += _file_shards(path, [checked_dataset(file, d) for d in due], layout)
     return tuple(pieces)
 
 
@@ -67,16 +62,12 @@ def _file_shards(path: str, datasets: Sequence[h5py.Dataset], layout: Layout) ->
     ]
 
 
-def read_h5_shard(shard: Shard, due: Sequence[RowsDue], complain: Complain) -> Iterator[Columns]:
-    """The rows of a shard by key, as stored; one that holds a bad value is left out as a whole."""
+def read_h5_shard(shard: Shard, due: Sequence[RowsDue]) -> Iterator[Columns]:
+    """The rows of a shard by key, as stored."""
     columns: dict[str, np.ndarray] = {}
-    try:
-        with open_h5(shard.path) as file:
-            for item in due:
-                dataset = checked_dataset(file, item)
-                columns[item.key] = read_rows(dataset, shard.first, shard.rows)
-                check_finite(columns[item.key], shard.path, item.key, first_row=shard.first)
-    except DataFileError as error:
-        complain(error)
-        return
+    with open_h5(shard.path) as file:
+        for item in due:
+            dataset = checked_dataset(file, item)
+            columns[item.key] = read_rows(dataset, shard.first, shard.rows)
+            check_finite(columns[item.key], shard.path, item.key, first_row=shard.first)
     yield columns

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgeinfer.data.formats.guard import Complain
 from edgeinfer.data.formats.h5_guard import RowsDue
 from edgeinfer.data.formats.h5_rows import h5_shards, read_h5_shard
 from edgeinfer.data.formats.scalings import scale_lariat
@@ -34,12 +33,12 @@ class LariatFiles:
             "energy_gev": ColumnSpec((1,), np.dtype(np.float32)),
         }
 
-    def shards(self, complain: Complain) -> tuple[Shard, ...]:
+    def shards(self) -> tuple[Shard, ...]:
         """Whole chunks of each sound file."""
-        return h5_shards(self.paths, _DUE, self.layout(), complain)
+        return h5_shards(self.paths, _DUE, self.layout())
 
-    def read(self, shard: Shard, complain: Complain) -> Iterator[Columns]:
+    def read(self, shard: Shard) -> Iterator[Columns]:
         """The events of one shard, scaled."""
-        for columns in read_h5_shard(shard, _DUE, complain):
+        for columns in read_h5_shard(shard, _DUE):
             energy = columns["Energy"].reshape(-1, 1).astype(np.float32)
             yield {"images": scale_lariat(columns["images"]), "energy_gev": energy}

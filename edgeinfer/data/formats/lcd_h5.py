@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgeinfer.data.formats.guard import Complain
 from edgeinfer.data.formats.h5_guard import RowsDue, checked_dataset, open_h5
 from edgeinfer.data.formats.h5_rows import h5_shards, read_h5_shard
 from edgeinfer.data.formats.scalings import scale_calorimeter
@@ -38,13 +37,13 @@ class LcdFiles:
             "target": ColumnSpec((self.target_length,), np.dtype(np.float32)),
         }
 
-    def shards(self, complain: Complain) -> tuple[Shard, ...]:
+    def shards(self) -> tuple[Shard, ...]:
         """Whole chunks of each sound file."""
-        return h5_shards(self.paths, self._due(), self.layout(), complain)
+        return h5_shards(self.paths, self._due(), self.layout())
 
-    def read(self, shard: Shard, complain: Complain) -> Iterator[Columns]:
+    def read(self, shard: Shard) -> Iterator[Columns]:
         """The showers of one shard, scaled."""
-        for columns in read_h5_shard(shard, self._due(), complain):
+        for columns in read_h5_shard(shard, self._due()):
             target = columns["target"].reshape(-1, self.target_length)
             yield {
                 "ecal": scale_calorimeter(columns["ECAL"]),

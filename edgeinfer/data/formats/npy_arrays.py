@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeinfer.data.formats.guard import Complain, DataFileError
+from edgeinfer.data.formats.guard import DataFileError
 from edgeinfer.data.formats.npy_guard import NpyHeader, map_rows, read_npy_header
 from edgeinfer.data.formats.shards import (
     Columns,
@@ -44,15 +44,14 @@ class NpyArrays:
                 columns[field] = ColumnSpec(tuple(shape), base)
         return columns
 
-    def shards(self, complain: Complain) -> tuple[Shard, ...]:
+    def shards(self) -> tuple[Shard, ...]:
         """Runs of about a megabyte."""
         headers = self._headers()
         rows = headers[0][1].shape[0]
         for _, header in headers:
             if header.shape[0] != rows:
                 problem = f"has {header.shape[0]} rows and {headers[0][1].path} has {rows}"
-                complain(DataFileError(header.path, "", problem))
-                return ()
+                raise DataFileError(header.path, "", problem)
         bytes_a_row = row_bytes(self.layout())
         step = rows_per_shard(bytes_a_row)
         path = headers[0][1].path
@@ -61,7 +60,7 @@ class NpyArrays:
             for first, count in cut_rows(rows, step)
         )
 
-    def read(self, shard: Shard, complain: Complain) -> Iterator[Columns]:
+    def read(self, shard: Shard) -> Iterator[Columns]:
         """The rows of one shard, as they are in the files."""
         columns: Columns = {}
         for name, header in self._headers():

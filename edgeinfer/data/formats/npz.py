@@ -18,7 +18,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from edgeinfer.data.formats.guard import MAX_BLOCK_BYTES, Complain, DataFileError
+from edgeinfer.data.formats.guard import MAX_BLOCK_BYTES, DataFileError
 from edgeinfer.data.formats.shards import (
     SHARD_BYTES,
     Columns,
@@ -66,7 +66,7 @@ class Archive:
         """One column an array, by its name."""
         return {m.name: ColumnSpec(m.shape[1:], m.dtype) for m in self._members()}
 
-    def shards(self, complain: Complain) -> tuple[Shard, ...]:
+    def shards(self) -> tuple[Shard, ...]:
         """The archive as a whole: what is packed can only be read from its beginning."""
         members = self._members()
         whole = sum(math.prod(m.shape) * m.dtype.itemsize for m in members if m.fortran)
@@ -76,14 +76,13 @@ class Archive:
             if count != rows:
                 problem = f"{name!r} has {count} samples, another array has {rows}"
                 hint = "Every array must have one entry for each sample."
-                complain(DataFileError(self.path, "", problem, hint=hint))
-                return ()
+                raise DataFileError(self.path, "", problem, hint=hint)
         if not rows:
             return ()
         memory_bytes = 2 * SHARD_BYTES + 3 * row_bytes(self.layout()) + whole
         return (Shard(self.path, "", 0, rows, self.path, memory_bytes),)
 
-    def read(self, shard: Shard, complain: Complain) -> Iterator[Columns]:
+    def read(self, shard: Shard) -> Iterator[Columns]:
         """The rows, about a megabyte at a time."""
         members = self._members()
         try:
@@ -94,7 +93,7 @@ class Archive:
                 for _, rows in cut_rows(shard.rows, step):
                     yield {name: array.take(rows) for name, array in arrays.items()}
         except UNREADABLE as error:
-            complain(_unreadable(self.path, error))
+            raise _unreadable(self.path, error) from None
 
     def _members(self) -> tuple[_Member, ...]:
         try:

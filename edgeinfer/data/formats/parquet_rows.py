@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from edgeinfer.base.extras import require_extra
-from edgeinfer.data.formats.guard import MAX_BLOCK_BYTES, Complain, DataFileError, file_bytes
+from edgeinfer.data.formats.guard import MAX_BLOCK_BYTES, DataFileError, file_bytes
 from edgeinfer.data.formats.shards import (
     Columns,
     ColumnSpec,
@@ -66,15 +66,12 @@ class ParquetFiles:
     def _words(self) -> WordColumns:
         return count_once(self.paths, "parquet", lambda: _count_words(self.paths))
 
-    def shards(self, complain: Complain) -> tuple[Shard, ...]:
+    def shards(self) -> tuple[Shard, ...]:
         """Row groups; the key is a group's number."""
         pieces: list[Shard] = []
         for path in self.paths:
-            try:
-                with _open(path) as file:
-                    pieces += self._groups(path, file.metadata)
-            except DataFileError as error:
-                complain(error)
+            with _open(path) as file:
+                pieces += self._groups(path, file.metadata)
         return tuple(pieces)
 
     def _groups(self, path: str, metadata: Any) -> Iterator[Shard]:
@@ -86,35 +83,30 @@ class ParquetFiles:
                 yield Shard(path, str(number), first, group.num_rows, path, memory_bytes)
             first += group.num_rows
 
-    def read(self, shard: Shard, complain: Complain) -> Iterator[Columns]:
+    def read(self, shard: Shard) -> Iterator[Columns]:
         """The rows of one group, about a megabyte at a time."""
         layout = self.layout()
         first = shard.first
-        try:
-            with _open(shard.path) as file:
-                missing = set(layout) - set(file.schema_arrow.names)
-                if missing:
-                    raise DataFileError(shard.path, sorted(missing)[0], "the column is missing")
-                step = rows_per_shard(row_bytes(layout))
-                for batch in file.iter_batches(step, [int(shard.key)], list(layout)):
-                    columns = {}
-                    for name, column in layout.items():
-                        if column.classes:
-                            texts = _texts(batch.column(name), shard.path, name, first)
-                            columns[name] = number_words(
-                                texts, column.classes, shard.path, name, first
-                            )
-                            continue
-                        values = _array(batch.column(name), shard.path, name, first)
-                        if values.shape[1:] != column.shape:
-                            problem = f"row {first} holds a list of {values.shape[1:]}, others "
-                            problem += f"hold {column.shape}"
-                            raise DataFileError(shard.path, name, problem)
-                        columns[name] = values
-                    first += len(batch)
-                    yield columns
-        except DataFileError as error:
-            complain(error)
+        with _open(shard.path) as file:
+            missing = set(layout) - set(file.schema_arrow.names)
+            if missing:
+                raise DataFileError(shard.path, sorted(missing)[0], "the column is missing")
+            step = rows_per_shard(row_bytes(layout))
+            for batch in file.iter_batches(step, [int(shard.key)], list(layout)):
+                columns = {}
+                for name, column in layout.items():
+                    if column.classes:
+                        texts = _texts(batch.column(name), shard.path, name, first)
+                        columns[name] = number_words(texts, column.classes, shard.path, name, first)
+                        continue
+                    values = _array(batch.column(name), shard.path, name, first)
+                    if values.shape[1:] != column.shape:
+                        problem = f"row {first} holds a list of {values.shape[1:]}, others "
+                        problem += f"hold {column.shape}"
+                        raise DataFileError(shard.path, name, problem)
+                    columns[name] = values
+                first += len(batch)
+                yield columns
 
 
 def _checked_group(path: str, metadata: Any, number: int) -> Any:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.lib import format as npy_format
 
 from edgeinfer.base.errors import did_you_mean
-from edgeinfer.data.formats.guard import Complain, DataFileError, check_finite, file_bytes
+from edgeinfer.data.formats.guard import DataFileError, check_finite, file_bytes
 from edgeinfer.data.formats.npy_guard import NpyHeader, map_rows, read_npy_header
 from edgeinfer.data.formats.patch_rows import (
     DEFAULT_SHAPE,
@@ -70,31 +70,23 @@ class PatchTable:
         """Patch, labels and identity."""
         return patch_layout(self.shape, ids=True)
 
-    def shards(self, complain: Complain) -> tuple[Shard, ...]:
+    def shards(self) -> tuple[Shard, ...]:
         """Runs of about a megabyte of each file that has a sound header."""
         record_bytes = block_dtype(self.shape).itemsize
         pieces: list[Shard] = []
         for path in self.paths:
-            try:
-                header = table_header(path, self.shape)
-            except DataFileError as error:
-                complain(error)
-                continue
+            header = table_header(path, self.shape)
             step = rows_per_shard(record_bytes)
             for first, rows in cut_rows(header.shape[0], step):
                 memory_bytes = rows * (record_bytes + 3 * row_bytes(self.layout()))
                 pieces.append(Shard(path, "", first, rows, path, memory_bytes))
         return tuple(pieces)
 
-    def read(self, shard: Shard, complain: Complain) -> Iterator[Columns]:
-        """The patches of one shard, scaled; a shard with a bad row is left out as a whole."""
-        try:
-            records = map_table(shard.path, self.shape, shard.first, shard.rows)
-            check_finite(records["x"], shard.path, "x", first_row=shard.first)
-            labels, michel = split_labels(records["y"], shard.path, shard.first)
-        except DataFileError as error:
-            complain(error)
-            return
+    def read(self, shard: Shard) -> Iterator[Columns]:
+        """The patches of one shard, scaled."""
+        records = map_table(shard.path, self.shape, shard.first, shard.rows)
+        check_finite(records["x"], shard.path, "x", first_row=shard.first)
+        labels, michel = split_labels(records["y"], shard.path, shard.first)
         columns = {
             "patch": scale_patches(records["x"], self.scaling)[..., np.newaxis],
             "labels": labels,
@@ -156,15 +148,11 @@ class PlainPatches:
         """Patch and labels; plain files do not say which event a patch is from."""
         return patch_layout(self.shape, ids=False)
 
-    def shards(self, complain: Complain) -> tuple[Shard, ...]:
+    def shards(self) -> tuple[Shard, ...]:
         """Runs of about a megabyte of each sound pair."""
         pieces: list[Shard] = []
         for x_path, y_path in self.pairs:
-            try:
-                header, _ = plain_headers(x_path, y_path, self.shape)
-            except DataFileError as error:
-                complain(error)
-                continue
+            header, _ = plain_headers(x_path, y_path, self.shape)
             step = rows_per_shard(row_bytes(self.layout()))
             row_memory_bytes = (math.prod(self.shape) * header.dtype.itemsize) + 3 * row_bytes(
                 self.layout()
@@ -173,17 +161,13 @@ class PlainPatches:
                 pieces.append(Shard(x_path, y_path, first, rows, x_path, rows * row_memory_bytes))
         return tuple(pieces)
 
-    def read(self, shard: Shard, complain: Complain) -> Iterator[Columns]:
-        """The patches of one shard, scaled; a shard with a bad row is left out as a whole."""
-        try:
-            x_header, y_header = plain_headers(shard.path, shard.key, self.shape)
-            x = map_rows(x_header, shard.first, shard.rows)
-            check_finite(x, shard.path, "x", first_row=shard.first)
-            y = map_rows(y_header, shard.first, shard.rows)
-            labels, michel = split_labels(y, shard.key, shard.first)
-        except DataFileError as error:
-            complain(error)
-            return
+    def read(self, shard: Shard) -> Iterator[Columns]:
+        """The patches of one shard, scaled."""
+        x_header, y_header = plain_headers(shard.path, shard.key, self.shape)
+        x = map_rows(x_header, shard.first, shard.rows)
+        check_finite(x, shard.path, "x", first_row=shard.first)
+        y = map_rows(y_header, shard.first, shard.rows)
+        labels, michel = split_labels(y, shard.key, shard.first)
         patch = scale_patches(x.reshape(shard.rows, *self.shape, 1), self.scaling)
         yield {"patch": np.array(patch), "labels": labels, "michel": michel}
 

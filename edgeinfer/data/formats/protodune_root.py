@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 
 from edgeinfer.data.formats.guard import (
-    Complain,
     DataFileError,
     check_finite,
     file_bytes,
@@ -49,10 +48,10 @@ def parse_stem(stem: str) -> PlaneKey | None:
     return PlaneKey(*(int(group) for group in match.groups())) if match else None
 
 
-def list_planes(path: str | Path, complain: Complain) -> tuple[PlaneKey, ...]:
-    """The planes that a dump holds all three histograms of, in order; others go to `complain`."""
+def list_planes(path: str | Path) -> tuple[PlaneKey, ...]:
+    """The planes of a dump, in order; an error where one lacks a histogram."""
     with _Dump(path) as dump:
-        return tuple(key for key, _ in dump.planes(complain))
+        return tuple(key for key, _ in dump.planes())
 
 
 def read_plane(path: str | Path, key: PlaneKey) -> Plane:
@@ -103,19 +102,16 @@ class _Dump:
             hint = "The file is damaged or truncated; copy it again."
             raise DataFileError(self.path, key, f"cannot be read ({reason})", hint=hint) from None
 
-    def planes(self, complain: Complain) -> Iterator[tuple[PlaneKey, int]]:
+    def planes(self) -> Iterator[tuple[PlaneKey, int]]:
         """Each complete plane with the bytes of its three histograms."""
         stems = dict.fromkeys(name.rpartition("_")[0] for name in self._names)
         for stem in stems:
             key = parse_stem(stem)
-            try:
-                if key is None:
-                    hint = "Keys are raw_event_E_run_R_subrun_S_tpc_T_view_V_{raw,deposit,pdg}."
-                    problem = "is not the name of a plane"
-                    raise DataFileError(self.path, f"{DIRECTORY}/{stem}", problem, hint=hint)
-                yield key, sum(self._checked_key(stem, part).fObjlen for part in PARTS)
-            except DataFileError as error:
-                complain(error)
+            if key is None:
+                hint = "Keys are raw_event_E_run_R_subrun_S_tpc_T_view_V_{raw,deposit,pdg}."
+                problem = "is not the name of a plane"
+                raise DataFileError(self.path, f"{DIRECTORY}/{stem}", problem, hint=hint)
+            yield key, sum(self._checked_key(stem, part).fObjlen for part in PARTS)
 
     def _checked_key(self, stem: str, part: str) -> Any:
         name = f"{stem}_{part}"
@@ -212,29 +208,22 @@ class PlaneDump:
         """Patch, labels and identity."""
         return patch_layout(self.shape, ids=True)
 
-    def shards(self, complain: Complain) -> tuple[Shard, ...]:
+    def shards(self) -> tuple[Shard, ...]:
         """Every complete plane of every readable dump."""
         pieces: list[Shard] = []
         for path in self.paths:
-            try:
-                with _Dump(path) as dump:
-                    for key, object_bytes in dump.planes(complain):
-                        memory_bytes = 4 * object_bytes + 4 * SHARD_BYTES
-                        pieces.append(Shard(path, stem_of(key), 0, 0, path, memory_bytes))
-            except DataFileError as error:
-                complain(error)
+            with _Dump(path) as dump:
+                for key, object_bytes in dump.planes():
+                    memory_bytes = 4 * object_bytes + 4 * SHARD_BYTES
+                    pieces.append(Shard(path, stem_of(key), 0, 0, path, memory_bytes))
         return tuple(pieces)
 
-    def read(self, shard: Shard, complain: Complain) -> Iterator[Columns]:
+    def read(self, shard: Shard) -> Iterator[Columns]:
         """The labelled patches of one plane, about a megabyte at a time."""
         key = parse_stem(shard.key)
         if key is None:
             raise ValueError(f"{shard.key} is not a plane of a dump")
-        try:
-            plane = read_plane(shard.path, key)
-        except DataFileError as error:
-            complain(error)
-            return
+        plane = read_plane(shard.path, key)
         yield from patch_blocks(
             plane, self.shape, self.scaling, self.edge, self.none_fraction, self.seed
         )

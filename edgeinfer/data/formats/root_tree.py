@@ -14,7 +14,6 @@ import numpy as np
 
 from edgeinfer.data.formats.guard import (
     MAX_BLOCK_BYTES,
-    Complain,
     DataFileError,
     check_finite,
     file_bytes,
@@ -54,38 +53,31 @@ class RootTrees:
                 raise DataFileError(self.paths[0], self.tree, "has no such branch", hint=hint)
             return columns
 
-    def shards(self, complain: Complain) -> tuple[Shard, ...]:
+    def shards(self) -> tuple[Shard, ...]:
         """Runs of entries of about a megabyte."""
         pieces: list[Shard] = []
         layout = self.layout()
         for path in self.paths:
-            try:
-                with _open(path) as file:
-                    tree = _tree(file, path, self.tree)
-                    found_here = [name for name in layout if name in tree]
-                    largest = sum(_largest_basket(path, tree[name]) for name in found_here)
-                    bytes_a_row = row_bytes(layout)
-                    for first, rows in cut_rows(tree.num_entries, rows_per_shard(bytes_a_row)):
-                        memory_bytes = 3 * rows * bytes_a_row + 2 * largest + SHARD_BYTES
-                        pieces.append(Shard(path, self.tree, first, rows, path, memory_bytes))
-            except DataFileError as error:
-                complain(error)
+            with _open(path) as file:
+                tree = _tree(file, path, self.tree)
+                found_here = [name for name in layout if name in tree]
+                largest = sum(_largest_basket(path, tree[name]) for name in found_here)
+                bytes_a_row = row_bytes(layout)
+                for first, rows in cut_rows(tree.num_entries, rows_per_shard(bytes_a_row)):
+                    memory_bytes = 3 * rows * bytes_a_row + 2 * largest + SHARD_BYTES
+                    pieces.append(Shard(path, self.tree, first, rows, path, memory_bytes))
         return tuple(pieces)
 
-    def read(self, shard: Shard, complain: Complain) -> Iterator[Columns]:
+    def read(self, shard: Shard) -> Iterator[Columns]:
         """The entries of one shard."""
         layout = self.layout()
         columns: Columns = {}
-        try:
-            with _open(shard.path) as file:
-                tree = _tree(file, shard.path, self.tree)
-                for name in layout:
-                    if name not in tree:
-                        raise missing_key(shard.path, name, tree.keys())
-                    columns[name] = _values(file, tree[name], shard)
-        except DataFileError as error:
-            complain(error)
-            return
+        with _open(shard.path) as file:
+            tree = _tree(file, shard.path, self.tree)
+            for name in layout:
+                if name not in tree:
+                    raise missing_key(shard.path, name, tree.keys())
+                columns[name] = _values(file, tree[name], shard)
         yield columns
 
 

@@ -10,8 +10,6 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from edgeinfer.data.formats.guard import Complain
-
 Columns = dict[str, np.ndarray]
 """Rows of a data set: named arrays whose first axis is the row."""
 
@@ -60,12 +58,12 @@ class ShardSource(Protocol):
         """The columns that every block has."""
         ...
 
-    def shards(self, complain: Complain) -> tuple[Shard, ...]:
+    def shards(self) -> tuple[Shard, ...]:
         """All that may be read; the same tuple every time. Looks at headers only."""
         ...
 
-    def read(self, shard: Shard, complain: Complain) -> Iterator[Columns]:
-        """The rows of one shard, in blocks; malformed items go to `complain`."""
+    def read(self, shard: Shard) -> Iterator[Columns]:
+        """The rows of one shard, in blocks."""
         ...
 
 

@@ -19,7 +19,7 @@ from typing import IO
 
 import numpy as np
 
-from edgeinfer.data.formats.guard import Complain, DataFileError, file_bytes
+from edgeinfer.data.formats.guard import DataFileError, file_bytes
 from edgeinfer.data.formats.shards import SHARD_BYTES, Columns, ColumnSpec, Layout, Shard
 from edgeinfer.data.formats.words import WordColumns, WordTally, count_once
 
@@ -73,30 +73,23 @@ class TextTable:
         """Columns of more words than there are classes."""
         return self._words(self._bare_head(self.paths[0])).left_out
 
-    def shards(self, complain: Complain) -> tuple[Shard, ...]:
+    def shards(self) -> tuple[Shard, ...]:
         """Runs of lines of about a megabyte; the key is where they begin in the file."""
         pieces: list[Shard] = []
         expected = self._head(self.paths[0])
         for path in self.paths:
-            try:
-                head = self._head(path)
-                if head.names != expected.names:
-                    raise DataFileError(path, "", f"has other columns than {self.paths[0]}")
-                pieces += _stretches(path, head, self.arff)
-            except DataFileError as error:
-                complain(error)
+            head = self._head(path)
+            if head.names != expected.names:
+                raise DataFileError(path, "", f"has other columns than {self.paths[0]}")
+            pieces += _stretches(path, head, self.arff)
         return tuple(pieces)
 
-    def read(self, shard: Shard, complain: Complain) -> Iterator[Columns]:
+    def read(self, shard: Shard) -> Iterator[Columns]:
         """The rows of one shard."""
         head = self._head(shard.path)
-        try:
-            with Path(shard.path).open("rb") as file:
-                file.seek(int(shard.key))
-                rows = _rows(file, shard, head, self.arff)
-        except DataFileError as error:
-            complain(error)
-            return
+        with Path(shard.path).open("rb") as file:
+            file.seek(int(shard.key))
+            rows = _rows(file, shard, head, self.arff)
         yield {head.names[place]: rows[:, at].copy() for at, place in enumerate(head.places)}
 
     def _head(self, path: str) -> _Head:

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from edgeinfer.data.formats.file_sets import FileSet
-from edgeinfer.data.formats.guard import Complain, DataFileError, file_bytes
+from edgeinfer.data.formats.guard import DataFileError, file_bytes
 from edgeinfer.data.formats.scalings import scale_dedx, scale_track_scalars
 from edgeinfer.data.formats.shards import Columns, ColumnSpec, Layout, Shard
 
@@ -134,15 +134,13 @@ class TrackFiles:
             "momentum_gev": ColumnSpec((), np.dtype(np.float32)),
         }
 
-    def shards(self, complain: Complain) -> tuple[Shard, ...]:
-        """Runs of files; nothing is opened, so nothing is complained about yet."""
+    def shards(self) -> tuple[Shard, ...]:
+        """Runs of files; nothing is opened yet."""
         return self.files.shards(rows_a_shard=64, held_a_row=8 * 1024)
 
-    def read(self, shard: Shard, complain: Complain) -> Iterator[Columns]:
-        """The tracks of the files of one shard that can be read."""
-        tracks = list(self.files.read_each(shard, read_track, complain))
-        if not tracks:
-            return
+    def read(self, shard: Shard) -> Iterator[Columns]:
+        """The tracks of the files of one shard."""
+        tracks = self.files.read_each(shard, read_track)
         profile = np.stack([track.dedx_mev_cm for track in tracks])[..., np.newaxis]
         scalars = np.stack([track.scalars for track in tracks])
         pdg = np.array([track.pdg for track in tracks], dtype=np.int32)

@@ -22,7 +22,7 @@ from typing import Literal, assert_never
 
 import numpy as np
 
-from edgeinfer.data.formats.guard import Complain, DataFileError, OnError, SkipLog, complaint_for
+from edgeinfer.data.formats.guard import DataFileError
 from edgeinfer.data.formats.shards import Columns, Shard, ShardSource
 from edgeinfer.data.stream.memory import MemoryPlan, plan_memory
 from edgeinfer.data.stream.shuffle import batches_in_order, batches_mixed
@@ -43,8 +43,6 @@ class StreamSettings:
     mixing: Mixing = "on-the-fly"
     memory_cap_bytes: int = 256 * 1024 * 1024
     """For all data that the stream holds, over all its processes; not for their interpreters."""
-    on_error: OnError = "raise"
-    """`skip` goes on without what is malformed, and notes it in `Stream.skipped`."""
 
     def __post_init__(self) -> None:
         if self.batch_rows < 1 or self.workers < 0:
@@ -57,15 +55,10 @@ class BatchStream:
     def __init__(self, source: ShardSource, settings: StreamSettings | None = None) -> None:
         self.source = source
         self.settings = settings or StreamSettings()
-        self.skipped = SkipLog()
-        """What was left out so far; grows while an epoch is read."""
-        self.shards = source.shards(complaint_for(self.settings.on_error, self.skipped))
+        self.shards = source.shards()
         if not self.shards:
-            left_out = self.skipped.paths()
-            where = left_out[0] if left_out else "the source"
-            problem = "nothing is left to read"
-            hint = str(self.skipped.errors[0]) if left_out else "The source lists no rows."
-            raise DataFileError(where, "", problem, hint=hint)
+            hint = "The source lists no rows."
+            raise DataFileError("the source", "", "nothing is left to read", hint=hint)
         self.memory: MemoryPlan = plan_memory(
             source.layout(),
             self.shards,
@@ -77,14 +70,13 @@ class BatchStream:
     def epoch(self, number: int = 0) -> Iterator[Columns]:
         """Each row once, in batches of `batch_rows`; the last batch of a worker may be shorter."""
         settings = self.settings
-        complain = complaint_for(settings.on_error, self.skipped)
         piles = self.deal_shards(number)
         if settings.workers == 0:
             task = self._task(piles[0], number, 0)
-            yield from read_task(task, complain)
+            yield from read_task(task)
             return
         tasks = [self._task(pile, number, index) for index, pile in enumerate(piles) if pile]
-        yield from batches_from_workers(read_task, tasks, self.memory, self.skipped)
+        yield from batches_from_workers(read_task, tasks, self.memory)
 
     def deal_shards(self, number: int = 0) -> tuple[tuple[Shard, ...], ...]:
         """The shards of each worker for an epoch, in reading order; no shard is in two of them."""
@@ -102,14 +94,12 @@ class BatchStream:
         settings = self.settings
         buffer_rows = self.memory.buffer_rows if settings.mixing == "on-the-fly" else 0
         seed = (settings.seed, number, worker)
-        return WorkerTask(
-            self.source, shards, settings.batch_rows, buffer_rows, seed, settings.on_error
-        )
+        return WorkerTask(self.source, shards, settings.batch_rows, buffer_rows, seed)
 
 
-def read_task(task: WorkerTask, complain: Complain) -> Iterator[Columns]:
+def read_task(task: WorkerTask) -> Iterator[Columns]:
     """The batches of one worker's shards."""
-    blocks = (block for shard in task.shards for block in task.source.read(shard, complain))
+    blocks = (block for shard in task.shards for block in task.source.read(shard))
     if task.buffer_rows == 0:
         return batches_in_order(blocks, task.batch_rows)
     rng = np.random.default_rng(task.seed)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeinfer.data.formats.guard import Complain, refuse
 from edgeinfer.data.formats.patch_rows import ID_FIELDS
 from edgeinfer.data.formats.patches_npy import (
     PatchTable,
@@ -28,7 +27,6 @@ def premix_tables(
     shape: tuple[int, int],
     seed: int = 0,
     memory_cap_bytes: int = 256 * 1024 * 1024,
-    complain: Complain = refuse,
 ) -> int:
     """Write all rows of structured tables to one table, every order equally likely; rows written.
 
@@ -36,7 +34,7 @@ def premix_tables(
     as much room on disk, beside `out_path`, as the tables do.
     """
     source = PatchTable(tuple(paths), shape, PatchScaling.RAW)
-    shards = source.shards(complain)
+    shards = source.shards()
     record = block_dtype(shape)
     total_bytes = sum(shard.rows for shard in shards) * record.itemsize
     # Half of the cap leaves room for the shuffled copy; buckets are not of exactly equal size.
@@ -45,7 +43,7 @@ def premix_tables(
     with tempfile.TemporaryDirectory(dir=Path(out_path).parent, prefix=".premix-") as folder:
         files = [Path(folder, f"{bucket}.rows") for bucket in range(buckets)]
         for shard in shards:
-            for block in source.read(shard, complain):
+            for block in source.read(shard):
                 records = pack_records(block)
                 chosen = rng.integers(buckets, size=len(records))
                 for bucket in np.unique(chosen):

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgeinfer.base.errors import UsageError
-from edgeinfer.data.formats.guard import Complain
 from edgeinfer.data.formats.shards import Columns, Layout, Shard, ShardSource
 
 EVENT_COLUMNS = ("run", "subrun", "evt")
@@ -53,14 +52,14 @@ class EventSplit:
             )
         return layout
 
-    def shards(self, complain: Complain) -> tuple[Shard, ...]:
+    def shards(self) -> tuple[Shard, ...]:
         """The shards of the source; both sides read them all and keep their own rows."""
         self.layout()
-        return self.source.shards(complain)
+        return self.source.shards()
 
-    def read(self, shard: Shard, complain: Complain) -> Iterator[Columns]:
+    def read(self, shard: Shard) -> Iterator[Columns]:
         """The rows of this side."""
-        for block in self.source.read(shard, complain):
+        for block in self.source.read(shard):
             position = event_position(block, self.seed)
             mine = (position >= self.low) & (position < self.high)
             if mine.any():

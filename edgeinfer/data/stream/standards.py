@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from edgeinfer.base.errors import UsageError, did_you_mean
 from edgeinfer.data.columns import LABELS
-from edgeinfer.data.formats.guard import Complain
 from edgeinfer.data.formats.shards import Columns, ColumnSpec, Layout, Shard, ShardSource
 from edgeinfer.data.stream.batches import BatchStream, StreamSettings
 from edgeinfer.data.stream.split import EVENT_COLUMNS
@@ -49,14 +48,14 @@ class StandardizedSource:
             for name, column in self.source.layout().items()
         }
 
-    def shards(self, complain: Complain) -> tuple[Shard, ...]:
+    def shards(self) -> tuple[Shard, ...]:
         """Those of the source."""
-        return self.source.shards(complain)
+        return self.source.shards()
 
-    def read(self, shard: Shard, complain: Complain) -> Iterator[Columns]:
+    def read(self, shard: Shard) -> Iterator[Columns]:
         """The rows, standardised."""
         layout = self.layout()
-        for block in self.source.read(shard, complain):
+        for block in self.source.read(shard):
             yield {
                 name: self._scale(name, values, layout[name].dtype)
                 for name, values in block.items()

@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 
 from edgeinfer.base.errors import EdgeInferError, ToolFailedError
-from edgeinfer.data.formats.guard import Complain, DataFileError, OnError, SkipLog, refuse
 from edgeinfer.data.formats.shards import Columns, Layout, Shard, ShardSource, rows_in
 from edgeinfer.data.stream.memory import SLOTS, MemoryPlan
 
@@ -37,18 +36,12 @@ class WorkerTask:
     batch_rows: int
     buffer_rows: int
     seed: tuple[int, int, int]
-    on_error: OnError
 
 
 @dataclass(frozen=True, slots=True)
 class _FilledBuffer:
     slot: int
     rows: int
-
-
-@dataclass(frozen=True, slots=True)
-class _SkippedShard:
-    error: DataFileError
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +54,9 @@ class _FailedTask:
     error: EdgeInferError
 
 
-_Message = _FilledBuffer | _SkippedShard | _FinishedTask | _FailedTask
+_Message = _FilledBuffer | _FinishedTask | _FailedTask
 
-ReadTask = Callable[[WorkerTask, Complain], Iterator[Columns]]
+ReadTask = Callable[[WorkerTask], Iterator[Columns]]
 
 
 @dataclass(slots=True)
@@ -74,7 +67,7 @@ class _Worker:
 
 
 def batches_from_workers(
-    read_task: ReadTask, tasks: Sequence[WorkerTask], memory: MemoryPlan, skipped: SkipLog
+    read_task: ReadTask, tasks: Sequence[WorkerTask], memory: MemoryPlan
 ) -> Iterator[Columns]:
     """The batches of all tasks, one worker each, taken in turn; ends all workers when it ends."""
     # A forked child would inherit the locks of TensorFlow's threads; a fresh interpreter does not.
@@ -84,7 +77,7 @@ def batches_from_workers(
         running = list(workers)
         while running:
             for worker in list(running):
-                batch = _next_batch(worker, skipped)
+                batch = _next_batch(worker)
                 if batch is None:
                     running.remove(worker)
                 else:
@@ -107,29 +100,26 @@ def _start(context: Any, read_task: ReadTask, task: WorkerTask, memory: MemoryPl
     return _Worker(process, ours, [_view(slot, layout, task.batch_rows) for slot in raw])
 
 
-def _next_batch(worker: _Worker, skipped: SkipLog) -> Columns | None:
-    while True:
-        try:
-            message: _Message = worker.pipe.recv()
-        except (EOFError, ConnectionError):
-            worker.process.join(timeout=5)
-            code = worker.process.exitcode
-            raise ToolFailedError(
-                f"a reading worker ended with exit status {code} in the middle of its work.",
-                hint="The usual reason is too little memory: lower the cap, or use fewer workers.",
-            ) from None
-        match message:
-            case _FilledBuffer(slot, rows):
-                batch = {name: view[:rows].copy() for name, view in worker.slots[slot].items()}
-                with suppress(ConnectionError):  # a worker that has finished takes no slot back
-                    worker.pipe.send(slot)
-                return batch
-            case _SkippedShard(error):
-                skipped.note(error)
-            case _FinishedTask():
-                return None
-            case _FailedTask(error):
-                raise error
+def _next_batch(worker: _Worker) -> Columns | None:
+    try:
+        message: _Message = worker.pipe.recv()
+    except (EOFError, ConnectionError):
+        worker.process.join(timeout=5)
+        code = worker.process.exitcode
+        raise ToolFailedError(
+            f"a reading worker ended with exit status {code} in the middle of its work.",
+            hint="The usual reason is too little memory: lower the cap, or use fewer workers.",
+        ) from None
+    match message:
+        case _FilledBuffer(slot, rows):
+            batch = {name: view[:rows].copy() for name, view in worker.slots[slot].items()}
+            with suppress(ConnectionError):  # a worker that has finished takes no slot back
+                worker.pipe.send(slot)
+            return batch
+        case _FinishedTask():
+            return None
+        case _FailedTask(error):
+            raise error
 
 
 def _slot_bytes(layout: Layout, rows: int) -> int:
@@ -154,15 +144,11 @@ def _work(read_task: ReadTask, task: WorkerTask, raw: list[Any], pipe: Connectio
     """The life of a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the reader ends its workers itself
 
-    def note(error: DataFileError) -> None:
-        pipe.send(_SkippedShard(error))
-
-    complain = note if task.on_error == "skip" else refuse
     slots = [_view(slot, task.source.layout(), task.batch_rows) for slot in raw]
     free = list(range(len(slots)))
     with suppress(ConnectionError, EOFError):  # the reader has gone; so does the worker
         try:
-            for batch in read_task(task, complain):
+            for batch in read_task(task):
                 slot = free.pop() if free else pipe.recv()
                 rows = rows_in(batch)
                 for name, view in slots[slot].items():

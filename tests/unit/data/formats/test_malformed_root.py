@@ -14,7 +14,7 @@ import cramjam
 import numpy as np
 import pytest
 
-from edgeinfer.data.formats.guard import DataFileError, SkipLog, refuse
+from edgeinfer.data.formats.guard import DataFileError
 from edgeinfer.data.formats.plane_patches import Plane
 from edgeinfer.data.formats.protodune_root import PARTS, PlaneDump, stem_of
 from edgeinfer.data.formats.root_blocks import check_blocks
@@ -35,9 +35,9 @@ def write_parts(
                 file[changed[0]] = changed[1]
 
 
-def read_all(source: PlaneDump, complain: Callable[[DataFileError], None] = refuse) -> int:
-    shards = source.shards(complain)
-    return sum(len(b["patch"]) for shard in shards for b in source.read(shard, complain))
+def read_all(source: PlaneDump) -> int:
+    shards = source.shards()
+    return sum(len(b["patch"]) for shard in shards for b in source.read(shard))
 
 
 def one_dropped(part: str, name: str, histogram: object) -> tuple[str, object] | None:
@@ -124,18 +124,6 @@ def test_a_text_file_called_root(tmp_path: Path) -> None:
     (tmp_path / "d.root").write_text("not at all" * 100)
     with pytest.raises(DataFileError, match="not a readable ROOT file"):
         read_all(PlaneDump((str(tmp_path / "d.root"),)))
-
-
-def test_one_bad_plane_is_left_out_on_its_own(tmp_path: Path, plane) -> None:
-    raw = plane().raw.copy()
-    raw[0, 0] = np.inf
-    good, bad = plane(event=1), replace(plane(event=2), raw=raw)
-    write_planes(tmp_path / "good.root", [good])
-    write_planes(tmp_path / "both.root", [good, bad])
-    log = SkipLog()
-    kept = read_all(PlaneDump((str(tmp_path / "both.root"),), none_fraction=0), log.note)
-    assert kept == read_all(PlaneDump((str(tmp_path / "good.root"),), none_fraction=0))
-    assert [error.key.rpartition("/")[2] for error in log.errors] == [f"{stem_of(bad.key)}_raw"]
 
 
 def block(algorithm: bytes, data: bytes, claimed: int) -> bytes:

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from edgeinfer.data.formats.cvn import PixelMaps, read_pixel_map
-from edgeinfer.data.formats.guard import refuse
 from edgeinfer.data.formats.lariat_h5 import LariatFiles
 from edgeinfer.data.formats.lcd_h5 import LcdFiles
 from edgeinfer.data.formats.patches_npy import PatchTable, PatchTableWriter, PlainPatches
@@ -34,7 +33,7 @@ from tests.support.experiment_files import (
 
 def read_all(source: ShardSource) -> Columns:
     """All rows of a source, its blocks checked against its layout."""
-    blocks = [b for shard in source.shards(refuse) for b in source.read(shard, refuse)]
+    blocks = [b for shard in source.shards() for b in source.read(shard)]
     for block in blocks:
         assert list(block) == list(source.layout())
         for name, column in source.layout().items():
@@ -91,7 +90,7 @@ def test_planes_of_a_root_dump(tmp_path: Path, plane) -> None:
     path = tmp_path / "dump.root"
     written = [plane(event=event, seed=event) for event in (3, 4)]
     write_planes(path, written)
-    assert list_planes(path, refuse) == tuple(subject.key for subject in written)
+    assert list_planes(path) == tuple(subject.key for subject in written)
     for subject in written:
         read = read_plane(path, subject.key)
         assert (read.first_wire, read.first_drift) == (100, 300)
@@ -197,6 +196,6 @@ def test_lcd_shards_never_split_a_chunk(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     values = [rng.random((50, 25, 25, 25)), rng.random((50, 5, 5, 60)), rng.random((50, 5))]
     write_lcd(tmp_path / "s.h5", *values)
-    shards = LcdFiles((str(tmp_path / "s.h5"),)).shards(refuse)
+    shards = LcdFiles((str(tmp_path / "s.h5"),)).shards()
     assert len(shards) > 1
     assert all(shard.first % 16 == 0 for shard in shards)

@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeinfer.data import samples
-from edgeinfer.data.formats.guard import Complain
 from edgeinfer.data.formats.shards import Columns, ColumnSpec, Layout, Shard
 from edgeinfer.data.stream.thin import thinned_rows
 
@@ -31,7 +30,7 @@ class Numbered:
         number = np.dtype(np.int64)
         return {"number": ColumnSpec((), number), "other": ColumnSpec((3,), number)}
 
-    def shards(self, complain: Complain) -> tuple[Shard, ...]:
+    def shards(self) -> tuple[Shard, ...]:
         """One for each size."""
         ends = np.cumsum(self.sizes).tolist()
         return tuple(
@@ -39,7 +38,7 @@ class Numbered:
             for size, end in zip(self.sizes, ends, strict=True)
         )
 
-    def read(self, shard: Shard, complain: Complain) -> Iterator[Columns]:
+    def read(self, shard: Shard) -> Iterator[Columns]:
         """The numbers of one shard."""
         rows = np.arange(shard.first, shard.first + int(shard.key))
         if len(rows):
