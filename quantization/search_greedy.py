@@ -13,7 +13,7 @@ from __future__ import annotations
 import heapq
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from quantization.search import Judge, LimitReached, Space, Trial, Widths, front
@@ -30,8 +30,6 @@ class Descent:
     cost: str  # what is to be saved
     floor: float = -math.inf  # no recipe scored below it is kept
     budget: float = 0.0  # a recipe that costs no more than this is cheap enough
-    losses: Mapping[tuple[str, int], float] = field(default_factory=dict)
-    """Known or guessed losses of a knob at a width while all else stays wide."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -54,7 +52,7 @@ def descend(judge: Judge, descent: Descent) -> tuple[Trial, ...]:
     path: list[Trial] = []
     try:
         path.append(judge.judge(descent.start))
-        queue = [_promise(descent, path[0], judge, knob.name) for knob in judge.space.knobs]
+        queue = [_promise(path[0], judge, knob.name) for knob in judge.space.knobs]
         steps = [step for step in queue if step is not None]
         heapq.heapify(steps)
         while steps and path[-1].outcome.costs[descent.cost] > descent.budget:
@@ -82,7 +80,7 @@ def _advance(judge: Judge, descent: Descent, path: list[Trial], steps: list[_Ste
         heapq.heappush(steps, true)
         return
     path.append(trial)
-    following = _promise(descent, trial, judge, step.knob, at_least=price)
+    following = _promise(trial, judge, step.knob, at_least=price)
     if following is not None:
         heapq.heappush(steps, following)
 
@@ -97,16 +95,13 @@ def price_step(before: Trial, after: Trial, cost: str) -> tuple[float, float]:
     return max(before.outcome.score - after.outcome.score, 0.0) / halvings, -halvings
 
 
-def _promise(
-    descent: Descent, at: Trial, judge: Judge, knob: str, *, at_least: float = 0.0
-) -> _Step | None:
+def _promise(at: Trial, judge: Judge, knob: str, *, at_least: float = 0.0) -> _Step | None:
     """A knob's next step at a guessed price, to be found out when its turn comes."""
     was = at.widths[knob]
     bits = judge.space.knob(knob).below(was)
     if bits is None:
         return None
-    loss = descent.losses.get((knob, bits), 0.0) - descent.losses.get((knob, was), 0.0)
-    return _Step(max(loss, at_least, 0.0), -math.log2(was / bits), knob, bits, -1)
+    return _Step(at_least, -math.log2(was / bits), knob, bits, -1)
 
 
 def polish(judge: Judge, cost: str, floor: float, seed: int = 0) -> None:

@@ -10,26 +10,17 @@ not would have proposed. The study's own file is a record for Optuna's tools.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 from quantization.search import Judge, LimitReached, Space, Trial, Widths
 from quantization.search_journal import SearchError
 
 if TYPE_CHECKING:
-    from optuna.samplers import BaseSampler
     from optuna.study import Study
 
 POPULATION = 24
 IDLE = 200  # proposals in a row that were known already, after which the space counts as searched
-
-
-class Sampler(StrEnum):
-    """How proposals are drawn."""
-
-    NSGA2 = "nsga2"  # a genetic algorithm that keeps a whole front
-    TPE = "tpe"  # a tree of Parzen estimators; fewer trials, but a narrower front
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +29,6 @@ class Exploration:
 
     costs: tuple[str, ...]  # made small while the score is made large
     seed: int = 0
-    sampler: Sampler = Sampler.NSGA2
     starts: tuple[Widths, ...] = ()  # proposed first
 
 
@@ -68,6 +58,7 @@ def explore(
 
 def _study(space: Space, exploration: Exploration, path: Path | None) -> Study:
     import optuna
+    from optuna.samplers import NSGAIISampler
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
     from optuna.study import StudyDirection
@@ -80,7 +71,8 @@ def _study(space: Space, exploration: Exploration, path: Path | None) -> Study:
         storage=JournalStorage(JournalFileBackend(str(path))) if path else None,
         study_name="widths",
         directions=directions,
-        sampler=_sampler(exploration),
+        # A genetic algorithm, which keeps a whole front.
+        sampler=NSGAIISampler(population_size=POPULATION, seed=exploration.seed),
     )
     for start in exploration.starts:
         study.enqueue_trial(
@@ -99,16 +91,3 @@ def _step(judge: Judge, exploration: Exploration, study: Study) -> Trial:
     costs = [trial.outcome.costs[name] for name in exploration.costs]
     study.tell(proposal, [trial.outcome.score, *costs])
     return trial
-
-
-def _sampler(exploration: Exploration) -> BaseSampler:
-    from optuna.samplers import NSGAIISampler, TPESampler
-
-    seed = exploration.seed
-    match exploration.sampler:
-        case Sampler.NSGA2:
-            return NSGAIISampler(population_size=POPULATION, seed=seed)
-        case Sampler.TPE:
-            return TPESampler(seed=seed, n_startup_trials=max(10, len(exploration.starts)))
-        case _:
-            assert_never(exploration.sampler)

@@ -140,9 +140,9 @@ def join_words(names: Sequence[str]) -> str:
     return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def count_noun(count: int, noun: str, plural: str = "") -> str:
+def count_noun(count: int, noun: str) -> str:
     """`1 sample`, `2 samples`."""
-    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+    return f"{count:,} {noun if count == 1 else noun + 's'}"
 
 
 def _minus(text: str) -> str:

@@ -135,12 +135,10 @@ class CutNetwork:
         changed: Tensors,
         quantizers: Mapping[str, Quantizer] | None = None,
         weights: Mapping[str, g.Floats] | None = None,
-        *,
-        base: Tensors | None = None,
     ) -> dict[str, Values]:
-        """The network's ends where some points hold other values than in `base` (by default the
-        float network), the formats and weights given being applied to all parts behind them."""
-        values = {**(base or self.exact), **changed}
+        """The network's ends where some points hold other values than in the float network, the
+        formats and weights given being applied to all parts behind them."""
+        values = {**self.exact, **changed}
         touched = set(changed)
         for part in self.parts:
             if part.point in changed:

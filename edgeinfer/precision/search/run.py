@@ -32,7 +32,7 @@ from quantization.recipe import Recipe
 from quantization.search import Judge, LimitReached, Limits, RecipeOutcome, Repair, Trial, front
 from quantization.search_greedy import Descent, descend, polish
 from quantization.search_journal import SearchError, SearchJournal
-from quantization.search_thorough import Exploration, Sampler, explore
+from quantization.search_thorough import Exploration, explore
 
 Train = Callable[[g.Graph, Recipe], g.Graph]  # the network with weights trained for a recipe
 SampleProgress = Callable[[int, int], None]  # trials (or seconds) done, and in all
@@ -63,7 +63,6 @@ class SearchSettings:
     trials: int | None = None
     minutes: float | None = None
     seed: int = 0
-    sampler: Sampler = Sampler.NSGA2
     per_channel: bool = False
 
     def __post_init__(self) -> None:
@@ -141,7 +140,7 @@ def search(
             polish(judge, settings.cost, floor, settings.seed)
         case SearchStrategy.THOROUGH:
             starts = tuple(trial.widths for trial in uniform.values())
-            plan = Exploration((settings.cost,), settings.seed, settings.sampler, starts)
+            plan = Exploration((settings.cost,), settings.seed, starts)
             explore(judge, plan, folder / STUDY)
         case _:
             assert_never(settings.strategy)

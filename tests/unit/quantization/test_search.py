@@ -17,7 +17,7 @@ from quantization.recipe import Recipe, WeightFormat
 from quantization.search import Judge, Limits, RecipeOutcome, Space, Trial, WidthKnob, front
 from quantization.search_greedy import Descent, descend, exchanges, polish
 from quantization.search_journal import JournalEntry, SearchError, SearchJournal
-from quantization.search_thorough import Exploration, Sampler, explore
+from quantization.search_thorough import Exploration, explore
 
 WIDTHS = (8, 7, 6, 5, 4, 3, 2)
 
@@ -175,11 +175,8 @@ def test_trials_count_over_all_sessions(tmp_path: Path) -> None:
         assert network.asked == expected
 
 
-@pytest.mark.parametrize("sampler", list(Sampler))
-def test_the_thorough_search_repeats_itself_even_when_it_was_killed(
-    tmp_path: Path, sampler: Sampler
-) -> None:
-    plan = Exploration(("ebops",), seed=3, sampler=sampler, starts=(START,))
+def test_the_thorough_search_repeats_itself_even_when_it_was_killed(tmp_path: Path) -> None:
+    plan = Exploration(("ebops",), seed=3, starts=(START,))
     limits = Limits(trials=30)
     expected = [t.widths for t in explore(judge(net(), limits=limits), plan)]
     assert expected[0] == START
