@@ -66,11 +66,6 @@ def open_journal(path: Path, form: LineFormat[Outcome]) -> Iterator[Journal[Outc
         os.close(descriptor)
 
 
-def read_journal(path: Path, form: LineFormat[Outcome]) -> list[Outcome]:
-    """The outcomes in a journal, in the order in which they came; none where there is no file."""
-    return _read(path, _whole(path), form) if path.is_file() else []
-
-
 def read_outcome(kind: type[Outcome], document: Mapping[str, Any]) -> Outcome:
     """An outcome from a line of a journal; a ValueError names the entry that is none."""
     from pydantic import ValidationError

@@ -14,12 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from edgeinfer.event.files import LINES
-from edgeinfer.workers.journal import read_journal
 from tests.support.clusters import start_cluster
 from tests.support.places import ROOT
 from tests.support.small_taggers import compile_tagger, write_planes
-from tests.support.waiting import LIMIT_SECONDS, until
+from tests.support.waiting import LIMIT_SECONDS, count_lines, until
 
 FILES = 200
 
@@ -32,8 +30,8 @@ def begin(run: Path, files: Path, folder: Path, *more: str) -> subprocess.Popen[
     )
 
 
-def count_lines(folder: Path) -> int:
-    return len(read_journal(folder / "files.jsonl", LINES))
+def count_files(folder: Path) -> int:
+    return count_lines(folder / "files.jsonl")
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -54,7 +52,7 @@ def test_a_killed_worker_of_a_cluster_changes_nothing(tmp_path: Path) -> None:
     with start_cluster(tmp_path) as cluster:
         command = ("--cluster", cluster.address)
         work = begin(run, tmp_path / "in", tmp_path / "there", *command)
-        until(lambda: count_lines(tmp_path / "there") >= 10)
+        until(lambda: count_files(tmp_path / "there") >= 10)
         cluster.workers[0].send_signal(signal.SIGKILL)
         assert work.wait(timeout=LIMIT_SECONDS) == 0
     assert digests(tmp_path / "there") == digests(tmp_path / "here")
@@ -67,10 +65,10 @@ def test_a_production_that_was_ended_goes_on(tmp_path: Path, number: int) -> Non
     run = compile_tagger(tmp_path)
     write_planes(tmp_path / "in", FILES)
     work = begin(run, tmp_path / "in", tmp_path / "out", "--jobs", "2")
-    until(lambda: count_lines(tmp_path / "out") >= 20)
+    until(lambda: count_files(tmp_path / "out") >= 20)
     work.send_signal(number)
     work.wait(timeout=LIMIT_SECONDS)
-    done = count_lines(tmp_path / "out")
+    done = count_files(tmp_path / "out")
     assert (
         begin(run, tmp_path / "in", tmp_path / "out", "--jobs", "2").wait(timeout=LIMIT_SECONDS)
         == 0

@@ -16,14 +16,12 @@ import optuna
 import pytest
 
 from edgeinfer.cli.app import main
-from edgeinfer.sweep.travel import LINES
 from edgeinfer.targets.hls.csim import build
-from edgeinfer.workers.journal import read_journal
 from tests.support import small_models as small
 from tests.support.command_line import shown
 from tests.support.mlflow_server import start_tracking
 from tests.support.places import ROOT
-from tests.support.waiting import LIMIT_SECONDS, until
+from tests.support.waiting import LIMIT_SECONDS, count_lines, until
 
 STUDY = """
 [study]
@@ -131,7 +129,7 @@ def begun(*tokens: str) -> subprocess.Popen[bytes]:
 
 
 def trials_of(folder: str) -> int:
-    return len(read_journal(Path(folder) / "trials.jsonl", LINES))
+    return count_lines(Path(folder) / "trials.jsonl")
 
 
 def children(parent: int) -> list[int]:

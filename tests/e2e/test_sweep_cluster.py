@@ -13,12 +13,10 @@ from pathlib import Path
 import pytest
 
 from edgeinfer.cli.app import main
-from edgeinfer.sweep.travel import LINES
-from edgeinfer.workers.journal import read_journal
 from tests.e2e.test_sweep import STUDY, begun, fronts
 from tests.support import small_models as small
 from tests.support.clusters import OURS, Cluster, certified, options, start_cluster
-from tests.support.waiting import LIMIT_SECONDS, until
+from tests.support.waiting import LIMIT_SECONDS, count_lines, until
 
 pytest.importorskip("distributed", reason="the extra [cluster] is not installed")
 
@@ -42,7 +40,7 @@ def cluster(
 @pytest.mark.slow
 def test_a_lost_worker_loses_nothing(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
     study = begun("study.toml", "-o", "S", "--scheduler", cluster.address)
-    until(lambda: len(read_journal(Path("S") / "trials.jsonl", LINES)) >= 1)
+    until(lambda: count_lines(Path("S") / "trials.jsonl") >= 1)
     cluster.workers[0].send_signal(signal.SIGKILL)
     assert study.wait(timeout=LIMIT_SECONDS) == 0
     document = json.loads(Path("S/study.json").read_text())
@@ -59,10 +57,10 @@ def test_a_lost_scheduler_ends_a_study_that_can_go_on(
     cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     study = begun("study.toml", "-o", "S", "--scheduler", cluster.address)
-    until(lambda: len(read_journal(Path("S") / "trials.jsonl", LINES)) >= 2)
+    until(lambda: count_lines(Path("S") / "trials.jsonl") >= 2)
     cluster.scheduler.send_signal(signal.SIGKILL)
     assert study.wait(timeout=LIMIT_SECONDS) == 4
-    known = len(read_journal(Path("S") / "trials.jsonl", LINES))
+    known = count_lines(Path("S") / "trials.jsonl")
     assert main(["sweep", "study.toml", "-o", "S", "--jobs", "1", "--resume", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert (

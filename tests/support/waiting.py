@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 LIMIT_SECONDS = 300.0  # what is waited for does not come any more
 
@@ -17,3 +18,8 @@ def until(condition: Callable[[], object], seconds: float = LIMIT_SECONDS) -> No
     while not condition():
         assert time.monotonic() < end, f"it is not so after {seconds:g} s"
         time.sleep(0.05)
+
+
+def count_lines(path: Path) -> int:
+    """How many lines another process has written whole; none where there is no file."""
+    return path.read_bytes().count(b"\n") if path.is_file() else 0

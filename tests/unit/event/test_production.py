@@ -15,7 +15,7 @@ import pytest
 from edgeinfer.base.errors import DisagreementError, InputError, ToolFailedError, UsageError
 from edgeinfer.cli.app import main
 from edgeinfer.event.event import PlaneSettings
-from edgeinfer.event.files import FILES, LINES, Failure, FileJob, FileOutcome, TagOrder
+from edgeinfer.event.files import FILES, Failure, FileJob, FileOutcome, TagOrder
 from edgeinfer.event.production import (
     Production,
     carry_out_production,
@@ -23,8 +23,8 @@ from edgeinfer.event.production import (
     production_error,
 )
 from edgeinfer.run.result import PROGRAM
-from edgeinfer.workers.journal import read_journal
 from tests.support.small_taggers import compile_tagger, write_planes
+from tests.support.waiting import count_lines
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_a_half_written_journal_costs_one_file(run: Path, tmp_path: Path) -> Non
     again = Here()
     carry_out_production(production, again, nothing)
     assert again.names == ["event-2"]
-    assert len(read_journal(journal, LINES)) == 3
+    assert count_lines(journal) == 3
 
 
 def test_a_journal_of_anyone_leads_nowhere_else(run: Path, tmp_path: Path) -> None:
