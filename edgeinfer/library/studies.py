@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,9 @@ from edgeinfer.sweep import study as sweep_study
 from edgeinfer.sweep.page import FinishedStudy
 from edgeinfer.sweep.run import carry_out
 from edgeinfer.sweep.travel import TRIALS
-from edgeinfer.sweep.trial import TrialJob, TrialOutcome
-from edgeinfer.workers.cluster import Access, cluster
-from edgeinfer.workers.kind import Workers
-from edgeinfer.workers.pool import fitting_jobs, pool
+from edgeinfer.sweep.trial import TrialOutcome
+from edgeinfer.workers.choice import open_workers
+from edgeinfer.workers.cluster import Access
 
 
 @dataclass(frozen=True)
@@ -80,34 +79,25 @@ def run_study(
     default; `store`: trials that studies can share; `resume`: go on with a folder's trials;
     `scheduler`: a Dask cluster in place of processes here. In a script, call it below `if __name__
     == "__main__":`, as its processes import the script."""
-    path = Path(study)
-    study_read = sweep_study.read(path)
-    place = Path("runs", path.stem) if folder is None else Path(folder)
-    shared = place.parent / "trials" if store is None else Path(store)
-    progress = notebook_progress()
-    with _open_workers(jobs, scheduler) as workers, watch_step(progress, "sweep"):
-        carry_out(
-            study_read, path.read_text(encoding="utf-8"), place, workers, _StudyTeller(progress),
-            store=shared, resume=resume,
-        )  # fmt: skip
-    return opened_study(place)
-
-
-@contextlib.contextmanager
-def _open_workers(
-    jobs: int | None, scheduler: Access | None
-) -> Iterator[Workers[TrialJob, TrialOutcome]]:
     if jobs is not None and (jobs < 1 or scheduler is not None):
         raise UsageError(
             f"{jobs} processes, beside a scheduler or not, cannot do this.",
             hint="Give 1 or more, or a scheduler alone.",
         )
-    if scheduler is None:
-        with pool(TRIALS, jobs or fitting_jobs()) as processes:
-            yield processes
-        return
-    with cluster(scheduler, TRIALS) as workers:
-        yield workers
+    path = Path(study)
+    study_read = sweep_study.read(path)
+    place = Path("runs", path.stem) if folder is None else Path(folder)
+    shared = place.parent / "trials" if store is None else Path(store)
+    progress = notebook_progress()
+    with (
+        open_workers(TRIALS, jobs, scheduler, warnings.warn) as workers,
+        watch_step(progress, "sweep"),
+    ):
+        carry_out(
+            study_read, path.read_text(encoding="utf-8"), place, workers, _StudyTeller(progress),
+            store=shared, resume=resume,
+        )  # fmt: skip
+    return opened_study(place)
 
 
 def opened_study(folder: str | Path) -> StudyResult:
