@@ -24,7 +24,7 @@ from edgeinfer.cli.options import (
     read_widths,
     unused_path,
 )
-from edgeinfer.cli.search_lines import search_lines, training_lines
+from edgeinfer.cli.search_lines import closing_lines, search_lines, training_lines
 from edgeinfer.cli.terminal import answer, import_keras_quietly, progress
 from edgeinfer.cli.verbs import figures
 from edgeinfer.precision.learned.front import Bounds, read_bounds
@@ -341,9 +341,7 @@ def _learned_lines(document: dict[str, Any]) -> list[str]:
         marks += "front" if point["name"] in document["front"] else ""
         costs = ", ".join(f"{name} {value:,.0f}" for name, value in point["costs"].items())
         lines.append(f"{point['name']} {marks:<7}{score} {point['score']:.6g}: {costs}")
-    lines.append(f"judged    on unseen samples: {figures(document['judged'])}")
-    lines += [f"finding   {finding}" for finding in document["findings"]]
-    return [*lines, f"written   {document['output']}, front.json, front.svg, models"]
+    return [*lines, *closing_lines(document, ", front.json, front.svg, models")]
 
 
 def _quantized_lines(document: dict[str, Any]) -> list[str]:

@@ -35,9 +35,16 @@ def search_lines(document: dict[str, Any]) -> list[str]:
         lines.append("chosen    none: nothing within the budget was found")
     else:
         lines.append(f"chosen    models/{document['chosen']}.keras")
-    lines.append(f"judged    on unseen samples: {figures(document['judged'])}")
-    lines += [f"finding   {finding}" for finding in document["findings"]]
-    return [*lines, f"written   {document['output']}/front.json, front.svg, recipes"]
+    return [*lines, *closing_lines(document, "/front.json, front.svg, recipes")]
+
+
+def closing_lines(document: dict[str, Any], files: str) -> list[str]:
+    """What all that make a front say in the end."""
+    return [
+        f"judged    on unseen samples: {figures(document['judged'])}",
+        *(f"finding   {finding}" for finding in document["findings"]),
+        f"written   {document['output']}{files}",
+    ]
 
 
 def training_lines(document: dict[str, Any]) -> list[str]:
@@ -56,9 +63,7 @@ def training_lines(document: dict[str, Any]) -> list[str]:
         exact = "exact" if row["exact"] else "NOT exact"
         lines.append(f"synth     {row['name']} {exact}: {made}")
     lines.append(f"chosen    models/{document['chosen']}.keras")
-    lines.append(f"judged    on unseen samples: {figures(document['judged'])}")
-    lines += [f"finding   {finding}" for finding in document["findings"]]
-    return [*lines, f"written   {document['output']}/front.json, front.svg, models"]
+    return [*lines, *closing_lines(document, "/front.json, front.svg, models")]
 
 
 def _how(point: Mapping[str, Any]) -> str:

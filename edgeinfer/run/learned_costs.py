@@ -100,20 +100,26 @@ def _folded_costs(device: str | None, loaded: LoadedModel, samples: Samples) -> 
     """Designs that keep the pace which the network has before: with as many multipliers as the part
     allows."""
     program = _before(loaded, samples)
-    first = choose_folded(device)
-    prices = first.target.multiplier_prices(program, first.settings)
-    assert prices is not None  # of a folded design
-    keeping = choose_folded(device, prices.interval_cycles)
+    prices, keeping = keep_pace(program, device)
 
     def figures(program: Program) -> dict[str, float]:
         counted = {FOLDED_COST: folded_cost(program, prices)}
         return counted | _estimate(program, keeping, FOLDED_FIGURES)
 
     remark = (
-        f"Designs keep the pace of the {BEFORE_BITS}-bit network on {first.settings.part}, a frame "
-        f"in {prices.interval_cycles:,} cycles."
+        f"Designs keep the pace of the {BEFORE_BITS}-bit network on {keeping.settings.part}, a "
+        f"frame in {prices.interval_cycles:,} cycles."
     )
     return FrontCosts(FOLDED_COST, tuple(figures(program)), figures, prices, (remark,))
+
+
+def keep_pace(program: Program, device: str | None) -> tuple[MultiplierPrices, ChosenTarget]:
+    """What multipliers cost in a folded design with as many of them as the part allows, and the
+    target with settings that keep its pace."""
+    first = choose_folded(device)
+    prices = first.target.multiplier_prices(program, first.settings)
+    assert prices is not None  # of a folded design
+    return prices, choose_folded(device, prices.interval_cycles)
 
 
 def _count_bytes(program: Program) -> dict[str, float]:

@@ -20,8 +20,7 @@ from edgeinfer.precision.qat.filters import Linear
 from edgeinfer.precision.qat.narrow import narrow
 from edgeinfer.readers import LoadedModel
 from edgeinfer.run.defaults import add_formats, plain
-from edgeinfer.run.learned_costs import BEFORE_BITS
-from edgeinfer.targets.registry import choose_folded
+from edgeinfer.run.learned_costs import BEFORE_BITS, keep_pace
 from quantization.recipe import Recipe
 
 TRIED = 2048  # samples on which it is seen how filters are missed
@@ -58,10 +57,7 @@ def narrow_network(
     graph, few = fold_batch_norms(loaded.graph), teach.part(0, TRIED)
     formatted = add_formats(replace(loaded, graph=graph, recipe=Recipe()), plain(BEFORE_BITS), few)
     program = lower(formatted.graph, formatted.recipe).program
-    first = choose_folded(device)
-    prices = first.target.multiplier_prices(program, first.settings)
-    assert prices is not None  # of a folded design
-    paced = choose_folded(device, prices.interval_cycles)
+    prices, paced = keep_pace(program, device)
 
     def count(narrower: Graph) -> int:
         try:
@@ -75,7 +71,7 @@ def narrow_network(
     pruned = narrow(graph, few.inputs, count, math.floor((1.0 - share) * before))
     return NarrowNetwork(
         pruned.graph,
-        first.settings.part,
+        paced.settings.part,
         prices.interval_cycles,
         count(pruned.graph),
         before,
