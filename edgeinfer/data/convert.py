@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import h5py
@@ -17,7 +17,14 @@ from edgeinfer.data.formats.guard import DataFileError
 from edgeinfer.data.formats.h5_arrays import CLASSES, keys_of
 from edgeinfer.data.formats.h5_guard import open_h5
 from edgeinfer.data.formats.patches_npy import PatchTable
-from edgeinfer.data.formats.shards import Columns, Layout, ShardSource, rows_in, rows_per_shard
+from edgeinfer.data.formats.shards import (
+    Columns,
+    Layout,
+    ShardSource,
+    row_bytes,
+    rows_in,
+    rows_per_shard,
+)
 from edgeinfer.data.open import DataSet, existing
 from edgeinfer.data.stream.batches import BatchStream, StreamSettings
 from edgeinfer.data.stream.premix import premix_tables
@@ -75,13 +82,9 @@ def _to_h5(data: DataSet, output: Path, conversion: Conversion) -> int:
     if standards:
         source = StandardizedSource(source, standards)
     layout = source.layout()
-    settings = StreamSettings(
-        min(BATCH_ROWS, rows_per_shard(sum(column.row_bytes for column in layout.values()))),
-        workers=conversion.workers,
-        seed=conversion.seed,
-        mixing="on-the-fly" if conversion.shuffle else "in-order",
-        memory_cap_bytes=conversion.memory_bytes,
-    )
+    settings = _read_in_order(layout, conversion)
+    if conversion.shuffle:
+        settings = replace(settings, seed=conversion.seed, mixing="on-the-fly")
     with stage_file(output) as temporary:
         return _write(temporary, layout, standards, BatchStream(source, settings).epoch())
 
@@ -96,13 +99,16 @@ def _standards(source: ShardSource, conversion: Conversion) -> dict[str, Feature
         return {}
     layout = source.layout()
     names = choose_features(layout, conversion.standardize)
-    settings = StreamSettings(
-        min(BATCH_ROWS, rows_per_shard(sum(column.row_bytes for column in layout.values()))),
+    return measure_standards(source, names, _read_in_order(layout, conversion))
+
+
+def _read_in_order(layout: Layout, conversion: Conversion) -> StreamSettings:
+    return StreamSettings(
+        min(BATCH_ROWS, rows_per_shard(row_bytes(layout))),
         workers=conversion.workers,
         mixing="in-order",
         memory_cap_bytes=conversion.memory_bytes,
     )
-    return measure_standards(source, names, settings)
 
 
 def read_standards(path: Path) -> dict[str, FeatureStandard]:
