@@ -48,7 +48,11 @@ def reference_path(entry: ZooEntry) -> Path:
             hint=f"Train it with `edgeinfer train {entry.name} -o {entry.name}.keras` and give "
             f"that file.",
         )
-    path = REFERENCES / entry.reference
+    return shipped_file(REFERENCES / entry.reference)
+
+
+def shipped_file(path: Path) -> Path:
+    """A file of the package, or an error where it is missing."""
     if not path.exists():
         raise InputError(
             f"{path}: a file that ships with edgeinfer is missing.",

@@ -14,7 +14,7 @@ from typing import Any
 from edgeinfer.base.errors import InputError
 from edgeinfer.base.plan import write_files
 from edgeinfer.graph.nodes import Graph
-from edgeinfer.zoo import REFERENCES, entry_of, reference_path
+from edgeinfer.zoo import REFERENCES, entry_of, reference_path, shipped_file
 from edgeinfer.zoo.entry import EventSamples, Outputs, ZooEntry
 from edgeinfer.zoo.evaluate import BootstrapInterval, JudgedOutputs
 
@@ -65,12 +65,7 @@ def record_of(entry: ZooEntry, folder: Path = REFERENCES) -> ReferenceRecord | N
     """The record beside the weights; None for a model that is trained on demand."""
     if entry.reference is None:
         return None
-    path = folder / f"{entry.name}.json"
-    if not path.exists():
-        raise InputError(
-            f"{path}: a file that ships with edgeinfer is missing.",
-            hint="Install edgeinfer again.",
-        )
+    path = shipped_file(folder / f"{entry.name}.json")
     return ReferenceRecord.from_json(path.read_text(encoding="utf-8"), path)
 
 
