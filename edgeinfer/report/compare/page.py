@@ -61,7 +61,7 @@ def _best_score(comparison: RunComparison, judged: Sequence[ComparedEntry]) -> s
         which = "best" if len({entry.run.label for entry in judged}) > len(alike) else "same"
         return f"{names_text}, which are one network, have the {which} {title}, {_score_text(best)}"
     names = [_entry_name(entry) for entry in _distinct([*alike, *near])]
-    names_text = _tied(names)
+    names_text = _list_tied(names)
     if any(entry.score is None or entry.score.low is None for entry in [best, *near]):
         return (
             f"No best {title} can be named: a result does not record how uncertain it is "
@@ -71,7 +71,7 @@ def _best_score(comparison: RunComparison, judged: Sequence[ComparedEntry]) -> s
     return f"A tie in {title}: {overlap} ({_score_text(best)} at most)"
 
 
-def _tied(names: Sequence[str]) -> str:
+def _list_tied(names: Sequence[str]) -> str:
     """Names of those that share the first place."""
     return words.join_words(names[:MOST_TIED]) + (" and others" if names[MOST_TIED:] else "")
 
@@ -113,7 +113,7 @@ def _fastest(timed: Sequence[ComparedEntry]) -> str:
     if not near:
         return f"{_entry_name(fastest)} is the fastest, {lasting}"
     names = [_entry_name(entry) for entry in [fastest, *near]]
-    return f"{_tied(names)} are as fast as each other, as far as is known, from {lasting}"
+    return f"{_list_tied(names)} are as fast as each other, as far as is known, from {lasting}"
 
 
 def _worth(entry: ComparedEntry) -> float:

@@ -11,7 +11,7 @@ from typing import Literal
 from edgeinfer.evaluate.profile.data import Distribution, Histogram, Layer, Profile
 from edgeinfer.report import words
 from edgeinfer.report.draw.marks import Area, Box, Figure, Label, Line, Mark, cut
-from edgeinfer.report.draw.scales import AxisScale, grid_across, over, raised
+from edgeinfer.report.draw.scales import AxisScale, grid_across, over, write_power
 from edgeinfer.report.layer_tables import relative_error
 
 WIDTH = 1000.0
@@ -105,7 +105,9 @@ def distribution_figure(profile: Profile, kind: Literal["weight", "activation"])
     bottom = top + TALL * len(tensors_shown)
     step = max(1, math.ceil((scale.high - scale.low) / 14))
     powers = range(math.ceil(scale.low), math.floor(scale.high) + 1)
-    ticks = [(scale.place(power), f"2{raised(power)}") for power in powers if power % step == 0]
+    ticks = [
+        (scale.place(power), f"2{write_power(power)}") for power in powers if power % step == 0
+    ]
     marks: list[Mark] = [*grid_across(ticks, top, bottom)]
     for number, tensor in enumerate(tensors_shown):
         marks += _tensor(tensor, scale, top + TALL * number)

@@ -131,10 +131,10 @@ def _tick_text(value: float, digits: int) -> str:
         power = math.floor(math.log10(abs(value)) + 1e-9)
         lead = value / 10.0**power
         lead_text = "" if abs(lead - 1) < 1e-9 else f"{lead:g}·"
-        return f"{lead_text}10{raised(power)}"
+        return f"{lead_text}10{write_power(power)}"
     return words.number(round(value, 10), digits)
 
 
-def raised(power: int) -> str:
+def write_power(power: int) -> str:
     """A power in small digits."""
     return str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
