@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from edgeinfer.ir.ops import Constant
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.choose import design_netlist
 from edgeinfer.targets.rtl.design.cycles import (
-    PERIODS,
+    FRAMES_APART,
     DesignCycles,
     count_cycles,
     frames_counted,
@@ -43,7 +42,6 @@ needs_verilator = pytest.mark.skipif(
 needs_icarus = pytest.mark.skipif(
     shutil.which("iverilog") is None, reason="Icarus Verilog is not here: apt-get install iverilog"
 )
-FRAMES_APART = math.lcm(*PERIODS)  # after so many, frames by turns are as before
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from edgeinfer.targets.rtl.design.timing import Times, limit_of
 
 FRAMES = (3, 5, 7, 12, 24)  # that are counted until the interval is proved
 PERIODS = (1, 2, 3, 4)  # frames after which all may be as before
+FRAMES_APART = math.lcm(*PERIODS)  # after so many, frames by turns are as before
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +110,22 @@ def settle(
                 return FrameInterval(math.ceil(low), low, low), times
             if most_cycles is not None and not low <= most_cycles < high:
                 return FrameInterval(math.ceil(low), low, high), times
-    gap = _end(netlist, times, frames - 1) - _end(netlist, times, frames - 2)
-    cycles = max(gap, math.ceil(low))
+    cycles = math.ceil(min(max(_mean_interval(times, frames), low), high))
     return FrameInterval(cycles, low, max(high, cycles)), times
+
+
+def _mean_interval(times: Times, frames: int) -> float:
+    """Cycles from frame to frame at the end of these, on average, in the stream with the most.
+
+    One gap would be 36 or 37 where frames leave so by turns. At the outputs alone it would be that
+    of a fast branch until the queues before a slow one are full.
+    """
+    ends = [
+        beats[len(beats) // frames - 1 :: len(beats) // frames][-FRAMES_APART - 1 :]
+        for beats in (*times.freed.values(), *times.there.values())
+        if len(beats)
+    ]
+    return max(int(each[-1] - each[0]) for each in ends) / FRAMES_APART
 
 
 def slowest(netlist: Netlist) -> int:

@@ -117,6 +117,16 @@ def test_an_interval_of_parts_that_do_not_touch_is_that_of_the_slowest() -> None
     assert count_cycles(netlist).settled == FrameInterval(37, 36.5, 36.5)
 
 
+def test_an_interval_that_is_not_proved_is_the_mean_of_gaps_by_turns() -> None:
+    """The last gap alone is 36 or 37, as the number of frames is odd or even."""
+    _, netlist = turned()
+    for frames_deep in (24, 25, 28, 29):
+        deep = replace(netlist, depths=dict.fromkeys(netlist.depths, 36 * frames_deep))
+        interval, _ = settle(Schedule(deep), deep.depths)
+        assert not interval.is_proved
+        assert interval.cycles == 37  # 36.5 in whole cycles
+
+
 def test_an_interval_that_deep_queues_hide_is_an_estimate_between_proved_ends() -> None:
     """The input comes every 36 cycles until queues of thirty frames are full, half a beat a frame.
     Those that are counted go further back than a queue does, or they would prove nothing."""
