@@ -4,9 +4,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -15,8 +15,14 @@ from edgeinfer.base.errors import DisagreementError
 from edgeinfer.targets.rtl.choose import design_netlist
 from edgeinfer.targets.rtl.design import stepper
 from edgeinfer.targets.rtl.design.build import build_netlist
-from edgeinfer.targets.rtl.design.cycles import count_cycles, slowest
-from edgeinfer.targets.rtl.design.netlist import SENT, Netlist
+from edgeinfer.targets.rtl.design.cycles import (
+    FRAMES_APART,
+    count_cycles,
+    frames_counted,
+    settle,
+    slowest,
+)
+from edgeinfer.targets.rtl.design.netlist import Netlist
 from edgeinfer.targets.rtl.design.prepare import prepare_program
 from edgeinfer.targets.rtl.design.queues import (
     MOST_BITS,
@@ -28,7 +34,7 @@ from edgeinfer.targets.rtl.design.queues import (
 from edgeinfer.targets.rtl.design.schedule import Schedule
 from edgeinfer.targets.rtl.design.timing import Times, simulate_frames
 from edgeinfer.targets.rtl.settings import RtlSettings
-from tests.support.rtl_designs import random_folds
+from tests.support.rtl_designs import interval_at_end, random_folds
 from tests.support.rtl_programs import small_network
 
 
@@ -42,22 +48,10 @@ def random_netlist(seed: int) -> tuple[Netlist, Netlist]:
 
 
 def count_interval(netlist: Netlist) -> int:
-    """The interval, from whole runs of 3, 6, 9 and 12 frames."""
-    for frames in (3, 6, 9, 12):
-        times = simulate_frames(netlist, netlist.depths, frames)
-        ends = [
-            max(
-                times.freed[f"{port.stream}{SENT}"][
-                    (frame + 1) * netlist.streams[port.stream].beats - 1
-                ]
-                for port in netlist.outputs
-            )
-            for frame in range(frames)
-        ]
-        gaps = [b - a for a, b in pairwise(ends)]
-        if gaps[-1] == gaps[-2]:
-            break
-    return gaps[-1]
+    """The interval in whole cycles, step by step, from frames beyond those that prove it."""
+    counted = frames_counted(netlist, settle(Schedule(netlist), netlist.depths)[1])
+    times = simulate_frames(netlist, netlist.depths, counted + FRAMES_APART)
+    return math.ceil(interval_at_end(netlist, times))
 
 
 def even_plainly(netlist: Netlist) -> Netlist:
