@@ -37,7 +37,7 @@ from edgeinfer.targets.rtl.design.cycles import interface_cycles
 from edgeinfer.targets.rtl.design.metrics import cycle_metrics, unrolled_metrics, weight_metrics
 from edgeinfer.targets.rtl.design.netlist import Netlist
 from edgeinfer.targets.rtl.design.parts import part_of
-from edgeinfer.targets.rtl.design.prepare import prepare_program
+from edgeinfer.targets.rtl.design.prepare import prepare_once
 from edgeinfer.targets.rtl.emit.emit import HDL, files_of, top_file
 from edgeinfer.targets.rtl.emit.manifest import manifest
 from edgeinfer.targets.rtl.emit.testbench import testbench
@@ -82,7 +82,7 @@ from edgeinfer.targets.target import (
     ToolStep,
     ignore_progress,
 )
-from quantization.fixed import Ints
+from quantization.fixed import Ints, Rounding
 
 FIGURES = (
     *KINDS,
@@ -164,10 +164,13 @@ class RtlTarget(Target[RtlSettings]):
         if settings.event is not None and (reason := planes.objection_to_planes(program)):
             return (Offence(program.name, "Plane", reason),)
         try:
-            folded = with_towers(_prepare(program, settings.sparse), settings)
+            folded = with_towers(prepare_once(program, settings.sparse), settings)
         except ProgramError as error:  # a softmax's parts may need more bits than it does
             return (Offence(program.name, "Softmax", error.message),)
         return check.offences(folded, settings)
+
+    def best_rounding(self, settings: RtlSettings) -> Rounding | None:
+        return Rounding.RND if settings.unroll == "full" else None
 
     def advise(self, program: Program, settings: RtlSettings) -> tuple[str, ...]:
         """Whether an unrolled network is likely to miss the clock that is asked for, and what is
@@ -472,7 +475,7 @@ class RtlTarget(Target[RtlSettings]):
 
     def _checked(self, program: Program, settings: RtlSettings) -> Program:
         self._check(program, settings)
-        return with_towers(_prepare(program, settings.sparse), settings)
+        return with_towers(prepare_once(program, settings.sparse), settings)
 
     def _emitted(self, program: Program, folder: Path, settings: RtlSettings) -> Netlist:
         """The design that lies in the folder; an error if another does."""
@@ -482,12 +485,6 @@ class RtlTarget(Target[RtlSettings]):
         if not path.is_file() or path.read_bytes() != want:
             raise _another_design(folder, program)
         return netlist
-
-
-@functools.lru_cache(maxsize=1)
-def _prepare(program: Program, sparse: str) -> Program:
-    """As the blocks can make it; kept, because many designs of one Program are tried."""
-    return prepare_program(program, sites=sparse == "tokens")
 
 
 def _another_design(folder: Path, program: Program) -> UsageError:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import replace
 
@@ -33,6 +34,12 @@ def prepare_program(program: Program, *, sites: bool = False) -> Program:
         else:
             builder.add(op)
     return builder.program(folded.outputs)
+
+
+@functools.lru_cache(maxsize=1)
+def prepare_once(program: Program, sparse: str) -> Program:
+    """As the blocks can make it; kept, because many designs of one Program are tried."""
+    return prepare_program(program, sites=sparse == "tokens")
 
 
 def _with_prepared_body(op: ops.Op) -> ops.Op:

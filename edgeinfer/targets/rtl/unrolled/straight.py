@@ -27,6 +27,7 @@ from edgeinfer.targets.rtl.design.netlist import (
 from edgeinfer.targets.rtl.design.recurrence import count_readers
 from edgeinfer.targets.rtl.settings import Fold, RtlSettings
 from edgeinfer.targets.rtl.unrolled.cheapest import AdderSearch
+from edgeinfer.targets.rtl.unrolled.halves import fold_halves
 from edgeinfer.targets.rtl.unrolled.pace import place_registers, reckon_period_ps
 from edgeinfer.targets.rtl.unrolled.pipeline import Bundle, Pipeline
 from edgeinfer.targets.rtl.unrolled.shift_add import digit_count
@@ -84,7 +85,8 @@ def build_straight(program: Program, settings: RtlSettings) -> tuple[Folding, Ne
     folding = _folding(program, settings)
     uses = count_readers(program)
     build = Build(program, folding, uses)
-    network = unroll(program, uses, AdderSearch(settings.adder_tries, settings.adder_goal))
+    cheaper, raised_values = fold_halves(program)
+    network = unroll(cheaper, uses, AdderSearch(settings.adder_tries, settings.adder_goal))
     leaving = [w for output in program.outputs for w in network.values[output.value].flat]
     staging = place_registers(network.circuit, leaving, settings)
     made = staging.stages
@@ -108,7 +110,7 @@ def build_straight(program: Program, settings: RtlSettings) -> tuple[Folding, Ne
     watched: dict[str, Bundle] = {}
     for value, places in network.values.items():
         inner = program[value]
-        if isinstance(inner, Input | Constant):
+        if isinstance(inner, Input | Constant) or value in raised_values:
             continue
         wires = tuple(places.flat)
         stream = Stream(build.name(value), inner.type, len(wires), 1)
