@@ -22,6 +22,7 @@ from edgeinfer.data.samples import Samples
 from edgeinfer.evaluate import judge
 from edgeinfer.graph.nodes import Graph
 from edgeinfer.ir.program import Program
+from edgeinfer.precision.modes import OverflowName, RoundingName
 from edgeinfer.precision.ptq import PtqSettings
 from edgeinfer.readers import load as load_file
 from edgeinfer.report import words
@@ -280,11 +281,16 @@ def quantize(
     *,
     bits_of: Mapping[str, int] | None = None,
     refine: bool = True,
+    rounding: RoundingName | None = None,
+    overflow: OverflowName = "saturate",
 ) -> Quantized:
     """The network in integers of `bits` bits (`bits_of`: others, by patterns of names), formats
-    drawn from the model's samples; with `refine`, weights are adapted to them too."""
+    drawn from the model's samples; with `refine`, weights are adapted to them too. `rounding` and
+    `overflow` of activations are as in `edgeinfer quantize`."""
     groups = tuple((bits_of or {}).items())
-    formats = PtqSettings(bits, refine=refine, equalize=False, bits_of=groups)
+    formats = PtqSettings(bits, refine=refine, equalize=False, bits_of=groups).with_modes(
+        rounding, overflow
+    )
     source = model.source
     samples = None if source is None else samples_of(source, model.graph)
     loaded = load_file(model.path, batch_axis=model.batch_axis)

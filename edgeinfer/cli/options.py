@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from edgeinfer.base.errors import UsageError
+from edgeinfer.precision.modes import OverflowName, RoundingName
 
 BitsOf = Annotated[
     list[str] | None,
@@ -49,6 +51,28 @@ Verbose = Annotated[
     ),
 ]
 Run = Annotated[Path, Parameter(help="a run folder that compile has made")]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class ModeOptions:
+    """How activations of a model without formats become integers."""
+
+    rounding: Annotated[
+        RoundingName | None,
+        Parameter(
+            help="how activations are rounded: to the nearest, ties to even (as QKeras does) or "
+            "up, or down; with --unroll full nearest costs nothing and is the default, else "
+            "nearest-even"
+        ),
+    ] = None
+    overflow: Annotated[
+        OverflowName,
+        Parameter(
+            help="what becomes of an activation out of range: saturate, or wrap, which costs "
+            "nothing; formats that wrap hold 1.25 times the values seen, and no more is proved"
+        ),
+    ] = "saturate"
 
 
 def axis_of_word(word: str) -> int | None:

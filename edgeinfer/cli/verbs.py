@@ -17,6 +17,7 @@ from edgeinfer.cli.options import (
     Data,
     Json,
     ModelFile,
+    ModeOptions,
     RecipeFile,
     Run,
     Verbose,
@@ -79,6 +80,7 @@ def compile_(
         int | None, Parameter(help="width for a model that states no formats; 16 by default")
     ] = None,
     bits_of: BitsOf = None,
+    modes: ModeOptions = ModeOptions(),  # noqa: B008  # immutable
     data: Data = None,
     options: Annotated[CompileOptions, Parameter(name="*")] = CompileOptions(),  # noqa: B008
     recipe: RecipeFile = None,
@@ -105,19 +107,19 @@ def compile_(
     source = DataFile(data) if data is not None else simulation
     with progress() as watcher, open_run(output, watcher, new=True) as folder:
         result = compile_model(
-            folder, path, recipe_path=recipe, data=source, formats=_formats(bits, bits_of),
+            folder, path, recipe_path=recipe, data=source, formats=_formats(bits, bits_of, modes),
             targets=targets, tools=order, batch_axis=axis,
         )  # fmt: skip
     _conclude(result, output, as_json=json, verbose=verbose)
 
 
-def _formats(bits: int | None, bits_of: list[str] | None) -> PtqSettings | None:
+def _formats(bits: int | None, bits_of: list[str] | None, modes: ModeOptions) -> PtqSettings | None:
     from edgeinfer.run.defaults import BITS, plain
 
-    if bits is None and not bits_of:
+    if bits is None and not bits_of and modes == ModeOptions():
         return None
-    asked = read_widths(bits_of)
-    return replace(plain(BITS if bits is None else bits), bits_of=asked)
+    asked = replace(plain(BITS if bits is None else bits), bits_of=read_widths(bits_of))
+    return asked.with_modes(modes.rounding, modes.overflow)
 
 
 def simulate(

@@ -51,6 +51,8 @@ def add_formats(
     if settings.bits_of:
         listed = ", ".join(f"{pattern} {bits}" for pattern, bits in settings.bits_of)
         widths += f" (but {listed})"
+    if settings.rounding is not None:
+        widths += f" and activations rounded by {settings.rounding}"
     finding = (
         f"{loaded.graph.name} states no number formats: {widths}, "
         f"their ranges drawn from {drawn_samples.origin}. Choose them with edgeinfer quantize."

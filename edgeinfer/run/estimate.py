@@ -49,7 +49,7 @@ def _lower_model(
     model: Path,
     bits: int | None,
     recipe: Path | None,
-    targets: Sequence[Target[Any]],
+    targets: Sequence[ChosenTarget],
     *,
     batch_axis: int | None = 0,
     data: Path | None = None,
@@ -70,7 +70,7 @@ def _lower_model(
 
 
 def _fresh_program(
-    name: str, bits: int | None, recipe: Path | None, targets: Sequence[Target[Any]]
+    name: str, bits: int | None, recipe: Path | None, targets: Sequence[ChosenTarget]
 ) -> tuple[Graph, Program, list[str]]:
     """A reference model whose weights do not ship, with fresh ones: costs hardly differ."""
     require_extra("train", f"{name}, whose weights do not ship: drawing fresh ones")
@@ -112,7 +112,7 @@ def estimate(
     project = None if is_name(model) else target.read_project(model, chosen.settings)
     if project is None:
         graph, program, assumed = _lower_model(
-            model, bits, recipe, [target], batch_axis=batch_axis, data=data
+            model, bits, recipe, [chosen], batch_axis=batch_axis, data=data
         )
     else:
         chosen = replace(chosen, settings=project.settings)

@@ -220,9 +220,7 @@ def _row(order: FitOrder, candidate: _Candidate, target: FitTarget, fit_judge: _
         return _refuse_row(row, f"computes with {best} bits")
     try:
         samples = fit_judge.reference.samples
-        _, lowered = lower_as_asked(
-            candidate.loaded, None, formats, lambda: samples, [chosen.target]
-        )
+        _, lowered = lower_as_asked(candidate.loaded, None, formats, lambda: samples, [chosen])
         merit, metrics, settings = _try_target(lowered, candidate, chosen, fit_judge)
     except EdgeInferError as error:
         return _refuse_row(row, error.message)

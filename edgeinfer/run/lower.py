@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from edgeinfer.base.errors import ProgramError, RecipeError, UsageError
 from edgeinfer.data.open import existing
@@ -16,8 +15,8 @@ from edgeinfer.ir.lower import LoweredModel, lower
 from edgeinfer.precision.ptq import PtqSettings
 from edgeinfer.readers import LoadedModel
 from edgeinfer.run.defaults import BITS, add_formats, draw_samples_for, plain
-from edgeinfer.targets.target import Target
-from quantization.fixed import FormatError
+from edgeinfer.targets.registry import ChosenTarget
+from quantization.fixed import FormatError, Rounding
 from quantization.recipe import Recipe
 
 
@@ -26,7 +25,7 @@ def lower_as_asked(
     recipe_path: Path | None,
     formats: PtqSettings | None,
     data: Callable[[], Samples] | None,
-    targets: Sequence[Target[Any]] = (),
+    targets: Sequence[ChosenTarget] = (),
 ) -> tuple[LoadedModel, LoweredModel]:
     """Lower a model under the formats that it, or the recipe, states; where neither states any,
     under `formats` or one width for every tensor, as the targets would have them.
@@ -40,12 +39,20 @@ def lower_as_asked(
         )
     if not stated:
         samples = draw_samples_for(loaded, recipe) if data is None else data()
-        widths = [target.best_bits for target in targets if target.best_bits is not None]
-        width = min(widths, default=BITS)
-        loaded = add_formats(loaded, formats or plain(width), samples, drawn=data is None)
-        for target in targets:
-            loaded = replace(loaded, recipe=target.suit(loaded.recipe))
+        widths = [best for chosen in targets if (best := chosen.target.best_bits) is not None]
+        settings = formats or plain(min(widths, default=BITS))
+        if settings.rounding is None:
+            settings = replace(settings, rounding=best_rounding(targets))
+        loaded = add_formats(loaded, settings, samples, drawn=data is None)
+        for chosen in targets:
+            loaded = replace(loaded, recipe=chosen.target.suit(loaded.recipe))
     return loaded, lower_with(loaded, recipe, recipe_path)
+
+
+def best_rounding(targets: Sequence[ChosenTarget]) -> Rounding | None:
+    """How all of the targets round activations best, where they agree."""
+    best = {chosen.target.best_rounding(chosen.settings) for chosen in targets}
+    return best.pop() if len(best) == 1 else None
 
 
 def lower_with(loaded: LoadedModel, full_recipe: Recipe, source: Path | None) -> LoweredModel:

@@ -94,6 +94,13 @@ class QuantizeOrder:
                 f"known.",
                 hint=f"Name it {endings}.",
             )
+        if self.output.suffix == ".keras" and not self.ptq.in_qkeras:
+            raise UsageError(
+                f"{self.output}: activations of QKeras round ties to even and saturate, and others "
+                f"are asked for.",
+                hint=f"Write the formats alone, -o {self.output.stem}.toml; compile takes them "
+                f"with --recipe. Or train them: --method learned.",
+            )
         if self.training is not None and self.output.suffix == ".toml":
             raise UsageError(
                 f"{self.output}: training makes weights, which a recipe does not hold.",

@@ -27,7 +27,7 @@ from edgeinfer.run import tools as run_tools
 from edgeinfer.run.dependencies import EVALUATE, LOAD, LOWER, SIMULATE
 from edgeinfer.run.emit import emit, estimate_target
 from edgeinfer.run.folder import RunFolder, StepOutcome
-from edgeinfer.run.lower import lower_as_asked, recipe_text
+from edgeinfer.run.lower import best_rounding, lower_as_asked, recipe_text
 from edgeinfer.run.result import (
     PROGRAM,
     PROGRAM_TEXT,
@@ -87,6 +87,7 @@ def compile_model(
             "formats": None if formats is None else asdict(formats),
             "data": digest_of(data),
             "suits": [chosen.name for chosen in targets if chosen.target.best_bits is not None],
+            "rounding": best_rounding(targets),
         },
         lambda: _lower(model, recipe_path, formats, data, targets),
     )
@@ -244,8 +245,7 @@ def _lower(
 ) -> StepOutcome:
     findings, graph = model.loaded.findings, model.loaded.graph
     samples_of_data = None if data is None else cache(lambda: samples_of(data, graph))
-    wished = [chosen.target for chosen in targets]
-    loaded, lowered = lower_as_asked(model.loaded, recipe_path, formats, samples_of_data, wished)
+    loaded, lowered = lower_as_asked(model.loaded, recipe_path, formats, samples_of_data, targets)
     program = lowered.program
     part = program_part(program)
     explained = explain(

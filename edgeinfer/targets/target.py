@@ -31,7 +31,7 @@ from edgeinfer.ir.program import HostFunction, Program
 from edgeinfer.ir.target_costs import MultiplierPrices
 from edgeinfer.targets.lessons import RunLesson
 from edgeinfer.targets.options import Settings
-from quantization.fixed import Ints
+from quantization.fixed import Ints, Rounding
 from quantization.recipe import Recipe
 
 SampleProgress = Callable[[int, int], None]  # samples done, samples in all
@@ -192,6 +192,11 @@ class Target(ABC, Generic[SettingsOf]):
     def suit(self, recipe: Recipe) -> Recipe:
         """The same widths, as the target computes with them where the model states no formats."""
         return recipe
+
+    def best_rounding(self, settings: SettingsOf) -> Rounding | None:
+        """How a design rounds activations best, where the model states no formats; None: it has no
+        preference."""
+        return None
 
     def settle(self, program: Program, settings: SettingsOf) -> SettingsOf:
         """The settings with every goal in them turned into choices for this Program."""

@@ -241,7 +241,10 @@ def error_of(network: CutNetwork, adapted: AdaptedWeights) -> float:
 
 def _tensor(network: CutNetwork, name: str, settings: PtqSettings, *, is_index: bool) -> Quantizer:
     bits = bits_of_tensor(network, name, settings)
+    exact = network.exact[network.point(name)]
     if is_index:
-        exact = network.exact[network.point(name)]
         return fit_quantizer(exact, bits + TABLE_INDEX_EXTRA_BITS, signed=True)
-    return tensor_format(network, name, bits)
+    chosen = tensor_format(network, name, bits)
+    if name in network.inputs:
+        return chosen
+    return settings.in_modes(chosen, float(exact.min()), float(exact.max()))

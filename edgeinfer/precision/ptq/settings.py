@@ -5,17 +5,22 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+
+import numpy as np
 
 from edgeinfer.base.errors import UsageError
 from edgeinfer.graph import nodes as g
+from edgeinfer.precision.modes import OverflowName, RoundingName, read_modes
 from edgeinfer.precision.ptq.network import CutNetwork
-from quantization.calibrate import Method
+from quantization.calibrate import Method, integer_bits
+from quantization.fixed import Overflow, Quantizer, Rounding
 from quantization.recipe import Recipe
 
 TABLE_INDEX_EXTRA_BITS = 4  # a table's index is finer than its output, for slopes are at most 1
 MOST_BITS = 24
+WRAP_MARGIN = 1.25  # by how much values may exceed those seen before they wrap around
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,8 @@ class PtqSettings:
     adapt: bool = True
     equalize: bool = True
     bits_of: tuple[tuple[str, int], ...] = ()  # by patterns of names; the first that matches counts
+    rounding: Rounding | None = None  # of activations; None: ties to even, or as a target has it
+    overflow: Overflow = Overflow.SAT  # of activations
 
     def __post_init__(self) -> None:
         for width in (self.bits, self.input_bits or self.bits, *(bits for _, bits in self.bits_of)):
@@ -52,6 +59,26 @@ class PtqSettings:
             if matches_name(name, pattern):
                 return bits
         return self.bits
+
+    def with_modes(self, rounding: RoundingName | None, overflow: OverflowName) -> PtqSettings:
+        """The same, with activations that round and overflow so."""
+        named_rounding, named_overflow = read_modes(rounding, overflow)
+        return replace(self, rounding=named_rounding, overflow=named_overflow)
+
+    @property
+    def in_qkeras(self) -> bool:
+        """Whether QKeras has activations that round and overflow so."""
+        return self.rounding in (None, Rounding.RND_CONV) and self.overflow is Overflow.SAT
+
+    def in_modes(self, quantizer: Quantizer, least: float, most: float) -> Quantizer:
+        """An activation's format that rounds and overflows as asked. One that wraps holds all
+        values that were seen, from the least to the most, with a margin."""
+        type_ = quantizer.type
+        if self.overflow is Overflow.WRAP:
+            ends = np.array([least, most]) * WRAP_MARGIN
+            integer = integer_bits(ends, type_.bits, type_.signed)
+            type_ = replace(type_, integer=max(type_.integer, integer))
+        return Quantizer(type_, self.rounding or quantizer.rounding, self.overflow)
 
 
 def matches_name(name: str, pattern: str) -> bool:

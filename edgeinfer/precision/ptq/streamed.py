@@ -110,10 +110,12 @@ def _streamed_format(
         ends = np.array([sketch.low, sketch.high])
         return fit_quantizer(ends, bits + TABLE_INDEX_EXTRA_BITS, signed=True)
     if settings.refine:
-        return own_format(sketch, bits)
-    return fit_quantizer(
-        sketch.values, bits, method=settings.method, percentile=settings.percentile
-    )
+        chosen = own_format(sketch, bits)
+    else:
+        chosen = fit_quantizer(
+            sketch.values, bits, method=settings.method, percentile=settings.percentile
+        )
+    return chosen if name in network.inputs else settings.in_modes(chosen, sketch.low, sketch.high)
 
 
 def own_format(sketch: TensorSketch, bits: int) -> Quantizer:
