@@ -67,8 +67,8 @@ def parts_of(block: Block, netlist: Netlist, dead: frozenset[str]) -> BlockParts
     own = MODULES.get(block.module, _other(block))(sizes)
     if block.contents:
         own = BlockParts({Work(kind): amount for kind, amount in block.contents.items()})
-    elif block.module == "ei_mac" and sizes["PE"] and _uses_each_weight_once(sizes):
-        own = _constant_mac(block, numbers)
+    elif block.module == "ei_mac" and numbers["ROUNDS"] * numbers["SF"] * numbers["NF"] == 1:
+        own = _constant_mac(block, sizes)
     queues = [
         queue(
             0 if name in dead else netlist.streams[name].width,
@@ -84,10 +84,6 @@ def parts_of(block: Block, netlist: Netlist, dead: frozenset[str]) -> BlockParts
         queues.append(BlockParts({Work.REGISTER: -bits_for(depth)}))
     one = BlockParts({Work.BLOCK: 1})
     return join_parts((one, own, *queues))
-
-
-def _uses_each_weight_once(sizes: BlockSizes) -> bool:
-    return sizes["ROUNDS"] * sizes["SF"] * sizes["NF"] == 1
 
 
 def _is_held(stream: str, netlist: Netlist) -> bool:
@@ -296,7 +292,8 @@ def _mac(sizes: BlockSizes) -> BlockParts:
 def _constant_mac(block: Block, sizes: BlockSizes) -> BlockParts:
     product = min(_product_bits(sizes), sizes["ACC_BITS"] - sizes["SHIFT"])
     sums = min(product + sizes["LEVELS"], sizes["ACC_BITS"])
-    return _mac_frame(sizes, constant_products(block, product, sums), 0, ())
+    products = constant_products(block, product, sums) if sizes["PE"] else BlockParts()
+    return _mac_frame(sizes, products, 0, ())
 
 
 def _requant(sizes: BlockSizes) -> BlockParts:

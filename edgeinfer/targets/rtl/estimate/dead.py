@@ -26,13 +26,8 @@ PLAIN = frozenset({
 SINGLE = {"ei_table": "TABLE", "ei_constant": "VALUES"}  # the memory that the result comes from
 STEERING = ("ei_keep", "ei_first", "ei_site")  # data decide which beats there are
 COPIES = ("ei_fork", "ei_narrow", "ei_widen", "ei_queue", "ei_repeat")
-DATA_SIZES = (
-    "LANES",
-    "PE",
-    "BIASED",
-    "BITS",
-    "X_BITS",
-)  # of a block's parameters, what is none without data
+# Of a block's parameters, what is none without data.
+DATA_SIZES = ("LANES", "PE", "BIASED", "BITS", "X_BITS")
 
 
 def dead_streams(netlist: Netlist) -> frozenset[str]:
@@ -70,13 +65,13 @@ def _ranges(netlist: Netlist) -> dict[str, Interval]:
     for block in netlist.blocks:
         x = ranges.get(block.inputs[0]) if block.inputs else None
         if block.module in ("ei_requant", "ei_clip"):
-            ranges.update(dict.fromkeys(block.outputs, _limited(block, x)))
+            ranges.update(dict.fromkeys(block.outputs, _interval_after(block, x)))
         elif x is not None and block.module in COPIES:
             ranges.update(dict.fromkeys(block.outputs, x))
     return ranges
 
 
-def _limited(block: Block, x: Interval | None) -> Interval:
+def _interval_after(block: Block, x: Interval | None) -> Interval:
     sizes = {
         name: value.value if isinstance(value, SizedNumber) else int(value)
         for name, value in block.parameters.items()

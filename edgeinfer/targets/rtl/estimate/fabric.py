@@ -266,11 +266,13 @@ def _decide_multiplier(
     multiplier: Multiplier, fabric: FabricCosts, add: Add, takes: dict[str, float], *, dsp: bool
 ) -> None:
     a, b, count = multiplier.a, multiplier.b, multiplier.count
+    if not count:
+        return
     pieces = _pieces(multiplier, fabric, dsp=dsp)
     if not pieces:
         if min(a, b) == 1:
-            known = multiplier.rows if a == 1 else None
-            takes["lut"] += count * max(a, b) if known is None else known  # an AND for each bit
+            ands = count * min(max(a, b), multiplier.out)  # one for each bit of the product
+            takes["lut"] += ands if a > 1 or multiplier.rows is None else min(ands, multiplier.rows)
             return
         if multiplier.alternatives and _is_table(a, multiplier.alternatives, fabric):
             pieces = math.ceil((multiplier.alternatives << a) / fabric.fetch_words)

@@ -31,7 +31,7 @@ def fold_halves(program: Program) -> tuple[Program, frozenset[str]]:
         if not isinstance(op, ops.Requant):
             continue
         shift = program.type(op.x).frac - op.type.frac
-        added = _added_before(op.rounding, shift, is_positive=ranges[op.x].bottom >= 0)
+        added = _find_addend(op.rounding, shift, is_positive=ranges[op.x].bottom >= 0)
         if added is None:
             continue
         offset = np.full(program.shapes[op.x], added, np.int64)
@@ -51,7 +51,7 @@ def fold_halves(program: Program) -> tuple[Program, frozenset[str]]:
     return builder.program(program.outputs), frozenset(search.raised)
 
 
-def _added_before(rounding: Rounding, shift: int, *, is_positive: bool) -> int | None:
+def _find_addend(rounding: Rounding, shift: int, *, is_positive: bool) -> int | None:
     """What is added before the floor, or None where it depends on the number."""
     if not 0 < shift < MAX_BITS:
         return None

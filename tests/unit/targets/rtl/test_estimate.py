@@ -28,6 +28,7 @@ from edgeinfer.targets.rtl.estimate.blocks import (
     count_pieces,
     count_rows,
     distinct_columns,
+    parts_of,
 )
 from edgeinfer.targets.rtl.estimate.constant import constant_products, digits_of
 from edgeinfer.targets.rtl.estimate.dead import dead_streams
@@ -353,6 +354,19 @@ def test_pieces_of_an_order_that_come_again_are_looked_up_once() -> None:
     for fabric, pieces in (("ecp5", 5), ("7-series", 3)):
         work, _ = work_of(BlockParts(memories=(memory,)), fabric_of(fabric), dsp=True)
         assert work[Work.FETCH] == pieces
+
+
+def test_windows_and_constant_sums_that_nobody_reads_are_not_made() -> None:
+    """Their counters are, but no more bits than without data to keep."""
+    netlist = netlist_of(next(known for known in designs() if known.name == "forked"))
+    assert {"ei_window", "ei_mac"} <= {block.module for block in netlist.blocks}
+    for block in netlist.blocks:
+        if block.module in ("ei_window", "ei_mac"):
+            read, unread = (
+                work_of(parts_of(block, netlist, dead), fabric_of("ecp5"), dsp=True)[0]
+                for dead in (frozenset(), frozenset(block.outputs))
+            )
+            assert unread[Work.REGISTER] < read[Work.REGISTER] / 2
 
 
 def test_of_two_weights_rows_that_are_never_added_at_once_are_one() -> None:
