@@ -302,11 +302,11 @@ def _requant(sizes: BlockSizes) -> BlockParts:
     floor = max(sizes["IN_BITS"] - max(shift, 0), 1)
     kept = floor + 1 if rounds else floor
     below = min(shift, BITS_BELOW.get(sizes["ROUNDING"], shift)) if rounds else 0
+    if sizes["OVERFLOW"] == 0:  # what lies above is not looked at
+        floor, kept = min(floor, out), min(kept, out)
     register_bits = min(floor + below, sizes["IN_BITS"])
     work: dict[Work, float] = {Work.REGISTER: 2.0 + lanes * register_bits}
-    if sizes["OVERFLOW"] == 0:
-        kept = min(kept, out)
-    elif kept + max(-shift, 0) > out - (1 if sizes["OUT_SIGNED"] else 0):
+    if sizes["OVERFLOW"] != 0 and kept + max(-shift, 0) > out - (1 if sizes["OUT_SIGNED"] else 0):
         work[Work.EQUAL] = lanes * max(kept + max(-shift, 0) - out, 1)
         work[Work.SELECT] = lanes * out
     work[Work.REGISTER] += lanes * kept

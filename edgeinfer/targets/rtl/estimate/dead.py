@@ -15,7 +15,7 @@ import numpy as np
 
 from edgeinfer.targets.rtl.design.codes import OVERFLOWS, ROUNDINGS
 from edgeinfer.targets.rtl.design.netlist import Block, Netlist, SizedNumber
-from quantization.fixed import Fixed, Quantizer
+from quantization.fixed import Fixed, Overflow, Quantizer
 from quantization.ranges import Interval, requantize_range
 
 # Blocks whose results are constant where their inputs are: they keep nothing from beat to beat.
@@ -24,8 +24,8 @@ PLAIN = frozenset({
     "ei_requant", "ei_table", "ei_widen",
 })  # fmt: skip
 SINGLE = {"ei_table": "TABLE", "ei_constant": "VALUES"}  # the memory that the result comes from
-STEERING = ("ei_keep", "ei_first", "ei_site")  # data decide which beats there are
 COPIES = ("ei_fork", "ei_narrow", "ei_widen", "ei_queue", "ei_repeat")
+STEERING = ("ei_keep", "ei_first", "ei_site")  # data decide which beats there are
 # Of a block's parameters, what is none without data.
 DATA_SIZES = ("LANES", "PE", "BIASED", "BITS", "X_BITS")
 
@@ -60,18 +60,27 @@ def _has_one_value(block: Block) -> bool:
 
 
 def _ranges(netlist: Netlist) -> dict[str, Interval]:
-    """What roundings and limits leave of the numbers of a type, and whoever passes that on."""
+    """What synthesis sees to be left of numbers after roundings and limits."""
     ranges: dict[str, Interval] = {}
     for block in netlist.blocks:
         x = ranges.get(block.inputs[0]) if block.inputs else None
         if block.module in ("ei_requant", "ei_clip"):
-            ranges.update(dict.fromkeys(block.outputs, _interval_after(block, x)))
+            ranges.update(dict.fromkeys(block.outputs, _range_after(block, _visible(x))))
         elif x is not None and block.module in COPIES:
             ranges.update(dict.fromkeys(block.outputs, x))
     return ranges
 
 
-def _interval_after(block: Block, x: Interval | None) -> Interval:
+def _visible(x: Interval | None) -> Interval | None:
+    """Bits above the largest number are zero in a queue. That copies of a sign are equal, or that a
+    number lies between two others, nobody sees behind it."""
+    if x is None or x.bottom < 0:
+        return None
+    return x if x.bottom == x.top else _interval(0, (1 << x.top.bit_length()) - 1)
+
+
+def _range_after(block: Block, x: Interval | None) -> Interval:
+    """What a rounding or a limit leaves, of all numbers of its type if nothing more is known."""
     sizes = {
         name: value.value if isinstance(value, SizedNumber) else int(value)
         for name, value in block.parameters.items()
@@ -85,10 +94,13 @@ def _interval_after(block: Block, x: Interval | None) -> Interval:
         if sizes["HAS_HIGH"]:
             low, high = min(low, sizes["HIGH"]), min(high, sizes["HIGH"])
         return _interval(low, high)
-    bits = sizes["OUT_BITS"]
-    type_ = Fixed(bool(sizes["OUT_SIGNED"]), bits, bits + sizes["SHIFT"])
-    modes = ROUNDINGS[sizes["ROUNDING"]], OVERFLOWS[sizes["OVERFLOW"]]
-    return requantize_range(_interval(low, high), 0, Quantizer(type_, *modes))
+    bits, shift = sizes["OUT_BITS"], sizes["SHIFT"]
+    overflow = OVERFLOWS[sizes["OVERFLOW"]]
+    if overflow is Overflow.WRAP and bits + shift <= 0:  # zeros that come in from below
+        return _interval(0, 0)
+    type_ = Fixed(bool(sizes["OUT_SIGNED"]), bits, bits + shift)
+    quantizer = Quantizer(type_, ROUNDINGS[sizes["ROUNDING"]], overflow)
+    return requantize_range(_interval(low, high), 0, quantizer)
 
 
 def _interval(low: int, high: int) -> Interval:

@@ -320,6 +320,7 @@ def test_streams_that_nobody_needs_or_that_never_change_have_no_data() -> None:
     signed: dict[str, int | str] = {**lost, "IN_SIGNED": 1, "ROUNDING": 0}
     assert made({**signed, "OUT_SIGNED": 1}, b"1\n2\n") == set()  # the sign is left
     assert made({**signed, "OUT_SIGNED": 0}, b"1\n2\n") == {"x", "y", "f"}  # and is cut off
+    assert made({**lost, "SHIFT": -3, "OVERFLOW": 0}, b"1\n2\n") == {"x", "y", "f"}  # wraps
     assert made(lost, b"1\n2\n") == {"x", "y", "f"}
     assert made({**lost, "SHIFT": 3}, b"1\n1\n") == {"x", "y", "f"}
 
