@@ -63,6 +63,12 @@ VERBS = {
         "train NAME",
         "train a reference model on simulated data",
     ),
+    "learn": Verb(
+        "edgeinfer.cli.learn:learn",
+        "learn NAME --data d.arff",
+        "from a file of samples to small hardware: train, learn widths, compile, judge",
+        resumes=True,
+    ),
     "data": Verb(
         "edgeinfer.cli.zoo:data",
         "data NAME | --preview p.png",

@@ -28,7 +28,10 @@ def convert(
     seed: Annotated[int, Parameter(help="the same seed gives the same order and division")] = 0,
     events: Annotated[
         str | None,
-        Parameter(help="LOW:HIGH, the share of the events to take: 0:0.8 to train, 0.8:1 to judge"),
+        Parameter(
+            help="LOW:HIGH, the share of the events, or of rows that name none, to take: 0:0.8 to "
+            "train, 0.8:1 to judge"
+        ),
     ] = None,
     standardize: Annotated[
         str | None,

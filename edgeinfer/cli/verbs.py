@@ -110,7 +110,7 @@ def compile_(
             folder, path, recipe_path=recipe, data=source, formats=_formats(bits, bits_of, modes),
             targets=targets, tools=order, batch_axis=axis,
         )  # fmt: skip
-    _conclude(result, output, as_json=json, verbose=verbose)
+    conclude(result, output, as_json=json, verbose=verbose)
 
 
 def _formats(bits: int | None, bits_of: list[str] | None, modes: ModeOptions) -> PtqSettings | None:
@@ -154,7 +154,7 @@ def simulate(
     stages = _stages(stage)
     with progress() as watcher, open_run(run, watcher, new=False) as folder:
         result = simulate_run(folder, data=data, count=samples, stages=stages, edited=edited)
-    _conclude(result, run, as_json=json, verbose=verbose)
+    conclude(result, run, as_json=json, verbose=verbose)
 
 
 def explain(run: Run, /, *, json: Json = False) -> None:
@@ -212,7 +212,7 @@ def _stages(text: str) -> tuple[str, ...]:
     return tuple(stage for stage in stage_names if stage in names)
 
 
-def _conclude(result: Result, folder: Path, *, as_json: bool, verbose: bool) -> None:
+def conclude(result: Result, folder: Path, *, as_json: bool, verbose: bool) -> None:
     """Show a result; an error where stages that must agree do not."""
     from edgeinfer.base.errors import DisagreementError
     from edgeinfer.report.verdict import verdict_on

@@ -28,7 +28,7 @@ from edgeinfer.data.formats.shards import (
 from edgeinfer.data.open import DataSet, existing
 from edgeinfer.data.stream.batches import BatchStream, StreamSettings
 from edgeinfer.data.stream.premix import premix_tables
-from edgeinfer.data.stream.split import EventSplit
+from edgeinfer.data.stream.split import divide_rows
 from edgeinfer.data.stream.standards import (
     FeatureStandard,
     StandardizedSource,
@@ -49,7 +49,8 @@ class Conversion:
     workers: int = 0
     memory_bytes: int = 256 * 1024 * 1024
     events: tuple[float, float] | None = None
-    """The part of the events that is taken, all rows of an event or none: (0, 0.8)."""
+    """The part of the events that is taken, all rows of an event or none: (0, 0.8). Of rows where
+    they name no events."""
     standardize: tuple[str, ...] = ()
     """Patterns of the columns that are brought to mean 0 and deviation 1."""
     standards_of: Path | None = None
@@ -77,7 +78,7 @@ def convert(data: DataSet, output: Path, conversion: Conversion) -> int:
 def _to_h5(data: DataSet, output: Path, conversion: Conversion) -> int:
     source: ShardSource = data.source
     if conversion.events is not None:
-        source = EventSplit(source, *conversion.events, seed=conversion.seed)
+        source = divide_rows(source, *conversion.events, conversion.seed)
     standards = _standards(source, conversion)
     if standards:
         source = StandardizedSource(source, standards)

@@ -122,11 +122,12 @@ def choose(name: str, settings: Mapping[str, Any]) -> ChosenTarget:
     return ChosenTarget(name, entry.make(), entry.settings_type(**settings))
 
 
-def choose_unrolled(device: str | None = None) -> ChosenTarget:
+def choose_unrolled(device: str | None = None, stages: int | None = None) -> ChosenTarget:
     """The target that makes an adder of each digit of a weight, for a device, or else a part of
-    UltraScale+."""
+    UltraScale+; a pipeline of so many stages at most."""
     name = UNROLLED_PART if device is None else device
-    return choose_for(UNROLLED_TARGET, {name: _device_with_logic(name)}, UNROLLED)
+    settings = UNROLLED if stages is None else {**UNROLLED, "stages": stages}
+    return choose_for(UNROLLED_TARGET, {name: _device_with_logic(name)}, settings)
 
 
 def choose_folded(device: str | None, interval_cycles: int | None = None) -> ChosenTarget:

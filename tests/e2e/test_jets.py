@@ -46,12 +46,9 @@ def test_a_jet_file_is_trained_on_and_its_classes_are_named(
     assert all(f"<title>{kind}, quantized: AUC" in page for kind in KINDS)
 
 
-def test_every_format_of_the_jets_file_becomes_the_same_data(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As a table of HDF5, and as pandas writes what OpenML gives: kinds are categories."""
-    monkeypatch.chdir(tmp_path)
-    x, kinds = jet_table(60, seed=2)
+def write_formats(x: np.ndarray, kinds: list[str]) -> None:
+    """The file as OpenML has it, as a table of HDF5, and as pandas writes what OpenML gives: kinds
+    are categories."""
     write_arff(Path("jets.arff"), x, kinds)
     frame = pandas.DataFrame(x.astype(np.float64), columns=FEATURES)
     frame["class"] = pandas.Categorical(kinds)
@@ -60,6 +57,47 @@ def test_every_format_of_the_jets_file_becomes_the_same_data(
     with h5py.File("jets.h5", "w") as file:
         rows = [(*row, kind.encode()) for row, kind in zip(x.tolist(), kinds, strict=True)]
         file["jets"] = np.array(rows, [*columns, ("class", "S1")])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["arff", "parquet", "h5"])
+def test_one_command_goes_from_the_file_to_hardware(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    pytest.importorskip("keras", reason="training needs the extra [train]")
+    monkeypatch.chdir(tmp_path)
+    write_formats(*jet_table(3000, seed=2))
+    command = ["learn", "jet-tagger", "--data", f"jets.{kind}", "--standardize", "*",
+               "--float-epochs", "8", "--epochs", "6", "--points", "2", "--stages", "6",
+               "--device", "xcvu9p"]  # fmt: skip
+    assert main([*command, "-o", "made"]) == 0
+    made = Path("made")
+    result = json.loads((made / "run/result.json").read_text())
+    with h5py.File(made / "teach.h5") as teach, h5py.File(made / "judge.h5") as judge:
+        sizes = [len(file["class"]) for file in (teach, judge)]
+        seen = {tuple(row) for row in np.stack([teach[f][:] for f in FEATURES], 1).tolist()}
+        new = {tuple(row) for row in np.stack([judge[f][:] for f in FEATURES], 1).tolist()}
+    assert sum(sizes) == 3000 and sizes[1] == result["data"]["samples"]
+    assert not seen & new and 0.75 < sizes[0] / 3000 < 0.85
+    assert result["accuracy"]["quantized"]["accuracy"] > 0.5  # of five kinds
+    assert all(entry["identical"] for entry in result["agreements"])
+    kept = {
+        path: path.stat().st_mtime_ns
+        for path in (made / "float.keras", made / "front/chosen.keras")
+    }
+    assert main([*command, "-o", "made"]) == 0
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    other = ["8" if word == "6" else word for word in command]  # epochs, and stages
+    assert main([*other, "-o", "made"]) == 0
+    assert (made / "float.keras").stat().st_mtime_ns == kept[made / "float.keras"]
+    assert (made / "front/chosen.keras").stat().st_mtime_ns != kept[made / "front/chosen.keras"]
+
+
+def test_every_format_of_the_jets_file_becomes_the_same_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_formats(*jet_table(60, seed=2))
     data = []
     for kind in ("arff", "parquet", "h5"):
         assert main(["convert", f"jets.{kind}", "-o", f"of_{kind}.h5", "--standardize", "*"]) == 0

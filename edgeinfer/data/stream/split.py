@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""Training and test sets split by event: all patches of an event fall on the same side."""
+"""Training and test sets split by event, so that all patches of an event fall on the same side, or
+by row where rows are from no events."""
 
 from __future__ import annotations
 
@@ -20,6 +21,10 @@ def event_position(columns: Columns, seed: int) -> np.ndarray:
     mixed = np.full(len(columns["run"]), seed & 0xFFFFFFFFFFFFFFFF, dtype=np.uint64)
     for name in EVENT_COLUMNS:
         mixed = _scramble(mixed ^ columns[name].astype(np.uint64))
+    return _fraction(mixed)
+
+
+def _fraction(mixed: np.ndarray) -> np.ndarray:
     return (mixed >> np.uint64(11)).astype(np.float64) / 2.0**53
 
 
@@ -64,3 +69,41 @@ class EventSplit:
             mine = (position >= self.low) & (position < self.high)
             if mine.any():
                 yield {name: values[mine] for name, values in block.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class RowSplit:
+    """The same, row by row, of a source whose rows are not from events."""
+
+    source: ShardSource
+    low: float
+    high: float
+    seed: int = 0
+
+    def layout(self) -> Layout:
+        """The columns of the source."""
+        return self.source.layout()
+
+    def shards(self) -> tuple[Shard, ...]:
+        """The shards of the source; both sides read them all and keep their own rows."""
+        return self.source.shards()
+
+    def read(self, shard: Shard) -> Iterator[Columns]:
+        """The rows of this side."""
+        mixed = _scramble(np.array(self.seed & 0xFFFFFFFFFFFFFFFF, dtype=np.uint64))
+        number = np.uint64(self.shards().index(shard))
+        first = 0
+        for block in self.source.read(shard):
+            count = len(next(iter(block.values())))
+            rows = np.arange(first, first + count, dtype=np.uint64)
+            position = _fraction(_scramble(_scramble(mixed ^ number) ^ rows))
+            first += count
+            mine = (position >= self.low) & (position < self.high)
+            if mine.any():
+                yield {name: values[mine] for name, values in block.items()}
+
+
+def divide_rows(source: ShardSource, low: float, high: float, seed: int) -> ShardSource:
+    """A side of a division: by events where the rows name these, else by rows."""
+    by_event = all(name in source.layout() for name in EVENT_COLUMNS)
+    return (EventSplit if by_event else RowSplit)(source, low, high, seed)

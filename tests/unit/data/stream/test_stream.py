@@ -19,7 +19,7 @@ from edgeinfer.data.formats.protodune_root import PlaneDump
 from edgeinfer.data.formats.scalings import PatchScaling
 from edgeinfer.data.stream.batches import BatchStream, StreamSettings, read_task
 from edgeinfer.data.stream.premix import premix_tables
-from edgeinfer.data.stream.split import EventSplit, event_position
+from edgeinfer.data.stream.split import EventSplit, RowSplit, divide_rows, event_position
 from tests.support.experiment_files import write_plain_patches, write_planes
 
 SHAPE = (32, 32)
@@ -185,5 +185,14 @@ def test_event_positions_are_uniform() -> None:
 def test_files_without_events_cannot_be_split_by_event(tmp_path: Path, patches) -> None:
     pair = (str(tmp_path / "x.npy"), str(tmp_path / "y.npy"))
     write_plain_patches(*pair, patches(50))
+    rows = PlainPatches((pair,), (8, 8))
+    assert isinstance(divide_rows(rows, 0, 0.5, 1), RowSplit)
+    sides = [
+        [block for shard in side.shards() for block in side.read(shard)]
+        for side in (RowSplit(rows, 0, 0.5, seed=1), RowSplit(rows, 0.5, 1, seed=1))
+    ]
+    counts = [sum(len(next(iter(block.values()))) for block in side) for side in sides]
+    whole = [block for shard in rows.shards() for block in rows.read(shard)]
+    assert sum(counts) == sum(len(next(iter(block.values()))) for block in whole)
     with pytest.raises(UsageError, match="division by event"):
         BatchStream(EventSplit(PlainPatches((pair,), (8, 8)), 0, 0.5))
