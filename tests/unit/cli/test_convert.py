@@ -65,6 +65,15 @@ def test_an_event_is_on_one_side(work: Path) -> None:
     assert not {row // 10 for row in teach} & {row // 10 for row in judge}
 
 
+def test_rows_that_name_no_event_are_divided_one_by_one(work: Path) -> None:
+    sizes = []
+    for name, share in (("teach", "0:0.5"), ("judge", "0.5:1"), ("all", "0:1")):
+        assert main(["convert", "d.csv", "-o", f"{name}.h5", "--events", share]) == 0
+        with h5py.File(f"{name}.h5") as file:
+            sizes.append(len(next(iter(file.values()))))
+    assert sizes[0] + sizes[1] == sizes[2] and 0 < sizes[0] < sizes[2]
+
+
 def test_a_table_of_patches_is_mixed_as_a_whole(work: Path) -> None:
     assert main(["convert", "hits.npy", "-o", "mixed.npy", "--shuffle"]) == 0
     mixed = np.load("mixed.npy")["x0"].tolist()
@@ -77,7 +86,6 @@ def test_a_table_of_patches_is_mixed_as_a_whole(work: Path) -> None:
         (["d.csv", "-o", "d.txt"], "Name it *.h5"),
         (["d.csv", "-o", "d.npy"], "only tables of patches"),
         (["hits.npy", "-o", "d.npy"], "Give --shuffle alone"),
-        (["d.csv", "-o", "d.h5", "--events", "0:1"], "needs the columns run, subrun and evt"),
         (["d.csv", "-o", "d.h5", "--events", "1:0"], "Write 0:0.8"),
         (["d.csv", "-o", "d.h5", "--workers", "-1"], "--workers"),
         (["e.csv", "-o", "d.h5"], "Did you mean 'd.csv'"),
