@@ -21,11 +21,14 @@ from edgeinfer.ir import agreement as cosim
 from edgeinfer.ir import ops
 from edgeinfer.ir.agreement import Agreement, AgreementTally, Divergence
 from edgeinfer.ir.bases import Accumulates
+from edgeinfer.ir.bounds import bounds_of
 from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.engine.left_out import count_lit
 from edgeinfer.ir.interpret import interpret, results
 from edgeinfer.ir.program import HostFunction, Program
 from quantization.fixed import (
+    MAX_BITS,
+    Fixed,
     Ints,
     Overflow,
     Quantizer,
@@ -34,6 +37,7 @@ from quantization.fixed import (
     fixed_of_range,
     quantize,
 )
+from quantization.ranges import requantize_range
 from quantization.recipe import Recipe
 
 Floats = NDArray[np.float64]
@@ -44,6 +48,7 @@ MOST_AT_ONCE = 256
 INPUTS_AT_ONCE = 1 << 22  # input values that are held as 64 bit integers, or floats, at once
 MOST_MACS = 1_000_000_000_000  # of all samples that networks are judged on: about a minute
 FEWEST_JUDGED = 8
+MOST_NAMED = 3
 
 
 def raw_inputs(program: Program, recipe: Recipe, samples: Samples) -> dict[str, Ints]:
@@ -122,7 +127,7 @@ def saturation(program: Program, samples: Samples) -> list[str]:
 
 def inner_saturation(program: Program, raw: Mapping[str, Ints]) -> list[str]:
     """A sentence for each tensor inside of which values lie beyond its format; below an unsigned
-    one nothing is counted, for there a ReLU was meant."""
+    one that saturates nothing is counted, for there a ReLU was meant."""
     cuts = [op for op in program.ops if isinstance(op, ops.Requant)]
     few = next(batches(raw, batch_size(program)))
     values_of_taps = Engine(program).run(few, taps=tuple(dict.fromkeys(op.x for op in cuts)))
@@ -130,15 +135,38 @@ def inner_saturation(program: Program, raw: Mapping[str, Ints]) -> list[str]:
     for op in cuts:
         values, half = dequantize(values_of_taps[op.x], program.type(op.x)), op.type.lsb / 2
         beyond = values > op.type.max + half
-        if op.type.signed:
+        wraps = op.overflow is Overflow.WRAP
+        if op.type.signed or wraps:
             beyond |= values < op.type.min - half
         share = float(np.mean(beyond))
         if share:
             findings.append(
                 f"{op.name}: {share:.2%} of the values inside the network lie beyond {op.type}, "
-                f"{op.type.min:g}..{op.type.max:g}; they reach {np.abs(values[beyond]).max():.4g}."
+                f"{op.type.min:g}..{op.type.max:g}; they reach {np.abs(values[beyond]).max():.4g}"
+                f"{', and come back on the other side' if wraps else ''}."
             )
+    unproved = unproved_wraps(program)
+    if unproved:
+        others = len(unproved) - MOST_NAMED
+        names = ", ".join(unproved[:MOST_NAMED]) + (f" and {others} others" if others > 0 else "")
+        findings.append(
+            f"Values of {names} wrap around where they leave their ranges. That they stay inside "
+            f"is seen in samples, not proved."
+        )
     return findings
+
+
+def unproved_wraps(program: Program) -> list[str]:
+    """Tensors that wrap around beyond a range which no proof says values stay within."""
+    proved = bounds_of(program)
+    names = []
+    for op in program.ops:
+        if isinstance(op, ops.Requant) and op.overflow is Overflow.WRAP:
+            free = Quantizer(Fixed(True, MAX_BITS, MAX_BITS - op.type.frac), op.rounding)
+            y = requantize_range(proved[op.x], program.type(op.x).frac, free)
+            if y.bottom < op.type.raw_min or op.type.raw_max < y.top:
+                names.append(op.name)
+    return names
 
 
 def dropped_sites(program: Program, raw: Mapping[str, Ints]) -> list[str]:

@@ -110,6 +110,19 @@ def test_the_estimate_is_of_the_design_that_is_compiled(
     assert luts["estimate"] and luts["estimate"] <= luts["compile"]
 
 
+def test_what_wraps_without_a_proof_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    net, samples = classifier(tmp_path), data(tmp_path)
+    texts = {}
+    for overflow in ("wrap", "saturate"):
+        words = ("compile", str(net), "--bits", "5", "--overflow", overflow, "--target", "none")
+        result = shown(capsys, *words, "--data", str(samples), "-o", str(tmp_path / overflow))
+        texts[overflow] = " ".join(result["findings"])
+    assert "seen in samples, not proved" in texts["wrap"]
+    assert "not proved" not in texts["saturate"]
+
+
 def test_python_takes_the_same_words(tmp_path: Path) -> None:
     model = edgeinfer.load(classifier(tmp_path), data(tmp_path))
     quantized = edgeinfer.quantize(model, 6, refine=False, rounding="nearest", overflow="wrap")
