@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from edgeinfer.library.files import convert, export_onnx, inspect_file, map_files
     from edgeinfer.library.models import draw_data, models, train
     from edgeinfer.library.studies import opened_study, run_study
-    from edgeinfer.library.widths import fine_tune, learn, search
+    from edgeinfer.library.widths import fine_tune, learn, search, tailor
     from edgeinfer.serve.background import open_server
 
 __all__ = [
@@ -68,6 +68,7 @@ __all__ = [
     "simulate",
     "tag",
     "tag_files",
+    "tailor",
     "teach_estimates",
     "train",
 ]
@@ -78,7 +79,7 @@ _PLACES = {  # of what is not in edgeinfer.api
     "library.files": ("convert", "export_onnx", "inspect_file", "map_files"),
     "library.models": ("draw_data", "models", "train"),
     "library.studies": ("opened_study", "run_study"),
-    "library.widths": ("fine_tune", "learn", "search"),
+    "library.widths": ("fine_tune", "learn", "search", "tailor"),
     "serve.background": ("open_server",),
 }
 

@@ -86,10 +86,18 @@ class Model:
         return _table(repr(self)[1:-1], ("layer", "kind", "shape"), rows)
 
     def quantize(
-        self, bits: int, *, bits_of: Mapping[str, int] | None = None, refine: bool = True
+        self,
+        bits: int,
+        *,
+        bits_of: Mapping[str, int] | None = None,
+        refine: bool = True,
+        rounding: RoundingName | None = None,
+        overflow: OverflowName = "saturate",
     ) -> Quantized:
         """See `quantize`."""
-        return quantize(self, bits, bits_of=bits_of, refine=refine)
+        return quantize(
+            self, bits, bits_of=bits_of, refine=refine, rounding=rounding, overflow=overflow
+        )
 
     def compile(
         self,

@@ -63,9 +63,9 @@ VERBS = {
         "train NAME",
         "train a reference model on simulated data",
     ),
-    "learn": Verb(
-        "edgeinfer.cli.learn:learn",
-        "learn NAME --data d.arff",
+    "tailor": Verb(
+        "edgeinfer.cli.tailor:tailor",
+        "tailor NAME --data d.arff",
         "from a file of samples to small hardware: train, learn widths, compile, judge",
         resumes=True,
     ),

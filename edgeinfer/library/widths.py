@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from edgeinfer.api import Data, Model
+from edgeinfer.api import Data, Model, Run
 from edgeinfer.base.errors import UsageError
 from edgeinfer.base.extras import require_extra
 from edgeinfer.base.names import printable
@@ -38,6 +38,8 @@ from edgeinfer.run.search_options import (
     refuse_idle_options,
     search_target,
 )
+from edgeinfer.run.tailoring import TailorOrder, tailor_model
+from edgeinfer.targets.registry import choose_unrolled
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,41 @@ def learn(
     learn_widths(order, notebook_progress())
     chosen = Path(folder) / CHOSEN
     return Model(chosen, load_file(chosen).graph, model.source)
+
+
+def tailor(
+    name: str,
+    data: str | Path,
+    folder: str | Path,
+    *,
+    standardize: Sequence[str] = (),
+    float_epochs: int | None = None,
+    points: int = LearnedSettings().points,
+    epochs: int | None = None,
+    at_most: Mapping[str, float] | None = None,
+    at_least: Mapping[str, float] | None = None,
+    device: str | None = None,
+    stages: int | None = None,
+    seed: int = 0,
+) -> Run:
+    """From a file of samples to small hardware: a reference model's architecture is trained on four
+    fifths of them, its widths are learned, the network that is chosen is compiled as a pipeline and
+    judged on the rest. `standardize`: patterns of columns, such as `["*"]`. What the folder holds
+    finished is not done again. Needs `[train]`."""
+    require_extra("train", "Learning widths")
+    order = TailorOrder(
+        name,
+        Path(data),
+        Path(folder),
+        tuple(standardize),
+        float_epochs,
+        LearnedSettings(points),
+        QatSettings(epochs=epochs, seed=seed),
+        Bounds(at_most or {}, at_least or {}),
+        device,
+        (choose_unrolled(device, stages),),
+    )
+    return Run(order.run, tailor_model(order, notebook_progress()))
 
 
 def search(

@@ -67,7 +67,7 @@ def test_one_command_goes_from_the_file_to_hardware(
     pytest.importorskip("keras", reason="training needs the extra [train]")
     monkeypatch.chdir(tmp_path)
     write_formats(*jet_table(3000, seed=2))
-    command = ["learn", "jet-tagger", "--data", f"jets.{kind}", "--standardize", "*",
+    command = ["tailor", "jet-tagger", "--data", f"jets.{kind}", "--standardize", "*",
                "--float-epochs", "8", "--epochs", "6", "--batch", "128", "--points", "2",
                "--stages", "6",
                "--device", "xcvu9p"]  # fmt: skip

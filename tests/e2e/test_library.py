@@ -46,6 +46,7 @@ FUNCTIONS = {
     "serve": ("open_server",),
     "simulate": ("simulate",),
     "sweep": ("run_study",),
+    "tailor": ("tailor",),
     "train": ("train",),
 }
 REASONS = {

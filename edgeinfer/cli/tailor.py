@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""The verb ``learn``: from a file of samples to hardware with learned widths, in one command."""
+"""The verb ``tailor``: from a file of samples to hardware with learned widths, in one command."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from edgeinfer.precision.learned.settings import LearnedSettings
 from edgeinfer.precision.qat.settings import QatSettings
 
 
-def learn(
+def tailor(
     name: Annotated[str, Parameter(help="a reference model's name, whose architecture is taken")],
     /,
     *,
@@ -27,7 +27,7 @@ def learn(
     ],
     output: Annotated[
         Path | None,
-        Parameter(name=["--output", "-o"], help="a folder, by default runs/NAME-learned"),
+        Parameter(name=["--output", "-o"], help="a folder, by default runs/NAME-tailored"),
     ] = None,
     standardize: Annotated[
         str,
@@ -57,11 +57,11 @@ def learn(
     """Train a reference model on your samples, learn a width for each of its numbers, compile the
     network that is chosen as a pipeline, and judge it on a fifth of the samples, which taught
     nothing. What a folder holds finished is not done again."""
-    from edgeinfer.run.from_data import FromDataOrder, learn_from_data
+    from edgeinfer.run.tailoring import TailorOrder, tailor_model
     from edgeinfer.targets.registry import choose_unrolled
 
-    folder = Path("runs", f"{name}-learned") if output is None else output
-    order = FromDataOrder(
+    folder = Path("runs", f"{name}-tailored") if output is None else output
+    order = TailorOrder(
         name,
         data,
         folder,
@@ -75,5 +75,5 @@ def learn(
     )
     import_keras_quietly("Learning widths")
     with progress() as watcher:
-        result = learn_from_data(order, watcher)
-    conclude(result, folder / "run", as_json=json, verbose=verbose)
+        result = tailor_model(order, watcher)
+    conclude(result, order.run, as_json=json, verbose=verbose)

@@ -34,7 +34,7 @@ JOURNAL = "finished.json"
 
 
 @dataclass(frozen=True, slots=True)
-class FromDataOrder:
+class TailorOrder:
     """Which architecture on which samples, how it learns, what is wanted, and what it is for."""
 
     name: str
@@ -48,8 +48,13 @@ class FromDataOrder:
     device: str | None  # whose hardware counts
     targets: tuple[ChosenTarget, ...]
 
+    @property
+    def run(self) -> Path:
+        """The folder of the compiled network."""
+        return self.folder / "run"
 
-def learn_from_data(order: FromDataOrder, progress: Progress) -> Result:
+
+def tailor_model(order: TailorOrder, progress: Progress) -> Result:
     """All steps; what a folder holds finished, for the same order, is not done again."""
     if order.folder.is_file():
         raise UsageError(f"{order.folder} is a file.", hint="Name a folder with -o.")
@@ -91,7 +96,7 @@ def learn_from_data(order: FromDataOrder, progress: Progress) -> Result:
     settings = (order.settings, order.training, order.bounds)
     made_from |= {"learn": [asdict(each) for each in settings], "device": order.device}
     work.do("learn", made_from, learn)
-    with open_run(order.folder / "run", progress, new=True) as run_folder:
+    with open_run(order.run, progress, new=True) as run_folder:
         return compile_model(
             run_folder, front / CHOSEN, recipe_path=None, data=DataFile(judge), formats=None,
             targets=order.targets,
