@@ -125,7 +125,7 @@ class EdgeTpuTarget(Int8Target[EdgeTpuSettings]):
         limited = replace(settings, compile_seconds=min(seconds, settings.compile_seconds))
         measurement = measure_file(folder / MODEL, limited)
         write_file(folder / COMPILED_MAPPING, json.dumps(measurement.document, indent=1) + "\n")
-        version = measurement.compilation.log.version
+        version = measurement.compilation.version
         return ToolResult(
             (f"{COMPILER.name} {version} compiled model.tflite",), measurement.on_device
         )

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,6 @@ from edgeinfer.base.metrics import Origin
 from edgeinfer.base.scratch import scratch_folder
 from edgeinfer.base.tflite.model import TfliteModel
 from edgeinfer.base.tools import Tool
-from edgeinfer.targets.edgetpu.chip.compiler_log import CompilerLog, parse_log
 from edgeinfer.targets.edgetpu.predict.prediction import Prediction
 from edgeinfer.targets.edgetpu.predict.rules import NEWEST_RUNTIME, Status
 from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
@@ -31,11 +31,11 @@ COMPILER: Final = Tool(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Compilation:
-    """A compiled file, and what the compiler said of it."""
+    """A compiled file, and which compiler has made it."""
 
     path: Path
     compiled: CompiledFile
-    log: CompilerLog
+    version: str  # of the compiler; empty where its log does not say
 
 
 def compiled_name(path: Path) -> str:
@@ -84,7 +84,13 @@ def read(path: Path) -> Compilation:
     target = path.with_name(compiled_name(path))
     log = target.with_suffix(".log")
     text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
-    return Compilation(target, read_compiled(target), parse_log(text))
+    return Compilation(target, read_compiled(target), compiler_version(text))
+
+
+def compiler_version(log: str) -> str:
+    """The version that a log begins with, as it has been written since version 2.0."""
+    match = re.search(r"Edge TPU Compiler version (\S+)", log)
+    return match[1] if match else ""
 
 
 def host_operators(model: TfliteModel, compiled: CompiledFile) -> frozenset[int]:

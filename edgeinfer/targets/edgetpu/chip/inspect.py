@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgeinfer.base.metrics import DesignState, Metric, Origin
+from edgeinfer.base.metrics import Metric, Origin
 from edgeinfer.base.tflite.model import TfliteTensor
 from edgeinfer.targets.edgetpu.tflite.compiled import ChipPort, CompiledFile, Executable
+from edgeinfer.targets.reports.figures import FigureSource
 
 
 def document(compiled: CompiledFile) -> dict[str, Any]:
@@ -30,28 +31,13 @@ def document(compiled: CompiledFile) -> dict[str, Any]:
     }
 
 
-def metrics(
-    compiled: CompiledFile, tool: str | None = None, version: str | None = None
-) -> tuple[Metric, ...]:
+def metrics(compiled: CompiledFile, source: FigureSource) -> tuple[Metric, ...]:
     """The figures that a compiled file states."""
-    figures = {
-        "cached_bytes": compiled.cached_bytes,
-        "streamed_bytes": compiled.streamed_bytes,
-        "instruction_bytes": compiled.instruction_bytes,
-        "host_ops": len(compiled.cpu_operators),
-    }
-    return tuple(
-        Metric(
-            name,
-            value,
-            "B" if name.endswith("bytes") else "",
-            Origin.SYNTHESISED,
-            state=DesignState.NONE,
-            tool=tool,
-            version=version,
-            target="edgetpu",
-        )
-        for name, value in figures.items()
+    return (
+        source.metric("cached_bytes", compiled.cached_bytes, "B"),
+        source.metric("streamed_bytes", compiled.streamed_bytes, "B"),
+        source.metric("instruction_bytes", compiled.instruction_bytes, "B"),
+        source.metric("host_ops", len(compiled.cpu_operators), ""),
     )
 
 

@@ -11,42 +11,40 @@ from typing import Any
 import numpy as np
 
 from edgeinfer.base.errors import ToolMissingError
-from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.base.metrics import DesignState, Metric, Origin
 from edgeinfer.targets.edgetpu.chip import compiler, device, inspect
 from edgeinfer.targets.edgetpu.chip.compiler import Compilation
 from edgeinfer.targets.edgetpu.predict.prediction import TARGET, predict
 from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
 from edgeinfer.targets.edgetpu.tflite import simulate
 from edgeinfer.targets.edgetpu.tflite.ports import PORTS, RANGES, TflitePorts
+from edgeinfer.targets.reports.figures import FigureSource
 
 SAMPLES, SEED = 64, 20240229
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CompilerMeasurement:
-    """The compilation, its figures, and the mapping with the compiler's decisions."""
+    """The compilation, and the mapping with the compiler's decisions."""
 
     compilation: Compilation
-    compiled: tuple[Metric, ...]
     on_device: tuple[Metric, ...]  # none where there is no device
     document: dict[str, Any]
-
-    @property
-    def metrics(self) -> tuple[Metric, ...]:
-        """All figures."""
-        return self.compiled + self.on_device
 
 
 def compiled_metrics(path: Path) -> tuple[Metric, ...]:
     """What the vendor's compiler has left beside a file; none where it was not run."""
     if not path.with_name(compiler.compiled_name(path)).is_file():
         return ()
-    return _figures(compiler.read(path))
-
-
-def _figures(compilation: Compilation) -> tuple[Metric, ...]:
-    version = compilation.log.version or None
-    return inspect.metrics(compilation.compiled, compiler.COMPILER.name, version)
+    compilation = compiler.read(path)
+    source = FigureSource(
+        Origin.SYNTHESISED,
+        DesignState.NONE,
+        compiler.COMPILER.name,
+        compilation.version or None,
+        TARGET,
+    )
+    return inspect.metrics(compilation.compiled, source)
 
 
 def measure_file(path: Path, settings: EdgeTpuSettings) -> CompilerMeasurement:
@@ -67,7 +65,7 @@ def measure_file(path: Path, settings: EdgeTpuSettings) -> CompilerMeasurement:
         if there.devices:
             ports = TflitePorts.from_json(described.read_text(encoding="utf-8"), str(described))
             ran = on_device(path, compilation.path, ports, there.library_version)
-    return CompilerMeasurement(compilation, _figures(compilation), ran, document)
+    return CompilerMeasurement(compilation, ran, document)
 
 
 def on_device(path: Path, compiled: Path, ports: TflitePorts, version: str) -> tuple[Metric, ...]:
