@@ -53,7 +53,7 @@ def audit_project(
             raise EdgeInferError(f"hls4ml took the layer {layer.name} out of the project.")
         _check_formats(layer, node)
         if layer.body is not None:
-            strategies += audit_project(layer.body.plan, node.get_attr("body"), settings)
+            strategies += audit_project(layer.body, node.get_attr("body"), settings)
         if layer.multiplies:
             reuse_asked = settings.reuse_for(layer.op)
             reuse = int(node.get_attr("reuse_factor"))

@@ -66,7 +66,7 @@ def emit_project(
     with scratch_folder("hls") as scratch:
         folder = scratch / "project"
         with _of_hls4ml(program, settings):
-            model = graph(program, plan, settings, folder, namespace)
+            model = graph(plan, settings, folder, namespace)
             strategies = audit_project(plan, model, settings)
             with _quietly(), _without_keras():
                 model.write()
@@ -79,7 +79,6 @@ def emit_project(
 
 
 def graph(
-    program: Program,
     plan: Plan,
     settings: HlsSettings,
     folder: Path,
@@ -94,18 +93,13 @@ def graph(
     from hls4ml.model.graph import ModelGraph
 
     from edgeinfer.targets.hls.project.hls4ml_layer import register_layers
-    from edgeinfer.targets.hls.project.site_block import register_site_blocks
 
     register_layers(settings.backend)
-    register_site_blocks(settings.backend)
     bodies: dict[str, ModelGraph] = {}
     for layer in plan.layers:
         if layer.body is not None:
             inner = replace(settings, io=IoType.PARALLEL)
-            body_layer = layer.body
-            body = graph(
-                body_layer.program, body_layer.plan, inner, folder, namespace, first, whole=False
-            )
+            body = graph(layer.body, inner, folder, namespace, first, whole=False)
             bodies[layer.name], first = body, body.index
     loops = bodies or (whole and settings.sparse == "tokens")
     options: dict[str, Any] = {
@@ -123,7 +117,7 @@ def graph(
     config = get_backend(str(settings.backend)).create_initial_config(**options)
     config |= {
         "OutputDir": str(folder),
-        "ProjectName": project_name(program),
+        "ProjectName": project_name(plan.program),
         "Backend": str(settings.backend),
         "IOType": str(settings.io),
         "TraceOutput": not _taps_wrongly(settings),  # calls that are not synthesised

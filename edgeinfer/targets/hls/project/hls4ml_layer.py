@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""Our layers inside hls4ml: a class whose functions lie in `firmware/hls/nnet_exact.h`, and a loop
-around the layers of a recurrence's body."""
+"""Our layers inside hls4ml: classes whose functions lie in `firmware/hls/nnet_exact.h` and
+`nnet_sites.h`, and a loop around the layers of a recurrence's body."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hls4ml.model.types import NamedType
 from edgeinfer.base import assets
 from edgeinfer.base.code import fill_template
 from edgeinfer.base.names import Identifier, Operand, OwnText, Variable
-from edgeinfer.targets.hls.project.layout import KIND, LOOP
+from edgeinfer.targets.hls.project.layout import KIND, LOOP, SITE_BLOCK
 from edgeinfer.targets.hls.settings import Backend, IoType
 from quantization.fixed import dequantize
 
@@ -59,6 +59,10 @@ class Exact(Node):  # type: ignore[misc]  # hls4ml has no types
             self.set_attr(f"{name}_t", named)
 
 
+class SiteBlock(Exact):
+    """A layer that reads lists of sites, or makes one."""
+
+
 def store_arrays(node: Any) -> None:
     """The arrays of a layer of ours as hls4ml's weights."""
     precision = node.model.config.backend.convert_precision_string
@@ -76,33 +80,26 @@ class ExactConfig(LayerConfigTemplate):  # type: ignore[misc]
     """The constants and types as a struct."""
 
     def __init__(self) -> None:
-        super().__init__(Exact)
+        super().__init__([Exact, SiteBlock])
 
     def format(self, node: Any) -> str:
         """The struct's text."""
-        return fill_config(node)
-
-
-def fill_config(node: Any) -> str:
-    """The constants and types of a layer of ours as a struct."""
-    sizes = {
-        "n_in": math.prod(node.get_input_variable(node.inputs[0]).shape),
-        "n_out": math.prod(node.get_output_variable().shape),
-    }
-    return fill_template(
-        f"{HEADERS}/exact_config.h.j2",
-        {
-            "index": node.index,
-            "constants": {
-                Identifier(name): number
-                for name, number in (sizes | node.get_attr("numbers")).items()
+        sizes = {
+            "n_in": math.prod(node.get_input_variable(node.inputs[0]).shape),
+            "n_out": math.prod(node.get_output_variable().shape),
+        }
+        constants = sizes | node.get_attr("numbers")
+        return fill_template(
+            f"{HEADERS}/exact_config.h.j2",
+            {
+                "index": node.index,
+                "constants": {Identifier(name): number for name, number in constants.items()},
+                "types": {
+                    Identifier(f"{name}_t"): Operand(node.types[f"{name}_t"].name)
+                    for name in node.get_attr("types")
+                },
             },
-            "types": {
-                Identifier(f"{name}_t"): Operand(node.types[f"{name}_t"].name)
-                for name in node.get_attr("types")
-            },
-        },
-    )
+        )
 
 
 class ExactCall(FunctionCallTemplate):  # type: ignore[misc]
@@ -115,6 +112,17 @@ class ExactCall(FunctionCallTemplate):  # type: ignore[misc]
         """The call's text."""
         arrays = node.model.config.get_config_value("Backend") == str(Backend.ONEAPI)
         return fill_call(f"{HEADERS}/exact_call.h.j2", node, arrays=arrays)
+
+
+class SiteCall(FunctionCallTemplate):  # type: ignore[misc]
+    """The call of a block for sites."""
+
+    def __init__(self) -> None:
+        super().__init__(SiteBlock, include_header=["nnet_utils/nnet_sites.h"])
+
+    def format(self, node: Any) -> str:
+        """The call's text."""
+        return fill_call(f"{HEADERS}/site_call.h.j2", node)
 
 
 class ExactTask(TaskSequenceTemplate):  # type: ignore[misc]
@@ -292,20 +300,19 @@ def _variable(variable: Any, array: bool = False) -> dict[str, Any]:
 def register_layers(backend: Backend) -> None:
     """Tell hls4ml of our layers, once for each backend."""
     owner = get_backend(str(backend))
-    register_layer_once()
-    owner.register_template(ExactConfig)
-    owner.register_template(ExactCall)
-    owner.register_template(LoopConfig)
-    owner.register_template(LoopCall)
+    register_classes()
+    templates = [ExactConfig, ExactCall, SiteCall, LoopConfig, LoopCall]
     if backend is Backend.ONEAPI:
-        owner.register_template(ExactTask)
-        owner.register_template(ExactStart)
-    for source in ("nnet_exact.h", *SOURCES[backend]):
+        templates += [ExactTask, ExactStart]
+    for template in templates:
+        owner.register_template(template)
+    for source in ("nnet_exact.h", "nnet_sites.h", *SOURCES[backend]):
         owner.register_source(assets.path(f"{HEADERS}/{source}"))
 
 
 @functools.cache
-def register_layer_once() -> None:
+def register_classes() -> None:
     """The same classes for all backends."""
     register_layer(KIND, Exact)
+    register_layer(SITE_BLOCK, SiteBlock)
     register_layer(LOOP, LoopedBody)

@@ -14,7 +14,7 @@ from edgeinfer.ir import ops
 from edgeinfer.ir.ops import Op, Shape
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.hls.project.spec import (
-    ProjectBody,
+    Plan,
     ProjectLayer,
     StoredIntegers,
     pascal_case,
@@ -89,7 +89,7 @@ class ProjectLayout:
         formats: dict[str, Fixed] | None = None,
         attributes: dict[str, Any] | None = None,
         multiplies: bool = False,
-        body: ProjectBody | None = None,
+        body: Plan | None = None,
         part: str = "",
         value: str | None = None,
     ) -> str:

@@ -18,7 +18,6 @@ from edgeinfer.targets.hls.project import exact_layers, native_layers, site_laye
 from edgeinfer.targets.hls.project.layout import LOOP, ProjectLayout
 from edgeinfer.targets.hls.project.spec import (
     Plan,
-    ProjectBody,
     ProjectOutput,
     StoredIntegers,
     exactly,
@@ -124,10 +123,8 @@ def _place(layout: ProjectLayout, op: Op) -> None:
 def _place_scan(layout: ProjectLayout, op: ops.Scan) -> None:
     """A loop around the body's layers, which are in arrays whatever the project is in. The states
     of the first step are layers, or lie beside the loop where they are not all zero."""
-    body = body_of(op)
-    plan = lay_out(
-        body, replace(layout.settings, io=IoType.PARALLEL, sparse="frames"), layout.names
-    )
+    inside = replace(layout.settings, io=IoType.PARALLEL, sparse="frames")
+    plan = lay_out(body_of(op), inside, layout.names)
     layout.offences += [
         replace(offence, path=f"{op.name}/{offence.path}") for offence in plan.offences
     ]
@@ -156,7 +153,7 @@ def _place_scan(layout: ProjectLayout, op: ops.Scan) -> None:
             "starts": tuple(starts[len(op.xs) :]),
             "stacked": op.stacked,
         },
-        body=ProjectBody(body, plan),
+        body=plan,
     )  # fmt: skip
 
 

@@ -61,7 +61,7 @@ class ProjectLayer:
     formats: Mapping[str, Fixed] = field(default_factory=dict)  # of weights, biases, accumulators
     attributes: Mapping[str, Any] = field(default_factory=dict)
     multiplies: bool = False  # has a strategy and a reuse factor
-    body: ProjectBody | None = None  # of a recurrence
+    body: Plan | None = None  # what a recurrence repeats, all of it in arrays
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +84,6 @@ class Plan:
     counters: tuple[ProjectOutput, ...]  # of lit pixels beyond a limit, by the sites' name
     offences: tuple[Offence, ...]
     findings: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ProjectBody:
-    """What a recurrence repeats: layers of its own, all of them in arrays."""
-
-    program: Program
-    plan: Plan
 
 
 def safe(name: str, what: str) -> str:
