@@ -29,6 +29,7 @@ from quantization.recipe import Recipe, WeightFormat
 from tests.support.places import ROOT
 
 TABLE = ROOT / "reports/reference/hls/published.csv"
+BLIND = ROOT / "reports/reference/hls/blind.csv"  # put down before anything was tried on them
 HELD_OUT = ROOT / "reports/reference/hls/held_out.csv"  # of which neither constants nor bands know
 WEIGHTS = ROOT / "reports/reference/hls/weights"  # by layer: those other than zero, by place
 FIGURES = ("latency_cycles", "ii_cycles", "dsp", "lut", "ff", "bram18")
@@ -39,6 +40,7 @@ FUNCTIONS = {
     "elu": (g.Function.ELU, (1.0,)),
     "sigmoid": (g.Function.SIGMOID, ()),
     "hard_sigmoid": (g.Function.HARD_SIGMOID, (0.25, 0.5)),
+    "hard_tanh": (g.Function.HARD_TANH, ()),
     "leaky_relu": (g.Function.LEAKY_RELU, (1.0,)),
 }
 
@@ -114,7 +116,8 @@ def settings_of(design: Published, program: Program) -> HlsSettings:
 def program_of(design: Published, seed: int = 0) -> Program:
     """The design's Program, with weights drawn as its row says."""
     base = Fixed.parse(design.types.split(" ")[0])
-    of = dict(re.findall(r"(weights|activations|input) (\S+)", design.types))
+    of = dict(re.findall(r"(weights|activations|input|results) (\S+)", design.types))
+    results = [Fixed.parse(text) for text in of.get("results", "").split("/") if text]
     weight = Fixed.parse(of.get("weights", str(base)))
     hidden = Fixed.parse(of.get("activations", str(base)))
     graph = _Draw(np.random.default_rng(seed), design.weights).graph(design.network)
@@ -124,6 +127,8 @@ def program_of(design: Published, seed: int = 0) -> Program:
         inner = isinstance(node, g.ActivationNode) and node.name != last
         type_ = hidden if inner else base
         exact = design.arithmetic is Arithmetic.EXACT
+        if results and isinstance(node, g.ConvNode | g.DenseNode):
+            type_ = results.pop(0)
         if isinstance(node, g.BatchNormNode):  # hls4ml folds it into the layer before
             continue
         plain = isinstance(node, g.ReshapeNode | g.UpsampleNode)
