@@ -11,13 +11,13 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from quantization.fixed import FormatError, Ints, Quantizer, quantize, shift_left
+from quantization.fixed import FormatError, Ints, Quantizer, Rounding, quantize, shift_left
 
 VERSION = 1
 
@@ -106,6 +106,16 @@ class Recipe:
             dict(self.activations) | dict(other.activations),
             dict(self.weights) | dict(other.weights),
         )
+
+    def with_ties(self, rounding: Rounding) -> Recipe:
+        """The same, with activations that round so where they round ties to even."""
+        activations = {
+            name: replace(quantizer, rounding=rounding)
+            if quantizer.rounding is Rounding.RND_CONV
+            else quantizer
+            for name, quantizer in self.activations
+        }
+        return Recipe.of(activations, dict(self.weights))
 
     def unknown_names(self, tensors: Iterable[str], weights: Iterable[str]) -> tuple[str, ...]:
         """Entries that name nothing in a network with these tensors and weights."""

@@ -164,9 +164,7 @@ def quantize(
             "--percentile": percentile, "--recipe": recipe,
             "--per-channel": per_channel, "--sensitivity": sensitivity,
             "--calibration": calibration != "outputs", "--rounding": modes.rounding,
-            "--overflow": modes.overflow != "saturate", "--sparsity": settings.sparsity,
-            "--prune-filters": settings.prune_filters,
-            "--prune-multipliers": settings.prune_multipliers,
+            "--overflow": modes.overflow != "saturate",
         }  # fmt: skip
         _refuse_beside_learned(method, idle)
         bounds = Bounds(

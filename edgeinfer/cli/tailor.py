@@ -12,9 +12,12 @@ from cyclopts import Parameter
 from edgeinfer.cli.options import Json, Verbose
 from edgeinfer.cli.terminal import import_keras_quietly, progress
 from edgeinfer.cli.verbs import conclude
+from edgeinfer.cli.workers import telling_what_is_kept
 from edgeinfer.precision.learned.front import Bounds, read_bounds
 from edgeinfer.precision.learned.settings import LearnedSettings
 from edgeinfer.precision.qat.settings import QatSettings
+
+KEPT = "What was finished is kept: the same command goes on after it."
 
 
 def tailor(
@@ -27,7 +30,7 @@ def tailor(
     ],
     output: Annotated[
         Path | None,
-        Parameter(name=["--output", "-o"], help="a folder, by default runs/NAME-tailored"),
+        Parameter(name=["--output", "-o"], help="a run folder, by default runs/NAME-tailored"),
     ] = None,
     standardize: Annotated[
         str,
@@ -71,9 +74,9 @@ def tailor(
         training or QatSettings(),
         Bounds(read_bounds("--at-most", at_most or ()), read_bounds("--at-least", at_least or ())),
         device,
-        (choose_unrolled(device, stages),),
+        choose_unrolled(device, stages),
     )
     import_keras_quietly("Learning widths")
-    with progress() as watcher:
+    with telling_what_is_kept(KEPT), progress() as watcher:
         result = tailor_model(order, watcher)
-    conclude(result, order.run, as_json=json, verbose=verbose)
+    conclude(result, folder, as_json=json, verbose=verbose)

@@ -28,7 +28,7 @@ from edgeinfer.data.formats.shards import (
 from edgeinfer.data.open import DataSet, existing
 from edgeinfer.data.stream.batches import BatchStream, StreamSettings
 from edgeinfer.data.stream.premix import premix_tables
-from edgeinfer.data.stream.split import divide_rows
+from edgeinfer.data.stream.split import RowSplit
 from edgeinfer.data.stream.standards import (
     FeatureStandard,
     StandardizedSource,
@@ -78,7 +78,7 @@ def convert(data: DataSet, output: Path, conversion: Conversion) -> int:
 def _to_h5(data: DataSet, output: Path, conversion: Conversion) -> int:
     source: ShardSource = data.source
     if conversion.events is not None:
-        source = divide_rows(source, *conversion.events, conversion.seed)
+        source = RowSplit(source, *conversion.events, seed=conversion.seed)
     standards = _standards(source, conversion)
     if standards:
         source = StandardizedSource(source, standards)

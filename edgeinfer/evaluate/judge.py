@@ -21,14 +21,12 @@ from edgeinfer.ir import agreement as cosim
 from edgeinfer.ir import ops
 from edgeinfer.ir.agreement import Agreement, AgreementTally, Divergence
 from edgeinfer.ir.bases import Accumulates
-from edgeinfer.ir.bounds import bounds_of
+from edgeinfer.ir.bounds import bounds_of, stays_within
 from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.engine.left_out import count_lit
 from edgeinfer.ir.interpret import interpret, results
 from edgeinfer.ir.program import HostFunction, Program
 from quantization.fixed import (
-    MAX_BITS,
-    Fixed,
     Ints,
     Overflow,
     Quantizer,
@@ -37,7 +35,6 @@ from quantization.fixed import (
     fixed_of_range,
     quantize,
 )
-from quantization.ranges import requantize_range
 from quantization.recipe import Recipe
 
 Floats = NDArray[np.float64]
@@ -159,14 +156,13 @@ def inner_saturation(program: Program, raw: Mapping[str, Ints]) -> list[str]:
 def unproved_wraps(program: Program) -> list[str]:
     """Tensors that wrap around beyond a range which no proof says values stay within."""
     proved = bounds_of(program)
-    names = []
-    for op in program.ops:
-        if isinstance(op, ops.Requant) and op.overflow is Overflow.WRAP:
-            free = Quantizer(Fixed(True, MAX_BITS, MAX_BITS - op.type.frac), op.rounding)
-            y = requantize_range(proved[op.x], program.type(op.x).frac, free)
-            if y.bottom < op.type.raw_min or op.type.raw_max < y.top:
-                names.append(op.name)
-    return names
+    return [
+        op.name
+        for op in program.ops
+        if isinstance(op, ops.Requant)
+        and op.overflow is Overflow.WRAP
+        and not stays_within(op, proved[op.x], program.type(op.x))
+    ]
 
 
 def dropped_sites(program: Program, raw: Mapping[str, Ints]) -> list[str]:

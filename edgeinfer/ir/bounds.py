@@ -18,7 +18,7 @@ import numpy as np
 from edgeinfer.ir import ops
 from edgeinfer.ir.program import Program, body_of
 from quantization import ranges
-from quantization.fixed import Fixed, Ints, Overflow, Quantizer, Rounding
+from quantization.fixed import MAX_BITS, Fixed, Ints, Overflow, Quantizer
 from quantization.ranges import Interval
 
 MOST_APART = 1 << 18  # elements of a moved value whose bounds are kept one by one
@@ -257,9 +257,12 @@ def _softmax(op: ops.Softmax, channels: int) -> Interval:
 
 def exact_requant(op: ops.Requant, x: Interval, x_type: Fixed) -> bool:
     """Whether a requantisation changes no value: no finer grid is lost, nothing can overflow."""
-    if op.type.frac < x_type.frac:
-        return False
-    free = Quantizer(Fixed(True, 63, 63 - op.type.frac), Rounding.TRN, Overflow.SAT)
+    return op.type.frac >= x_type.frac and stays_within(op, x, x_type)
+
+
+def stays_within(op: ops.Requant, x: Interval, x_type: Fixed) -> bool:
+    """Whether no rounded value can be beyond the range of the type."""
+    free = Quantizer(Fixed(True, MAX_BITS, MAX_BITS - op.type.frac), op.rounding, Overflow.SAT)
     y = ranges.requantize_range(x, x_type.frac, free)
     symmetric = op.type.signed and op.overflow is Overflow.SAT_SYM
     lowest = -op.type.raw_max if symmetric else op.type.raw_min

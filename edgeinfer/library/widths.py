@@ -187,9 +187,9 @@ def tailor(
         QatSettings(epochs=epochs, seed=seed),
         Bounds(at_most or {}, at_least or {}),
         device,
-        (choose_unrolled(device, stages),),
+        choose_unrolled(device, stages),
     )
-    return Run(order.run, tailor_model(order, notebook_progress()))
+    return Run(order.folder, tailor_model(order, notebook_progress()))
 
 
 def search(

@@ -43,6 +43,21 @@ LOWER = (
 )
 SIMULATE = _PROGRAM | _EVALUATION
 EVALUATE = _MODEL | _PROGRAM | _EVALUATION
+DIVIDE = _NUMBERS | _SAMPLES | Reads(code=("edgeinfer.run.tailoring",))
+TRAIN = DIVIDE | Reads(code=("edgeinfer.zoo",), libraries=("keras", "tensorflow"))
+LEARN = (
+    LOWER
+    | TRAIN
+    | Reads(
+        code=(
+            "edgeinfer.run.data",
+            "edgeinfer.run.learned",
+            "edgeinfer.run.learned_costs",
+            "edgeinfer.run.teachers",
+            "edgeinfer.targets",
+        )
+    )
+)
 PROFILE = EVALUATE | Reads(code=("edgeinfer.run.lower", "edgeinfer.run.report"))
 
 

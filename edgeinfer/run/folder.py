@@ -58,7 +58,8 @@ def watch_step(progress: Progress, step: str) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class StepOutcome:
-    """What a step yields: files by their path in the run folder (a Path is copied), and facts."""
+    """What a step yields: files by their path in the run folder (a Path is copied, if the step has
+    not made it there), and facts."""
 
     facts: Mapping[str, Any]
     files: Mapping[str, bytes | Path] = field(default_factory=dict)
@@ -126,10 +127,10 @@ class RunFolder:
         began = time.monotonic()
         outcome = make()
         for path, content in outcome.files.items():
-            if isinstance(content, Path):
-                plan.copy_file(content, self.path / path)
-            else:
+            if isinstance(content, bytes):
                 plan.write_file(self.path / path, content)
+            elif content != self.path / path:
+                plan.copy_file(content, self.path / path)
         seconds = round(time.monotonic() - began, 3)
         files = {path: plan.sha256_of(self.path / path) for path in outcome.files}
         for stale in set(old_record.files if old_record else ()) - set(files):

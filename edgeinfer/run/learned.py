@@ -70,6 +70,21 @@ class LearnedOrder:
                 f"{self.folder}: learned widths make a front of networks, which fills a folder.",
                 hint="Name a folder with -o; chosen.keras in it is the network to use.",
             )
+        idle = [
+            name
+            for name, value in (
+                ("--sparsity", self.training.sparsity),
+                ("--prune-filters", self.training.prune_filters),
+                ("--prune-multipliers", self.training.prune_multipliers),
+            )
+            if value
+        ]
+        if idle:
+            raise UsageError(
+                f"Learning finds widths and zeros by itself, and does nothing with "
+                f"{', '.join(idle)}.",
+                hint="Leave that out, or train with --method qat.",
+            )
         if self.lookup is not None and self.settings.cost != LearnedSettings().cost:
             raise UsageError(
                 f"Networks of tables are made of adders, so --cost {self.settings.cost} "

@@ -41,17 +41,21 @@ def lower_as_asked(
         samples = draw_samples_for(loaded, recipe) if data is None else data()
         widths = [best for chosen in targets if (best := chosen.target.best_bits) is not None]
         settings = formats or plain(min(widths, default=BITS))
-        if settings.rounding is None:
-            settings = replace(settings, rounding=best_rounding(targets))
         loaded = add_formats(loaded, settings, samples, drawn=data is None)
-        for chosen in targets:
-            loaded = replace(loaded, recipe=chosen.target.suit(loaded.recipe))
+        rounding = best_rounding(targets)
+        if rounding is not None and settings.rounding is not Rounding.RND_CONV:  # as someone asked
+            finding = f"Ties are rounded by {rounding}, which costs these targets least."
+            loaded = replace(
+                loaded,
+                recipe=loaded.recipe.with_ties(rounding),
+                findings=(*loaded.findings, finding),
+            )
     return loaded, lower_with(loaded, recipe, recipe_path)
 
 
 def best_rounding(targets: Sequence[ChosenTarget]) -> Rounding | None:
-    """How all of the targets round activations best, where they agree."""
-    best = {chosen.target.best_rounding(chosen.settings) for chosen in targets}
+    """How targets round ties best, if those that care agree."""
+    best = {chosen.target.best_rounding(chosen.settings) for chosen in targets} - {None}
     return best.pop() if len(best) == 1 else None
 
 

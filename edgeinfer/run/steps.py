@@ -86,7 +86,7 @@ def compile_model(
             "recipe": text,
             "formats": None if formats is None else asdict(formats),
             "data": digest_of(data),
-            "suits": [chosen.name for chosen in targets if chosen.target.best_bits is not None],
+            "best_bits": [chosen.target.best_bits for chosen in targets],
             "rounding": best_rounding(targets),
         },
         lambda: _lower(model, recipe_path, formats, data, targets),

@@ -5,13 +5,11 @@ and the network that is chosen is compiled and judged on samples that taught not
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgeinfer.base import plan
 from edgeinfer.base.errors import UsageError
 from edgeinfer.data.convert import Conversion, convert
 from edgeinfer.data.open import open_data
@@ -20,7 +18,8 @@ from edgeinfer.precision.learned.settings import LearnedSettings
 from edgeinfer.precision.qat.settings import QatSettings
 from edgeinfer.report.result import Result
 from edgeinfer.run.data import SampledModel
-from edgeinfer.run.folder import Progress, open_run, watch_step
+from edgeinfer.run.dependencies import DIVIDE, LEARN, TRAIN
+from edgeinfer.run.folder import Progress, StepOutcome, open_run
 from edgeinfer.run.learned import CHOSEN, LearnedOrder, learn_widths
 from edgeinfer.run.samples import DataFile
 from edgeinfer.run.steps import compile_model
@@ -29,8 +28,7 @@ from edgeinfer.zoo import entry_of
 from edgeinfer.zoo.train import train
 
 TEACHING = 0.8  # of the events or rows; the others judge
-PARTS = {"teach.h5": (0.0, TEACHING), "judge.h5": (TEACHING, 1.0)}
-JOURNAL = "finished.json"
+TEACH, JUDGE, NETWORK, FRONT = "teach.h5", "judge.h5", "float.keras", "front"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,78 +44,74 @@ class TailorOrder:
     training: QatSettings
     bounds: Bounds
     device: str | None  # whose hardware counts
-    targets: tuple[ChosenTarget, ...]
+    target: ChosenTarget
+
+    def __post_init__(self) -> None:
+        if self.settings.cost != "adders":
+            raise UsageError(
+                f"The network is compiled as a pipeline of adders, so --cost {self.settings.cost} "
+                f"would save what it does not have.",
+                hint="Leave out --cost, or go step by step: train, quantize --method learned, "
+                "compile.",
+            )
 
     @property
-    def run(self) -> Path:
-        """The folder of the compiled network."""
-        return self.folder / "run"
+    def learning(self) -> LearnedOrder:
+        """What learns its widths in the folder."""
+        source = SampledModel(self.folder / NETWORK, None, self.folder / TEACH)
+        front = self.folder / FRONT
+        return LearnedOrder(
+            source, front, self.settings, self.training, self.bounds, device=self.device
+        )
 
 
 def tailor_model(order: TailorOrder, progress: Progress) -> Result:
-    """All steps; what a folder holds finished, for the same order, is not done again."""
-    if order.folder.is_file():
-        raise UsageError(f"{order.folder} is a file.", hint="Name a folder with -o.")
-    entry = entry_of(order.name)  # an unknown name is said first
+    """All steps, in one run folder: what was finished for the same order is not done again."""
+    entry, learning = entry_of(order.name), order.learning  # a wrong order is an error at once
     source = open_data(order.data)
-    order.folder.mkdir(parents=True, exist_ok=True)
-    teach, judge = (order.folder / name for name in PARTS)
-    network, front = order.folder / "float.keras", order.folder / "front"
-    made_from: dict[str, Any] = {
-        "data": plan.sha256_of(source.place) if source.place.is_file() else str(source.place),
-        "standardize": order.standardize,
-        "seed": order.training.seed,
-    }
-    work = _Work(order.folder, progress)
+    seed = order.training.seed
 
-    def divide() -> None:
-        for path, share in zip((teach, judge), PARTS.values(), strict=True):
-            conversion = Conversion(shuffle=True, seed=order.training.seed, events=share)
-            first = path == teach or not order.standardize
-            standards = {"standardize": order.standardize} if first else {"standards_of": teach}
-            convert(source, path, replace(conversion, **standards))
-
-    def fit() -> None:
-        train(entry, network, seed=order.training.seed, data=teach,
-              epochs=order.epochs)  # fmt: skip
-
-    def learn() -> None:
-        samples = SampledModel(network, None, teach)
-        learn_widths(
-            LearnedOrder(
-                samples, front, order.settings, order.training, order.bounds, device=order.device
-            ),
-            progress,
+    def divide() -> StepOutcome:
+        teach, judge = folder.path / TEACH, folder.path / JUDGE
+        first = Conversion(
+            shuffle=True, seed=seed, events=(0.0, TEACHING), standardize=order.standardize
         )
+        standards = teach if order.standardize else None
+        second = replace(first, events=(TEACHING, 1.0), standardize=(), standards_of=standards)
+        rows = convert(source, teach, first), convert(source, judge, second)
+        finding = (
+            f"Of {source.name}, {rows[0]:,} rows taught and {rows[1]:,} others judge the network."
+        )
+        return StepOutcome({"findings": [finding]}, {TEACH: teach, JUDGE: judge})
 
-    work.do("divide", made_from, divide)
-    made_from |= {"model": order.name, "epochs": order.epochs}
-    work.do("train-float", made_from, fit)
-    settings = (order.settings, order.training, order.bounds)
-    made_from |= {"learn": [asdict(each) for each in settings], "device": order.device}
-    work.do("learn", made_from, learn)
-    with open_run(order.run, progress, new=True) as run_folder:
+    def fit() -> StepOutcome:
+        path = folder.path / NETWORK
+        trained = train(entry, path, seed=seed, data=folder.path / TEACH, epochs=order.epochs)
+        files = {NETWORK: path, trained.history.name: trained.history}
+        return StepOutcome({"findings": list(trained.findings)}, files)
+
+    def learn() -> StepOutcome:
+        shutil.rmtree(learning.folder, ignore_errors=True)  # which may hold more networks
+        document = learn_widths(learning, progress)
+        made = [path for path in learning.folder.rglob("*") if path.is_file()]
+        files = {str(path.relative_to(folder.path)): path for path in made}
+        return StepOutcome({"findings": document["findings"]}, files)
+
+    with open_run(order.folder, progress, new=True) as folder:
+        depends_on: dict[str, Any] = {
+            "data": source.sha256, "standardize": order.standardize, "seed": seed
+        }  # fmt: skip
+        folder.step("divide", DIVIDE, depends_on, divide)
+        depends_on |= {"model": order.name, "epochs": order.epochs}
+        folder.step("train", TRAIN, depends_on, fit)
+        depends_on |= {
+            "settings": asdict(order.settings),
+            "training": asdict(order.training),
+            "bounds": asdict(order.bounds),
+            "device": order.device,
+        }
+        folder.step("learn", LEARN, depends_on, learn)
         return compile_model(
-            run_folder, front / CHOSEN, recipe_path=None, data=DataFile(judge), formats=None,
-            targets=order.targets,
+            folder, learning.folder / CHOSEN, recipe_path=None,
+            data=DataFile(folder.path / JUDGE), targets=[order.target],
         )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """Steps whose results are files of a folder, and a journal of what they were made from."""
-
-    folder: Path
-    progress: Progress
-
-    def do(self, step: str, made_from: dict[str, Any], action: Callable[[], None]) -> None:
-        """The step, unless it was finished for the same order."""
-        stated = json.loads(json.dumps(made_from, default=str))
-        path = self.folder / JOURNAL
-        finished = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        if finished.get(step) == stated:
-            return
-        with watch_step(self.progress, step):
-            action()
-        finished[step] = stated
-        plan.write_file(path, json.dumps(finished, indent=1) + "\n")

@@ -189,13 +189,8 @@ class Target(ABC, Generic[SettingsOf]):
     def check(self, program: Program, settings: SettingsOf) -> tuple[Offence, ...]:
         """Every op for which the target has no equal, found before anything is made."""
 
-    def suit(self, recipe: Recipe) -> Recipe:
-        """The same widths, as the target computes with them where the model states no formats."""
-        return recipe
-
     def best_rounding(self, settings: SettingsOf) -> Rounding | None:
-        """How a design rounds activations best, where the model states no formats; None: it has no
-        preference."""
+        """How ties are rounded best, where the model states no formats; None: as is usual."""
         return None
 
     def settle(self, program: Program, settings: SettingsOf) -> SettingsOf:

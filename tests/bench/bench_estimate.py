@@ -29,6 +29,7 @@ from tests.support.estimate_fit import (
     residuals,
 )
 from tests.support.published_designs import (
+    BLIND,
     HELD_OUT,
     ROOT,
     Published,
@@ -161,9 +162,10 @@ def main() -> None:
     error = float(np.std(shares, ddof=1)) / len(shares) ** 0.5
     counted = f"{apart.source_share:.1%} of {len(shares)} sources, standard error {error:.1%}"
     print(f"{'each source counted once':30} {counted}")
-    never = residuals(published(HELD_OUT), fit)
-    show("Never fitted", never)
-    show_inside(never)
+    for title, table in (("Never fitted", HELD_OUT), ("Blind: put down before a try", BLIND)):
+        never = residuals(published(table), fit)
+        show(title, never)
+        show_inside(never)
     largest = max(used, key=lambda design: program_of(design).parameters)
     program = program_of(largest)
     start = time.perf_counter()

@@ -73,12 +73,13 @@ def test_one_command_goes_from_the_file_to_hardware(
                "--device", "xcvu9p"]  # fmt: skip
     assert main([*command, "-o", "made"]) == 0
     made = Path("made")
-    result = json.loads((made / "run/result.json").read_text())
+    result = json.loads((made / "result.json").read_text())
     with h5py.File(made / "teach.h5") as teach, h5py.File(made / "judge.h5") as judge:
         sizes = [len(file["class"]) for file in (teach, judge)]
         seen = {tuple(row) for row in np.stack([teach[f][:] for f in FEATURES], 1).tolist()}
         new = {tuple(row) for row in np.stack([judge[f][:] for f in FEATURES], 1).tolist()}
     assert sum(sizes) == 3000 and sizes[1] == result["data"]["samples"]
+    assert any("rows taught" in finding for finding in result["findings"])
     assert not seen & new and 0.75 < sizes[0] / 3000 < 0.85
     assert result["accuracy"]["quantized"]["accuracy"] > 0.5  # of five kinds
     pairs = {tuple(entry["pair"]): entry["bit_identical"] for entry in result["agreement"]}

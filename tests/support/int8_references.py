@@ -13,7 +13,6 @@ from edgeinfer.graph.nodes import Graph
 from edgeinfer.ir.lower import lower
 from edgeinfer.ir.program import HostFunction, Program
 from edgeinfer.precision.ptq import PtqSettings, quantize
-from edgeinfer.targets.edgetpu.deliver import kernel_recipe
 from edgeinfer.targets.edgetpu.int8 import convert
 from edgeinfer.targets.edgetpu.tflite import simulate
 from edgeinfer.targets.edgetpu.tflite.ports import TflitePorts
@@ -47,7 +46,7 @@ def compare_reference(name: str, graph: Graph, samples: int = SAMPLES) -> Compar
     drawn, _ = simulate_samples(entry, stage_seed(SEED, "fresh"), calibrating + samples)
     ranges = drawn.part(0, calibrating).inputs
     found = quantize(graph, ranges, PtqSettings(8))
-    program = lower(found.graph, kernel_recipe(found.recipe)).program
+    program = lower(found.graph, found.recipe.with_ties(Rounding.RND)).program
     converted = convert.convert_program(program, raw_of(program, ranges))
     assert converted.program is not None
     interpreter = simulate.Interpreter(converted.data, converted.ports)

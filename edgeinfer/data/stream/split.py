@@ -5,12 +5,13 @@ by row where rows are from no events."""
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from edgeinfer.base.errors import UsageError
 from edgeinfer.data.formats.shards import Columns, Layout, Shard, ShardSource
 
 EVENT_COLUMNS = ("run", "subrun", "evt")
@@ -36,44 +37,22 @@ def _scramble(value: np.ndarray) -> np.ndarray:
     return value ^ (value >> np.uint64(31))
 
 
-@dataclass(frozen=True, slots=True)
-class EventSplit:
-    """The rows of a source whose event has a position in [low, high): (0, 0.8) and (0.8, 1)."""
+def row_position(columns: Columns, seed: int, shard: Shard, first: int) -> np.ndarray:
+    """The same for rows that name no event, each on its own; `first`: rows of the shard before."""
+    name = f"{Path(shard.path).name} {shard.key} {shard.first}".encode()
+    place = np.array(seed & 0xFFFFFFFF | zlib.crc32(name) << 32, dtype=np.uint64)
+    rows = np.arange(first, first + _count_rows(columns), dtype=np.uint64)
+    return _fraction(_scramble(_scramble(place) ^ rows))
 
-    source: ShardSource
-    low: float
-    high: float
-    seed: int = 0
 
-    def layout(self) -> Layout:
-        """The columns of the source, which must name the event."""
-        layout = self.source.layout()
-        missing = [name for name in EVENT_COLUMNS if name not in layout]
-        if missing:
-            raise UsageError(
-                "A division by event needs the columns run, subrun and evt, but there is no "
-                f"{missing[0]!r} in these data.",
-                hint="They do not say which event a row is from: divide the files instead.",
-            )
-        return layout
-
-    def shards(self) -> tuple[Shard, ...]:
-        """The shards of the source; both sides read them all and keep their own rows."""
-        self.layout()
-        return self.source.shards()
-
-    def read(self, shard: Shard) -> Iterator[Columns]:
-        """The rows of this side."""
-        for block in self.source.read(shard):
-            position = event_position(block, self.seed)
-            mine = (position >= self.low) & (position < self.high)
-            if mine.any():
-                yield {name: values[mine] for name, values in block.items()}
+def _count_rows(columns: Columns) -> int:
+    return len(next(iter(columns.values())))
 
 
 @dataclass(frozen=True, slots=True)
 class RowSplit:
-    """The same, row by row, of a source whose rows are not from events."""
+    """The rows of a source that have a position in [low, high): (0, 0.8) and (0.8, 1). Rows that
+    name an event have that event's position."""
 
     source: ShardSource
     low: float
@@ -90,20 +69,15 @@ class RowSplit:
 
     def read(self, shard: Shard) -> Iterator[Columns]:
         """The rows of this side."""
-        mixed = _scramble(np.array(self.seed & 0xFFFFFFFFFFFFFFFF, dtype=np.uint64))
-        number = np.uint64(self.shards().index(shard))
+        by_event = all(name in self.layout() for name in EVENT_COLUMNS)
         first = 0
         for block in self.source.read(shard):
-            count = len(next(iter(block.values())))
-            rows = np.arange(first, first + count, dtype=np.uint64)
-            position = _fraction(_scramble(_scramble(mixed ^ number) ^ rows))
-            first += count
+            position = (
+                event_position(block, self.seed)
+                if by_event
+                else row_position(block, self.seed, shard, first)
+            )
+            first += _count_rows(block)
             mine = (position >= self.low) & (position < self.high)
             if mine.any():
                 yield {name: values[mine] for name, values in block.items()}
-
-
-def divide_rows(source: ShardSource, low: float, high: float, seed: int) -> ShardSource:
-    """A side of a division: by events where the rows name these, else by rows."""
-    by_event = all(name in source.layout() for name in EVENT_COLUMNS)
-    return (EventSplit if by_event else RowSplit)(source, low, high, seed)

@@ -23,8 +23,7 @@ from edgeinfer.targets.edgetpu.int8.working_points import LastLayer, count_thres
 from edgeinfer.targets.edgetpu.tflite import simulate
 from edgeinfer.targets.edgetpu.tflite.ports import RANGES, TflitePorts
 from edgeinfer.targets.edgetpu.tflite.simulate import Int8Agreement
-from quantization.fixed import Ints, Rounding
-from quantization.recipe import Recipe
+from quantization.fixed import Ints
 
 SampleProgress = Callable[[int, int], None]
 Reals = NDArray[np.float64]
@@ -160,22 +159,6 @@ def _thresholds_of(ports: TflitePorts, exact: Mapping[str, Reals]) -> int | None
             count = count_thresholds(exact[score], port.scale, *ends.tolist())
             counts[score] = max(count, counts.get(score, 0))
     return min(counts.values(), default=None)
-
-
-def kernel_recipe(recipe: Recipe) -> Recipe:
-    """A recipe whose activations round as inputs are stored and as the int8 kernels can be made to
-    do: ties upwards, not to even.
-
-    A Program that is lowered with it is reproduced bit for bit in every hidden layer, but for ties
-    below zero of layers whose weights take all 8 bits.
-    """
-    activations = {
-        name: replace(quantizer, rounding=Rounding.RND)
-        if quantizer.rounding is Rounding.RND_CONV
-        else quantizer
-        for name, quantizer in recipe.activations
-    }
-    return Recipe.of(activations, dict(recipe.weights))
 
 
 def _float_outputs(graph: Graph, inputs: Mapping[str, Reals]) -> dict[str, Reals]:

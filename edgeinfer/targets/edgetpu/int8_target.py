@@ -21,7 +21,7 @@ from edgeinfer.graph.nodes import Graph
 from edgeinfer.ir import store
 from edgeinfer.ir.agreement import Agreement
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.edgetpu.deliver import conversion, judgement, kernel_recipe, other_metrics
+from edgeinfer.targets.edgetpu.deliver import conversion, judgement, other_metrics
 from edgeinfer.targets.edgetpu.describe import describe_reference
 from edgeinfer.targets.edgetpu.files import PROGRAM, interpreter_of, planned_files
 from edgeinfer.targets.edgetpu.int8 import convert
@@ -40,8 +40,7 @@ from edgeinfer.targets.target import (
     Target,
     ignore_progress,
 )
-from quantization.fixed import Ints
-from quantization.recipe import Recipe
+from quantization.fixed import Ints, Rounding
 
 Files = TypeVar("Files", bound=Int8Settings)
 MOST_FLIPS = 0.03  # of the samples; rounding outputs to 8 bits changes fewer decisions
@@ -132,9 +131,11 @@ class Int8Target(Target[Files]):
         """What is known of a file of `size` bytes before anything runs, and of the layers that the
         host computes behind it."""
 
-    def suit(self, recipe: Recipe) -> Recipe:
-        """Ties are rounded upwards, as inputs are stored and kernels can be made to do."""
-        return kernel_recipe(recipe)
+    def best_rounding(self, settings: Files) -> Rounding:
+        """Ties upwards, as inputs are stored and as kernels can be made to do. Every hidden layer
+        is then reproduced bit for bit, but for ties below zero of layers whose weights take all 8
+        bits."""
+        return Rounding.RND
 
     def prepare(self, program: Program) -> Program:
         """The same function in the ops whose operators the target's program takes."""

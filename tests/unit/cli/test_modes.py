@@ -141,3 +141,35 @@ def test_a_format_that_wraps_holds_more_than_was_seen(most: float) -> None:
     assert type_.raw_max * type_.lsb >= WRAP_MARGIN * most - type_.lsb / 2
     assert settings.in_modes(Quantizer(Fixed(True, 6, 5)), -0.5, most).type == Fixed(True, 6, 5)
     assert PtqSettings(6).in_modes(narrow, -0.5, most) == narrow
+
+
+@pytest.mark.parametrize(
+    ("options", "rounding"),
+    [((), Rounding.RND), (("--rounding", "nearest-even"), Rounding.RND_CONV)],
+)
+def test_an_int8_chip_rounds_ties_up_unless_it_is_told_otherwise(
+    tmp_path: Path, options: tuple[str, ...], rounding: Rounding
+) -> None:
+    net, samples, run = classifier(tmp_path), data(tmp_path), tmp_path / "run"
+    command = ["compile", str(net), "--data", str(samples), "--target", "edgetpu", *options]
+    assert main([*command, "-o", str(run)]) == 0
+    recipe = Recipe.from_toml((run / "recipe.toml").read_text())
+    assert {quantizer.rounding for _, quantizer in recipe.activations} == {rounding}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--sparsity", "0.5"), "--sparsity"),
+        (("--cost", "bytes"), "--cost bytes"),
+        (("--at-most", "foo"), "--at-most foo"),
+    ],
+)
+def test_tailor_refuses_what_would_do_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], words: str
+) -> None:
+    folder = tmp_path / "made"
+    command = ["tailor", "jet-tagger", "--data", str(data(tmp_path)), *options]
+    assert main([*command, "-o", str(folder)]) == 2
+    assert words in capsys.readouterr().err
+    assert not folder.exists()

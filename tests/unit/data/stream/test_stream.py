@@ -12,14 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeinfer.base.errors import EdgeInferError, ToolFailedError, UsageError
+from edgeinfer.base.errors import EdgeInferError, ToolFailedError
 from edgeinfer.data.formats.guard import DataFileError
 from edgeinfer.data.formats.patches_npy import PatchTable, PlainPatches
 from edgeinfer.data.formats.protodune_root import PlaneDump
 from edgeinfer.data.formats.scalings import PatchScaling
+from edgeinfer.data.formats.shards import ShardSource
 from edgeinfer.data.stream.batches import BatchStream, StreamSettings, read_task
 from edgeinfer.data.stream.premix import premix_tables
-from edgeinfer.data.stream.split import EventSplit, RowSplit, divide_rows, event_position
+from edgeinfer.data.stream.split import RowSplit, event_position
 from tests.support.experiment_files import write_plain_patches, write_planes
 
 SHAPE = (32, 32)
@@ -166,7 +167,7 @@ def test_premixing_writes_every_row_once_in_another_order(tables, tmp_path: Path
 
 def test_a_split_keeps_events_whole_and_shares_out_all_rows(tables) -> None:
     source = source_of(tables([700, 1300], SHAPE))
-    sides = [EventSplit(source, 0.0, 0.7, seed=4), EventSplit(source, 0.7, 1.0, seed=4)]
+    sides = [RowSplit(source, 0.0, 0.7, seed=4), RowSplit(source, 0.7, 1.0, seed=4)]
     batches = [list(BatchStream(side, StreamSettings(64)).epoch()) for side in sides]
     events = [set(np.concatenate([b["evt"] for b in side]).tolist()) for side in batches]
     assert not events[0] & events[1]
@@ -182,17 +183,15 @@ def test_event_positions_are_uniform() -> None:
     assert np.abs(counts - 10_000).max() < 500
 
 
-def test_files_without_events_cannot_be_split_by_event(tmp_path: Path, patches) -> None:
+def test_rows_that_name_no_event_are_split_one_by_one(tmp_path: Path, patches) -> None:
     pair = (str(tmp_path / "x.npy"), str(tmp_path / "y.npy"))
     write_plain_patches(*pair, patches(50))
     rows = PlainPatches((pair,), (8, 8))
-    assert isinstance(divide_rows(rows, 0, 0.5, 1), RowSplit)
-    sides = [
-        [block for shard in side.shards() for block in side.read(shard)]
-        for side in (RowSplit(rows, 0, 0.5, seed=1), RowSplit(rows, 0.5, 1, seed=1))
-    ]
-    counts = [sum(len(next(iter(block.values()))) for block in side) for side in sides]
-    whole = [block for shard in rows.shards() for block in rows.read(shard)]
-    assert sum(counts) == sum(len(next(iter(block.values()))) for block in whole)
-    with pytest.raises(UsageError, match="division by event"):
-        BatchStream(EventSplit(PlainPatches((pair,), (8, 8)), 0, 0.5))
+
+    def count(source: ShardSource) -> int:
+        blocks = (block for shard in source.shards() for block in source.read(shard))
+        return sum(len(next(iter(block.values()))) for block in blocks)
+
+    for seed in (1, 2):
+        sides = [count(RowSplit(rows, *ends, seed=seed)) for ends in ((0, 0.5), (0.5, 1))]
+        assert sum(sides) == count(rows) == 50 and min(sides) > 10

@@ -28,7 +28,6 @@ from edgeinfer.targets.edgetpu.deliver import (
     TfliteConversion,
     conversion,
     judgement,
-    kernel_recipe,
 )
 from edgeinfer.targets.edgetpu.int8 import convert
 from edgeinfer.targets.edgetpu.int8.convert import ConvertedFile
@@ -97,7 +96,9 @@ def zoo(name: str, kernels: bool) -> tuple[Delivered, Samples, judge.Floats, Pro
     count = 250 if kernels else 2_000  # an area of 250 samples is not known to 0.003
     shown, tried = entry.data(1, 200), entry.data(2, count)
     chosen = quantize(loaded.graph, shown.inputs, PtqSettings(8, adapt=False))
-    lowered = lower(chosen.graph, kernel_recipe(chosen.recipe) if kernels else chosen.recipe)
+    lowered = lower(
+        chosen.graph, chosen.recipe.with_ties(Rounding.RND) if kernels else chosen.recipe
+    )
     samples = Samples(
         {k: np.asarray(v, np.float64) for k, v in tried.inputs.items()},
         "simulated",
@@ -190,7 +191,7 @@ def test_narrow_formats_are_carried_inside_int8(bits: int) -> None:
     """They saturate where their own format does, not where int8 does."""
     graph, data = tagger(), bars(300)
     chosen = quantize(graph, data.inputs, PtqSettings(bits, adapt=False))
-    lowered = lower(chosen.graph, kernel_recipe(chosen.recipe))
+    lowered = lower(chosen.graph, chosen.recipe.with_ties(Rounding.RND))
     raw = judge.raw_inputs(lowered.program, lowered.recipe, data)
     louder = {k: np.clip(v * 3, -(1 << bits - 1), (1 << bits - 1) - 1) for k, v in raw.items()}
     result = convert.convert_program(lowered.program, raw)

@@ -14,11 +14,10 @@ from edgeinfer.graph import nodes as g
 from edgeinfer.ir.lower import lower
 from edgeinfer.ir.program import Program
 from edgeinfer.precision.ptq import PtqSettings, quantize
-from edgeinfer.targets.edgetpu.deliver import kernel_recipe
 from edgeinfer.targets.edgetpu.int8 import convert
 from edgeinfer.targets.edgetpu.int8_settings import Fallback
 from edgeinfer.targets.edgetpu.tflite import simulate
-from quantization.fixed import Ints
+from quantization.fixed import Ints, Rounding
 
 ANCHORS, CLASSES = 2, 3
 SAME = ((1, 1), (1, 1))
@@ -31,7 +30,7 @@ def program_of(nodes: list[g.Node], outputs: tuple[str, ...]) -> tuple[Program, 
     (entry,) = graph.inputs
     inputs = {entry.name: rng.normal(0.0, 0.8, (60, *entry.shape))}
     chosen = quantize(graph, inputs, PtqSettings(8, adapt=False))
-    lowered = lower(chosen.graph, kernel_recipe(chosen.recipe))
+    lowered = lower(chosen.graph, chosen.recipe.with_ties(Rounding.RND))
     raw = judge.raw_inputs(lowered.program, lowered.recipe, Samples(inputs, "drawn"))
     return lowered.program, raw
 
