@@ -80,22 +80,23 @@ def tailor_model(order: TailorOrder, progress: Progress) -> Result:
         second = replace(first, events=(TEACHING, 1.0), standardize=(), standards_of=standards)
         rows = convert(source, teach, first), convert(source, judge, second)
         finding = (
-            f"Of {source.name}, {rows[0]:,} rows taught and {rows[1]:,} others judge the network."
+            f"Of {source.name}, {rows[0]:,} rows teach and {rows[1]:,} others judge the network."
         )
         return StepOutcome({"findings": [finding]}, {TEACH: teach, JUDGE: judge})
 
     def fit() -> StepOutcome:
         path = folder.path / NETWORK
-        trained = train(entry, path, seed=seed, data=folder.path / TEACH, epochs=order.epochs)
-        files = {NETWORK: path, trained.history.name: trained.history}
-        return StepOutcome({"findings": list(trained.findings)}, files)
+        made = train(entry, path, seed=seed, data=folder.path / TEACH, epochs=order.epochs)
+        files = {NETWORK: path, made.history.name: made.history}
+        return StepOutcome({"findings": list(made.findings)}, files)
 
     def learn() -> StepOutcome:
         shutil.rmtree(learning.folder, ignore_errors=True)  # which may hold more networks
         document = learn_widths(learning, progress)
         made = [path for path in learning.folder.rglob("*") if path.is_file()]
         files = {str(path.relative_to(folder.path)): path for path in made}
-        return StepOutcome({"findings": document["findings"]}, files)
+        news = [finding for finding in document["findings"] if finding not in trained["findings"]]
+        return StepOutcome({"findings": news}, files)
 
     with open_run(order.folder, progress, new=True) as folder:
         depends_on: dict[str, Any] = {
@@ -103,7 +104,7 @@ def tailor_model(order: TailorOrder, progress: Progress) -> Result:
         }  # fmt: skip
         folder.step("divide", DIVIDE, depends_on, divide)
         depends_on |= {"model": order.name, "epochs": order.epochs}
-        folder.step("train", TRAIN, depends_on, fit)
+        trained = folder.step("train", TRAIN, depends_on, fit)
         depends_on |= {
             "settings": asdict(order.settings),
             "training": asdict(order.training),

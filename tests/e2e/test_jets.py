@@ -79,7 +79,7 @@ def test_one_command_goes_from_the_file_to_hardware(
         seen = {tuple(row) for row in np.stack([teach[f][:] for f in FEATURES], 1).tolist()}
         new = {tuple(row) for row in np.stack([judge[f][:] for f in FEATURES], 1).tolist()}
     assert sum(sizes) == 3000 and sizes[1] == result["data"]["samples"]
-    assert any("rows taught" in finding for finding in result["findings"])
+    assert any("rows teach" in finding for finding in result["findings"])
     assert not seen & new and 0.75 < sizes[0] / 3000 < 0.85
     assert result["accuracy"]["quantized"]["accuracy"] > 0.5  # of five kinds
     pairs = {tuple(entry["pair"]): entry["bit_identical"] for entry in result["agreement"]}
