@@ -63,8 +63,7 @@ def _draw_node(
             return _draw_activation(graph, node, values[node.x])
         case g.PReluNode():
             x = values[node.x].plain()
-            slope = tf.constant(node.slope, tf.float32)
-            return DrawnTensor(tf.nn.relu(x) - slope * tf.nn.relu(-x), shape)
+            return DrawnTensor(_bend(x, node.slope), shape)
         case g.SoftmaxNode(mask=str()):
             raise UnsupportedModelError(
                 graph.name,
@@ -158,7 +157,7 @@ def _draw_activation(graph: g.Graph, node: g.ActivationNode, x: DrawnTensor) -> 
         case g.Function.RELU6:
             return x.like(tf.nn.relu6(t))
         case g.Function.LEAKY_RELU:
-            return x.like(tf.maximum(t, node.parameters[0] * t))
+            return x.like(_bend(t, node.parameters[0]))
         case g.Function.SIGMOID:
             return x.like(tf.sigmoid(t))
         case g.Function.TANH:
@@ -182,6 +181,15 @@ def _draw_activation(graph: g.Graph, node: g.ActivationNode, x: DrawnTensor) -> 
             )
 
 
+def _bend(x: Any, slope: Any) -> Any:
+    """x, its negative values times the slope. The converter brings what a maximum reads to the
+    levels of its result, where they would be cut off; and a negation stays in floating point."""
+    import tensorflow as tf
+
+    below, above = (tf.constant(factor, tf.float32) for factor in (slope, 1.0 - slope))
+    return below * x + above * tf.nn.relu(x)
+
+
 def _draw_pool(graph: g.Graph, node: g.PoolNode, x: DrawnTensor) -> DrawnTensor:
     shape = graph.shapes[node.name]
     sizes = graph.shapes[node.x][:-1]
@@ -202,6 +210,7 @@ def _draw_pool(graph: g.Graph, node: g.PoolNode, x: DrawnTensor) -> DrawnTensor:
 
 
 def _draw_merge(node: g.MergeNode, parts: list[Any]) -> Any:
+    """Maxima are sums with a ReLU, for the reason that `_bend` gives."""
     import tensorflow as tf
 
     rank = max(len(part.shape) for part in parts)
@@ -216,9 +225,9 @@ def _draw_merge(node: g.MergeNode, parts: list[Any]) -> Any:
             case g.MergeKind.MULTIPLY:
                 total = total * other
             case g.MergeKind.MAXIMUM:
-                total = tf.maximum(total, other)
+                total = other + tf.nn.relu(total - other)
             case g.MergeKind.MINIMUM:
-                total = tf.minimum(total, other)
+                total = total - tf.nn.relu(total - other)
             case _:
                 assert_never(node.kind)
     return total / len(parts) if node.kind is g.MergeKind.AVERAGE else total

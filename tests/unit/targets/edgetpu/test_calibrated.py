@@ -65,6 +65,51 @@ def test_a_float_network_is_calibrated_with_its_names_in_order() -> None:
         assert np.abs(actual[name] - expected[other]).max() < 0.15 * spread
 
 
+def convolution(name: str, x: str, seed: int, bias: float = 0.0) -> g.ConvNode:
+    kernel = np.random.default_rng(seed).normal(0, 0.4, (3, 2, 4))
+    return g.ConvNode(name, name, x, kernel, np.full(4, bias), (1,), ((1, 1),), (1,))
+
+
+SLOPES = np.array([0.1, -0.2, 0.0, 1.5])
+LARGER, SMALLER, ADD = g.MergeKind.MAXIMUM, g.MergeKind.MINIMUM, g.MergeKind.ADD
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        [g.ActivationNode("y", "a", g.Function.LEAKY_RELU, (0.1,))],
+        [g.ActivationNode("y", "a", g.Function.LEAKY_RELU, (1.5,))],
+        [g.ActivationNode("y", "a", g.Function.LEAKY_RELU, (-1.0,))],  # the absolute value
+        [g.PReluNode("y", "y", "a", SLOPES)],
+        [g.PReluNode("y", "y", "a", np.zeros(4))],
+        [g.MergeNode("m", ("a", "high"), LARGER), g.MergeNode("y", ("m", "a"), ADD)],
+        [g.MergeNode("m", ("high", "a"), SMALLER), g.MergeNode("y", ("m", "high"), ADD)],
+        [g.MergeNode("y", ("a", "high", "x4"), LARGER)],
+    ],
+    ids=["leaky", "steep", "abs", "prelu", "prelu at 0", "larger", "smaller", "largest"],
+)
+def test_what_an_activation_cuts_off_is_not_cut_off_before_it(nodes: list[g.Node]) -> None:
+    """The converter brings what a maximum reads to the levels of its result, whoever reads it."""
+    first: list[g.Node] = [
+        g.InputNode("x", (30, 2)),
+        convolution("a", "x", 1),
+        convolution("high", "x", 2, bias=5.0),
+        g.ConcatNode("x4", ("x", "x")),
+    ]
+    graph = g.Graph("levels", (*first, *nodes), ("y",))
+    rng = np.random.default_rng(3)
+    result = convert.convert_graph(graph, {"x": rng.normal(0, 1, (64, 30, 2))})
+    samples = {"x": rng.normal(0, 1, (50, 30, 2))}
+    stored = simulate.stored_inputs(result.ports, samples)
+    interpreter = simulate.Interpreter(result.data, result.ports)
+    actual = simulate.real_outputs(result.ports, interpreter.run(stored))["y"]
+    expected = judge.float_outputs(graph, Samples(samples, "drawn"))["y"]
+    off = np.abs(actual - expected) / result.ports.outputs[0].scale
+    assert np.sqrt(np.mean(off**2)) < 1.5
+    assert np.quantile(off, 0.999) < 6.0
+    assert all(op.name not in ("DEQUANTIZE", "QUANTIZE") for op in result.model.operators)
+
+
 def program_of_16_bits() -> tuple[g.Graph, Program, dict[str, Ints]]:
     """A network with no int8 equal, and inputs."""
     graph = graph_of_two()
