@@ -9,12 +9,9 @@ calibrated by TensorFlow's converter, which is imported for that alone.
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +19,8 @@ from numpy.typing import NDArray
 from edgeinfer.base.errors import (
     Offence,
     ProgramError,
-    ToolFailedError,
     UnsupportedModelError,
 )
-from edgeinfer.base.extras import require_extra
 from edgeinfer.base.tflite import model as tflite
 from edgeinfer.base.tflite.flat import U32, Flat, FlatError
 from edgeinfer.base.tflite.model import (
@@ -34,13 +29,14 @@ from edgeinfer.base.tflite.model import (
     TfliteTensor,
     broken_file_error,
 )
-from edgeinfer.graph.nodes import Graph, Shape
+from edgeinfer.graph.nodes import Graph
 from edgeinfer.ir import ops
 from edgeinfer.ir.bases import Accumulates
 from edgeinfer.ir.host import host_functions
 from edgeinfer.ir.plain_sites import limited_sites, spell_sites
 from edgeinfer.ir.program import HostFunction, Program
 from edgeinfer.ir.unroll import count_unrolled, recurrences_of, unroll_recurrences
+from edgeinfer.targets.edgetpu.int8.calibrate import convert_drawing, keys_of
 from edgeinfer.targets.edgetpu.int8.fold_scales import nearest_int8_program
 from edgeinfer.targets.edgetpu.int8.host_layer import end_before, ports_with_layers
 from edgeinfer.targets.edgetpu.int8.narrowing import narrow_program
@@ -185,7 +181,7 @@ def convert_graph(graph: Graph, samples: Mapping[str, NDArray[np.float64]]) -> C
 
     hosts = host_functions(graph)
     shapes = {node.name: node.shape for node in graph.inputs}
-    data = _convert_drawing(
+    data = convert_drawing(
         lambda inputs: draw(graph, inputs, hosts), shapes, list(graph.outputs), samples
     )
     enter, leave = keys_of(list(shapes)), keys_of(graph.outputs)
@@ -225,73 +221,6 @@ def _findings(program: Program) -> Iterator[str]:
             f"reference kernels round a sum just below a tie up, one step at most for each value. "
             f"LiteRT's default kernels do not."
         )
-
-
-def keys_of(names: Sequence[str]) -> dict[str, str]:
-    """Names as a signature may hold them; distinct names stay distinct."""
-    keys: dict[str, str] = {}
-    for name in names:
-        key = re.sub(r"[^A-Za-z0-9_]", "_", name)
-        key = key if re.match(r"[A-Za-z]", key) else f"t_{key}"
-        while key in keys.values():
-            key += "_"
-        keys[name] = key
-    return keys
-
-
-def _convert_drawing(
-    draw: Callable[[Mapping[str, Any]], Mapping[str, Any]],
-    shapes: Mapping[str, Shape],
-    outputs: Sequence[str],
-    samples: Mapping[str, NDArray[np.float64]],
-) -> bytes:
-    """The converter's file for a drawing."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    require_extra(
-        "train", "An int8 file of a network without formats of 8 bits or fewer (see --bits)"
-    )
-    import tensorflow as tf
-
-    enter, leave = keys_of(list(shapes)), keys_of(outputs)
-
-    class Network(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
-        @tf.function(  # type: ignore[untyped-decorator]
-            input_signature=[
-                {
-                    enter[name]: tf.TensorSpec((1, *shape), tf.float32, name=enter[name])
-                    for name, shape in shapes.items()
-                }
-            ],
-            autograph=False,
-        )
-        def run(self, inputs: Any) -> Any:
-            drawn = draw({name: inputs[key] for name, key in enter.items()})
-            return {leave[name]: tf.identity(drawn[name], name=leave[name]) for name in outputs}
-
-    module = Network()
-    function = module.run.get_concrete_function()
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], module)
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.inference_input_type = tf.int8
-    converter.inference_output_type = tf.int8
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.representative_dataset = lambda: _representative(samples, enter)
-    try:
-        content: bytes = bytes(converter.convert())
-    except Exception as error:  # the converter's own kinds are not public
-        lines = [line for line in str(error).splitlines() if line.strip()]
-        raise ToolFailedError(
-            f"TensorFlow's converter failed: {lines[0][:300] if lines else error!r}."
-        ) from None
-    return content
-
-
-def _representative(
-    samples: Mapping[str, NDArray[np.float64]], keys: Mapping[str, str]
-) -> Iterator[dict[str, NDArray[np.float32]]]:
-    """Samples one by one, by name: a list would be taken in an order of the converter's own."""
-    for i in range(len(next(iter(samples.values())))):
-        yield {key: samples[name][i : i + 1].astype(np.float32) for name, key in keys.items()}
 
 
 def _finish_file(

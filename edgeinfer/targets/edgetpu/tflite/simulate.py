@@ -64,16 +64,16 @@ class Interpreter:
     """A file ready to be run, one sample after the other, always by the same kernels."""
 
     def __init__(self, data: bytes, ports: TflitePorts, kernels: Kernels = Kernels.DEFAULT) -> None:
-        module, name, version = _module()
+        module, name, version = runtime_module()
         self.ports = ports
         try:
-            self._interpreter = _prepare(module, data, kernels)
+            self._interpreter = prepare(module, data, kernels)
         except (ValueError, RuntimeError) as error:
             if kernels is not Kernels.DEFAULT or XNNPACK.lower() not in str(error).lower():
                 raise _refusal(name, error) from None
             kernels = Kernels.BUILTIN
             try:
-                self._interpreter = _prepare(module, data, kernels)
+                self._interpreter = prepare(module, data, kernels)
             except (ValueError, RuntimeError) as other:
                 raise _refusal(name, other) from None
         kernels_name = XNNPACK if kernels is Kernels.DEFAULT else kernels.value
@@ -106,7 +106,7 @@ class Interpreter:
         return {port.name: port.finish(stored_array[port.name]) for port in self.ports.outputs}
 
 
-def _prepare(module: Any, data: bytes, kernels: Kernels) -> Any:
+def prepare(module: Any, data: bytes, kernels: Kernels, *, keeps_tensors: bool = False) -> Any:
     """An interpreter with room for the file's tensors; an error of the runtime's own where there is
     a kernel that does not take them."""
     with quiet_stderr():
@@ -114,6 +114,7 @@ def _prepare(module: Any, data: bytes, kernels: Kernels) -> Any:
             model_content=data,
             experimental_op_resolver_type=module.OpResolverType[kernels],
             num_threads=1,
+            experimental_preserve_all_tensors=keeps_tensors,
         )
         prepared.allocate_tensors()
     return prepared
@@ -126,7 +127,7 @@ def _refusal(name: str, error: Exception) -> ToolFailedError:
     )
 
 
-def _module() -> tuple[Any, str, str]:
+def runtime_module() -> tuple[Any, str, str]:
     """LiteRT, or TensorFlow's own copy of it."""
     from importlib import import_module, metadata
 

@@ -110,6 +110,21 @@ def test_what_an_activation_cuts_off_is_not_cut_off_before_it(nodes: list[g.Node
     assert all(op.name not in ("DEQUANTIZE", "QUANTIZE") for op in result.model.operators)
 
 
+def test_a_gate_has_all_levels_between_its_ends() -> None:
+    """Its product may be written over it before the converter looks for its range."""
+    nodes: list[g.Node] = [
+        g.InputNode("x", (30, 2)),
+        replace(convolution("a", "x", 1), kernel=np.full((3, 2, 4), 2.0)),
+        g.ActivationNode("gated", "a", g.Function.HARD_SWISH, (3.0, 6.0)),
+        g.MergeNode("y", ("a", "gated"), ADD),
+    ]
+    rng = np.random.default_rng(3)
+    inputs = {"x": rng.normal(0, 1, (64, 30, 2))}
+    model = convert.convert_graph(g.Graph("gate", tuple(nodes), ("y",)), inputs).model
+    gate = next(op for op in model.operators if op.name == "RELU").outputs[0]
+    assert gate.scales[0] == np.float32(1 / 255) and gate.zero_points[0] == -128
+
+
 def program_of_16_bits() -> tuple[g.Graph, Program, dict[str, Ints]]:
     """A network with no int8 equal, and inputs."""
     graph = graph_of_two()

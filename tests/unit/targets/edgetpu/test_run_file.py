@@ -158,7 +158,7 @@ def test_a_file_that_xnnpack_cannot_take_is_run_by_other_kernels(
     data, ports = result.data, result.ports
     stored = {"x": np.arange(-50, 50, dtype=np.int64)[:, None]}
     expected = simulate.Interpreter(data, ports).run(stored)
-    module, name, version = simulate._module()
+    module, name, version = simulate.runtime_module()
 
     def refuse(**options: object) -> object:
         auto = module.OpResolverType.AUTO
@@ -167,7 +167,7 @@ def test_a_file_that_xnnpack_cannot_take_is_run_by_other_kernels(
         return module.Interpreter(**options)
 
     limited = types.SimpleNamespace(Interpreter=refuse, OpResolverType=module.OpResolverType)
-    monkeypatch.setattr(simulate, "_module", lambda: (limited, name, version))
+    monkeypatch.setattr(simulate, "runtime_module", lambda: (limited, name, version))
     interpreter = simulate.Interpreter(data, ports)
     assert interpreter.runtime.kernels == "BUILTIN_WITHOUT_DEFAULT_DELEGATES"
     results = interpreter.run(stored)

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Float networks to int8 files by TensorFlow's converter, their ranges by our own look at every
+tensor.
+
+The converter reads the ranges of an operator's inputs after the operator has run, when its result
+may lie in the same memory (github.com/tensorflow/tensorflow/issues/127842): a gate between 0 and 1
+gets the range of its product, and has few levels left.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinfer.base.errors import ToolFailedError
+from edgeinfer.base.extras import require_extra
+from edgeinfer.base.tflite.flat import Flat
+from edgeinfer.base.tflite.model import IDENTIFIER
+from edgeinfer.graph.nodes import Shape
+from edgeinfer.targets.edgetpu.tflite.simulate import Kernels, prepare, runtime_module
+
+
+def convert_drawing(
+    draw: Callable[[Mapping[str, Any]], Mapping[str, Any]],
+    shapes: Mapping[str, Shape],
+    outputs: Sequence[str],
+    samples: Mapping[str, NDArray[np.float64]],
+) -> bytes:
+    """The converter's int8 file for a drawing."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    require_extra(
+        "train", "An int8 file of a network without formats of 8 bits or fewer (see --bits)"
+    )
+    import tensorflow as tf
+    from tensorflow.lite.python.convert import mlir_quantize
+
+    enter, leave = keys_of(list(shapes)), keys_of(outputs)
+
+    class Network(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
+        @tf.function(  # type: ignore[untyped-decorator]
+            input_signature=[
+                {
+                    enter[name]: tf.TensorSpec((1, *shape), tf.float32, name=enter[name])
+                    for name, shape in shapes.items()
+                }
+            ],
+            autograph=False,
+        )
+        def run(self, inputs: Any) -> Any:
+            drawn = draw({name: inputs[key] for name, key in enter.items()})
+            return {leave[name]: tf.identity(drawn[name], name=leave[name]) for name in outputs}
+
+    module = Network()
+    function = module.run.get_concrete_function()
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], module)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.inference_input_type = tf.int8
+    converter.inference_output_type = tf.int8
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    # one sample, which makes it state a range for each tensor
+    converter.representative_dataset = lambda: islice(_representative(samples, enter), 1)
+    converter._experimental_calibrate_only = True
+    try:
+        calibrated = state_ranges(bytes(converter.convert()), samples, enter)
+        content = mlir_quantize(calibrated, input_data_type=tf.int8, output_data_type=tf.int8)
+    except Exception as error:  # the converter's own kinds are not public
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        raise ToolFailedError(
+            f"TensorFlow's converter failed: {lines[0][:300] if lines else error!r}."
+        ) from None
+    return bytes(content)
+
+
+def _representative(
+    samples: Mapping[str, NDArray[np.float64]], keys: Mapping[str, str]
+) -> Iterator[dict[str, NDArray[np.float32]]]:
+    """Samples one by one, by name: a list would be taken in an order of the converter's own."""
+    for i in range(len(next(iter(samples.values())))):
+        yield {key: samples[name][i : i + 1].astype(np.float32) for name, key in keys.items()}
+
+
+def state_ranges(
+    data: bytes, samples: Mapping[str, NDArray[np.float64]], keys: Mapping[str, str]
+) -> bytes:
+    """A calibrated float file with the ranges that its tensors have on the samples."""
+    (graph,) = Flat.over(data).root(IDENTIFIER).tables(2)
+    stated = {index: tensor.table(4) for index, tensor in enumerate(graph.tables(0))}
+    ranges = {at: table for at, table in stated.items() if table and table.numbers(0, "<f4").size}
+    interpreter = prepare(runtime_module()[0], data, Kernels.BUILTIN, keeps_tensors=True)
+    runner = interpreter.get_signature_runner()
+    low, high = dict.fromkeys(ranges, np.inf), dict.fromkeys(ranges, -np.inf)
+    for sample in _representative(samples, keys):
+        runner(**sample)
+        for index in ranges:
+            tensor = interpreter.get_tensor(index)
+            low[index] = min(low[index], float(tensor.min()))
+            high[index] = max(high[index], float(tensor.max()))
+    changed = bytearray(data)
+    for index, table in ranges.items():
+        for slot, end in ((0, low[index]), (1, high[index])):
+            at = table.start(slot)
+            changed[at : at + 4] = np.float32(end).tobytes()
+    return bytes(changed)
+
+
+def keys_of(names: Sequence[str]) -> dict[str, str]:
+    """Names as a signature may hold them; distinct names stay distinct."""
+    keys: dict[str, str] = {}
+    for name in names:
+        key = re.sub(r"[^A-Za-z0-9_]", "_", name)
+        key = key if re.match(r"[A-Za-z]", key) else f"t_{key}"
+        while key in keys.values():
+            key += "_"
+        keys[name] = key
+    return keys
