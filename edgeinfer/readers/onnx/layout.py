@@ -142,7 +142,7 @@ def unfold_view(d: Drawing, view: View) -> View:
     folded = view.folded
     if folded is None:
         return view
-    view = settle_scale(d, view) if view.scale.ndim or view.shift.ndim else view
+    view = settle_arrays(d, view)
     opened = arranged_tensor(d, view.tensor, (0,), folded.shape)
     flat = arranged_tensor(d, opened, folded.order, (math.prod(folded.shape),))
     return replace(view, tensor=flat, folded=None)
@@ -156,8 +156,7 @@ def arrange_axes(d: Drawing, view: View, axes: tuple[int, ...] | None = None) ->
     shape = d.shapes[view.tensor]
     if axis_order == list(range(len(shape))):
         return view
-    if view.scale.ndim or view.shift.ndim:
-        view = settle_scale(d, view)
+    view = settle_arrays(d, view)
     kept = [axis for axis in axis_order if axis is not None]
     order = (*kept, *(axis for axis in range(len(shape)) if axis not in kept))
     target = tuple(1 if axis is None else shape[axis] for axis in axis_order)
@@ -171,6 +170,12 @@ def arrange_axes(d: Drawing, view: View, axes: tuple[int, ...] | None = None) ->
 def settle_scale(d: Drawing, view: View) -> View:
     """The view with its scale and shift written down as an Affine node."""
     return view if view.plain else write_affine(d, view)
+
+
+def settle_arrays(d: Drawing, view: View) -> View:
+    """The view without factors and shifts of its single elements, which would not move with them;
+    one number for all of them may still be owed."""
+    return settle_scale(d, view) if view.scale.ndim or view.shift.ndim else view
 
 
 def write_affine(d: Drawing, view: View) -> View:

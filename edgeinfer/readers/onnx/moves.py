@@ -20,7 +20,7 @@ from edgeinfer.readers.onnx.layout import (
     axis_of,
     file_shape,
     graph_axis,
-    settle_scale,
+    settle_arrays,
     sizes,
     unfold_view,
     with_all_axes,
@@ -76,8 +76,7 @@ def reshape_view(d: Drawing, x: View, target: Shape) -> View:
     merged, after = _without_batch(d, target)
     if after == sizes(d, x):
         return replace(x, merged=merged)
-    if x.scale.ndim or x.shift.ndim:
-        x = settle_scale(d, x)
+    x = settle_arrays(d, x)
     if (order := _same_but_ones(d, x, after)) is not None:
         return replace(x, order=order, merged=merged)
     x = unfold_view(d, x)
@@ -167,16 +166,12 @@ def unsqueeze(d: Drawing, op: OnnxOp, args: Args) -> View:
 
 def cut(d: Drawing, op: OnnxOp, x: View, index: int, start: int, stop: int, step: int = 1) -> View:
     """start <= position < stop along one axis (an index into `order`)."""
-    x = unfold_view(d, x)
-    if x.scale.ndim or x.shift.ndim:
-        x = settle_scale(d, x)
+    x = settle_arrays(d, unfold_view(d, x))
     if (start, stop, step) == (0, sizes(d, x)[index], 1):
         return x
-    if x.order[index] is None:
-        x = arrange_axes(d, x)
+    x, axis = _with_own_axis(d, x, index)
     shape = d.shapes[x.tensor]
     starts, stops, steps = [0] * len(shape), list(shape), [1] * len(shape)
-    axis = graph_axis(x, index)
     starts[axis], stops[axis], steps[axis] = start, stop, step
     if stop <= start:
         raise UnreadableModelError("it leaves nothing of its input")
@@ -184,14 +179,18 @@ def cut(d: Drawing, op: OnnxOp, x: View, index: int, start: int, stop: int, step
     return replace(x, tensor=name, exclusive=True)
 
 
-def flip_axis(d: Drawing, op: OnnxOp, x: View, index: int) -> View:
-    """One axis (an index into `order`) the other way round."""
-    x = unfold_view(d, x)
-    if x.scale.ndim or x.shift.ndim:
-        x = settle_scale(d, x)
+def _with_own_axis(d: Drawing, x: View, index: int) -> tuple[View, int]:
+    """The view as a move of the entries of one axis takes it, and the Graph's axis of these."""
+    x = settle_arrays(d, unfold_view(d, x))
     if x.order[index] is None:
         x = arrange_axes(d, x)
-    name = d.add(FlipNode(d.named(op), x.tensor, (graph_axis(x, index),)))
+    return x, graph_axis(x, index)
+
+
+def flip_axis(d: Drawing, op: OnnxOp, x: View, index: int) -> View:
+    """One axis (an index into `order`) the other way round."""
+    x, axis = _with_own_axis(d, x, index)
+    name = d.add(FlipNode(d.named(op), x.tensor, (axis,)))
     return replace(x, tensor=name, exclusive=True)
 
 
@@ -245,15 +244,9 @@ def pick(d: Drawing, op: OnnxOp, x: View, index: int, places: list[int]) -> View
     """Entries of one axis (an index into `order`): a slice where they follow each other."""
     if places == list(range(places[0], places[0] + len(places))):
         return cut(d, op, x, index, places[0], places[-1] + 1)
-    x = unfold_view(d, x)
-    if x.scale.ndim or x.shift.ndim:
-        x = settle_scale(d, x)
-    if x.order[index] is None:
-        x = arrange_axes(d, x)
-    axis = graph_axis(x, index)
-    return replace(
-        x, tensor=d.add(GatherNode(d.named(op), x.tensor, axis, tuple(places))), exclusive=True
-    )
+    x, axis = _with_own_axis(d, x, index)
+    name = d.add(GatherNode(d.named(op), x.tensor, axis, tuple(places)))
+    return replace(x, tensor=name, exclusive=True)
 
 
 def gather(d: Drawing, op: OnnxOp, args: Args) -> View:

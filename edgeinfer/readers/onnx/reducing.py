@@ -16,6 +16,7 @@ from edgeinfer.readers.onnx.layout import (
     arrange_axes,
     axis_of,
     file_shape,
+    settle_arrays,
     settle_scale,
     sizes,
     with_all_axes,
@@ -159,9 +160,7 @@ def _reduce_view(d: Drawing, op: OnnxOp, x: View, removed: list[int], kind: Pool
     """The view with the axes `removed` of size 1, by a pool over all of them."""
     x = carry_pool(d, x, kind)
     kept = [place for place in range(len(x.order)) if place not in removed]
-    if x.scale.ndim or x.shift.ndim:
-        x = settle_scale(d, x)
-    x = arrange_axes(d, x, (*removed, *kept))
+    x = arrange_axes(d, settle_arrays(d, x), (*removed, *kept))
     shape = d.shapes[x.tensor]
     window, rest = shape[: len(removed)], shape[len(removed) :]
     if len(removed) in (1, 2) and len(kept) == 1:

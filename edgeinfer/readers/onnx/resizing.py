@@ -23,6 +23,7 @@ from edgeinfer.readers.onnx.layout import (
     arrange_axes,
     axis_of,
     file_shape,
+    settle_arrays,
     settle_scale,
     sizes,
     with_all_axes,
@@ -36,9 +37,7 @@ MOST_WEIGHTS = 1 << 22  # of the map of one axis
 
 def resize(d: Drawing, op: OnnxOp, args: Args) -> View:
     """Resize and Upsample by constant factors."""
-    x = carry_view(d, with_batch(d, data(args, 0)))
-    if x.scale.ndim or x.shift.ndim:
-        x = settle_scale(d, x)
+    x = settle_arrays(d, carry_view(d, with_batch(d, data(args, 0))))
     shape = file_shape(d, x)
     factors = [Fraction(1)] * len(shape)
     for axis, factor in zip(*_factors(op, args, shape), strict=True):
