@@ -13,7 +13,7 @@ from edgeinfer.graph.nodes import Function, MergeKind, SitesNode
 from edgeinfer.readers.onnx.affine import scale_view
 from edgeinfer.readers.onnx.args import Args, data
 from edgeinfer.readers.onnx.drawing import Drawing
-from edgeinfer.readers.onnx.elementwise import SMALLEST, add_activation
+from edgeinfer.readers.onnx.elementwise import SMALLEST, add_activation, combine, subtract
 from edgeinfer.readers.onnx.layout import Const, Value, View, settle_scale, sizes
 from edgeinfer.readers.onnx.masking import choose_by_mask
 from edgeinfer.readers.onnx.merge import merge_views
@@ -22,7 +22,7 @@ from edgeinfer.readers.onnx.space import spatial
 from edgeinfer.readers.onnx.steps import type_range
 from edgeinfer.readers.onnx.weights import finite
 
-ONE, ZERO = np.ones(()), np.zeros(())
+ONE = np.ones(())
 BOOL = "bool"
 IMAGE_RANK = 4  # samples, channels, rows, columns
 EXACT_BITS: dict[int, int] = {TensorProto.FLOAT16: 11, TensorProto.BFLOAT16: 8}  # of whole numbers
@@ -34,17 +34,17 @@ def compare(d: Drawing, op: OnnxOp, args: Args) -> View:
     a, b = _input_of(args, 0), _input_of(args, 1)
     match op.kind:
         case "Less":  # a - b below zero
-            return _is_negative(d, op, _minus(d, op, a, b), negative=True)
+            return _is_negative(d, op, subtract(d, op, a, b), negative=True)
         case "GreaterOrEqual":
-            return _is_negative(d, op, _minus(d, op, a, b), negative=False)
+            return _is_negative(d, op, subtract(d, op, a, b), negative=False)
         case "Greater" if (sites := _find_sites(d, op, a, b)) is not None:
             return sites
         case "Greater":
-            return _is_negative(d, op, _minus(d, op, b, a), negative=True)
+            return _is_negative(d, op, subtract(d, op, b, a), negative=True)
         case "LessOrEqual":
-            return _is_negative(d, op, _minus(d, op, b, a), negative=False)
+            return _is_negative(d, op, subtract(d, op, b, a), negative=False)
         case _:  # "Equal", the last of the five
-            return negate_truth(d, op, (_is_not_zero(d, op, _minus(d, op, a, b)),))
+            return negate_truth(d, op, (_is_not_zero(d, op, subtract(d, op, a, b)),))
 
 
 def _find_sites(d: Drawing, op: OnnxOp, x: Value, limit: Value) -> View | None:
@@ -82,16 +82,6 @@ def _input_of(args: Args, place: int) -> Value:
     if value is None:
         raise UnreadableModelError(f"it has no input {place}")
     return value
-
-
-def _minus(d: Drawing, op: OnnxOp, a: Value, b: Value) -> View:
-    if isinstance(a, View) and isinstance(b, View):
-        return merge_views(d, op, [a, b], MergeKind.SUBTRACT)
-    if isinstance(a, View) and isinstance(b, Const):
-        return scale_view(d, op, a, ONE, -finite(b, "constant"))
-    if isinstance(a, Const) and isinstance(b, View):
-        return scale_view(d, op, b, -ONE, finite(a, "constant"))
-    raise UnreadableModelError("it works on constants only")
 
 
 def _is_negative(d: Drawing, op: OnnxOp, x: View, *, negative: bool) -> View:
@@ -139,21 +129,13 @@ def where(d: Drawing, op: OnnxOp, args: Args) -> Value:
     integer = next((value.integer for value in (a, b) if isinstance(value, View)), "")
     if isinstance(taken, Const) and isinstance(left, Const):
         return Const(taken.value + left.value)
-    if isinstance(taken, View) and isinstance(left, View):
-        return replace(merge_views(d, op, [taken, left], MergeKind.ADD), integer=integer)
-    view, const = (taken, left) if isinstance(taken, View) else (left, taken)
-    assert isinstance(view, View) and isinstance(const, Const)
-    return replace(scale_view(d, op, view, ONE, const.value), integer=integer)
+    return replace(combine(d, op, MergeKind.ADD, taken, left), integer=integer)
 
 
 def _product(d: Drawing, op: OnnxOp, a: Value, b: Value) -> Value:
     if isinstance(a, Const) and isinstance(b, Const):
         return Const(finite(a, "condition") * finite(b, "constant"))
-    if isinstance(a, View) and isinstance(b, View):
-        return merge_views(d, op, [a, b], MergeKind.MULTIPLY)
-    view, const = (a, b) if isinstance(a, View) else (b, a)
-    assert isinstance(view, View) and isinstance(const, Const)
-    return scale_view(d, op, view, finite(const, "constant"), ZERO)
+    return combine(d, op, MergeKind.MULTIPLY, a, b)
 
 
 def cast(d: Drawing, op: OnnxOp, args: Args) -> Value:

@@ -77,6 +77,7 @@ SHAPED = (  # operators that are a function with parameters, or made of one
     "ThresholdedRelu",
 )
 SMALLEST = 2.0**-149  # of float32: where Sign leaves zero
+PAIRS = {"Add": MergeKind.ADD, "Sub": MergeKind.SUBTRACT, "Mul": MergeKind.MULTIPLY}
 POWERS = {0.5: Function.SQRT, -1.0: Function.RECIPROCAL}
 SELU = (1.67326319217681884765625, 1.05070102214813232421875)  # ONNX's defaults
 
@@ -205,47 +206,44 @@ def holds_integers(value: Value | None) -> bool:
 def binary(d: Drawing, op: OnnxOp, args: Args) -> View:
     """Add, Sub, Mul, Div of two tensors, or of a tensor and a constant."""
     a, b = args[0], args[1]
-    if op.kind == "Div" and any(holds_integers(value) for value in (a, b)):
+    if a is None or b is None:
+        raise UnreadableModelError("it has fewer than two inputs")
+    if op.kind == "Div" and (holds_integers(a) or holds_integers(b)):
         raise UnreadableModelError("it divides integers, which drops what remains")
-    if isinstance(a, View) and isinstance(b, View):
-        kinds = {
-            "Add": MergeKind.ADD,
-            "Sub": MergeKind.SUBTRACT,
-            "Mul": MergeKind.MULTIPLY,
-        }
-        if op.kind == "Div":
-            return merge_views(d, op, [a, invert_view(d, op, b)], MergeKind.MULTIPLY)
-        return merge_views(d, op, [a, b], kinds[op.kind])
     view, const = (a, b) if isinstance(a, View) else (b, a)
     if isinstance(view, View) and isinstance(const, Const):
         hidden = add_mask(d, op, view, const)
         if hidden is not None:
             return hidden
-    if isinstance(a, View) and isinstance(b, Const):
-        value = finite(b, "constant")
-        match op.kind:
-            case "Add":
-                return scale_view(d, op, a, ONES, value)
-            case "Sub":
-                return scale_view(d, op, a, ONES, -value)
-            case "Mul":
-                return scale_view(d, op, a, value, ZEROS)
-            case _:  # "Div", the last of the four
-                if (value == 0).any():
-                    raise UnreadableModelError("it divides by zero")
-                return scale_view(d, op, a, 1.0 / value, ZEROS)
-    if isinstance(a, Const) and isinstance(b, View):
-        value = finite(a, "constant")
-        match op.kind:
-            case "Add":
-                return scale_view(d, op, b, ONES, value)
-            case "Sub":
-                return scale_view(d, op, b, -ONES, value)
-            case "Mul":
-                return scale_view(d, op, b, value, ZEROS)
-            case _:  # "Div", the last of the four
-                return scale_view(d, op, invert_view(d, op, b), value, ZEROS)
-    raise UnreadableModelError("it has fewer than two inputs")
+    if op.kind != "Div":
+        return combine(d, op, PAIRS[op.kind], a, b)
+    if isinstance(b, View):
+        return combine(d, op, MergeKind.MULTIPLY, a, invert_view(d, op, b))
+    divisor = finite(b, "constant")
+    if (divisor == 0).any():
+        raise UnreadableModelError("it divides by zero")
+    return combine(d, op, MergeKind.MULTIPLY, a, Const(1.0 / divisor))
+
+
+def combine(d: Drawing, op: OnnxOp, kind: MergeKind, a: Value, b: Value) -> View:
+    """A sum, difference or product of two tensors, or of a tensor and a constant."""
+    if isinstance(a, View) and isinstance(b, View):
+        return merge_views(d, op, [a, b], kind)
+    view, const = (a, b) if isinstance(a, View) else (b, a)
+    if not isinstance(view, View) or not isinstance(const, Const):
+        raise UnreadableModelError("it works on constants only")
+    value = finite(const, "constant")
+    if kind is MergeKind.MULTIPLY:
+        return scale_view(d, op, view, value, ZEROS)
+    if kind is MergeKind.ADD:
+        return scale_view(d, op, view, ONES, value)
+    sign = 1.0 if view is a else -1.0
+    return scale_view(d, op, view, sign * ONES, -sign * value)
+
+
+def subtract(d: Drawing, op: OnnxOp, a: Value, b: Value) -> View:
+    """a - b, of which one may be constant."""
+    return combine(d, op, MergeKind.SUBTRACT, a, b)
 
 
 def invert_view(d: Drawing, op: OnnxOp, x: View) -> View:

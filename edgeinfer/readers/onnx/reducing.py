@@ -10,7 +10,7 @@ from dataclasses import replace
 from edgeinfer.graph.nodes import Function, MergeKind, PoolNodeKind
 from edgeinfer.readers.onnx.args import Args, data, setting
 from edgeinfer.readers.onnx.drawing import Drawing, arranged_tensor
-from edgeinfer.readers.onnx.elementwise import absolute, add_activation, negate_view
+from edgeinfer.readers.onnx.elementwise import absolute, add_activation, negate_view, subtract
 from edgeinfer.readers.onnx.layout import (
     View,
     arrange_axes,
@@ -81,7 +81,7 @@ def _reduce_kind(d: Drawing, op: OnnxOp, x: View, removed: list[int]) -> View:
         case "ReduceLogSumExp":
             x = settle_scale(d, x)
             largest = _reduce_view(d, op, x, removed, PoolNodeKind.MAX)
-            rest = _log_of_sum(d, op, _minus(d, op, x, largest), removed)
+            rest = _log_of_sum(d, op, subtract(d, op, x, largest), removed)
             return merge_views(d, op, [rest, largest], MergeKind.ADD)
         case "ReduceProd":
             return _multiply_axes(d, op, settle_scale(d, x), removed)
@@ -129,12 +129,8 @@ def log_softmax(d: Drawing, op: OnnxOp, args: Args) -> View:
         first = axis + (0 if x.merged else 1)
         x = reshape_view(d, x, (*have[:first], math.prod(have[first:])))
         axis = len(x.order) - 1
-    below = _minus(d, op, x, _reduce_view(d, op, x, [axis], PoolNodeKind.MAX))
-    return reshape_view(d, _minus(d, op, below, _log_of_sum(d, op, below, [axis])), have)
-
-
-def _minus(d: Drawing, op: OnnxOp, a: View, b: View) -> View:
-    return merge_views(d, op, [a, b], MergeKind.SUBTRACT)
+    below = subtract(d, op, x, _reduce_view(d, op, x, [axis], PoolNodeKind.MAX))
+    return reshape_view(d, subtract(d, op, below, _log_of_sum(d, op, below, [axis])), have)
 
 
 def _log_of_sum(d: Drawing, op: OnnxOp, x: View, removed: list[int]) -> View:
