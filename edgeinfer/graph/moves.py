@@ -174,6 +174,15 @@ class Slicing(Move):
         return x[tuple(slice(*bound) for bound in bounds)]
 
 
+def bounds_along(
+    shape: Shape, axis: int, start: int, stop: int, step: int = 1
+) -> tuple[Shape, Shape, Shape]:
+    """Starts, stops and steps of a slice that cuts one axis and takes all of the others."""
+    starts, stops, steps = [0] * len(shape), list(shape), [1] * len(shape)
+    starts[axis], stops[axis], steps[axis] = start, stop, step
+    return tuple(starts), tuple(stops), tuple(steps)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SliceNode(MoveNode, Slicing):
     """start <= index < stop with a step, for every axis."""

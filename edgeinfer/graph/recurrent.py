@@ -14,6 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
+from edgeinfer.graph.moves import bounds_along
 from edgeinfer.graph.nodes import (
     AffineNode,
     ConcatNode,
@@ -155,9 +156,9 @@ def _negate(site: CellSite, x: str, label: str) -> str:
 def cut(site: CellSite, x: str, place: int, count: int, label: str) -> str:
     """One of the equal parts into which the last axis falls."""
     shape = site.shape(x)
-    size, before = shape[-1] // count, (0,) * (len(shape) - 1)
-    starts, stops = (*before, place * size), (*shape[:-1], (place + 1) * size)
-    return site.add(SliceNode(site.named(label), x, starts, stops, (1,) * len(shape)))
+    size = shape[-1] // count
+    bounds = bounds_along(shape, -1, place * size, (place + 1) * size)
+    return site.add(SliceNode(site.named(label), x, *bounds))
 
 
 class OuterSite(Protocol):
@@ -240,18 +241,14 @@ def _zeros(site: OuterSite, label: str, shape: Shape) -> str:
 
 def _last_step(site: OuterSite, x: str, label: str) -> str:
     shape = site.shape(x)
-    rest = shape[1:]
-    starts, stops = (shape[0] - 1, *[0] * len(rest)), shape
     name = site.name(f"{label}_last".lstrip("_"))
-    row = site.add(SliceNode(f"{name}_row", x, starts, stops, (1,) * len(shape)))
-    return site.add(ReshapeNode(name, row, rest))
+    row = site.add(SliceNode(f"{name}_row", x, *bounds_along(shape, 0, shape[0] - 1, shape[0])))
+    return site.add(ReshapeNode(name, row, shape[1:]))
 
 
 def _columns(site: OuterSite, x: str, start: int, stop: int, label: str) -> str:
-    shape = site.shape(x)
-    before = (0,) * (len(shape) - 1)
-    node = SliceNode(site.name(label), x, (*before, start), (*shape[:-1], stop), (1,) * len(shape))
-    return site.add(node)
+    bounds = bounds_along(site.shape(x), -1, start, stop)
+    return site.add(SliceNode(site.name(label), x, *bounds))
 
 
 def reverse(site: OuterSite, x: str, label: str) -> str:

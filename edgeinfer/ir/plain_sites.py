@@ -15,6 +15,7 @@ from functools import reduce
 import numpy as np
 
 from edgeinfer.base.errors import Offence
+from edgeinfer.graph.moves import bounds_along
 from edgeinfer.ir.builder import ProgramBuilder, provisional
 from edgeinfer.ir.ops import Op, Pair, PairKind, Scale, Scan, Sites, Slice, pack_weights
 from edgeinfer.ir.program import Program, body_of
@@ -86,12 +87,10 @@ def _brightest(builder: ProgramBuilder, op: Sites) -> str:
     shape, grid = builder.shapes[op.x], provisional(builder.frac(op.x))
     if shape[-1] == 1:
         return op.x
-    ones, rank = (1,) * len(shape), len(shape) - 1
     parts = []
     for channel in range(shape[-1]):
-        starts, stops = (*(0,) * rank, channel), (*shape[:-1], channel + 1)
-        name = f"{op.name}.channel{channel}"
-        parts.append(builder.exact(Slice(name, grid, op.x, starts, stops, ones)))
+        name, bounds = f"{op.name}.channel{channel}", bounds_along(shape, -1, channel, channel + 1)
+        parts.append(builder.exact(Slice(name, grid, op.x, *bounds)))
 
     def larger(a: str, b: str) -> str:
         return builder.exact(Pair(f"{b}.most", grid, a, b, PairKind.MAX))

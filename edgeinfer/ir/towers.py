@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import fields, replace
 
 from edgeinfer.base.errors import ProgramError
+from edgeinfer.graph.moves import bounds_along
 from edgeinfer.graph.towers import (
     Tower,
     TowerStep,
@@ -106,7 +107,7 @@ def _turns(program: Program, tower: Tower) -> Iterator[Op]:
     turns, shape, type_ = f"{end.name}.turns", program.shapes[end.name], body.yielded_type
     yield Scan(turns, type_, tuple(sequences), (), body, stacked=True)
     for turn, call in enumerate(tower):
-        starts, stops = (turn, *[0] * len(shape)), (turn + 1, *shape)
-        row = Slice(f"{turns}.{turn}", type_, turns, starts, stops, (1,) * len(stops))
+        bounds = bounds_along((len(tower), *shape), 0, turn, turn + 1)
+        row = Slice(f"{turns}.{turn}", type_, turns, *bounds)
         yield row
         yield Reshape(call.steps[-1], type_, row.name, shape)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from edgeinfer.graph.moves import bounds_along
 from edgeinfer.ir.ops import Concat, Input, Op, Reshape, Scan, Shape, Slice
 from edgeinfer.ir.passes import rewire_op
 from edgeinfer.ir.program import Program, body_of, states_of
@@ -69,5 +70,4 @@ def _steps_of(op: Scan, program: Program) -> list[Op]:
 
 def _row(name: str, type_: Fixed, x: str, step: int, entry: Shape) -> Slice:
     """One entry of a sequence."""
-    starts, stops = (step, *[0] * len(entry)), (step + 1, *entry)
-    return Slice(name, type_, x, starts, stops, (1,) * len(stops))
+    return Slice(name, type_, x, *bounds_along((step + 1, *entry), 0, step, step + 1))

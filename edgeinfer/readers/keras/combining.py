@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgeinfer.graph import nodes as g
+from edgeinfer.graph.moves import bounds_along
 from edgeinfer.readers.keras.arguments import Arguments, as_constant, axes_of, axis_of
 from edgeinfer.readers.keras.builder import Site
 from edgeinfer.readers.keras.fields import UnsupportedLayerError
@@ -117,14 +118,10 @@ def read_product(site: Site, arguments: Arguments) -> str:
             f"along one axis are read"
         )
     (axis,) = axes
-    ones = (1,) * len(shape)
     parts = []
     for place in range(shape[axis]):
-        starts, stops = [0] * len(shape), list(shape)
-        starts[axis], stops[axis] = place, place + 1
-        parts.append(
-            site.add(g.SliceNode(site.name("factor"), x, tuple(starts), tuple(stops), ones))
-        )
+        bounds = bounds_along(shape, axis, place, place + 1)
+        parts.append(site.add(g.SliceNode(site.name("factor"), x, *bounds)))
     product = parts[0]
     for part in parts[1:]:
         pair = (product, part)

@@ -11,6 +11,7 @@ import numpy as np
 
 from edgeinfer.graph import compose
 from edgeinfer.graph import nodes as g
+from edgeinfer.graph.moves import bounds_along
 from edgeinfer.readers.keras.arguments import per_sample
 from edgeinfer.readers.keras.builder import Site
 from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError
@@ -324,12 +325,10 @@ def add_gated_half(site: Site, x: str, axis: int, name: str) -> str:
     shape = site.shape(x)
     if shape[axis] % 2:
         raise UnsupportedLayerError(f"it halves an axis of {shape[axis]}")
-    middle, zeros, ones = shape[axis] // 2, [0] * len(shape), (1,) * len(shape)
-    cut, second = list(shape), list(zeros)
-    cut[axis], second[axis] = middle, middle
+    middle = shape[axis] // 2
     value, gate = (site.builder.fresh(f"{name}_{part}") for part in ("value", "half"))
-    site.add(g.SliceNode(value, x, tuple(zeros), tuple(cut), ones))
-    site.add(g.SliceNode(gate, x, tuple(second), shape, ones))
+    site.add(g.SliceNode(value, x, *bounds_along(shape, axis, 0, middle)))
+    site.add(g.SliceNode(gate, x, *bounds_along(shape, axis, middle, shape[axis])))
     return _add_gate(site, value, gate, GraphFunction(g.Function.SIGMOID), name)
 
 

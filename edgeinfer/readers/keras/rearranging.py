@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from edgeinfer.graph import nodes as g
-from edgeinfer.graph.moves import GatherNode
+from edgeinfer.graph.moves import GatherNode, bounds_along
 from edgeinfer.readers.keras.arguments import Arguments, CallTensor, as_constant, axes_of, axis_of
 from edgeinfer.readers.keras.builder import Site
 from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError, whole
@@ -244,11 +244,8 @@ def _cut(site: Site, x: str, axis: int, bounds: Sequence[int]) -> tuple[str, ...
         raise UnsupportedLayerError(f"it cuts an axis into more than {MOST_PARTS} parts")
     parts: list[str] = []
     for start, stop in pairwise(bounds):
-        starts, stops = [0] * len(shape), list(shape)
-        starts[axis], stops[axis] = start, stop
         name = site.name("part") if parts else site.name()
-        node = g.SliceNode(name, x, tuple(starts), tuple(stops), (1,) * len(shape))
-        parts.append(site.add(node))
+        parts.append(site.add(g.SliceNode(name, x, *bounds_along(shape, axis, start, stop))))
     return tuple(parts)
 
 

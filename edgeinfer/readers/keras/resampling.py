@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.graph import nodes as g
-from edgeinfer.graph.moves import GatherNode
+from edgeinfer.graph.moves import GatherNode, bounds_along
 from edgeinfer.graph.volumes import VolumeWindow
 from edgeinfer.graph.windows import dilate_window
 from edgeinfer.readers.keras import activations
@@ -227,10 +227,8 @@ def _add_bilinear(site: Site, x: str, factors: g.Shape) -> str:
             shape = site.shape(x)
             ends = []
             for place in (0, shape[axis] - 1):
-                starts, stops = [0] * len(shape), list(shape)
-                starts[axis], stops[axis] = place, place + 1
-                end = g.SliceNode(site.name("edge"), x, tuple(starts), tuple(stops), ones)
-                ends.append(site.add(end))
+                bounds = bounds_along(shape, axis, place, place + 1)
+                ends.append(site.add(g.SliceNode(site.name("edge"), x, *bounds)))
             x = site.add(g.ConcatNode(site.name("edges"), (ends[0], x, ends[1]), axis))
     x = site.add(g.UpsampleNode(site.name("steps"), x, factors))
     shape, rows = site.shape(x), [_line(factor) for factor in factors]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgeinfer.graph import nodes as g
+from edgeinfer.graph.moves import bounds_along
 from edgeinfer.readers.keras.builder import GraphBuilder, Site
 from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError, whole
 from edgeinfer.readers.keras.linear import channels_first, move_channels_last
@@ -161,8 +162,8 @@ def cut_into_steps(site: Site) -> tuple[str, ...]:
         raise UnsupportedLayerError(f"its {steps} steps are single numbers; it works on tensors")
     step_inputs: list[str] = []
     for step in range(steps):
-        starts, stops, ones = (step, *(0 for _ in rest)), (step + 1, *rest), (1, *(1 for _ in rest))
-        cut = site.add(g.SliceNode(site.name(f"at{step + 1}"), site.x, starts, stops, ones))
+        bounds = bounds_along((steps, *rest), 0, step, step + 1)
+        cut = site.add(g.SliceNode(site.name(f"at{step + 1}"), site.x, *bounds))
         step_inputs.append(site.add(g.ReshapeNode(site.name(f"input{step + 1}"), cut, tuple(rest))))
     return tuple(step_inputs)
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from edgeinfer.graph import nodes as g
+from edgeinfer.graph.moves import bounds_along
 from edgeinfer.readers.keras import activations, pooling
 from edgeinfer.readers.keras.builder import Site
 from edgeinfer.readers.keras.config import LayerConfig
@@ -67,8 +68,7 @@ def _keep_first(site: Site) -> tuple[str, ...]:
         raise UnsupportedLayerError(f"it keeps {most} pixels of a tensor of {shape}")
     bright = x
     if shape[-1] > 1:
-        ends = (0, 0, 0), (*shape[:-1], 1), (1, 1, 1)
-        bright = site.add(g.SliceNode(site.name("brightness"), x, *ends))
+        bright = site.add(g.SliceNode(site.name("brightness"), x, *bounds_along(shape, -1, 0, 1)))
     mask = site.add(g.SitesNode(site.name("mask"), bright, float(threshold), most))
     return _hide(site, x, mask, site.name()), mask
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from edgeinfer.graph.moves import FlipNode, GatherNode, SliceNode
+from edgeinfer.graph.moves import FlipNode, GatherNode, SliceNode, bounds_along
 from edgeinfer.graph.nodes import Shape
 from edgeinfer.readers.onnx.args import Args, constant, constant_or_none, data, setting
 from edgeinfer.readers.onnx.drawing import Drawing, arranged_tensor
@@ -170,12 +170,10 @@ def cut(d: Drawing, op: OnnxOp, x: View, index: int, start: int, stop: int, step
     if (start, stop, step) == (0, sizes(d, x)[index], 1):
         return x
     x, axis = _with_own_axis(d, x, index)
-    shape = d.shapes[x.tensor]
-    starts, stops, steps = [0] * len(shape), list(shape), [1] * len(shape)
-    starts[axis], stops[axis], steps[axis] = start, stop, step
     if stop <= start:
         raise UnreadableModelError("it leaves nothing of its input")
-    name = d.add(SliceNode(d.named(op), x.tensor, tuple(starts), tuple(stops), tuple(steps)))
+    bounds = bounds_along(d.shapes[x.tensor], axis, start, stop, step)
+    name = d.add(SliceNode(d.named(op), x.tensor, *bounds))
     return replace(x, tensor=name, exclusive=True)
 
 

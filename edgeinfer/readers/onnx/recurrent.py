@@ -17,6 +17,7 @@ from edgeinfer.base.names import free_name
 from edgeinfer.graph import nodes as g
 from edgeinfer.graph import recurrent as r
 from edgeinfer.graph.compose import OperatorSite
+from edgeinfer.graph.moves import bounds_along
 from edgeinfer.readers.grids import fixed_bias
 from edgeinfer.readers.onnx.args import Args, constant, constant_or_none, data
 from edgeinfer.readers.onnx.drawing import Drawing, clean
@@ -138,9 +139,8 @@ def _length(args: Args, steps: int) -> int:
 
 
 def _first_steps(d: Drawing, name: str, x: str, length: int) -> str:
-    stops = (length, *d.shapes[x][1:])
-    starts, ones = (0,) * len(stops), (1,) * len(stops)
-    return d.add(g.SliceNode(d.fresh(f"{name}_length"), x, starts, stops, ones))
+    bounds = bounds_along(d.shapes[x], 0, 0, length)
+    return d.add(g.SliceNode(d.fresh(f"{name}_length"), x, *bounds))
 
 
 def _zeros_behind(d: Drawing, name: str, y: str, count: int) -> str:
@@ -213,13 +213,10 @@ def _start(
     view = arrange_axes(d, with_all_axes(settle_scale(d, start_value)))
     whole = d.shapes[view.tensor]
     axis = 1 if first else 0
-    starts = tuple(place if i == axis else 0 for i in range(len(whole)))
-    stops = tuple(place + 1 if i == axis else size for i, size in enumerate(whole))
     if len(whole) != 3 or whole[axis] <= place:
         raise UnreadableModelError(f"its initial state has the shape {whole}")
-    cut = d.add(
-        g.SliceNode(d.fresh(f"{name}_start"), view.tensor, starts, stops, (1,) * len(whole))
-    )
+    bounds = bounds_along(whole, axis, place, place + 1)
+    cut = d.add(g.SliceNode(d.fresh(f"{name}_start"), view.tensor, *bounds))
     return d.add(g.ReshapeNode(d.fresh(f"{name}_start_row"), cut, shape))
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from edgeinfer.base.tflite.model import Operator
-from edgeinfer.graph.moves import FlipNode, GatherNode
+from edgeinfer.graph.moves import FlipNode, GatherNode, bounds_along
 from edgeinfer.graph.nodes import ConcatNode, SliceNode, TransposeNode
 from edgeinfer.readers.tflite.moving import lead_of, numbers_of, place_steps
 from edgeinfer.readers.tflite.pooling import same_scale
@@ -57,11 +57,9 @@ def _part(
         raise UnreadableOperatorError(f"{list(sizes)} are no parts of {x.shape} along axis {axis}")
     parts, first = [], 0
     for number, size in enumerate(sizes):
-        starts, stops = [0] * len(shape), list(shape)
-        starts[place], stops[place] = first, first + size
+        bounds = bounds_along(shape, place, first, first + size)
         first += size
-        ones = (1,) * len(shape)
-        node = SliceNode(d.fresh(f"{name}_{number}"), x.tensor, tuple(starts), tuple(stops), ones)
+        node = SliceNode(d.fresh(f"{name}_{number}"), x.tensor, *bounds)
         part = d.reshape(f"{node.name}_shaped", d.add(node), inner(op.outputs[number].shape))
         parts.append(place_steps(x, op, part, number))
     return parts
