@@ -9,11 +9,11 @@ import numpy as np
 
 from edgeinfer.graph import nodes as g
 from edgeinfer.graph.moves import bounds_along
-from edgeinfer.readers.keras.arguments import Arguments, as_constant, axes_of, axis_of
+from edgeinfer.readers.keras.arguments import Arguments, as_constant, axis_of
 from edgeinfer.readers.keras.builder import Site
 from edgeinfer.readers.keras.fields import UnsupportedLayerError
 from edgeinfer.readers.keras.functions import add_affine
-from edgeinfer.readers.keras.reducing import add_reduction
+from edgeinfer.readers.keras.reducing import add_reduction, parse_reduction
 
 MOST_FACTORS = 16  # of one product
 EPSILON = 1e-7  # Keras's own
@@ -21,12 +21,12 @@ EPSILON = 1e-7  # Keras's own
 
 def read_variance(site: Site, arguments: Arguments) -> str:
     """`keras.ops.var`: the mean of squared distances to the mean."""
-    return _add_variance(site, *_parse(site, arguments), site.name())
+    return _add_variance(site, *parse_reduction(site, arguments), site.name())
 
 
 def read_deviation(site: Site, arguments: Arguments) -> str:
     """`keras.ops.std`: the root of the variance."""
-    variance = _add_variance(site, *_parse(site, arguments), site.name("variance"))
+    variance = _add_variance(site, *parse_reduction(site, arguments), site.name("variance"))
     return site.add(g.ActivationNode(site.name(), variance, g.Function.SQRT))
 
 
@@ -41,7 +41,7 @@ def read_norm(site: Site, arguments: Arguments) -> str:
     """`keras.ops.norm`: a root of squares, a sum of magnitudes, or the largest one."""
     order = arguments.option("ord", default=2)
     order = 2 if order == "euclidean" else order
-    x, axes, keep = _parse(site, arguments)
+    x, axes, keep = parse_reduction(site, arguments)
     if len(axes) == 1 and order in (1, "inf", float("inf")):
         size = site.add(g.ActivationNode(site.name("size"), x, g.Function.LEAKY_RELU, (-1.0,)))
         kind = g.PoolNodeKind.SUM if order == 1 else g.PoolNodeKind.MAX
@@ -73,9 +73,8 @@ def read_normalize(site: Site, arguments: Arguments) -> str:
 
 def read_log_sum(site: Site, arguments: Arguments) -> str:
     """`keras.ops.logsumexp`: of distances to the largest element, which is added again."""
-    x, axes, keep = _parse(site, arguments)
-    below, largest, total = _below_largest(site, x, axes)
-    del below
+    x, axes, keep = parse_reduction(site, arguments)
+    _, largest, total = _below_largest(site, x, axes)
     if keep:
         return site.add(g.MergeNode(site.name(), (total, largest), g.MergeKind.ADD))
     added = site.add(g.MergeNode(site.name("added"), (total, largest), g.MergeKind.ADD))
@@ -109,7 +108,7 @@ def _below_largest(site: Site, x: str, axes: g.Shape) -> tuple[str, str, str]:
 
 def read_product(site: Site, arguments: Arguments) -> str:
     """`keras.ops.prod`, element by element."""
-    x, axes, keep = _parse(site, arguments)
+    x, axes, keep = parse_reduction(site, arguments)
     arguments.option("dtype")
     shape = site.shape(x)
     if len(axes) != 1 or shape[axes[0]] > MOST_FACTORS:
@@ -186,9 +185,3 @@ def read_batch_norm(site: Site, arguments: Arguments) -> str:
 
 def _square(site: Site, x: str) -> str:
     return site.add(g.MergeNode(site.name("square"), (x, x), g.MergeKind.MULTIPLY))
-
-
-def _parse(site: Site, arguments: Arguments) -> tuple[str, g.Shape, bool]:
-    x = arguments.tensor()
-    axes = axes_of(arguments.take(1, "axis"), len(site.shape(x)))
-    return x, axes, bool(arguments.option("keepdims", default=False))

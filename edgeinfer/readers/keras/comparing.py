@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,27 +18,18 @@ from edgeinfer.readers.keras.fields import UnsupportedLayerError
 LARGEST_FILL = 1e6  # what a choice may fill in, so that other numbers are not lost beside it
 
 
-def read_greater(site: Site, arguments: Arguments) -> str:
-    """x > y; of one channel and a number: which pixels are brighter."""
-    return _whether_greater(site, *_pair_of(arguments), site.name())
+def compare(*, swapped: bool = False, opposite: str = "") -> Callable[[Site, Arguments], str]:
+    """A reader of x > y, or (`swapped`) y > x; or of where that does not hold, which `opposite`
+    names. Of one channel and a number: which pixels are brighter."""
 
+    def read(site: Site, arguments: Arguments) -> str:
+        a, b = _pair_of(arguments)
+        if swapped:
+            a, b = b, a
+        truth = _whether_greater(site, a, b, site.name(opposite))
+        return _negate(site, truth, site.name()) if opposite else truth
 
-def read_less(site: Site, arguments: Arguments) -> str:
-    """x < y."""
-    a, b = _pair_of(arguments)
-    return _whether_greater(site, b, a, site.name())
-
-
-def read_greater_equal(site: Site, arguments: Arguments) -> str:
-    """x >= y."""
-    a, b = _pair_of(arguments)
-    return _negate(site, _whether_greater(site, b, a, site.name("less")), site.name())
-
-
-def read_less_equal(site: Site, arguments: Arguments) -> str:
-    """x <= y."""
-    a, b = _pair_of(arguments)
-    return _negate(site, _whether_greater(site, a, b, site.name("greater")), site.name())
+    return read
 
 
 def read_not_equal(site: Site, arguments: Arguments) -> str:
@@ -63,7 +55,7 @@ def read_sign(site: Site, arguments: Arguments) -> str:
 def read_any(site: Site, arguments: Arguments) -> str:
     """The largest of truths."""
     _check_truth(site, arguments.tensor())
-    return reducing.read_max(site, arguments)
+    return reducing.reduce_by(g.PoolNodeKind.MAX)(site, arguments)
 
 
 def read_not(site: Site, arguments: Arguments) -> str:
@@ -73,14 +65,18 @@ def read_not(site: Site, arguments: Arguments) -> str:
     return _negate(site, x, site.name())
 
 
-def read_and(site: Site, arguments: Arguments) -> str:
-    """What is true in both."""
-    return _join(site, g.MergeKind.MULTIPLY, arguments)
+def join_by(kind: g.MergeKind) -> Callable[[Site, Arguments], str]:
+    """A reader of what joins two truths: a product where both must hold, else a maximum."""
 
+    def read(site: Site, arguments: Arguments) -> str:
+        a, b = _pair_of(arguments)
+        for each in (a, b):
+            if not isinstance(each, CallTensor):
+                raise UnsupportedLayerError("it joins a truth with a constant")
+            _check_truth(site, each.name)
+        return arithmetic.add_pair(site, kind, a, b)
 
-def read_or(site: Site, arguments: Arguments) -> str:
-    """What is true in one or both."""
-    return _join(site, g.MergeKind.MAXIMUM, arguments)
+    return read
 
 
 def read_where(site: Site, arguments: Arguments) -> str:
@@ -144,15 +140,6 @@ def _choose_by_constant(site: Site, truth: Any, a: Any, b: Any) -> str:
 
 def _pair_of(arguments: Arguments) -> tuple[Any, Any]:
     return arguments.take(0, "x", "x1", "a"), arguments.take(1, "y", "x2", "b")
-
-
-def _join(site: Site, kind: g.MergeKind, arguments: Arguments) -> str:
-    a, b = _pair_of(arguments)
-    for each in (a, b):
-        if not isinstance(each, CallTensor):
-            raise UnsupportedLayerError("it joins a truth with a constant")
-        _check_truth(site, each.name)
-    return arithmetic.add_pair(site, kind, a, b)
 
 
 def _whether_greater(site: Site, a: Any, b: Any, name: str) -> str:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
 
 from edgeinfer.graph.nodes import PoolNode, PoolNodeKind, ReshapeNode, Shape, TransposeNode
@@ -12,35 +13,26 @@ from edgeinfer.readers.keras.builder import Site
 from edgeinfer.readers.keras.functions import add_scale
 
 
-def read_mean(site: Site, arguments: Arguments) -> str:
-    """`keras.ops.mean`, `tf.reduce_mean`."""
-    return _read(site, arguments, PoolNodeKind.AVERAGE)
+def reduce_by(kind: PoolNodeKind) -> Callable[[Site, Arguments], str]:
+    """A reader of `keras.ops.mean`, `sum` or `max`, and of TensorFlow's `reduce_...`."""
 
+    def read(site: Site, arguments: Arguments) -> str:
+        x, axes, keep = parse_reduction(site, arguments)
+        return add_reduction(site, x, axes, kind, keep, site.name())
 
-def read_sum(site: Site, arguments: Arguments) -> str:
-    """`keras.ops.sum`, `tf.reduce_sum`."""
-    return _read(site, arguments, PoolNodeKind.SUM)
-
-
-def read_max(site: Site, arguments: Arguments) -> str:
-    """`keras.ops.max`, `tf.reduce_max`."""
-    return _read(site, arguments, PoolNodeKind.MAX)
+    return read
 
 
 def read_min(site: Site, arguments: Arguments) -> str:
     """`keras.ops.min`, `tf.reduce_min`: the maximum of what is turned round, turned back."""
-    x, axes, keep = _parse(site, arguments)
+    x, axes, keep = parse_reduction(site, arguments)
     turned = add_scale(site, x, -1.0, site.name("negative"))
     largest = add_reduction(site, turned, axes, PoolNodeKind.MAX, keep, site.name("max"))
     return add_scale(site, largest, -1.0, site.name())
 
 
-def _read(site: Site, arguments: Arguments, kind: PoolNodeKind) -> str:
-    x, axes, keep = _parse(site, arguments)
-    return add_reduction(site, x, axes, kind, keep, site.name())
-
-
-def _parse(site: Site, arguments: Arguments) -> tuple[str, Shape, bool]:
+def parse_reduction(site: Site, arguments: Arguments) -> tuple[str, Shape, bool]:
+    """The tensor, its axes without the batch, and whether these stay with one element."""
     x = arguments.tensor()
     axes = axes_of(arguments.take(1, "axis", "reduction_indices"), len(site.shape(x)))
     return x, axes, bool(arguments.option("keepdims", "keep_dims", default=False))
