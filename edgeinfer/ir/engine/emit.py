@@ -23,6 +23,7 @@ from edgeinfer.ir.engine.choice import (
 )
 from edgeinfer.ir.engine.elementwise import pair, prelu, scale, shift_tensor, softmax, table
 from edgeinfer.ir.engine.extremes import clip
+from edgeinfer.ir.engine.moving import move_elements
 from edgeinfer.ir.engine.onnx_builder import OnnxBuilder
 from edgeinfer.ir.engine.placing import place_at_sites
 from edgeinfer.ir.engine.rewrite import RewrittenProgram, rewrite_program
@@ -40,7 +41,7 @@ from edgeinfer.ir.engine.values import (
     lay_out,
     rescale,
 )
-from edgeinfer.ir.engine.window import conv, dense, dense_in_bytes, gather, pool, upsample
+from edgeinfer.ir.engine.window import conv, dense, dense_in_bytes, pool
 from edgeinfer.ir.passes import fold_constants
 from edgeinfer.ir.program import Program, body_of
 from quantization.ranges import Interval
@@ -269,17 +270,10 @@ class Emitter:
                 return self._scanned(op)
             case ops.Reshape():
                 return self.values[op.x]
-            case ops.Transpose():
-                return self._transposed(op, carrier)
-            case ops.Pad():
-                return self._padded(op, carrier)
-            case ops.Upsample():
-                x = self.read(op.x, carrier)
-                return upsample(builder, op.factors, x, (shapes[op.x], shapes[op.name]))
-            case ops.Slice():
-                return self._sliced(op, carrier)
             case ops.Moves():
-                return self._gathered(op, carrier)
+                x = self.read(op.x, carrier)
+                fill = integers_in(np.asarray(op.fill), -x.exponent, carrier)
+                return move_elements(builder, op, x, shapes[op.x], fill)
             case _:
                 assert_never(op)
 
@@ -375,33 +369,3 @@ class Emitter:
         xs, starts = tensors[: len(op.xs)], tensors[len(op.xs) :]
         tensor = self.builder.scan(builder, starts, xs, after, y, stacked=op.stacked)
         return CarriedTensor(tensor, inner.carrier_of(kept[0]), self.state.shapes[op.name])
-
-    def _gathered(self, op: ops.Moves, carrier: Carrier) -> CarriedTensor:
-        shape = self.state.shapes[op.x]
-        x = lay_out(self.builder, self.read(op.x, carrier), shape, False)
-        fill = integers_in(np.asarray(op.fill), -x.exponent, carrier)
-        return gather(self.builder, op, x, shape, fill)
-
-    def _transposed(self, op: ops.Transpose, carrier: Carrier) -> CarriedTensor:
-        x, shape = self.shaped(op.x, carrier), self.state.shapes[op.x]
-        order = [0, *(axis_in(shape, x.first, axis) for axis in op.order)]
-        tensor = self.builder.node("Transpose", x.tensor, perm=order)
-        return CarriedTensor(tensor, carrier, self.state.shapes[op.name], False, x.exponent)
-
-    def _padded(self, op: ops.Pad, carrier: Carrier) -> CarriedTensor:
-        x, shape = self.shaped(op.x, carrier), self.state.shapes[op.x]
-        around = np.zeros((2, len(shape) + 1), dtype=np.int64)
-        for axis, pads in enumerate(op.pads):
-            around[:, axis_in(shape, x.first, axis)] = pads
-        fill = integers_in(np.asarray(op.value), -x.exponent, carrier)
-        tensor = self.builder.node(
-            "Pad", x.tensor, self.builder.constant(around.ravel()), self.builder.constant(fill)
-        )
-        return replace(x, tensor=tensor, layout=self.state.shapes[op.name])
-
-    def _sliced(self, op: ops.Slice, carrier: Carrier) -> CarriedTensor:
-        x, shape = self.shaped(op.x, carrier), self.state.shapes[op.x]
-        axes = [axis_in(shape, x.first, axis) for axis in range(len(shape))]
-        bounds = [self.builder.constant(b, np.int64) for b in (op.starts, op.stops, axes, op.steps)]
-        tensor = self.builder.node("Slice", x.tensor, *bounds)
-        return replace(x, tensor=tensor, layout=self.state.shapes[op.name])

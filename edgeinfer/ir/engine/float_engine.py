@@ -17,6 +17,7 @@ from edgeinfer.base.errors import InputError, UsageError, did_you_mean
 from edgeinfer.graph import nodes as g
 from edgeinfer.ir.engine.float_functions import apply_function
 from edgeinfer.ir.engine.float_indexing import choose_elements
+from edgeinfer.ir.engine.moving import move_elements
 from edgeinfer.ir.engine.onnx_builder import (
     OnnxBuilder,
     available_threads,
@@ -24,7 +25,7 @@ from edgeinfer.ir.engine.onnx_builder import (
     samples_at_once,
 )
 from edgeinfer.ir.engine.values import CarriedTensor, Carrier, axis_in, lay_out, parameter
-from edgeinfer.ir.engine.window import gather, onnx_pads, rows, upsample
+from edgeinfer.ir.engine.window import onnx_pads, rows
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -193,33 +194,9 @@ class _Walk:
                 return self._pool(node, shape)
             case g.ReshapeNode():
                 return self.values[node.x]
-            case g.TransposeNode():
-                x = self.shaped(node.x)
-                order = [0, *(axis_in(x.layout, x.first, axis) for axis in node.order)]
-                return CarriedTensor(builder.node("Transpose", x.tensor, perm=order), FLOAT, shape)
-            case g.PadNode():
-                x = self.shaped(node.x)
-                around = np.zeros((2, len(shape) + 1), dtype=np.int64)
-                for axis, pads in enumerate(node.pads):
-                    around[:, axis_in(shape, x.first, axis)] = pads
-                fill = builder.constant(node.value, np.float32)
-                tensor = builder.node("Pad", x.tensor, builder.constant(around.ravel()), fill)
-                return replace(x, tensor=tensor, layout=shape)
-            case g.UpsampleNode():
-                return upsample(
-                    builder, node.factors, self.values[node.x], (self.shapes[node.x], shape)
-                )
-            case g.SliceNode():
-                x = self.shaped(node.x)
-                axes = [axis_in(shape, x.first, axis) for axis in range(len(shape))]
-                bounds = (node.starts, node.stops, axes, node.steps)
-                ends = (builder.constant(bound, np.int64) for bound in bounds)
-                return replace(x, tensor=builder.node("Slice", x.tensor, *ends), layout=shape)
             case g.MoveNode():
-                x = lay_out(builder, self.values[node.x], self.shapes[node.x], False)
-                return gather(
-                    builder, node, x, self.shapes[node.x], np.asarray(node.fill, np.float32)
-                )
+                fill = np.asarray(node.fill, np.float32)
+                return move_elements(builder, node, self.values[node.x], self.shapes[node.x], fill)
             case g.MergeNode():
                 return self._merged(node, shape)
             case g.ConcatNode():

@@ -15,7 +15,6 @@ from typing import Any, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer.graph.moves import Move
 from edgeinfer.ir.engine.byte_products import space_rows, wide_pairs
 from edgeinfer.ir.engine.extremes import largest_along, sum_along
 from edgeinfer.ir.engine.onnx_builder import OnnxBuilder
@@ -26,7 +25,6 @@ from edgeinfer.ir.engine.values import (
     integers_in,
     lay_out,
     rescale,
-    shape_in_tensor,
 )
 from edgeinfer.ir.ops import Conv, Dense, Pads, Pool, PoolKind, Shape
 
@@ -238,42 +236,6 @@ def _sum_pool(
     windows = _windows(builder, x, x_shape, op.window, op.strides, op.pads, (1,) * rank, 0)
     tensor = sum_along(builder, replace(x, tensor=windows), 2, math.prod(op.window))
     return CarriedTensor(builder.reshape(tensor, y_shape), x.carrier, y_shape, False, x.exponent)
-
-
-def gather(
-    builder: OnnxBuilder, move: Move, x: CarriedTensor, shape: Shape, fill: NDArray[Any]
-) -> CarriedTensor:
-    """Every element from its place, whatever the move; the fill, which the tensor holds as it is
-    given, lies behind the last one where something comes from nowhere. x: channels last."""
-    size, places = math.prod(shape), move.sources(shape)
-    flat = builder.reshape(x.tensor, (size,))
-    if move.fills(shape):
-        behind = builder.constant(np.array([0, 0, 0, 1], np.int64))
-        flat = builder.node("Pad", flat, behind, builder.constant(fill))
-    tensor = builder.node(
-        "Gather", flat, builder.constant(np.where(places < 0, size, places)), axis=1
-    )
-    out = move.shape_of(shape)
-    return replace(x, tensor=builder.reshape(tensor, out), layout=out)
-
-
-def upsample(
-    builder: OnnxBuilder, factors: Shape, x: CarriedTensor, shapes: tuple[Shape, Shape]
-) -> CarriedTensor:
-    """Each element repeated along the spatial axes."""
-    x_shape, y_shape = shapes
-    x = lay_out(builder, x, x_shape, x.first)
-    apart: list[int] = []
-    times: list[int] = []
-    for size, factor in zip(
-        shape_in_tensor(x_shape, x.first), shape_in_tensor((*factors, 1), x.first), strict=True
-    ):
-        apart += [size, 1]
-        times += [size, factor]
-    wide = builder.reshape(x.tensor, apart)
-    tensor = builder.node("Expand", wide, builder.constant([1, *times], np.int64))
-    tensor = builder.reshape(tensor, shape_in_tensor(y_shape, x.first))
-    return replace(x, tensor=tensor, layout=y_shape)
 
 
 def onnx_pads(pads: Pads) -> list[int]:
