@@ -5,6 +5,10 @@
 from __future__ import annotations
 
 import math
+from functools import reduce
+
+import numpy as np
+from numpy.typing import NDArray
 
 from edgeinfer.graph.moves import Pads, Shape
 
@@ -23,6 +27,15 @@ def count_windows(sizes: Shape, window: Shape, strides: Shape, pads: Pads) -> Sh
     if any(count < 1 for count in counts_of_windows):
         raise ValueError(f"a window of {window} does not fit into {sizes} padded by {pads}")
     return counts_of_windows
+
+
+def count_elements(sizes: Shape, window: Shape, strides: Shape, pads: Pads) -> NDArray[np.int64]:
+    """How many elements, without padding, lie under a window at each of its places."""
+    along = []
+    for size, width, step, (before, after) in zip(sizes, window, strides, pads, strict=True):
+        starts = np.arange(0, size + before + after - width + 1, step) - before
+        along.append(np.minimum(starts + width, size) - np.maximum(starts, 0))
+    return reduce(np.multiply.outer, along)
 
 
 def dilate_window(window: Shape, dilation: Shape) -> Shape:

@@ -15,6 +15,7 @@ import numpy as np
 from edgeinfer.base.errors import ProgramError, RecipeError, did_you_mean
 from edgeinfer.graph import nodes as g
 from edgeinfer.graph.fold import fold_batch_norms
+from edgeinfer.graph.windows import count_elements
 from edgeinfer.ir import host, ops
 from edgeinfer.ir.builder import ProgramBuilder, align_integers, provisional
 from edgeinfer.ir.complete import complete_recipe
@@ -446,14 +447,6 @@ class _Walk:
 def averaged_counts(node: g.PoolNode, sizes: ops.Shape) -> Ints:
     """Elements under the window: one number where it is the same everywhere, else one for each
     position (with a last axis of 1 for the channels)."""
-    area = int(np.prod(node.window))
     if node.count_pads or all(pad == (0, 0) for pad in node.pads):
-        return np.asarray(area, np.int64)
-    counts = np.ones((), np.int64)
-    for size, width, step, (before, after) in zip(
-        sizes, node.window, node.strides, node.pads, strict=True
-    ):
-        starts = np.arange(0, size + before + after - width + 1, step) - before
-        inside = np.minimum(starts + width, size) - np.maximum(starts, 0)
-        counts = np.multiply.outer(counts, inside)
-    return counts[..., None]
+        return np.asarray(math.prod(node.window), np.int64)
+    return count_elements(sizes, node.window, node.strides, node.pads)[..., None]

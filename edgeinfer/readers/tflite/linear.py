@@ -22,7 +22,7 @@ from quantization.fixed import Ints
 
 def read_dense(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
     """FULLY_CONNECTED: rows of the input times the rows of the weights."""
-    stored, out = _constant(op, 1), op.outputs[0]
+    stored, out = stored_input(op, 1), op.outputs[0]
     if not op.options.default_weights or stored.type not in ("INT8", "UINT8"):
         raise UnreadableOperatorError("its weights are shuffled or not of 8 bits")
     if len(stored.shape) != 2 or math.prod(x.shape) % stored.shape[1]:
@@ -47,7 +47,7 @@ def read_dense(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
 
 def read_conv(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
     """CONV_2D: weights (out, y, x, in); the input may have several groups of channels."""
-    stored = _constant(op, 1)
+    stored = stored_input(op, 1)
     kernel = _weights(stored, 0).transpose(1, 2, 3, 0) if len(stored.shape) == 4 else None
     if kernel is None or len(x.shape) != 4 or x.shape[3] % kernel.shape[2]:
         raise UnreadableOperatorError(f"weights of {stored.shape} do not fit {x.shape}")
@@ -56,7 +56,7 @@ def read_conv(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
 
 def read_depthwise(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
     """DEPTHWISE_CONV_2D: weights (1, y, x, out)."""
-    stored = _constant(op, 1)
+    stored = stored_input(op, 1)
     if len(stored.shape) != 4 or len(x.shape) != 4 or stored.shape[0] != 1:
         raise UnreadableOperatorError(f"weights of {stored.shape} do not fit {x.shape}")
     kernel = _weights(stored, 3).transpose(1, 2, 0, 3)
@@ -84,7 +84,7 @@ def _convolve(
         groups,
     )
     sums = _bound_sums(d.add(node), kernel, bias, x)
-    return rescale(d, name, sums, _scales(op, x, _constant(op, 1)), op.outputs[0], options.fused)
+    return rescale(d, name, sums, _scales(op, x, stored_input(op, 1)), op.outputs[0], options.fused)
 
 
 def read_transposed(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
@@ -92,7 +92,7 @@ def read_transposed(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
 
     Its weights are (out, y, x, in), its input comes third.
     """
-    stored, out, strides = _constant(op, 1), op.outputs[0], op.options.strides
+    stored, out, strides = stored_input(op, 1), op.outputs[0], op.options.strides
     if len(stored.shape) != 4 or len(x.shape) != 4 or len(out.shape) != 4:
         raise UnreadableOperatorError(f"weights of {stored.shape} do not fit {x.shape}")
     kernel = np.flip(_weights(stored, 0).transpose(1, 2, 3, 0), (0, 1))
@@ -161,10 +161,12 @@ def pads_of(
     return ((0, 0),) * len(sizes)
 
 
-def _constant(op: Operator, place: int) -> TfliteTensor:
+def stored_input(op: Operator, place: int, subject: str = "") -> TfliteTensor:
+    """An input that the file must store; the subject of the sentence that refuses any other."""
     tensor = op.input(place)
     if tensor is None or not tensor.constant:
-        raise UnreadableOperatorError(f"its input {place} is not stored in the file")
+        subject = subject or f"its input {place} is"
+        raise UnreadableOperatorError(f"{subject} not stored in the file")
     return tensor
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from edgeinfer.base.tflite.model import Operator
 from edgeinfer.graph import nodes as g
 from edgeinfer.graph.moves import FlipNode, GatherNode
+from edgeinfer.readers.tflite.linear import stored_input
 from edgeinfer.readers.tflite.pooling import same_scale
 from edgeinfer.readers.tflite.values import StepDrawing, Steps, UnreadableOperatorError, inner
 
@@ -204,7 +205,4 @@ def _without_batch(x: Steps, entries: Sequence[Entry], whole: Entry) -> Sequence
 
 def numbers_of(op: Operator, place: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
     """Whole numbers that the file stores as an input."""
-    tensor = op.input(place)
-    if tensor is None or not tensor.constant:
-        raise UnreadableOperatorError(f"its input {place} is not stored in the file")
-    return tensor.integers().astype(np.int64)
+    return stored_input(op, place).integers().astype(np.int64)

@@ -11,7 +11,8 @@ import numpy as np
 
 from edgeinfer.base.tflite.model import Operator, TfliteTensor
 from edgeinfer.graph.nodes import PoolNode, PoolNodeKind, Shape, TransposeNode
-from edgeinfer.readers.tflite.linear import pads_of
+from edgeinfer.graph.windows import count_elements
+from edgeinfer.readers.tflite.linear import pads_of, stored_input
 from edgeinfer.readers.tflite.multipliers import (
     FRAC,
     Multipliers,
@@ -139,10 +140,8 @@ def _divide_multiplier(by: Multipliers, count: int) -> Multipliers:
 
 
 def _axes(op: Operator, rank: int) -> tuple[int, ...]:
-    axes_tensor = op.input(1)
-    if axes_tensor is None or not axes_tensor.constant:
-        raise UnreadableOperatorError("its axes are not stored in the file")
-    return tuple(sorted({int(axis) % rank for axis in axes_tensor.integers().reshape(-1)}))
+    axes = stored_input(op, 1, "its axes are").integers().reshape(-1)
+    return tuple(sorted({int(axis) % rank for axis in axes}))
 
 
 def _add_whole(d: StepDrawing, name: str, x: str, offset: int) -> str:
@@ -162,9 +161,5 @@ def _window(op: Operator, x: Steps) -> tuple[Shape, Shape, tuple[tuple[int, int]
 
 def _counts(sizes: Shape, window: Shape, strides: Shape, pads: tuple[tuple[int, int], ...]) -> Ints:
     """How many elements lie under the window: one number, or one for each place."""
-    along = []
-    for size, width, step, (before, after) in zip(sizes, window, strides, pads, strict=True):
-        starts = np.arange(0, size + before + after - width + 1, step) - before
-        along.append(np.minimum(starts + width, size) - np.maximum(starts, 0))
-    counts = np.multiply.outer(*along)
+    counts = count_elements(sizes, window, strides, pads)
     return np.asarray(counts.max() if counts.min() == counts.max() else counts[..., None])

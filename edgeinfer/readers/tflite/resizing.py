@@ -12,6 +12,7 @@ import numpy as np
 from edgeinfer.base.tflite.model import Operator
 from edgeinfer.graph.indexing import LookNode, RankNode
 from edgeinfer.graph.nodes import DenseNode, TransposeNode
+from edgeinfer.readers.tflite.linear import stored_input
 from edgeinfer.readers.tflite.multipliers import zero_of
 from edgeinfer.readers.tflite.pooling import same_scale
 from edgeinfer.readers.tflite.values import StepDrawing, Steps, UnreadableOperatorError, inner
@@ -65,9 +66,7 @@ def place_weights(size: int, result_size: int, aligned: bool, half_pixel: bool) 
 
 def read_extreme_place(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
     """ARG_MAX and ARG_MIN: the place of the first of the largest, a whole number."""
-    axis_tensor = op.input(1)
-    if axis_tensor is None or not axis_tensor.constant:
-        raise UnreadableOperatorError("its axis is not stored in the file")
+    axis_tensor = stored_input(op, 1, "its axis is")
     lead = len(x.shape) - len(inner(x.shape))
     axis = int(axis_tensor.integers().reshape(-1)[0]) % len(x.shape) - lead
     shape = d.shapes[x.tensor]
@@ -85,9 +84,7 @@ def read_extreme_place(d: StepDrawing, name: str, op: Operator, x: Steps) -> Ste
 def read_top(d: StepDrawing, name: str, op: Operator, xs: Sequence[Steps]) -> Sequence[Steps]:
     """TOPK_V2: the largest of each row in order, and their places. Of equal ones the first comes
     first."""
-    stored = op.input(1)
-    if stored is None or not stored.constant:
-        raise UnreadableOperatorError("how many elements it takes is not stored in the file")
+    stored = stored_input(op, 1, "how many elements it takes is")
     (x,), (values, places) = xs, op.outputs
     same_scale(x, values)
     count, width = int(stored.integers().reshape(-1)[0]), d.shapes[x.tensor][-1]
