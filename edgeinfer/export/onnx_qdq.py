@@ -26,7 +26,7 @@ from edgeinfer.ir.engine.choice import OpArithmetic
 from edgeinfer.ir.engine.emit import Emitter
 from edgeinfer.ir.engine.extremes import clip
 from edgeinfer.ir.engine.onnx_builder import OnnxBuilder
-from edgeinfer.ir.engine.values import CarriedTensor, Carrier, cast_to, lay_out, rescale
+from edgeinfer.ir.engine.values import CarriedTensor, Carrier, cast_to, rescale
 from edgeinfer.ir.engine.window import NATIVE_RANKS
 from edgeinfer.ir.ops import Conv, Dense, Input, Op, Requant
 from edgeinfer.ir.passes import fold_constants
@@ -57,9 +57,9 @@ class QdqEmitter(ValueEmitter):
         """As for values, with weights and roundings in this format's own way."""
         match op:
             case Conv() if arithmetic.carrier is Carrier.FLOAT32 and self._native(op):
-                return self._conv(op)
+                return self.convolution(op, self.read(op.x, Carrier.FLOAT32))
             case Dense():
-                return self._dense(op, arithmetic.carrier)
+                return self.product(op, arithmetic.carrier)
             case _:  # `ValueEmitter` knows every op
                 return ValueEmitter.emit_op(self, op, arithmetic)
 
@@ -93,7 +93,7 @@ class QdqEmitter(ValueEmitter):
             self.opset = WIDE_OPSET
         return np.dtype(f"{'' if type_.signed else 'u'}int{16 if wide else 8}")
 
-    def _integers(self, raw: NDArray[Any], type_: Fixed, carrier: Carrier) -> str:
+    def weight(self, raw: NDArray[Any], type_: Fixed, carrier: Carrier) -> str:
         """A constant as integers with a power of two, or as floats where no type holds them."""
         if type_.bits > FLOAT32_BITS:
             return self.builder.constant(self.exactly(raw, type_.frac, carrier))
@@ -106,30 +106,13 @@ class QdqEmitter(ValueEmitter):
         tensor = self.builder.node("DequantizeLinear", *inputs)
         return tensor if carrier is Carrier.FLOAT32 else self.builder.cast(tensor, carrier.dtype)
 
-    def _bias(self, raw: NDArray[Any], frac: int, carrier: Carrier) -> str:
+    def bias(self, raw: NDArray[Any], frac: int, carrier: Carrier) -> str:
         largest = int(np.abs(raw.astype(np.int64)).max(initial=0))
         bits = max(largest.bit_length() + 1, WIDEST + 1)
-        return self._integers(raw, Fixed(True, bits, bits - frac), carrier)
+        return self.weight(raw, Fixed(True, bits, bits - frac), carrier)
 
     def _native(self, op: Conv) -> bool:
         return len(op.strides) in NATIVE_RANKS
-
-    def _conv(self, op: Conv) -> CarriedTensor:
-        x = lay_out(self.builder, self.read(op.x, Carrier.FLOAT32), self.state.shapes[op.x], True)
-        weight = np.moveaxis(op.weight, (-1, -2), (0, 1))
-        weights = [self._integers(weight, op.weight_type, x.carrier)]
-        if op.bias.any():
-            weights.append(self._bias(op.bias, op.type.frac, x.carrier))
-        return self.convolution(op, x, *weights)
-
-    def _dense(self, op: Dense, carrier: Carrier) -> CarriedTensor:
-        x = lay_out(self.builder, self.read(op.x, carrier), self.state.shapes[op.x], False)
-        weight = self._integers(op.weight, op.weight_type, carrier)
-        tensor = self.builder.node("MatMul", x.tensor, weight)
-        if op.bias.any():
-            bias = self._bias(op.bias, op.type.frac, carrier)
-            tensor = self.builder.node("Add", tensor, bias)
-        return CarriedTensor(tensor, carrier, self.state.shapes[op.name], False, op.type.frac)
 
 
 def write_model(program: Program) -> bytes:

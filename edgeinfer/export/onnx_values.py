@@ -32,8 +32,9 @@ from edgeinfer.ir.engine.values import (
     rescale,
 )
 from edgeinfer.ir.engine.window import onnx_pads
-from edgeinfer.ir.ops import Clip, Constant, Conv, Input, Op, Scan, inputs_of
+from edgeinfer.ir.ops import Clip, Constant, Conv, Dense, Input, Op, Scan, inputs_of
 from edgeinfer.ir.program import Program
+from quantization.fixed import Fixed
 
 FLOAT32_BITS = 24
 LARGEST_FRAC = 100  # beyond it a step is near the smallest float32
@@ -55,8 +56,21 @@ class ValueEmitter(Emitter, ABC):
     def stated_input(self, op: Input, tensor: str) -> CarriedTensor:
         """An input, and the format that the file states for it."""
 
-    def convolution(self, op: Conv, x: CarriedTensor, *weights: str) -> CarriedTensor:
-        """The convolution of what is laid out for it, with a kernel and maybe a bias."""
+    @abstractmethod
+    def weight(self, raw: NDArray[Any], type_: Fixed, carrier: Carrier) -> str:
+        """A constant, and the format that the file states for it."""
+
+    @abstractmethod
+    def bias(self, raw: NDArray[Any], frac: int, carrier: Carrier) -> str:
+        """A bias on a grid; its format is the file's choice."""
+
+    def convolution(self, op: Conv, x: CarriedTensor) -> CarriedTensor:
+        """A convolution, with a bias where one does something."""
+        x = lay_out(self.builder, x, self.state.shapes[op.x], True)
+        weight = np.moveaxis(op.weight, (-1, -2), (0, 1))
+        weights = [self.weight(weight, op.weight_type, x.carrier)]
+        if op.bias.any():
+            weights.append(self.bias(op.bias, op.type.frac, x.carrier))
         tensor = self.builder.node(
             "Conv",
             x.tensor,
@@ -68,6 +82,15 @@ class ValueEmitter(Emitter, ABC):
             group=op.groups,
         )
         return CarriedTensor(tensor, x.carrier, self.state.shapes[op.name], True, op.type.frac)
+
+    def product(self, op: Dense, carrier: Carrier) -> CarriedTensor:
+        """A dense layer, with a bias where one does something."""
+        x = lay_out(self.builder, self.read(op.x, carrier), self.state.shapes[op.x], False)
+        weight = self.weight(op.weight, op.weight_type, carrier)
+        tensor = self.builder.node("MatMul", x.tensor, weight)
+        if op.bias.any():
+            tensor = self.builder.node("Add", tensor, self.bias(op.bias, op.type.frac, carrier))
+        return CarriedTensor(tensor, carrier, self.state.shapes[op.name], False, op.type.frac)
 
     def add(self, op: Op) -> None:
         """Nodes for one op, or an entry of the report."""

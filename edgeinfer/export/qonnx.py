@@ -85,9 +85,12 @@ class QonnxEmitter(ValueEmitter):
         carrier = arithmetic.carrier
         match op:
             case ops.Conv():
-                return self._conv(op, arithmetic)
+                self._floats(op, arithmetic)
+                return self.convolution(
+                    op, cast_to(self.builder, self.values[op.x], Carrier.FLOAT32)
+                )
             case ops.Dense():
-                return self._dense(op, carrier)
+                return self.product(op, carrier)
             case ops.Scale():
                 return self._scale(op, carrier)
             case ops.PRelu():
@@ -151,39 +154,19 @@ class QonnxEmitter(ValueEmitter):
                 f"file is exact, but a runtime that computes them in float32 may round them."
             )
 
-    def _weight(self, raw: NDArray[Any], type_: Fixed, carrier: Carrier) -> str:
+    def weight(self, raw: NDArray[Any], type_: Fixed, carrier: Carrier) -> str:
         """A constant through Quant; in float64 where it is needed there."""
         constant = self.builder.constant(self.exactly(raw, type_.frac, Carrier.FLOAT32))
         tensor = self.quant(constant, Quantizer(type_))
         return tensor if carrier is Carrier.FLOAT32 else self.builder.cast(tensor, carrier.dtype)
 
-    def _bias(self, raw: NDArray[Any], frac: int, carrier: Carrier) -> str:
+    def bias(self, raw: NDArray[Any], frac: int, carrier: Carrier) -> str:
         """A bias through Quant where that holds it, else as it is."""
         whole = raw.astype(np.int64)
         type_ = fixed_of_range(min(int(whole.min()), 0), max(int(whole.max()), 1), frac)
         if type_.bits > FLOAT32_BITS or (type_.signed and type_.bits == 1):
             return self.builder.constant(self.exactly(whole, frac, carrier))
-        return self._weight(whole, type_, carrier)
-
-    def _conv(self, op: ops.Conv, arithmetic: OpArithmetic) -> CarriedTensor:
-        self._floats(op, arithmetic)
-        x = cast_to(self.builder, self.values[op.x], Carrier.FLOAT32)
-        x = lay_out(self.builder, x, self.state.shapes[op.x], True)
-        weight = np.moveaxis(op.weight, (-1, -2), (0, 1))
-        weights = [self._weight(weight, op.weight_type, x.carrier)]
-        if op.bias.any():
-            weights.append(self._bias(op.bias, op.type.frac, x.carrier))
-        return self.convolution(op, x, *weights)
-
-    def _dense(self, op: ops.Dense, carrier: Carrier) -> CarriedTensor:
-        x = lay_out(self.builder, self.read(op.x, carrier), self.state.shapes[op.x], False)
-        tensor = self.builder.node(
-            "MatMul", x.tensor, self._weight(op.weight, op.weight_type, carrier)
-        )
-        if op.bias.any():
-            bias = self._bias(op.bias, op.type.frac, carrier)
-            tensor = self.builder.node("Add", tensor, bias)
-        return CarriedTensor(tensor, carrier, self.state.shapes[op.name], False, op.type.frac)
+        return self.weight(whole, type_, carrier)
 
     def _scale(self, op: ops.Scale, carrier: Carrier) -> CarriedTensor:
         """Mul and Add, both even where one does nothing: a reader takes them as one multiplier."""
