@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,18 +17,16 @@ from edgeinfer.readers.keras.fields import UnsupportedLayerError
 LARGEST_FILL = 1e6  # what a choice may fill in, so that other numbers are not lost beside it
 
 
-def compare(*, swapped: bool = False, opposite: str = "") -> Callable[[Site, Arguments], str]:
-    """A reader of x > y, or (`swapped`) y > x; or of where that does not hold, which `opposite`
-    names. Of one channel and a number: which pixels are brighter."""
-
-    def read(site: Site, arguments: Arguments) -> str:
-        a, b = _pair_of(arguments)
-        if swapped:
-            a, b = b, a
-        truth = _whether_greater(site, a, b, site.name(opposite))
-        return _negate(site, truth, site.name()) if opposite else truth
-
-    return read
+def read_comparison(
+    site: Site, arguments: Arguments, *, swapped: bool = False, opposite: str = ""
+) -> str:
+    """x > y, or (`swapped`) y > x; or where that does not hold, which `opposite` names. Of one
+    channel and a number: which pixels are brighter."""
+    a, b = _pair_of(arguments)
+    if swapped:
+        a, b = b, a
+    truth = _whether_greater(site, a, b, site.name(opposite))
+    return _negate(site, truth, site.name()) if opposite else truth
 
 
 def read_not_equal(site: Site, arguments: Arguments) -> str:
@@ -55,7 +52,7 @@ def read_sign(site: Site, arguments: Arguments) -> str:
 def read_any(site: Site, arguments: Arguments) -> str:
     """The largest of truths."""
     _check_truth(site, arguments.tensor())
-    return reducing.reduce_by(g.PoolNodeKind.MAX)(site, arguments)
+    return reducing.read_reduction(site, arguments, g.PoolNodeKind.MAX)
 
 
 def read_not(site: Site, arguments: Arguments) -> str:
@@ -65,18 +62,14 @@ def read_not(site: Site, arguments: Arguments) -> str:
     return _negate(site, x, site.name())
 
 
-def join_by(kind: g.MergeKind) -> Callable[[Site, Arguments], str]:
-    """A reader of what joins two truths: a product where both must hold, else a maximum."""
-
-    def read(site: Site, arguments: Arguments) -> str:
-        a, b = _pair_of(arguments)
-        for each in (a, b):
-            if not isinstance(each, CallTensor):
-                raise UnsupportedLayerError("it joins a truth with a constant")
-            _check_truth(site, each.name)
-        return arithmetic.add_pair(site, kind, a, b)
-
-    return read
+def read_joined(site: Site, arguments: Arguments, kind: g.MergeKind) -> str:
+    """Two truths: their product where both must hold, else the larger."""
+    a, b = _pair_of(arguments)
+    for each in (a, b):
+        if not isinstance(each, CallTensor):
+            raise UnsupportedLayerError("it joins a truth with a constant")
+        _check_truth(site, each.name)
+    return arithmetic.add_pair(site, kind, a, b)
 
 
 def read_where(site: Site, arguments: Arguments) -> str:

@@ -138,17 +138,8 @@ def read_one_hot(site: Site, arguments: Arguments) -> str:
     return _name_result(site, _look_in(site, np.eye(classes), x, site.name("unit")))
 
 
-def read_largest_place(site: Site, arguments: Arguments) -> str:
-    """`keras.ops.argmax`."""
-    return _place(site, arguments, smallest=False)
-
-
-def read_smallest_place(site: Site, arguments: Arguments) -> str:
-    """`keras.ops.argmin`."""
-    return _place(site, arguments, smallest=True)
-
-
-def _place(site: Site, arguments: Arguments, *, smallest: bool) -> str:
+def read_place(site: Site, arguments: Arguments, *, smallest: bool) -> str:
+    """`keras.ops.argmax` and `argmin`."""
     x = arguments.tensor()
     axis_argument = arguments.take(1, "axis", "dimension")
     if axis_argument is None:

@@ -10,16 +10,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from edgeinfer.graph.nodes import (
-    ActivationNode,
-    Function,
-    MergeKind,
-    PoolNodeKind,
-)
+from edgeinfer.graph.nodes import ActivationNode, Function, MergeKind, PoolNodeKind
 from edgeinfer.readers.keras import (
     arithmetic,
     combining,
@@ -258,16 +254,8 @@ def _glu(site: Site, arguments: Arguments) -> str:
     return add_gated_half(site, x, rearranging.axis_in(site, x, axis), site.name())
 
 
-def _soft_shrink(site: Site, arguments: Arguments) -> str:
-    return add_soft_shrink(
-        site, arguments.tensor(), _number(arguments, 0.5, "threshold"), site.name()
-    )
-
-
-def _hard_shrink(site: Site, arguments: Arguments) -> str:
-    return add_hard_shrink(
-        site, arguments.tensor(), _number(arguments, 0.5, "threshold"), site.name()
-    )
+def _shrink(site: Site, arguments: Arguments, add: Callable[[Site, str, float, str], str]) -> str:
+    return add(site, arguments.tensor(), _number(arguments, 0.5, "threshold"), site.name())
 
 
 def _threshold(site: Site, arguments: Arguments) -> str:
@@ -310,11 +298,8 @@ def _shape(site: Site, arguments: Arguments) -> str:
     return name
 
 
-def _merge(kind: MergeKind) -> Reader:
-    def read(site: Site, arguments: Arguments) -> str:
-        return arithmetic.add_pair(site, kind, *_operands(arguments))
-
-    return read
+def _merge(site: Site, arguments: Arguments, kind: MergeKind) -> str:
+    return arithmetic.add_pair(site, kind, *_operands(arguments))
 
 
 def _add(site: Site, arguments: Arguments) -> str:
@@ -372,8 +357,8 @@ READERS: dict[str, Reader] = {
     "gelu": _function(_gelu),
     "softmax": _function(_softmax),
     "glu": _glu,
-    "soft_shrink": _soft_shrink,
-    "hard_shrink": _hard_shrink,
+    "soft_shrink": partial(_shrink, add=add_soft_shrink),
+    "hard_shrink": partial(_shrink, add=add_hard_shrink),
     "threshold": _threshold,
     "identity": _same,
     "stop_gradient": _same,
@@ -382,24 +367,24 @@ READERS: dict[str, Reader] = {
     "cast": _cast,
     "shape": _shape,
     "add": _add,
-    "bias_add": _merge(MergeKind.ADD),
-    "subtract": _merge(MergeKind.SUBTRACT),
-    "multiply": _merge(MergeKind.MULTIPLY),
-    "maximum": _merge(MergeKind.MAXIMUM),
-    "minimum": _merge(MergeKind.MINIMUM),
+    "bias_add": partial(_merge, kind=MergeKind.ADD),
+    "subtract": partial(_merge, kind=MergeKind.SUBTRACT),
+    "multiply": partial(_merge, kind=MergeKind.MULTIPLY),
+    "maximum": partial(_merge, kind=MergeKind.MAXIMUM),
+    "minimum": partial(_merge, kind=MergeKind.MINIMUM),
     "true_divide": _divide,
     "power": _power,
-    "greater": comparing.compare(),
-    "less": comparing.compare(swapped=True),
-    "greater_equal": comparing.compare(swapped=True, opposite="less"),
-    "less_equal": comparing.compare(opposite="greater"),
+    "greater": comparing.read_comparison,
+    "less": partial(comparing.read_comparison, swapped=True),
+    "greater_equal": partial(comparing.read_comparison, swapped=True, opposite="less"),
+    "less_equal": partial(comparing.read_comparison, opposite="greater"),
     "equal": comparing.read_equal,
     "not_equal": comparing.read_not_equal,
     "sign": comparing.read_sign,
     "any": comparing.read_any,
     "logical_not": comparing.read_not,
-    "logical_and": comparing.join_by(MergeKind.MULTIPLY),
-    "logical_or": comparing.join_by(MergeKind.MAXIMUM),
+    "logical_and": partial(comparing.read_joined, kind=MergeKind.MULTIPLY),
+    "logical_or": partial(comparing.read_joined, kind=MergeKind.MAXIMUM),
     "where": comparing.read_where,
     "square": arithmetic.read_square,
     "negative": arithmetic.read_negative,
@@ -407,9 +392,9 @@ READERS: dict[str, Reader] = {
     "add_n": arithmetic.read_sum_of_list,
     "matmul": arithmetic.read_matmul,
     "einsum": arithmetic.read_einsum,
-    "mean": reducing.reduce_by(PoolNodeKind.AVERAGE),
-    "sum": reducing.reduce_by(PoolNodeKind.SUM),
-    "max": reducing.reduce_by(PoolNodeKind.MAX),
+    "mean": partial(reducing.read_reduction, kind=PoolNodeKind.AVERAGE),
+    "sum": partial(reducing.read_reduction, kind=PoolNodeKind.SUM),
+    "max": partial(reducing.read_reduction, kind=PoolNodeKind.MAX),
     "min": reducing.read_min,
     "var": combining.read_variance,
     "std": combining.read_deviation,
@@ -423,8 +408,8 @@ READERS: dict[str, Reader] = {
     "batch_normalization": combining.read_batch_norm,
     "conv": windowing.read_conv,
     "depthwise_conv": windowing.read_depthwise,
-    "max_pool": windowing.read_max_pool,
-    "average_pool": windowing.read_average_pool,
+    "max_pool": partial(windowing.read_pool, kind=PoolNodeKind.MAX),
+    "average_pool": partial(windowing.read_pool, kind=PoolNodeKind.AVERAGE),
     "get_item": rearranging.read_item,
     "reshape": rearranging.read_reshape,
     "transpose": rearranging.read_transpose,
@@ -442,8 +427,8 @@ READERS: dict[str, Reader] = {
     "gather": indexing.read_gather,
     "take_along_axis": indexing.read_take_along_axis,
     "one_hot": indexing.read_one_hot,
-    "argmax": indexing.read_largest_place,
-    "argmin": indexing.read_smallest_place,
+    "argmax": partial(indexing.read_place, smallest=False),
+    "argmin": partial(indexing.read_place, smallest=True),
     "top_k": indexing.read_top,
     "argsort": indexing.read_order,
     "sort": indexing.read_sorted,

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import prod
 
 from edgeinfer.graph.nodes import PoolNode, PoolNodeKind, ReshapeNode, Shape, TransposeNode
@@ -13,14 +12,10 @@ from edgeinfer.readers.keras.builder import Site
 from edgeinfer.readers.keras.functions import add_scale
 
 
-def reduce_by(kind: PoolNodeKind) -> Callable[[Site, Arguments], str]:
-    """A reader of `keras.ops.mean`, `sum` or `max`, and of TensorFlow's `reduce_...`."""
-
-    def read(site: Site, arguments: Arguments) -> str:
-        x, axes, keep = parse_reduction(site, arguments)
-        return add_reduction(site, x, axes, kind, keep, site.name())
-
-    return read
+def read_reduction(site: Site, arguments: Arguments, kind: PoolNodeKind) -> str:
+    """`keras.ops.mean`, `sum` and `max`, and TensorFlow's `reduce_...`."""
+    x, axes, keep = parse_reduction(site, arguments)
+    return add_reduction(site, x, axes, kind, keep, site.name())
 
 
 def read_min(site: Site, arguments: Arguments) -> str:

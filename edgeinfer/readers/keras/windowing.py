@@ -31,16 +31,6 @@ def read_depthwise(site: Site, arguments: Arguments) -> str:
     return _add_conv(site, x, arguments, flat, channels, rank)
 
 
-def read_max_pool(site: Site, arguments: Arguments) -> str:
-    """`keras.ops.max_pool`."""
-    return _read_pool(site, arguments, PoolNodeKind.MAX)
-
-
-def read_average_pool(site: Site, arguments: Arguments) -> str:
-    """`keras.ops.average_pool`."""
-    return _read_pool(site, arguments, PoolNodeKind.AVERAGE)
-
-
 def _operands(site: Site, arguments: Arguments) -> tuple[str, Any, int]:
     x = arguments.tensor()
     kernel = as_constant(arguments.take(1, "kernel"))
@@ -70,7 +60,8 @@ def _add_conv(site: Site, x: str, arguments: Arguments, kernel: Any, groups: int
     )
 
 
-def _read_pool(site: Site, arguments: Arguments, kind: PoolNodeKind) -> str:
+def read_pool(site: Site, arguments: Arguments, kind: PoolNodeKind) -> str:
+    """`keras.ops.max_pool` and `average_pool`."""
     x = arguments.tensor()
     rank = _spatial_axes(site, x, len(site.shape(x)) - 1)
     window = _sizes(arguments.option("pool_size"), "pool_size", rank)
