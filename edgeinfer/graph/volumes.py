@@ -81,7 +81,6 @@ def pool_volume(
     x: str,
     kind: g.PoolNodeKind,
     over: VolumeWindow,
-    label: str,
     *,
     count_pads: bool = False,
 ) -> str:
@@ -97,4 +96,4 @@ def pool_volume(
     series = reshape(site, deep, (sizes[0], rows * columns * channels), "series")
     along = (over.window[:1], over.strides[:1], over.pads[:1])
     y = site.add(g.PoolNode(site.name("depths"), series, kind, *along, count_pads))
-    return reshape(site, y, (depth, rows, columns, channels), label)
+    return reshape(site, y, (depth, rows, columns, channels), "")

@@ -70,7 +70,7 @@ def _add_pool(site: Site, x: str, kind: PoolNodeKind, over: VolumeWindow) -> str
             over.places(site.shape(x)[:-1])
         except ValueError as error:
             raise UnsupportedLayerError(str(error)) from None
-        return pool_volume(site, x, kind, over, "")
+        return pool_volume(site, x, kind, over)
     return site.add(PoolNode(site.name(), x, kind, over.window, over.strides, over.pads))
 
 

@@ -12,7 +12,14 @@ import numpy as np
 
 from edgeinfer.graph import volumes
 from edgeinfer.graph.compose import OperatorSite
-from edgeinfer.graph.nodes import BatchNormNode, ConvNode, DenseNode, Floats, MergeKind
+from edgeinfer.graph.nodes import (
+    BatchNormNode,
+    ConvNode,
+    DenseNode,
+    Floats,
+    MergeKind,
+    PoolNodeKind,
+)
 from edgeinfer.graph.volumes import VolumeWindow
 from edgeinfer.readers.onnx.affine import scale_view, uniform
 from edgeinfer.readers.onnx.args import Args, constant, constant_or_none, data, epsilon_of
@@ -33,7 +40,7 @@ from edgeinfer.readers.onnx.layout import (
 from edgeinfer.readers.onnx.merge import merge_views
 from edgeinfer.readers.onnx.moves import reshape_view
 from edgeinfer.readers.onnx.ops import OnnxOp, UnreadableModelError
-from edgeinfer.readers.onnx.space import pads_of, refuse_window, spatial, sum_window
+from edgeinfer.readers.onnx.space import add_pool, pads_of, refuse_window, spatial
 from edgeinfer.readers.onnx.weights import bias_of, finite, kernel_of, move_const, transpose_const
 from quantization.ranges import shrink_array
 
@@ -61,7 +68,7 @@ def conv(d: Drawing, op: OnnxOp, args: Args, *, channels_last: bool = False) -> 
     plain = len(args) < 3 and weights.grid is None and set(dilation) == {1}
     alone = groups == d.shapes[x.tensor][-1] == weights.value.shape[-1]
     if d.quantized and plain and alone and (weights.value == 1).all():
-        return sum_window(d, op, x, window, strides, pads)
+        return add_pool(d, op, x, PoolNodeKind.SUM, window, strides, pads)  # ones: a sum of windows
     name = d.named(op)
     if rank == 3:
         over = VolumeWindow(window, strides, pads, dilation)
@@ -70,7 +77,7 @@ def conv(d: Drawing, op: OnnxOp, args: Args, *, channels_last: bool = False) -> 
     def node(values: Floats, bias: Floats | None) -> ConvNode:
         return ConvNode(name, name, x.tensor, values, bias, strides, pads, dilation, groups)
 
-    return _linear(d, name, x, weights, constant_or_none(args, 2, "bias"), (1.0, 1.0), node)
+    return add_linear(d, name, x, weights, constant_or_none(args, 2, "bias"), node)
 
 
 def conv_volume(
@@ -96,7 +103,7 @@ def conv_volume(
         return ConvNode(name, name, image, values, shift, *place)
 
     kernel = move_const(weights, volumes.flatten_kernel)
-    y = _linear(d, name, replace(x, tensor=image), kernel, bias, (1.0, 1.0), node)
+    y = add_linear(d, name, replace(x, tensor=image), kernel, bias, node)
     return replace(y, tensor=volumes.unstack_slices(site, y.tensor, over, sizes))
 
 
@@ -156,7 +163,7 @@ def matmul(d: Drawing, op: OnnxOp, args: Args) -> View:
     if isinstance(a, View) and isinstance(b, Const):
         if b.value.ndim == 1:
             column = move_const(b, lambda values: values.reshape(-1, 1))
-            y = _dense(d, op, a, column, None, (1.0, 1.0))
+            y = _dense(d, op, a, column)
             return reshape_view(d, y, file_shape(d, y)[:-1])
         return _times(d, op, a, b)
     if isinstance(a, Const) and isinstance(b, View) and a.value.ndim >= 2 and b.rank > 1:
@@ -172,7 +179,7 @@ def matmul(d: Drawing, op: OnnxOp, args: Args) -> View:
 def _times(d: Drawing, op: OnnxOp, x: View, weights: Const) -> View:
     shape = weights.value.shape
     if all(size == 1 for size in shape[:-2]) and len(shape) <= max(x.rank, 2):
-        return _dense(d, op, x, _matrix(weights), None, (1.0, 1.0))
+        return _dense(d, op, x, _matrix(weights))
     if d.batch == 1 and len(shape) == x.rank and shape[0] > 1:
         x = with_all_axes(x)
     lead = shape[:-2] if x.merged else shape[1:-2]
@@ -204,7 +211,7 @@ def _multiply_stacks(d: Drawing, op: OnnxOp, x: View, weights: Const, count: int
     def node(values: Floats, bias: Floats | None) -> ConvNode:
         return ConvNode(name, name, rows, values, bias, (1,), ((0, 0),), (1,), count)
 
-    y = _linear(d, name, replace(x, tensor=rows), kernel, None, (1.0, 1.0), node)
+    y = add_linear(d, name, replace(x, tensor=rows), kernel, None, node)
     y = settle_scale(d, y) if y.scale.ndim else y
     back = arranged_tensor(d, y.tensor, (0, 1), (steps, *have[:-2], out))
     return replace(y, tensor=back, order=(*(axis + 1 for axis in lead), 0, len(have) - 1))
@@ -229,8 +236,8 @@ def _dense(
     op: OnnxOp,
     x: View,
     weights: Const,
-    bias: Const | None,
-    factors: tuple[float, float],
+    bias: Const | None = None,
+    factors: tuple[float, float] = (1.0, 1.0),
 ) -> View:
     if weights.value.ndim != 2:
         raise UnreadableModelError(f"weights of shape {weights.value.shape} are not a matrix")
@@ -253,7 +260,7 @@ def _dense(
     def node(values: Floats, bias: Floats | None) -> DenseNode:
         return DenseNode(name, name, x.tensor, values, bias)
 
-    return _linear(d, name, x, weights, bias, factors, node)
+    return add_linear(d, name, x, weights, bias, node, factors)
 
 
 def add_linear(
@@ -263,21 +270,10 @@ def add_linear(
     weights: Const,
     bias: Const | None,
     node: Callable[[Floats, Floats | None], ConvNode | DenseNode],
+    factors: tuple[float, float] = (1.0, 1.0),
 ) -> View:
-    """A layer by its node, whose kernel counts output channels last."""
-    return _linear(d, name, x, weights, bias, (1.0, 1.0), node)
-
-
-def _linear(
-    d: Drawing,
-    name: str,
-    x: View,
-    weights: Const,
-    bias: Const | None,
-    factors: tuple[float, float],
-    node: Callable[[Floats, Floats | None], ConvNode | DenseNode],
-) -> View:
-    """The node, its formats, and what it leaves owed."""
+    """A layer by its node, whose kernel counts output channels last, its formats, and what it
+    leaves owed. The factors are those of kernel and bias."""
     kernel = kernel_of(d, weights, name)
     channels = kernel.values.shape[-1]
     scale = shrink_array(x.scale * kernel.scale * factors[0])

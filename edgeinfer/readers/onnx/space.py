@@ -165,13 +165,6 @@ def _pool_taps(
     return replace(x, tensor=d.add(g.MergeNode(d.named(op), tuple(taps), merge)), exclusive=True)
 
 
-def sum_window(
-    d: Drawing, op: OnnxOp, x: View, window: g.Shape, strides: g.Shape, pads: g.Pads
-) -> View:
-    """What a convolution of nothing but ones, each channel for itself, means."""
-    return add_pool(d, op, x, g.PoolNodeKind.SUM, window, strides, pads)
-
-
 def add_pool(
     d: Drawing,
     op: OnnxOp,
@@ -187,7 +180,7 @@ def add_pool(
     if len(window) == 3:
         site, over = OperatorSite(d, name), VolumeWindow(window, strides, pads)
         refuse_window(d, x, over)
-        y = pool_volume(site, x.tensor, kind, over, "", count_pads=count_pads)
+        y = pool_volume(site, x.tensor, kind, over, count_pads=count_pads)
         return replace(x, tensor=y, exclusive=True)
     d.add(g.PoolNode(name, x.tensor, kind, window, strides, pads, count_pads))
     return replace(x, tensor=name, exclusive=True)
