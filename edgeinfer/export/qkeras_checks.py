@@ -119,15 +119,8 @@ def layer_obstacle(node: g.Node, graph: g.Graph, quantizer: Quantizer | None) ->
 
 def per_channel(values: g.Floats, x: g.Shape) -> bool:
     """Whether constants vary along the last axis only."""
-    return (
-        values.ndim <= len(x)
-        and values.size in (1, x[-1])
-        and values.shape[-1:]
-        in (
-            (),
-            (values.size,),
-        )
-    )
+    along_last = values.shape[-1:] in ((), (values.size,))
+    return along_last and values.ndim <= len(x) and values.size in (1, x[-1])
 
 
 def explicit(

@@ -44,6 +44,11 @@ class StoredWeights:
     quantizer: Quantizer
     alpha: tuple[float, ...] | None  # a power of two for each output channel; None: 1
 
+    @property
+    def exact(self) -> NDArray[np.float32]:
+        """What the layer computes with."""
+        return self.values * np.asarray(1.0 if self.alpha is None else self.alpha, np.float32)
+
 
 def obstacle(quantizer: Quantizer) -> str | None:
     """Why QKeras has no quantizer of this arithmetic; None where it has one."""

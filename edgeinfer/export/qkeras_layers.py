@@ -16,7 +16,6 @@ from edgeinfer.export.qkeras_checks import explicit
 from edgeinfer.export.qkeras_formats import StoredWeights, bits, prepare_weights
 from edgeinfer.export.qkeras_functions import plain_function, rounding_function
 from edgeinfer.graph import nodes as g
-from quantization.fixed import Quantizer
 from quantization.recipe import Recipe
 
 MERGES = {
@@ -55,7 +54,8 @@ class Layers:
         name = keras_name(node.name)
         if isinstance(node, g.InputNode):
             self.inputs[node.name] = keras.Input(node.shape, name=name)
-            rounding = qkeras.QActivation(bits(self._known(quantizer)), name=self._fresh(node.name))
+            assert quantizer is not None, "lowering completes the recipe for every input"
+            rounding = qkeras.QActivation(bits(quantizer), name=self._fresh(node.name))
             self.tensors[node.name] = rounding(self.inputs[node.name])
             return
         if isinstance(node, g.ActivationNode) and quantizer is not None:
@@ -73,10 +73,6 @@ class Layers:
 
     def _is_shared(self, node: g.Node) -> bool:
         return isinstance(node, g.ConvNode | g.DenseNode) and self._uses[node.layer] > 1
-
-    def _known(self, quantizer: Quantizer | None) -> Quantizer:
-        assert quantizer is not None, "lowering completes the recipe for every input"
-        return quantizer
 
     def _x(self, tensor: str) -> Any:
         return self.tensors[tensor]
@@ -206,25 +202,17 @@ class Layers:
         """scale x + shift as a batch norm of mean 0 and variance 1: exact, with an epsilon of 0."""
         channels = self.graph.shapes[node.x][-1]
         weights = [
-            self._held(f"{node.layer}/{part}", values, channels)
+            np.broadcast_to(
+                self._stored(f"{node.layer}/{part}", values).exact.reshape(-1), (channels,)
+            )
             for part, values in (("scale", node.scale), ("shift", node.shift))
         ]
         layer = kl.BatchNormalization(epsilon=0.0, name=name)
         statistics = [np.zeros(channels, np.float32), np.ones(channels, np.float32)]
         return _fill_layer(layer, self.graph.shapes[node.x], weights + statistics)(self._x(node.x))
 
-    def _held(self, key: str, values: Any, channels: int) -> Any:
-        stored = self._stored(key, values)
-        exact = stored.values * np.asarray(
-            1.0 if stored.alpha is None else stored.alpha, np.float32
-        )
-        return np.broadcast_to(exact.reshape(-1), (channels,))
-
     def _prelu(self, node: g.PReluNode, name: str) -> Any:
-        stored = self._stored(f"{node.layer}/slope", node.slope)
-        exact = stored.values * np.asarray(
-            1.0 if stored.alpha is None else stored.alpha, np.float32
-        )
+        exact = self._stored(f"{node.layer}/slope", node.slope).exact
         x = self.graph.shapes[node.x]
         slope = exact.reshape((1,) * (len(x) - exact.ndim) + exact.shape)
         shared = [a + 1 for a, (s, size) in enumerate(zip(slope.shape, x, strict=True)) if s < size]
