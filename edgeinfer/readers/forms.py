@@ -4,13 +4,18 @@
 
 from __future__ import annotations
 
+import functools
+import tomllib
 from collections.abc import Mapping
 
+from edgeinfer.base import assets
 
-def by_kind(kinds_of_forms: Mapping[str, str]) -> Mapping[str, str]:
-    """Kind -> form, from form -> kinds with spaces between them. A kind has one form."""
+
+@functools.cache
+def forms_of(table: str) -> Mapping[str, str]:
+    """Kind -> form, of a table in `reports/forms`, which lists kinds by form. A kind has one."""
     forms: dict[str, str] = {}
-    for form, kinds in kinds_of_forms.items():
+    for form, kinds in tomllib.loads(assets.text(f"reports/forms/{table}.toml")).items():
         for kind in kinds.split():
             if kind in forms:
                 raise ValueError(f"{kind} has two forms: {forms[kind]!r} and {form!r}")

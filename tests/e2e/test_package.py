@@ -89,7 +89,8 @@ def test_the_wheel_holds_two_packages_and_what_they_ship(wheel: Path) -> None:
     }
     shipped = "edgeinfer/_shipped"
     assert {f"{shipped}/constraints.txt", f"{shipped}/firmware/README.md"} <= set(names)
-    assert f"{shipped}/reports/templates/README.md" in names
+    reports = {f"{shipped}/reports/templates/README.md", f"{shipped}/reports/forms/onnx.toml"}
+    assert reports <= set(names)
     assert {"edgeinfer/py.typed", "quantization/py.typed"} <= set(names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not any("__pycache__" in name or name.endswith(".pyc") for name in names)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from edgeinfer.graph.nodes import PoolNodeKind
+from edgeinfer.readers.forms import forms_of
 from edgeinfer.readers.keras import (
     activation_layers,
     attention,
@@ -23,12 +24,13 @@ from edgeinfer.readers.keras import (
 )
 from edgeinfer.readers.keras.builder import Site
 from edgeinfer.readers.keras.cells import RECURRENT
+from edgeinfer.readers.keras.config import LayerConfig
 from edgeinfer.readers.keras.fields import UnsupportedLayerError
 from edgeinfer.readers.keras.hgq_layers import read_hgq_layer
 from edgeinfer.readers.keras.hgq_variables import PACKAGE
 from edgeinfer.readers.keras.lookup_layers import lookup_dense_layer
 from edgeinfer.readers.keras.neuron_layers import table_neurons_layer
-from edgeinfer.readers.keras.operations import read_operation
+from edgeinfer.readers.keras.operations import nearest_operation, read_operation
 from edgeinfer.readers.keras.parameters import LOOKUP_DENSE, TABLE_NEURONS, layer_inside
 from edgeinfer.readers.keras.recurrent import read_recurrent
 from edgeinfer.readers.keras.sparse_pixels import read_sparse_layer
@@ -46,6 +48,10 @@ AUGMENTATIONS = frozenset(  # Keras 3 writes training=True for each; `predict` r
 UNTRAINED = (
     *("Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "GaussianNoise"),
     *("GaussianDropout", "AlphaDropout", "ActivityRegularization", "Identity"),
+)
+OWN_CODE = (
+    "Keras's own layers and functions for what it computes, connected by keras.Model(inputs, "
+    "outputs)"
 )
 Reader = Callable[[Site], str]
 
@@ -189,3 +195,21 @@ def _why_unknown(kind: str) -> str:
     if "Attention" in plain:
         return "attention is not supported"
     return "this kind of layer is not known"
+
+
+def nearest_layer(layer: LayerConfig) -> str:
+    """The form that can be read and stands nearest to a layer, or to the function that it calls."""
+    try:
+        called = layer.operation
+    except UnsupportedLayerError:  # its entry does not say which function it calls
+        called = None
+    if called is not None:
+        return nearest_operation(called)
+    if layer.kind.startswith(PACKAGE):
+        return "HGQ2's layers of docs/keras.md with quantizers of the types kbi and kif"
+    if layer.kind.startswith(SPARSE):
+        return "SparsePixels' layers of docs/sparse.md"
+    forms = forms_of("keras-layers")
+    form = forms.get(layer.kind) or forms.get(layer.kind.removeprefix("Q"))
+    unknown = "layers of docs/keras.md that compute the same"
+    return form or (OWN_CODE if ">" in layer.kind else unknown)

@@ -13,6 +13,7 @@ import h5py
 
 from edgeinfer.base.errors import ModelError, Offence, UnsupportedModelError
 from edgeinfer.graph.nodes import InputNode
+from edgeinfer.readers.forms import forms_of
 from edgeinfer.readers.keras import stored
 from edgeinfer.readers.keras.builder import GraphBuilder, Site, UnknownInput
 from edgeinfer.readers.keras.config import (
@@ -27,8 +28,7 @@ from edgeinfer.readers.keras.config import (
 from edgeinfer.readers.keras.element_formats import widen_shared_inputs
 from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError, whole
 from edgeinfer.readers.keras.fresh import FreshParameter, FreshWeights
-from edgeinfer.readers.keras.layer_forms import LAYER_FORMS, nearest_layer
-from edgeinfer.readers.keras.layers import AUGMENTATIONS, read_layer
+from edgeinfer.readers.keras.layers import AUGMENTATIONS, nearest_layer, read_layer
 from edgeinfer.readers.keras.masks import pass_masks, refuse_masks
 from edgeinfer.readers.keras.parameters import layer_inside, unwrap_layer
 from edgeinfer.readers.keras.shaping import (
@@ -61,7 +61,7 @@ def build(
         outputs = _Reader(builder, model, weights, "").run(None)
         widen_shared_inputs(builder)
     except UnsupportedLayerError as reason:
-        offence = Offence(model.name, "Model", str(reason), LAYER_FORMS["Model"])
+        offence = Offence(model.name, "Model", str(reason), forms_of("keras-layers")["Model"])
         builder.offences.append(offence)
     if builder.offences:
         raise UnsupportedModelError(source, builder.offences, trouble="cannot be read")

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from edgeinfer.graph.nodes import ActivationNode, Function, MergeKind, PoolNodeKind
+from edgeinfer.readers.forms import forms_of
 from edgeinfer.readers.keras import (
     arithmetic,
     combining,
@@ -146,6 +147,12 @@ def read_operation(site: Site) -> tuple[str, ...]:
         raise UnsupportedLayerError(f"it calls {called} with arguments of another kind") from None
     arguments.check_rest()
     return (result,) if isinstance(result, str) else result
+
+
+def nearest_operation(called: str) -> str:
+    """The form that can be read and stands nearest to a function of `keras.ops` or TensorFlow."""
+    unknown = "functions of docs/keras.md that compute the same"
+    return forms_of("keras-operations").get(canonical_name(called), unknown)
 
 
 def canonical_name(called: str) -> str:

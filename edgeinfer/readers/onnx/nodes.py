@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 from onnx import GraphProto, defs
 
+from edgeinfer.readers.forms import forms_of
 from edgeinfer.readers.onnx import (
     attention,
     comparing,
@@ -169,6 +170,13 @@ def why_unknown(op: OnnxOp) -> str | None:
     if op.kind in known_ops:
         return None
     return REASONS.get(op.kind, "no such operator can be read")
+
+
+def nearest_operator(op: OnnxOp) -> str:
+    """The form that can be read and stands nearest to an operator; other domains may use ONNX's
+    names."""
+    forms = forms_of("onnx") if op.domain in DOMAINS else {}
+    return forms.get(op.kind, "operators of ONNX or QONNX that docs/onnx.md lists")
 
 
 def reads_tensors(op: OnnxOp) -> bool:

@@ -32,8 +32,14 @@ from edgeinfer.readers.onnx.layout import (
     with_all_axes,
 )
 from edgeinfer.readers.onnx.masking import before_softmax
-from edgeinfer.readers.onnx.nodes import NO_READER, QUANTIZERS, read_op, reads_tensors, why_unknown
-from edgeinfer.readers.onnx.operator_forms import nearest_operator
+from edgeinfer.readers.onnx.nodes import (
+    NO_READER,
+    QUANTIZERS,
+    nearest_operator,
+    read_op,
+    reads_tensors,
+    why_unknown,
+)
 from edgeinfer.readers.onnx.ops import (
     SPARSE_DOMAIN,
     InputDeclaration,

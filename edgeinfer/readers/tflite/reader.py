@@ -22,6 +22,7 @@ from edgeinfer.base.tflite.model import Operator, TfliteModel, TfliteTensor, bro
 from edgeinfer.base.tflite.model import read as read_file
 from edgeinfer.graph.nodes import Graph, InputNode, SoftmaxNode
 from edgeinfer.graph.windows import MOST_ELEMENTS
+from edgeinfer.readers.forms import forms_of
 from edgeinfer.readers.loaded import LoadedModel
 from edgeinfer.readers.tflite import (
     comparing,
@@ -36,7 +37,6 @@ from edgeinfer.readers.tflite import (
     resizing,
     softmax,
 )
-from edgeinfer.readers.tflite.kernel_forms import INPUT, OUTPUT, nearest_kernel
 from edgeinfer.readers.tflite.multipliers import (
     STORED,
     scale_of,
@@ -133,6 +133,8 @@ READABLE = sorted(
         "SOFTMAX",
     }
 )  # fmt: skip
+INPUT = "an int8, uint8 or float32 input of one scale and a batch of one"
+OUTPUT = "a file whose outputs its operators compute"
 HINT = f"Readable are {', '.join(READABLE)}, as docs/tflite.md says."
 
 
@@ -143,6 +145,13 @@ def read(path: Path) -> LoadedModel:
         return _draw(model, path)
     except FlatError as error:
         raise broken_file_error(str(path), error) from None
+
+
+def _nearest_kernel(op: Operator) -> str:
+    """The form that can be read and stands nearest to an operator."""
+    if op.name.startswith("STABLEHLO"):
+        return "the operator of TensorFlow Lite itself that computes the same"
+    return forms_of("tflite").get(op.name, "operators that docs/tflite.md lists")
 
 
 def _draw(model: TfliteModel, path: Path) -> LoadedModel:
@@ -164,7 +173,7 @@ def _draw(model: TfliteModel, path: Path) -> LoadedModel:
             results = _read_operator(d, op, values, inside)
         except UnreadableOperatorError as error:
             offences.append(
-                Offence(f"operator {op.index}", op.title, str(error), nearest_kernel(op))
+                Offence(f"operator {op.index}", op.title, str(error), _nearest_kernel(op))
             )
         values |= {out.index: value for out, value in zip(op.outputs, results, strict=True)}
     outputs: list[str] = []

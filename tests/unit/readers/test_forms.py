@@ -15,14 +15,12 @@ import pytest
 import edgeinfer.readers
 from edgeinfer.base.errors import Offence, UnsupportedModelError
 from edgeinfer.base.tflite.names import OPERATORS
+from edgeinfer.readers.forms import forms_of
 from edgeinfer.readers.keras import cells, layers, operations, tfmot_variables
 from edgeinfer.readers.keras.config import parse_layer
-from edgeinfer.readers.keras.layer_forms import CUSTOM, LAYER_FORMS, nearest_layer
-from edgeinfer.readers.keras.operation_forms import OPERATION_FORMS
+from edgeinfer.readers.keras.layers import OWN_CODE, nearest_layer
 from edgeinfer.readers.onnx import nodes
-from edgeinfer.readers.onnx.operator_forms import OPERATOR_FORMS
 from edgeinfer.readers.tflite import reader as tflite_reader
-from edgeinfer.readers.tflite.kernel_forms import KERNEL_FORMS
 
 ROOM = Path(edgeinfer.readers.__file__).parent
 REPORTS = ("ModelError", "InputError", "UsageError")
@@ -36,9 +34,9 @@ def test_all_keras_layers_have_a_form():
         if inspect.isclass(kind) and issubclass(kind, keras.Layer)
     }
     names |= {*layers.READERS, *cells.RECURRENT, *tfmot_variables.WRAPPERS}
-    forms = {*LAYER_FORMS, *(f"Q{name}" for name in LAYER_FORMS)}
+    forms = forms_of("keras-layers")
     assert len(names) > 150
-    assert names <= forms
+    assert names <= {*forms, *(f"Q{name}" for name in forms)}
 
 
 def test_all_keras_operations_have_a_form():
@@ -53,19 +51,19 @@ def test_all_keras_operations_have_a_form():
             if known and kind is not keras.Operation:
                 names.add(operations.canonical_name(f"keras.ops.{name}"))
     assert len(names) > 250
-    assert names <= set(OPERATION_FORMS)
+    assert names <= set(forms_of("keras-operations"))
 
 
 def test_all_onnx_operators_have_a_form():
     onnx = pytest.importorskip("onnx")
     names = {s.name for s in onnx.defs.get_all_schemas_with_history() if not s.domain}
     names |= {name for readers in nodes.DOMAINS.values() for name in readers}
-    assert names <= set(OPERATOR_FORMS)
+    assert names <= set(forms_of("onnx"))
 
 
 def test_all_tflite_operators_have_a_form():
     names = {name for name in OPERATORS if not name.startswith("STABLEHLO")}
-    assert {*names, *tflite_reader.READABLE} <= set(KERNEL_FORMS)
+    assert {*names, *tflite_reader.READABLE} <= set(forms_of("tflite"))
 
 
 def test_every_report_of_a_reader_names_a_form_or_a_remedy():
@@ -89,7 +87,7 @@ def test_classes_of_ones_own_and_functions_have_a_form():
     def form_of(**entry):
         return nearest_layer(parse_layer({"name": "x", **entry}, "", 0))
 
-    assert form_of(class_name="Thing", registered_name="mine>Thing") == CUSTOM
+    assert form_of(class_name="Thing", registered_name="mine>Thing") == OWN_CODE
     assert "before an LSTM" in form_of(class_name="ConvLSTM2D")
     function = {"class_name": "TFOpLambda", "config": {"function": "math.segment_sum"}}
     assert "one_hot" in form_of(**function)
