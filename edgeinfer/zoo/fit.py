@@ -184,12 +184,13 @@ def compile_keras(entry: ZooEntry) -> keras.Model:
     return model
 
 
-def register_saved(entry: ZooEntry) -> None:
-    """Let Keras find the losses and the layers of a saved training."""
-    if entry.sites is not None:
-        pass
-    for head in entry.heads:
-        _loss(head.loss)
+def read_saved(path: Path) -> keras.Model:
+    """A model of a saved training. Keras knows our losses and layers once they are imported."""
+    import keras
+
+    from edgeinfer.zoo import losses, site_layers  # noqa: F401
+
+    return keras.saving.load_model(path)
 
 
 def without_features(entry: ZooEntry, model: keras.Model) -> keras.Model:

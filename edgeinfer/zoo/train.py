@@ -29,7 +29,7 @@ from edgeinfer.zoo.fit import (
     TrainingWatcher,
     best_epoch_and_halvings,
     compile_keras,
-    register_saved,
+    read_saved,
     without_features,
 )
 from edgeinfer.zoo.own_data import read_own_data
@@ -96,9 +96,8 @@ def train(
                 "The training to resume reads the features of other weights.",
                 hint="Give the same --trunk as before, or train without --resume.",
             )
-        register_saved(entry)
         position, best = saved.position, saved.best
-        model = keras.saving.load_model(saved.model)
+        model = read_saved(saved.model)
     else:
         checkpoints.clear()
         plan, position, best = plan_asked, Position(), None
@@ -132,11 +131,9 @@ def _write(
     entry: ZooEntry, run: Fit, output: Path, stopped: Stop, classes: Mapping[str, Sequence[str]]
 ) -> Path:
     """Write the best epoch's weights without the optimizer, and the history; return its path."""
-    import keras
-
     chosen = run.model
     if run.best is not None:
-        best = keras.saving.load_model(run.best)
+        best = read_saved(run.best)
         unfinished = stopped == "minutes" and run.position.step > 0
         if not (unfinished and run.validation_loss(run.model) < min(run.losses)):
             chosen = best

@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from edgeinfer.zoo import ENTRIES
 from edgeinfer.zoo.entry import EventSamples
 from edgeinfer.zoo.evaluate import JudgedOutputs, values_of
+from edgeinfer.zoo.fit import compile_keras
 from edgeinfer.zoo.site_samples import SiteSamples
 from edgeinfer.zoo.train import TrainingInterruption, train
 from tests.unit.zoo.test_train import Interrupting, weights
@@ -90,6 +93,17 @@ def test_a_training_at_sites_resumes_where_it_was(tmp_path):
     ]
     for a, b in zip(weights(whole.model), weights(broken), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_a_new_process_reads_a_training_at_sites(tmp_path):
+    """As `edgeinfer train --resume` does, which has built no network before it reads one."""
+    saved = tmp_path / "saved.keras"
+    compile_keras(SMALL).save(saved)
+    program = "import sys, pathlib; from edgeinfer.zoo.fit import read_saved; "
+    program += "print(read_saved(pathlib.Path(sys.argv[1])).count_params())"
+    command = [sys.executable, "-c", program, str(saved)]
+    reading = subprocess.run(command, capture_output=True, text=True)
+    assert reading.stdout.split() == [str(SMALL.parameters)], reading.stderr
 
 
 def test_lit_pixels_judge_as_whole_planes_do():
