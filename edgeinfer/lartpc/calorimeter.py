@@ -30,17 +30,11 @@ _PI0_GEV = 0.135  # [std]
 _DISTANCE_CELLS = 300.0  # from the decay to the first layer, in cells
 _CELLS_PER_TOWER = 6.0  # fine cells across a coarse one
 _CHUNK = 256
-
-
-@dataclass(frozen=True, slots=True)
-class CalorimeterSettings:
-    """What hits the calorimeters, and how well they count."""
-
-    energy_gev: tuple[float, float] = (10.0, 500.0)  # uniform, as in the public set
-    mix: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
-    ecal_quantum_gev: float = 0.03  # one count: 17 % over the root of the energy
-    hcal_quantum_gev: float = 0.25
-    hadron_response: float = 0.8  # of the part of a hadron shower that is not electromagnetic
+_ENERGY_GEV = (10.0, 500.0)  # uniform, as in the public set
+_MIX = np.full(len(CLASSES), 1 / len(CLASSES))
+_ECAL_QUANTUM_GEV = 0.03  # one count: 17 % over the root of the energy
+_HCAL_QUANTUM_GEV = 0.25
+_HADRON_RESPONSE = 0.8  # of the part of a hadron shower that is not electromagnetic
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +58,19 @@ class _Blob:
     width: Floats  # (n,) cells, of the core
 
 
-def generate_showers(seed: Seed, n: int, settings: CalorimeterSettings) -> Showers:
+def generate_showers(seed: Seed, n: int) -> Showers:
     """n particles, each an event of its own."""
     rng = generator(seed)
-    weights = np.array(settings.mix) / sum(settings.mix)
-    kind = rng.choice(len(CLASSES), n, p=weights)
-    energy = rng.uniform(*settings.energy_gev, n)
+    kind = rng.choice(len(CLASSES), n, p=_MIX)
+    energy = rng.uniform(*_ENERGY_GEV, n)
     ecal = np.empty((n, *ECAL_SHAPE), np.float32)
     hcal = np.empty((n, *HCAL_SHAPE), np.float32)
     for begin in range(0, n, _CHUNK):
         part = slice(begin, begin + _CHUNK)
-        blobs = _blobs(rng, kind[part], energy[part], settings)
+        blobs = _blobs(rng, kind[part], energy[part])
         for cells, calorimeter, quantum in (
-            (ecal, 0, settings.ecal_quantum_gev),
-            (hcal, 1, settings.hcal_quantum_gev),
+            (ecal, 0, _ECAL_QUANTUM_GEV),
+            (hcal, 1, _HCAL_QUANTUM_GEV),
         ):
             mean = sum(_spread(blob, calorimeter) for blob in blobs)
             cells[part] = rng.poisson(mean / quantum) * (quantum / SCALE_GEV)
@@ -105,9 +98,7 @@ def _split(depth: Floats) -> tuple[Floats, Floats]:
     return depth[:, : ECAL_SHAPE[2]], depth[:, ECAL_SHAPE[2] :]
 
 
-def _blobs(
-    rng: np.random.Generator, kind: NDArray[np.intp], energy: Floats, settings: CalorimeterSettings
-) -> list[_Blob]:
+def _blobs(rng: np.random.Generator, kind: NDArray[np.intp], energy: Floats) -> list[_Blob]:
     """The components of each particle's shower: two photons at most, and a hadronic part."""
     n = kind.size
     middle = rng.normal(0.0, 0.6, (n, 2))
@@ -130,7 +121,7 @@ def _blobs(
     other = electromagnetic_depth(
         energy * (1 - share), (conversion[1] - 1.0).clip(0.0), shift, edges_x0
     )
-    hadronic = energy * (1 - em_share) * settings.hadron_response
+    hadronic = energy * (1 - em_share) * _HADRON_RESPONSE
     after = np.maximum(edges[None, :] - interaction[:, None], 0.0)
     tail = np.diff(gammainc(1.3, after / 0.9), axis=1) * hadronic[:, None]
     # Before it interacts, a charged pion leaves a trace of minimum ionisation, 10 MeV a layer.

@@ -27,8 +27,6 @@ STERNHEIMER_C: Final = 5.2146
 # --- charge ---------------------------------------------------------------------------------------
 W_ION_MEV: Final = 23.6e-6  # [std] energy per electron-ion pair
 FIELD_KV_CM: Final = 0.5  # [std] nominal drift field
-BIRKS_A: Final = 0.800  # [paper]
-BIRKS_K: Final = 0.0486  # [paper] (kV/cm)(g/cm2)/MeV
 BOX_ALPHA: Final = 0.930  # [paper]
 BOX_BETA: Final = 0.212  # [paper] (kV/cm)(g/cm2)/MeV
 

@@ -24,15 +24,9 @@ _PRONGS = np.array([1, 1, 2, 2, 3])
 _APART = np.array([0.0, 0.0, 0.22, 0.25, 0.34])
 _MEAN_PARTICLES = np.array([34.0, 20.0, 24.0, 25.0, 34.0])
 _WIDTH = np.array([0.14, 0.10, 0.06, 0.06, 0.08])
-
-
-@dataclass(frozen=True, slots=True)
-class ConstituentSettings:
-    """How unequal particles and prongs are, and how far directions are blurred."""
-
-    steepness: float = 0.45
-    blur: float = 0.03
-    jets_per_event: int = 2
+_STEEPNESS = 0.45  # the less, the more unequal are the particles
+_BLUR = 0.03  # of a direction
+_JETS_PER_EVENT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +39,18 @@ class JetConstituents(EventArrays):
     event: NDArray[np.int64]
 
 
-def generate_constituents(seed: Seed, n: int, settings: ConstituentSettings) -> JetConstituents:
+def generate_constituents(seed: Seed, n: int) -> JetConstituents:
     """n jets, two to an event, the hardest particle first."""
     rng = generator(seed)
     kind = rng.integers(0, len(CLASSES), n)
     count = np.clip(rng.poisson(_MEAN_PARTICLES[kind]), 3, MOST_PARTICLES)
     present = np.arange(MOST_PARTICLES) < count[:, None]
-    share = rng.gamma(settings.steepness, 1.0, (n, MOST_PARTICLES)) * present
+    share = rng.gamma(_STEEPNESS, 1.0, (n, MOST_PARTICLES)) * present
     share /= share.sum(axis=1, keepdims=True)
     angles = _prong_angles(rng, kind, n) + _WIDTH[kind][:, None, None] * rng.standard_normal(
         (n, MOST_PARTICLES, 2)
     )
-    angles += settings.blur * rng.standard_normal(angles.shape)
+    angles += _BLUR * rng.standard_normal(angles.shape)
     centre = (share[..., None] * angles).sum(axis=1, keepdims=True)
     order = np.argsort(-share, axis=1)[:, :PARTICLES, None]
     hardest = np.take_along_axis(share, order[..., 0], axis=1)
@@ -65,7 +59,7 @@ def generate_constituents(seed: Seed, n: int, settings: ConstituentSettings) -> 
     momentum = np.where(is_seen, 1.0 + np.log10(np.maximum(hardest, 1e-4)) / 4.0, 0.0)
     x = np.concatenate([momentum[..., None], 4.0 * around * is_seen[..., None]], axis=2)
     label = np.eye(len(CLASSES), dtype=np.float32)[kind]
-    return JetConstituents(x.astype(np.float32), label, np.arange(n) // settings.jets_per_event)
+    return JetConstituents(x.astype(np.float32), label, np.arange(n) // _JETS_PER_EVENT)
 
 
 def _prong_angles(rng: np.random.Generator, kind: NDArray[np.int64], n: int) -> NDArray[np.float64]:

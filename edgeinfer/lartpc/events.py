@@ -16,9 +16,9 @@ from edgeinfer.lartpc import constants as c
 from edgeinfer.lartpc.deposits import FLAG_MICHEL, Deposits, DetectorVolume, Particles
 from edgeinfer.lartpc.energy_loss import Floats
 from edgeinfer.lartpc.primaries import PrimarySettings, primaries
-from edgeinfer.lartpc.readout import ReadoutSettings, charge_image, noise_image
+from edgeinfer.lartpc.readout import charge_image, noise_image
 from edgeinfer.lartpc.seeds import Seed, generator
-from edgeinfer.lartpc.showers import ShowerSettings, shower
+from edgeinfer.lartpc.showers import shower
 from edgeinfer.lartpc.tracks import TrackSettings, follow
 
 LABEL_TRACK, LABEL_EM, LABEL_NONE = 0, 1, 2
@@ -28,15 +28,13 @@ _CODE_BITS = 12
 
 @dataclass(frozen=True, slots=True)
 class EventSettings:
-    """Size of the plane, what happens in it, how it is read."""
+    """Size of the plane, and what happens in it."""
 
     wires: int = 256
     pixels: int = 256
     depth_cm: float = 200.0
     primaries: PrimarySettings = field(default_factory=PrimarySettings)
     tracks: TrackSettings = field(default_factory=TrackSettings)
-    showers: ShowerSettings = field(default_factory=ShowerSettings)
-    readout: ReadoutSettings = field(default_factory=ReadoutSettings)
 
     def box(self) -> DetectorVolume:
         """The volume that the plane sees."""
@@ -69,7 +67,7 @@ def deposits(rng: np.random.Generator, start: Particles, settings: EventSettings
             break
         left, heavy = follow(rng, heavy, box, settings.tracks)
         parts.append(left)
-    parts.append(shower(rng, Particles.join(light), box, settings.showers))
+    parts.append(shower(rng, Particles.join(light), box))
     everything = Deposits.join(parts)
     return everything[box.contains((everything.start_cm + everything.end_cm) / 2)]
 
@@ -101,8 +99,8 @@ def simulate(seed: Seed, n: int, settings: EventSettings, first_event: int = 0) 
     deposits_made = deposits(rng, primaries(rng, n, settings.box(), settings.primaries), settings)
     deepest = max(c.MAX_DRIFT_CM - settings.pixels * c.PIXEL_CM, 0.0)
     offset: Floats = rng.uniform(0.0, deepest, n)
-    adc = charge_image(deposits_made, offset, settings.wires, settings.pixels, settings.readout)
-    adc += noise_image(rng, shape, settings.readout)
+    adc = charge_image(deposits_made, offset, settings.wires, settings.pixels)
+    adc += noise_image(rng, shape)
     energy, pdg = truth_images(deposits_made, shape)
     return Planes(np.arange(first_event, first_event + n), adc, energy, pdg)
 

@@ -17,16 +17,10 @@ from edgeinfer.lartpc.energy_loss import Floats
 from edgeinfer.lartpc.seeds import Seed, generator
 
 PLANES, HITS, EDGES = 8, 16, 24
-
-
-@dataclass(frozen=True, slots=True)
-class GraphSettings:
-    """How steep tracks are, how far hits lie beside them, and how often a plane misses one."""
-
-    steepest: float = 0.25  # planes are one unit apart
-    blur: float = 0.04
-    inefficiency: float = 0.12
-    graphs_per_event: int = 4
+_STEEPEST = 0.25  # track; planes are one unit apart
+_BLUR = 0.04  # of a hit beside its track
+_INEFFICIENCY = 0.12  # of a plane
+_GRAPHS_PER_EVENT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +34,17 @@ class HitGraphs(EventArrays):
     event: NDArray[np.int64]
 
 
-def generate_graphs(seed: Seed, n: int, settings: GraphSettings) -> HitGraphs:
+def generate_graphs(seed: Seed, n: int) -> HitGraphs:
     """n graphs, half of them with a track."""
     rng = generator(seed)
     has_track = rng.random(n) < 0.5
     plane = np.broadcast_to(np.arange(HITS) % PLANES, (n, HITS))
     position = rng.uniform(-1.0, 1.0, (n, HITS))
     charge = rng.gamma(3.0, 0.25, (n, HITS))
-    start, slope = rng.uniform(-0.8, 0.8, (n, 1)), rng.uniform(-1, 1, (n, 1)) * settings.steepest
+    start, slope = rng.uniform(-0.8, 0.8, (n, 1)), rng.uniform(-1, 1, (n, 1)) * _STEEPEST
     along = start + slope * (plane[:, :PLANES] - (PLANES - 1) / 2) / 2
-    along = along + settings.blur * rng.standard_normal((n, PLANES))
-    real = has_track[:, None] & (rng.random((n, PLANES)) > settings.inefficiency)
+    along = along + _BLUR * rng.standard_normal((n, PLANES))
+    real = has_track[:, None] & (rng.random((n, PLANES)) > _INEFFICIENCY)
     real &= np.abs(along) < 1.0
     position[:, :PLANES] = np.where(real, along, position[:, :PLANES])
     charge[:, :PLANES] = np.where(real, rng.gamma(9.0, 0.1, (n, PLANES)), charge[:, :PLANES])
@@ -59,7 +53,7 @@ def generate_graphs(seed: Seed, n: int, settings: GraphSettings) -> HitGraphs:
     position, charge = (np.take_along_axis(part, order, axis=1) for part in (position, charge))
     senders, receivers = _closest_pairs(plane, position)
     hits = np.stack([plane / PLANES, position, charge], axis=2).astype(np.float32)
-    event = np.arange(n) // settings.graphs_per_event
+    event = np.arange(n) // _GRAPHS_PER_EVENT
     label = has_track[:, None].astype(np.float32)
     return HitGraphs(hits, senders, receivers, label, event)
 

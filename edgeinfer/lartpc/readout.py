@@ -6,8 +6,6 @@ The picture is the deconvolved signal of a collection plane, in ADC per tick, on
 6 ticks.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
@@ -15,7 +13,7 @@ from scipy.special import ndtr
 from edgeinfer.lartpc import constants as c
 from edgeinfer.lartpc.deposits import Deposits
 from edgeinfer.lartpc.energy_loss import Floats
-from edgeinfer.lartpc.ionisation import Recombination, attenuation, electrons
+from edgeinfer.lartpc.ionisation import attenuation, electrons
 
 _REACH = 2  # pixels on either side of a deposit that its charge may touch
 _SHAPING_TICKS = c.SHAPING_SIGMA_US / c.TICK_US
@@ -24,17 +22,7 @@ _SHAPING_TICKS = c.SHAPING_SIGMA_US / c.TICK_US
 PIXEL_NOISE_ADC = (
     0.8 * c.NOISE_ELECTRONS / (np.sqrt(2 * np.pi) * _SHAPING_TICKS) / c.ELECTRONS_PER_ADC
 )
-
-
-@dataclass(frozen=True, slots=True)
-class ReadoutSettings:
-    """The state of the detector while it is read."""
-
-    recombination: Recombination = "box"
-    field_kv_cm: float = c.FIELD_KV_CM
-    lifetime_us: float = c.LIFETIME_US
-    noise_adc: float = float(PIXEL_NOISE_ADC)
-    coherent_noise_adc: float = 0.25  # [guess] what is left after the usual subtraction
+COHERENT_NOISE_ADC = 0.25  # [guess] what is left after the usual subtraction
 
 
 def diffusion_cm(drift_cm: ArrayLike) -> tuple[Floats, Floats]:
@@ -66,20 +54,13 @@ def smear(low: Floats, high: Floats, width: Floats) -> tuple[NDArray[np.intp], F
 
 
 def charge_image(
-    deposits: Deposits,
-    drift_offset_cm: Floats,
-    wires: int,
-    pixels: int,
-    settings: ReadoutSettings,
+    deposits: Deposits, drift_offset_cm: Floats, wires: int, pixels: int
 ) -> NDArray[np.float32]:
     """Noiseless pictures (events, wires, pixels) in ADC; windows begin at `drift_offset_cm`."""
     shape = (drift_offset_cm.size, wires, pixels)
     middle = (deposits.start_cm + deposits.end_cm) / 2
     drift = np.maximum(middle[:, 0] + drift_offset_cm[deposits.event], 0.0)
-    charge = electrons(
-        deposits.energy_mev, deposits.path_cm, settings.recombination, settings.field_kv_cm
-    )
-    charge *= attenuation(drift, settings.lifetime_us)
+    charge = electrons(deposits.energy_mev, deposits.path_cm) * attenuation(drift)
     along, across = diffusion_cm(drift)
     shaping_cm = c.SHAPING_SIGMA_US * c.DRIFT_VELOCITY_CM_US
     time_width = np.hypot(along, shaping_cm) / c.PIXEL_CM
@@ -101,15 +82,13 @@ def charge_image(
     return image.astype(np.float32).reshape(shape)
 
 
-def noise_image(
-    rng: np.random.Generator, shape: tuple[int, int, int], settings: ReadoutSettings
-) -> NDArray[np.float32]:
+def noise_image(rng: np.random.Generator, shape: tuple[int, int, int]) -> NDArray[np.float32]:
     """White noise on each pixel, and noise shared by the 32 wires of a group."""
     events, wires, pixels = shape
     groups = -(-wires // c.COHERENT_GROUP_WIRES)
     shared = rng.standard_normal((events, groups, pixels), np.float32)
-    shared *= np.float32(settings.coherent_noise_adc)
+    shared *= np.float32(COHERENT_NOISE_ADC)
     image = rng.standard_normal(shape, np.float32)
-    image *= np.float32(settings.noise_adc)
+    image *= np.float32(PIXEL_NOISE_ADC)
     image += np.repeat(shared, c.COHERENT_GROUP_WIRES, axis=1)[:, :wires]
     return image

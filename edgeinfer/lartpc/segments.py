@@ -26,15 +26,8 @@ HIP, MIP, SHOWER, DELTA, MICHEL = range(len(LABELS))
 UNLABELLED = -1
 DIFFUSION_PIXELS = 2  # how far from a deposit its charge is found
 _HEAVY = (c.PROTON.pdg, c.KAON.pdg)
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentSettings:
-    """Size of a picture, what counts as lit, and how ADC become inputs."""
-
-    side: int = 64
-    lit_adc: float = 4.0  # [guess] 7 times the noise
-    events_per_batch: int = 32
+LIT_ADC = 4.0  # [guess] 7 times the noise
+_EVENTS_PER_BATCH = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,26 +39,24 @@ class Segments:
     event: NDArray[np.int64]
 
 
-def generate_segments(seed: Seed, n: int, settings: SegmentSettings) -> Segments:
-    """n planes, each of an event of its own."""
-    side = settings.side
+def generate_segments(seed: Seed, n: int, side: int) -> Segments:
+    """n planes of side x side pixels, each of an event of its own."""
     x = np.zeros((n, side, side, 1), np.float32)
     label = np.zeros((n, side, side, len(LABELS)), np.float32)
-    for part in segment_batches(seed, n, settings):
+    for part in segment_batches(seed, n, side):
         x[part.event], label[part.event] = part.x, part.label
     return Segments(x, label, np.arange(n))
 
 
-def segment_batches(seed: Seed, n: int, settings: SegmentSettings) -> Iterator[Segments]:
+def segment_batches(seed: Seed, n: int, side: int) -> Iterator[Segments]:
     """The same planes, in parts."""
-    side = settings.side
-    for rng, here in draw_in_batches(seed, n, settings.events_per_batch):
+    for rng, here in draw_in_batches(seed, n, _EVENTS_PER_BATCH):
         count = here.stop - here.start
         planes = simulate(rng, count, EventSettings(wires=side, pixels=side), here.start)
         kind = label_pixels(planes.pdg)
         kind[planes.deposit_gev == 0.0] = UNLABELLED
         kind = spread_labels(kind, planes.deposit_gev)
-        lit = (planes.adc > settings.lit_adc) & (kind != UNLABELLED)
+        lit = (planes.adc > LIT_ADC) & (kind != UNLABELLED)
         adc = np.where(lit, planes.adc, 0.0).astype(np.float32)
         label = np.zeros((count, side, side, len(LABELS)), np.float32)
         event, row, column = np.nonzero(lit)

@@ -7,7 +7,6 @@ Neglected: the charge of the positron (annihilation), the Landau-Pomeranchuk eff
 reactions of photons.
 """
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -23,16 +22,10 @@ _PAIR_ENERGY_MEV = (1.022, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0, 1e3, 1e4)
 _PAIR_SHARE = (0.0, 0.035, 0.095, 0.21, 0.40, 0.55, 0.70, 0.79, 0.95, 0.99)
 _THOMSON_CM2 = 0.6652e-24
 _ELECTRONS_CM3 = 6.02214e23 * c.DENSITY_G_CM3 * c.ARGON_Z / c.ARGON_A
-
-
-@dataclass(frozen=True, slots=True)
-class ShowerSettings:
-    """How finely showers are followed."""
-
-    step_cm: float = 0.3
-    electron_floor_mev: float = 0.3  # [guess] its range, 0.6 mm, is well inside a pixel
-    photon_floor_mev: float = 0.1  # [guess] the photoelectric effect takes over
-    brems_floor_mev: float = 0.5  # [guess] softer photons are counted as local loss
+_STEP_CM = 0.3
+_ELECTRON_FLOOR_MEV = 0.3  # [guess] its range, 0.6 mm, is well inside a pixel
+_PHOTON_FLOOR_MEV = 0.1  # [guess] the photoelectric effect takes over
+_BREMS_FLOOR_MEV = 0.5  # [guess] softer photons are counted as local loss
 
 
 def compton_per_cm(energy_mev: Floats) -> Floats:
@@ -56,16 +49,16 @@ def _electron_table() -> tuple[Floats, Floats]:
     return np.log(energy), electron_dedx(energy)
 
 
-def brems_per_cm(energy_mev: Floats, floor_mev: float) -> Floats:
+def brems_per_cm(energy_mev: Floats) -> Floats:
     """Photons above the floor that an electron radiates per cm."""
-    soft = np.minimum(floor_mev / energy_mev, 1.0)
+    soft = np.minimum(_BREMS_FLOOR_MEV / energy_mev, 1.0)
     count = -4 / 3 * np.log(soft) - 4 / 3 * (1 - soft) + (1 - soft**2) / 2
     return count / c.RADIATION_LENGTH_CM
 
 
-def brems_fraction(rng: np.random.Generator, energy_mev: Floats, floor_mev: float) -> Floats:
+def brems_fraction(rng: np.random.Generator, energy_mev: Floats) -> Floats:
     """Share of the electron's energy in each photon, from (4/3 - 4/3 y + y^2)/y above the floor."""
-    soft = np.minimum(floor_mev / energy_mev, 1.0)
+    soft = np.minimum(_BREMS_FLOOR_MEV / energy_mev, 1.0)
     share = np.empty_like(energy_mev)
     todo = np.arange(energy_mev.size)
     while todo.size:
@@ -100,20 +93,18 @@ def michel_energy_mev(rng: np.random.Generator, n: int) -> Floats:
     return c.MICHEL_ENDPOINT_MEV * np.interp(rng.random(n), 2 * x**3 - x**4, x)
 
 
-def shower(
-    rng: np.random.Generator, start: Particles, box: DetectorVolume, settings: ShowerSettings
-) -> Deposits:
+def shower(rng: np.random.Generator, start: Particles, box: DetectorVolume) -> Deposits:
     """Everything that electrons and photons leave in the box, they and all their descendants."""
     done: list[Deposits] = []
     light = start.pdg == c.PHOTON_PDG
     electrons, photons = start[~light], start[light]
     while len(electrons) or len(photons):
         if len(photons):
-            photons, born, left = _interact(rng, photons, box, settings)
+            photons, born, left = _interact(rng, photons, box)
             electrons = Particles.join([electrons, born])
             done.append(left)
         if len(electrons):
-            electrons, born, left = _step(rng, electrons, box, settings)
+            electrons, born, left = _step(rng, electrons, box)
             photons = Particles.join([photons, born])
             done.append(left)
     return Deposits.join([_nothing(), *done])
@@ -146,35 +137,35 @@ def _local(like: Particles, energy: Floats, position: Floats) -> Deposits:
 
 
 def _step(
-    rng: np.random.Generator, now: Particles, box: DetectorVolume, settings: ShowerSettings
+    rng: np.random.Generator, now: Particles, box: DetectorVolume
 ) -> tuple[Particles, Particles, Deposits]:
     """One step of every electron: those that go on, photons radiated, energy left."""
     energy = now.kinetic_mev
     log_energy, loss = _electron_table()
     dedx = np.interp(np.log(energy), log_energy, loss)
-    path = np.minimum(settings.step_cm, energy / dedx)
+    path = np.minimum(_STEP_CM, energy / dedx)
     beta2, _ = beta2_gamma(energy, c.ELECTRON_MASS_MEV)
     fluctuation = straggle_mev(rng, xi_mev(path, beta2), energy / 2, beta2)
-    soft = np.minimum(settings.brems_floor_mev, energy) * 4 / 3 / c.RADIATION_LENGTH_CM
+    soft = np.minimum(_BREMS_FLOOR_MEV, energy) * 4 / 3 / c.RADIATION_LENGTH_CM
     loss_mev = np.clip((dedx + soft) * path + fluctuation, 0.2 * dedx * path, energy)
     end = now.position_cm + now.direction * path[:, None]
     left = energy - loss_mev
-    slow = left < settings.electron_floor_mev
+    slow = left < _ELECTRON_FLOOR_MEV
     loss_mev, left = np.where(slow, energy, loss_mev), np.where(slow, 0.0, left)
     pdg = np.full(len(now), c.ELECTRON_PDG, np.int32)
     deposits = Deposits(now.event, pdg, now.flags, loss_mev, path, now.position_cm, end)
 
-    chance = brems_per_cm(np.maximum(left, 1e-3), settings.brems_floor_mev) * path
+    chance = brems_per_cm(np.maximum(left, 1e-3)) * path
     radiates = rng.random(len(now)) < chance
     parent = now[radiates]
-    share = brems_fraction(rng, left[radiates], settings.brems_floor_mev)
+    share = brems_fraction(rng, left[radiates])
     opening = c.ELECTRON_MASS_MEV / (left[radiates] + c.ELECTRON_MASS_MEV)
     azimuth = rng.uniform(0, 2 * np.pi, len(parent))
     heading = turn(parent.direction, opening, azimuth)
     born = _photons(parent, share * left[radiates], end[radiates], heading)
     left[radiates] *= 1 - share
 
-    stays = (left > settings.electron_floor_mev) & box.contains(end, margin_cm=5.0)
+    stays = (left > _ELECTRON_FLOOR_MEV) & box.contains(end, margin_cm=5.0)
     going = now[stays]
     width = step_rad(path[stays], left[stays], c.ELECTRON_MASS_MEV)
     heading = scatter(rng, going.direction, width)
@@ -182,7 +173,7 @@ def _step(
 
 
 def _interact(
-    rng: np.random.Generator, now: Particles, box: DetectorVolume, settings: ShowerSettings
+    rng: np.random.Generator, now: Particles, box: DetectorVolume
 ) -> tuple[Particles, Particles, Deposits]:
     """The next interaction of every photon: scattered photons, new electrons, energy left."""
     compton, pair = compton_per_cm(now.kinetic_mev), pair_per_cm(now.kinetic_mev)
@@ -192,7 +183,7 @@ def _interact(
     now, position = now[inside], position[inside]
     converts = rng.random(len(now)) < (pair / (compton + pair))[inside]
     energy = now.kinetic_mev
-    faint = energy < settings.photon_floor_mev
+    faint = energy < _PHOTON_FLOOR_MEV
 
     pairs = now[converts & ~faint]
     at = position[converts & ~faint]
@@ -225,7 +216,7 @@ def _interact(
             _electrons(scattered, kick, position[hits], struck),
         ]
     )
-    quick = born.kinetic_mev > settings.electron_floor_mev
+    quick = born.kinetic_mev > _ELECTRON_FLOOR_MEV
     absorbed = [_local(now[faint], energy[faint], position[faint])]
     absorbed.append(_local(born[~quick], born.kinetic_mev[~quick], born.position_cm[~quick]))
     return on, born[quick], Deposits.join(absorbed)

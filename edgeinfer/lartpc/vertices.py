@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edgeinfer.lartpc import constants as c
 from edgeinfer.lartpc.drawn import EventArrays, draw_in_batches
-from edgeinfer.lartpc.interactions import InteractionSettings, generate_interactions
+from edgeinfer.lartpc.interactions import generate_interactions
 from edgeinfer.lartpc.seeds import Seed
 from edgeinfer.lartpc.views import ViewSettings
 
@@ -34,10 +34,10 @@ class VertexPieces(EventArrays):
 
 def generate_vertices(seed: Seed, n: int) -> VertexPieces:
     """n pieces, each of an event of its own."""
-    settings = InteractionSettings(views=ViewSettings(angles_deg=(0.0,), pooled=1))
+    collection = ViewSettings(angles_deg=(0.0,), pooled=1)
     x, offset = np.empty((n, SIDE, SIDE), np.float32), np.empty((n, 2), np.float32)
     for rng, here in draw_in_batches(seed, n, _EVENTS_PER_BATCH):
-        interactions = generate_interactions(rng, here.stop - here.start, settings)
+        interactions = generate_interactions(rng, here.stop - here.start, collection)
         x[here], offset[here] = cut_pieces(rng, interactions.x[:, 0], interactions.vertex_cm)
     return VertexPieces(x, offset, np.arange(n))
 

@@ -6,7 +6,7 @@ All planes share the drift. Pictures are made coarser by the mean over squares o
 what a network of many views can bear; ADC over 30 then become inputs from 0 to 1.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from edgeinfer.data.formats.scalings import PatchScaling, scale_patches
 from edgeinfer.lartpc import constants as c
 from edgeinfer.lartpc.deposits import Deposits, DetectorVolume
 from edgeinfer.lartpc.energy_loss import Floats
-from edgeinfer.lartpc.readout import ReadoutSettings, charge_image, noise_image
+from edgeinfer.lartpc.readout import charge_image, noise_image
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,6 @@ class ViewSettings:
     depth_cm: float = 120.0
     angles_deg: tuple[float, ...] = (35.7, -35.7, 0.0)  # [std] two induction planes, a collection
     pooled: int = 4  # pixels along each side of a square that is averaged
-    readout: ReadoutSettings = field(default_factory=ReadoutSettings)
 
     def box(self) -> DetectorVolume:
         """The volume that the plane of upright wires sees."""
@@ -63,10 +62,8 @@ def view_images(
         ends = (across_wires(end, angle, box) for end in (deposits.start_cm, deposits.end_cm))
         start, end = ends
         turned_deposits = replace(deposits, start_cm=start, end_cm=end)
-        adc = charge_image(
-            turned_deposits, offset, settings.wires, settings.pixels, settings.readout
-        )
-        adc += noise_image(rng, size, settings.readout)
+        adc = charge_image(turned_deposits, offset, settings.wires, settings.pixels)
+        adc += noise_image(rng, size)
         views.append(average_squares(adc, settings.pooled))
     return scale_patches(np.stack(views, axis=1), PatchScaling.UNIT)
 

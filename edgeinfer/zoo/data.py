@@ -57,9 +57,9 @@ def jet_samples(seed: int, n: int) -> EventSamples:
 
 def constituent_samples(seed: int, n: int) -> EventSamples:
     """The 16 hardest particles of jets of five kinds."""
-    from edgeinfer.lartpc.constituents import ConstituentSettings, generate_constituents
+    from edgeinfer.lartpc.constituents import generate_constituents
 
-    constituents = generate_constituents(seed, n, ConstituentSettings())
+    constituents = generate_constituents(seed, n)
     return EventSamples(
         {"particles": constituents.x}, {"jet": constituents.label}, constituents.event
     )
@@ -67,9 +67,9 @@ def constituent_samples(seed: int, n: int) -> EventSamples:
 
 def graph_samples(seed: int, n: int) -> EventSamples:
     """Hits, the pairs of them that edges join, and whether there is a track."""
-    from edgeinfer.lartpc.hit_graphs import GraphSettings, generate_graphs
+    from edgeinfer.lartpc.hit_graphs import generate_graphs
 
-    graphs = generate_graphs(seed, n, GraphSettings())
+    graphs = generate_graphs(seed, n)
     inputs = {"hits": graphs.hits, "senders": graphs.senders, "receivers": graphs.receivers}
     return EventSamples(inputs, {"track": graphs.track}, graphs.event)
 
@@ -89,9 +89,10 @@ def trigger_samples(seed: int, n: int) -> EventSamples:
 
 def interaction_samples(seed: int, n: int) -> EventSamples:
     """Interactions as three planes see them: flavour, and how many protons and charged pions."""
-    from edgeinfer.lartpc.interactions import InteractionSettings, generate_interactions
+    from edgeinfer.lartpc.interactions import generate_interactions
+    from edgeinfer.lartpc.views import ViewSettings
 
-    interactions = generate_interactions(seed, n, InteractionSettings())
+    interactions = generate_interactions(seed, n, ViewSettings())
     inputs = {
         f"view{view}": interactions.x[:, view, :, :, None]
         for view in range(interactions.x.shape[1])
@@ -116,9 +117,9 @@ def vertex_samples(seed: int, n: int) -> EventSamples:
 
 def beam_samples(seed: int, n: int) -> EventSamples:
     """Particles of a test beam as two planes see them: kind and kinetic energy."""
-    from edgeinfer.lartpc.beam import BeamSettings, generate_beam
+    from edgeinfer.lartpc.beam import generate_beam
 
-    beam = generate_beam(seed, n, BeamSettings())
+    beam = generate_beam(seed, n)
     inputs = {f"plane{view}": beam.x[:, view, :, :, None] for view in range(beam.x.shape[1])}
     targets = {"particle": beam.kind, "energy": beam.energy_gev}
     return EventSamples(inputs, targets, beam.event)
@@ -126,9 +127,9 @@ def beam_samples(seed: int, n: int) -> EventSamples:
 
 def calorimeter_kinds(seed: int, n: int) -> EventSamples:
     """Showers in two calorimeters, and what made them."""
-    from edgeinfer.lartpc.calorimeter import CalorimeterSettings, generate_showers
+    from edgeinfer.lartpc.calorimeter import generate_showers
 
-    showers = generate_showers(seed, n, CalorimeterSettings())
+    showers = generate_showers(seed, n)
     return EventSamples(
         {"ecal": showers.ecal, "hcal": showers.hcal}, {"particle": showers.label}, showers.event
     )
@@ -136,9 +137,9 @@ def calorimeter_kinds(seed: int, n: int) -> EventSamples:
 
 def calorimeter_energies(seed: int, n: int) -> EventSamples:
     """Showers in two calorimeters, and their energy over 150 GeV, as the cells are scaled."""
-    from edgeinfer.lartpc.calorimeter import SCALE_GEV, CalorimeterSettings, generate_showers
+    from edgeinfer.lartpc.calorimeter import SCALE_GEV, generate_showers
 
-    showers = generate_showers(seed, n, CalorimeterSettings())
+    showers = generate_showers(seed, n)
     energy = showers.energy_gev / SCALE_GEV
     return EventSamples(
         {"ecal": showers.ecal, "hcal": showers.hcal}, {"energy": energy}, showers.event
@@ -147,9 +148,9 @@ def calorimeter_energies(seed: int, n: int) -> EventSamples:
 
 def segment_samples(seed: int, n: int, side: int) -> EventSamples:
     """Planes of this side, ADC over 16 and zero where nothing is lit; a label for each pixel."""
-    from edgeinfer.lartpc.segments import SegmentSettings, generate_segments
+    from edgeinfer.lartpc.segments import generate_segments
 
-    segments = generate_segments(seed, n, SegmentSettings(side))
+    segments = generate_segments(seed, n, side)
     return EventSamples({"image": segments.x}, {"label": segments.label}, segments.event)
 
 
@@ -157,9 +158,9 @@ def segment_frames(
     seed: int, n: int, side: int
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
     """The same planes in parts, which need not fit into memory together."""
-    from edgeinfer.lartpc.segments import SegmentSettings, segment_batches
+    from edgeinfer.lartpc.segments import segment_batches
 
-    for part in segment_batches(seed, n, SegmentSettings(side)):
+    for part in segment_batches(seed, n, side):
         yield part.x, part.label
 
 

@@ -23,7 +23,7 @@ from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.ops import Conv, Dense
 from edgeinfer.ir.program import Program
 from edgeinfer.lartpc.events import EventSettings, simulate
-from edgeinfer.lartpc.segments import SegmentSettings
+from edgeinfer.lartpc.segments import LIT_ADC
 from quantization.fixed import Ints
 from tests.support.sparse_programs import sparse_unet
 
@@ -48,14 +48,11 @@ def network() -> Program:
 
 def planes(occupancy: float, top: int) -> Ints:
     """Events over each other; rows at the end are emptied until just so many pixels are lit."""
-    result, settings = (
-        simulate(7, EVENTS, EventSettings(wires=SIDE, pixels=SIDE)),
-        SegmentSettings(),
-    )
+    result = simulate(7, EVENTS, EventSettings(wires=SIDE, pixels=SIDE))
     expected = round(occupancy * SIDE * SIDE)
     image = np.zeros((SIDE, SIDE))
     for adc in result.adc:
-        image = np.maximum(image, np.where(adc > settings.lit_adc, adc, 0.0))
+        image = np.maximum(image, np.where(adc > LIT_ADC, adc, 0.0))
         if np.count_nonzero(image) >= expected:
             break
     lit = np.flatnonzero(image)

@@ -11,8 +11,8 @@ from edgeinfer.lartpc import constants as c
 from edgeinfer.lartpc import ionisation
 from edgeinfer.lartpc.deposits import Deposits
 from edgeinfer.lartpc.readout import (
+    COHERENT_NOISE_ADC,
     PIXEL_NOISE_ADC,
-    ReadoutSettings,
     charge_image,
     diffusion_cm,
     noise_image,
@@ -23,13 +23,11 @@ MIP = 2.12  # MeV/cm
 
 
 def test_recombination_of_a_minimum_ionising_track() -> None:
-    assert ionisation.birks_survival(MIP) == pytest.approx(0.697, abs=0.002)
     assert ionisation.box_survival(MIP) == pytest.approx(0.703, abs=0.004)
 
 
-@pytest.mark.parametrize("model", ["birks", "box"])
-def test_dense_tracks_recombine_more(model: ionisation.Recombination) -> None:
-    result = ionisation.survival(model, [2.0, 5.0, 15.0, 30.0])
+def test_dense_tracks_recombine_more() -> None:
+    result = ionisation.box_survival([2.0, 5.0, 15.0, 30.0])
     assert (np.diff(result) < 0).all()
 
 
@@ -74,27 +72,24 @@ def one_deposit(energy_mev: float, drift_cm: float) -> Deposits:
 
 
 def test_the_picture_holds_the_charge_that_arrives() -> None:
-    settings = ReadoutSettings()
-    image = charge_image(one_deposit(1.0, 10.0), np.zeros(1), 64, 64, settings)
+    image = charge_image(one_deposit(1.0, 10.0), np.zeros(1), 64, 64)
     arrived = ionisation.electrons(1.0, 1.0 / MIP) * ionisation.attenuation(10.05)
     expected = arrived / c.TICKS_PER_PIXEL / c.ELECTRONS_PER_ADC
     assert image.sum() == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_charge_from_afar_is_wider_and_less() -> None:
-    settings = ReadoutSettings()
-    near = charge_image(one_deposit(1.0, 10.0), np.zeros(1), 64, 64, settings)
-    far = charge_image(one_deposit(1.0, 10.0), np.full(1, 300.0), 64, 64, settings)
+    near = charge_image(one_deposit(1.0, 10.0), np.zeros(1), 64, 64)
+    far = charge_image(one_deposit(1.0, 10.0), np.full(1, 300.0), 64, 64)
     assert far.max() / far.sum() < near.max() / near.sum()
     assert far.sum() == pytest.approx(near.sum() * ionisation.attenuation(300.0), rel=1e-5)
 
 
 def test_noise_is_shared_within_a_group_of_wires_only() -> None:
-    settings = ReadoutSettings()
-    noise = noise_image(np.random.default_rng(7), (20, 64, 400), settings)
-    total = np.hypot(PIXEL_NOISE_ADC, settings.coherent_noise_adc)
+    noise = noise_image(np.random.default_rng(7), (20, 64, 400))
+    total = np.hypot(PIXEL_NOISE_ADC, COHERENT_NOISE_ADC)
     assert noise.std() == pytest.approx(total, rel=0.01)
     within = np.mean(noise[:, 3] * noise[:, 28]) / total**2
     between = np.mean(noise[:, 3] * noise[:, 40]) / total**2
-    assert within == pytest.approx((settings.coherent_noise_adc / total) ** 2, abs=0.03)
+    assert within == pytest.approx((COHERENT_NOISE_ADC / total) ** 2, abs=0.03)
     assert between == pytest.approx(0.0, abs=0.03)

@@ -7,27 +7,27 @@ import pytest
 
 from edgeinfer.base.metrics import auc
 from edgeinfer.lartpc import calorimeter, jets, waveforms
-from edgeinfer.lartpc.calorimeter import CalorimeterSettings, generate_showers
+from edgeinfer.lartpc.calorimeter import generate_showers
 from edgeinfer.lartpc.jets import JetSettings, generate_jets
 from edgeinfer.lartpc.waveforms import WaveformSettings, generate_waveforms, noise, response
 
 
 @pytest.fixture(scope="module")
 def showers() -> calorimeter.Showers:
-    return generate_showers(1, 600, CalorimeterSettings())
+    return generate_showers(1, 600)
 
 
 @pytest.mark.parametrize(
     ("generate", "settings"),
     [
-        (generate_waveforms, WaveformSettings()),
-        (generate_showers, CalorimeterSettings()),
-        (generate_jets, JetSettings()),
+        (generate_waveforms, (WaveformSettings(),)),
+        (generate_showers, ()),
+        (generate_jets, (JetSettings(),)),
     ],
     ids=["waveforms", "showers", "jets"],
 )
 def test_the_same_seed_gives_the_same_arrays(generate, settings) -> None:  # type: ignore[no-untyped-def]
-    first, again, other = (generate(seed, 50, settings) for seed in (1, 1, 2))
+    first, again, other = (generate(seed, 50, *settings) for seed in (1, 1, 2))
     for name in first.__slots__:
         assert np.array_equal(getattr(first, name), getattr(again, name)), name
     data = first.__slots__[0]

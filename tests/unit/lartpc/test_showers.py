@@ -19,7 +19,7 @@ def run(pdg: int, energy_mev: float, n: int, flags: int = 0) -> Deposits:
     way = np.tile([0.0, 0.0, 1.0], (n, 1))
     event = np.arange(n, dtype=np.int32)
     start = emit(event, pdg, flags, np.full(n, energy_mev), np.zeros((n, 3)), way)
-    return showers.shower(np.random.default_rng(4), start, HUGE, showers.ShowerSettings())
+    return showers.shower(np.random.default_rng(4), start, HUGE)
 
 
 @pytest.fixture(scope="module")
@@ -87,9 +87,9 @@ def test_photons_attenuate_as_tables_say() -> None:
 
 def test_radiation_takes_one_energy_per_radiation_length() -> None:
     rng = np.random.default_rng(5)
-    energy, floor = np.full(100_000, 1e4), 0.5
-    share = showers.brems_fraction(rng, energy, floor)
-    lost = share.mean() * showers.brems_per_cm(energy[:1], floor)[0] * c.RADIATION_LENGTH_CM
+    energy = np.full(100_000, 1e4)
+    share = showers.brems_fraction(rng, energy)
+    lost = share.mean() * showers.brems_per_cm(energy[:1])[0] * c.RADIATION_LENGTH_CM
     assert lost == pytest.approx(1.0, rel=0.02)
 
 

@@ -6,17 +6,16 @@ import numpy as np
 import pytest
 
 from edgeinfer.lartpc import constants as c
-from edgeinfer.lartpc.beam import BeamSettings, draw_beam, generate_beam
+from edgeinfer.lartpc.beam import draw_beam, generate_beam
 from edgeinfer.lartpc.interactions import (
     FLAVOURS,
-    InteractionSettings,
     draw_interactions,
     generate_interactions,
 )
 from edgeinfer.lartpc.vertices import FARTHEST, SIDE, cut_pieces, generate_vertices
 from edgeinfer.lartpc.views import ViewSettings, across_wires, average_squares
 
-RAW = InteractionSettings(views=ViewSettings(angles_deg=(0.0,), pooled=1))
+RAW = ViewSettings(angles_deg=(0.0,), pooled=1)
 
 
 def test_a_plane_sees_a_turned_event() -> None:
@@ -41,8 +40,8 @@ def test_squares_are_averaged() -> None:
 @pytest.mark.parametrize(
     ("generate", "first"),
     [
-        (lambda seed: generate_interactions(seed, 6, InteractionSettings()), "x"),
-        (lambda seed: generate_beam(seed, 6, BeamSettings()), "x"),
+        (lambda seed: generate_interactions(seed, 6, ViewSettings()), "x"),
+        (lambda seed: generate_beam(seed, 6), "x"),
         (lambda seed: generate_vertices(seed, 6), "x"),
     ],
     ids=["interactions", "beam", "vertices"],
@@ -58,7 +57,7 @@ def test_a_seed_gives_the_same_events(generate, first) -> None:  # type: ignore[
 
 def test_only_a_charged_current_makes_a_lepton() -> None:
     particles, vertex, classes = draw_interactions(
-        np.random.default_rng(3), 400, InteractionSettings()
+        np.random.default_rng(3), 400, ViewSettings().box()
     )
     for number, pdg in ((0, c.MUON.pdg), (1, c.ELECTRON_PDG)):
         result = np.bincount(particles.event[particles.pdg == pdg], minlength=400)
@@ -92,7 +91,7 @@ def test_a_piece_has_its_vertex_where_it_says() -> None:
 
 
 def test_the_beam_enters_at_the_upstream_face() -> None:
-    particles, kind, kinetic = draw_beam(np.random.default_rng(1), 300, BeamSettings())
+    particles, kind, kinetic = draw_beam(np.random.default_rng(1), 300)
     assert np.ptp(particles.position_cm[:, 2]) == 0
     assert particles.direction[:, 2].min() > 0.9
     order = np.argsort(particles.event)
