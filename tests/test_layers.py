@@ -38,7 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluate": {*PROGRAMS, "data"},
     "targets": {*PROGRAMS, "data", "event"},
     "event": {"base", "data", "evaluate", "ir", "lartpc", "quantization", "report", "workers"},
-    "precision": {*PROGRAMS, "data", "evaluate", "export"},
+    "precision": {*PROGRAMS, "data", "evaluate", "export", "report"},
     "detection": {*PROGRAMS, "data", "evaluate", "report"},
     "zoo": {"base", "data", "detection", "graph", "ir", "lartpc", "readers"},
     "report": {"base", "evaluate", "ir", "quantization"},

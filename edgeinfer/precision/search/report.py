@@ -6,41 +6,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edgeinfer.base import assets
-from edgeinfer.base.names import writable
 from edgeinfer.base.plan import BuildPlan
 from edgeinfer.precision.search.run import SearchResult
+from edgeinfer.report.draw.marks import Dot, Figure, Label, Line, Mark, cut
+from edgeinfer.report.draw.scales import axes, over
+from edgeinfer.report.page.templates import svg_file
 from quantization.search import Trial
 
 VERSION = 1
-TEMPLATE = "reports/templates/pareto.svg.j2"
-WIDTH, HEIGHT = 720.0, 460.0
-LEFT, RIGHT, TOP, BOTTOM = 70.0, 700.0, 34.0, 410.0
-MARGIN = 0.04  # of the plotted range, around the points
-TICKS = 6
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """A line of the grid."""
-
-    at: float
-    label: str
-
-
-@dataclass(frozen=True, slots=True)
-class RecipeDot:
-    """A recipe in the picture."""
-
-    x: float
-    y: float
-    label: str
-    name: str = ""
+WIDTH, HEIGHT = 720.0, 470.0
+LEFT, RIGHT, TOP, BOTTOM = 80.0, 700.0, 34.0, 410.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,36 +115,32 @@ def draw_front(
     named: Sequence[ScoredPoint] = (),
 ) -> str:
     """Scores against costs (`names`: cost and score) as an SVG; the cost's axis is logarithmic."""
-    from jinja2 import Environment, StrictUndefined
+    costs = [max(point.cost, 1.0) for point in trials]
+    across = over(costs, LEFT, RIGHT, logarithmic=True)
+    up = over([*(point.score for point in trials), exact], BOTTOM, TOP)
 
-    ys = [point.score for point in trials] + [exact]
-    xs = [math.log2(max(point.cost, 1.0)) for point in trials]
-    across, up = _Axis.over(xs, LEFT, RIGHT), _Axis.over(ys, BOTTOM, TOP)
+    def place(point: ScoredPoint) -> tuple[float, float]:
+        return across.place(max(point.cost, 1.0)), up.place(point.score)
 
-    def dot(point: ScoredPoint) -> RecipeDot:
-        x = across.place(math.log2(max(point.cost, 1.0)))
+    def dot(point: ScoredPoint, kind: str, size: float) -> Dot:
         label = f"{point.label}: {point.score:.5g} at {point.cost:,.0f}"
-        return RecipeDot(x, up.place(point.score), label, point.name)
+        return Dot(*place(point), kind, label, size)
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined)
-    drawn = environment.from_string(assets.text(TEMPLATE)).render(
-        title=title,
-        x_label=f"{names[0]} (each line twice the one before)",
-        y_label=names[1],
-        width=WIDTH,
-        height=HEIGHT,
-        left=LEFT,
-        right=RIGHT,
-        top=TOP,
-        bottom=BOTTOM,
-        exact=up.place(exact),
-        x_ticks=[Tick(across.place(x), _short(2.0**x)) for x in across.whole()],
-        y_ticks=[Tick(up.place(y), f"{y:.4g}") for y in up.even()],
-        tried=[dot(point) for point in trials],
-        front=[dot(point) for point in front],
-        uniform=[dot(point) for point in named],
-    )
-    return writable(drawn)
+    level = up.place(exact)
+    marks: list[Mark] = [
+        Label(LEFT, TOP - 14, cut(title, RIGHT - LEFT), "strong"),
+        *axes(across, up, *names),
+        Line(((LEFT, level), (RIGHT, level)), "reference"),
+        Label(LEFT + 6, level - 4, "float", "muted"),
+        *(dot(point, "hollow c0", 2.5) for point in trials),
+        Line(tuple(place(point) for point in front), "front c0"),
+        *(dot(point, "full c0", 4.5) for point in front),
+    ]
+    for point in named:
+        x, y = place(point)
+        marks += [dot(point, "hollow c1", 5.5), Label(x + 8, y + 12, point.name, "muted")]
+    sentence = "The line joins what nothing beats, in cost and in score."
+    return svg_file(Figure("front", title, sentence, WIDTH, HEIGHT, tuple(marks)))
 
 
 def _worth_showing(result: SearchResult) -> list[Trial]:
@@ -174,42 +149,3 @@ def _worth_showing(result: SearchResult) -> list[Trial]:
     least = result.objective.exact_score - 2.0 * result.settings.tolerance
     near = [trial for trial in result.trials if trial.outcome.score >= least]
     return near or list(result.trials)
-
-
-@dataclass(frozen=True, slots=True)
-class _Axis:
-    """Values low..high drawn from `start` to `end`."""
-
-    low: float
-    high: float
-    start: float
-    end: float
-
-    @staticmethod
-    def over(values: Sequence[float], start: float, end: float) -> _Axis:
-        low, high = min(values), max(values)
-        spare = MARGIN * (high - low) or 0.5 * abs(high) or 0.5
-        return _Axis(low - spare, high + spare, start, end)
-
-    def place(self, value: float) -> float:
-        share = (value - self.low) / (self.high - self.low)
-        return round(self.start + share * (self.end - self.start), 1)
-
-    def whole(self) -> list[float]:
-        """Whole numbers on the axis."""
-        return [float(n) for n in range(math.ceil(self.low), math.floor(self.high) + 1)]
-
-    def even(self) -> list[float]:
-        """A few round numbers on the axis."""
-        rough = (self.high - self.low) / TICKS
-        power = 10.0 ** math.floor(math.log10(rough))
-        step = next(power * f for f in (1, 2, 5, 10) if power * f >= rough)
-        first = math.ceil(self.low / step)
-        return [round(n * step, 12) for n in range(first, math.floor(self.high / step) + 1)]
-
-
-def _short(value: float) -> str:
-    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= limit:
-            return f"{value / limit:.3g}{unit}"
-    return f"{value:.3g}"

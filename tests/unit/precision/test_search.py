@@ -75,10 +75,12 @@ def test_the_report_is_whole(search_result: SearchResult, tmp_path: Path) -> Non
         assert costs_of(program).weight_bits > 0
     picture = ElementTree.parse(tmp_path / "front.svg").getroot()
     dots = [e.get("class") for e in picture.iter("{http://www.w3.org/2000/svg}circle")]
-    assert dots.count("tried") + dots.count("front") >= dots.count("uniform") > 0
+    front, uniform = dots.count("dot full c0"), dots.count("dot hollow c1")
+    assert 0 < front <= len(told["front"])  # those far below are not drawn
+    assert dots.count("dot hollow c0") + front >= uniform > 0
     for circle in picture.iter("{http://www.w3.org/2000/svg}circle"):
         assert 0 <= float(circle.get("cx", "-1")) <= 720
-        assert 0 <= float(circle.get("cy", "-1")) <= 460
+        assert 0 <= float(circle.get("cy", "-1")) <= 470
 
 
 def test_a_killed_search_goes_on_and_ends_the_same(
