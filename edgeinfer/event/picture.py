@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from edgeinfer.base.errors import UsageError
 from edgeinfer.base.png import Image, image_address
-from edgeinfer.evaluate.judge import real_outputs
+from edgeinfer.evaluate.judge import apply_host_functions, real_outputs, sigmoid
 from edgeinfer.event.event import PlaneTags
 from edgeinfer.event.frames import hit_shape
 from edgeinfer.ir.program import HostFunction, Program
@@ -84,13 +84,12 @@ def score_hits(program: Program, scheme: TagScheme, tags: PlaneTags) -> tuple[Sh
     shares = real[scheme.output].astype(np.float64)
     hosts = {output.name: output.host for output in program.outputs}
     if hosts[scheme.output] is not HostFunction.SOFTMAX and not _add_up_to_one(shares):
-        grown = np.exp(shares - shares.max(axis=1, keepdims=True, initial=-np.inf))
-        shares = grown / grown.sum(axis=1, keepdims=True)
+        shares = apply_host_functions(shares, HostFunction.SOFTMAX)
     if scheme.michel is None:
         return shares, np.zeros(len(shares))
     michel = real[scheme.michel].reshape(-1).astype(np.float64)
     if hosts[scheme.michel] is not HostFunction.SIGMOID and not _are_shares(michel):
-        michel = 1.0 / (1.0 + np.exp(-michel))
+        michel = sigmoid(michel)
     return shares, np.clip(michel, 0.0, 1.0)
 
 

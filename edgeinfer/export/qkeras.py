@@ -10,13 +10,13 @@ layer before the rounding is called ``<name>_exact``. Slashes, which Keras forbi
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgeinfer.base.errors import InputError, ToolFailedError
+from edgeinfer.base.errors import InputError
 from edgeinfer.base.extras import require_extra
+from edgeinfer.base.plan import stage_file
 from edgeinfer.export.qkeras_checks import refuse_inexpressible
 from edgeinfer.graph.nodes import Graph
 from edgeinfer.ir.lower import lower
@@ -67,14 +67,5 @@ def write(graph: Graph, recipe: Recipe, path: Path) -> None:
     if path.suffix != ".keras":
         raise InputError(f"{path}: QKeras models are written as .keras files.")
     model = build(graph, recipe)
-    part = path.with_name(f".{path.stem}.{os.getpid()}.keras")
-    try:
-        model.save(part)
-        part.replace(path)
-    except OSError as error:
-        raise ToolFailedError(
-            f"{path} could not be written: {error.strerror or error}.",
-            hint="Check that its folder is there, may be written to, and has space.",
-        ) from None
-    finally:
-        part.unlink(missing_ok=True)
+    with stage_file(path) as temporary:
+        model.save(temporary)

@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from edgeinfer.data.formats.patch_rows import split_labels
-from edgeinfer.data.formats.patches_npy import PatchTable, PatchTableWriter, map_table
+from edgeinfer.data.formats.patches_npy import PatchTable, map_table, write_table
 from edgeinfer.data.formats.scalings import PatchScaling, scale_patches
 from edgeinfer.data.formats.shards import Columns, row_bytes
 from edgeinfer.data.stream.batches import BatchStream, StreamSettings
@@ -72,7 +72,7 @@ def write_files(folder: Path, rows: int, side: int) -> tuple[str, ...]:
     noise = rng.normal(0, 10, (4096, side, side, 1)).astype(np.float32)
     for kind, name in enumerate(("track", "em", "none")):
         paths.append(str(folder / f"{name}.npy"))
-        with PatchTableWriter(paths[-1], (side, side)) as writer:
+        with write_table(paths[-1], (side, side)) as writer:
             for first in range(0, rows // 3, 4096):
                 count = min(4096, rows // 3 - first)
                 labels = np.zeros((count, 3), dtype=np.uint8)

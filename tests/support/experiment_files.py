@@ -16,7 +16,7 @@ from edgeinfer.data.formats import cvn, lariat_h5
 from edgeinfer.data.formats.file_sets import FileSet
 from edgeinfer.data.formats.guard import DataFileError
 from edgeinfer.data.formats.patch_rows import join_labels
-from edgeinfer.data.formats.patches_npy import PatchTableWriter
+from edgeinfer.data.formats.patches_npy import write_table
 from edgeinfer.data.formats.plane_patches import CODE_MASK, Plane
 from edgeinfer.data.formats.protodune_root import DIRECTORY, PARTS, stem_of
 from edgeinfer.data.formats.shards import Columns
@@ -55,7 +55,7 @@ def pack_pdg(code: np.ndarray, flags: np.ndarray, vertex: np.ndarray) -> np.ndar
 
 def write_patch_table(path: str | Path, columns: Columns) -> None:
     """Write one block of unscaled patches as a structured table."""
-    with PatchTableWriter(path, columns["patch"].shape[1:3]) as writer:
+    with write_table(path, columns["patch"].shape[1:3]) as writer:
         writer.write(columns)
 
 

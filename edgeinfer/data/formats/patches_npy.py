@@ -11,17 +11,19 @@ y0..y3. Rows come out as `patch` (wires, drifts, 1), `labels` [track, em, none] 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.lib import format as npy_format
 
 from edgeinfer.base.errors import did_you_mean
+from edgeinfer.base.plan import stage_file
 from edgeinfer.data.formats.guard import DataFileError, check_finite, file_bytes
 from edgeinfer.data.formats.npy_guard import NpyHeader, map_rows, read_npy_header
 from edgeinfer.data.formats.patch_rows import (
@@ -229,42 +231,34 @@ def pack_records(columns: Columns) -> np.ndarray:
     return records
 
 
+@dataclass(slots=True)
 class PatchTableWriter:
-    """Writes a structured table block by block; the file appears under its name when complete."""
+    """A structured table that is written block by block."""
 
-    def __init__(self, path: str | Path, shape: tuple[int, int] = DEFAULT_SHAPE) -> None:
-        self._path = Path(path)
-        self._part = self._path.with_name(self._path.name + ".part")
-        self._shape = shape
-        self.rows = 0
-        self._file = self._part.open("wb")
-        self._write_header()
+    file: IO[bytes]
+    shape: tuple[int, int]
+    rows: int = 0
 
-    def _write_header(self) -> None:
+    def write_header(self) -> None:
+        """Say how many rows there are, so far, at the beginning of the file."""
         # NumPy pads the header so that a longer row count fits in the same bytes.
-        descr = npy_format.dtype_to_descr(table_dtype(self._shape))
+        descr = npy_format.dtype_to_descr(table_dtype(self.shape))
         header = {"descr": descr, "fortran_order": False, "shape": (self.rows,)}
-        npy_format.write_array_header_1_0(self._file, header)
+        self.file.seek(0)
+        npy_format.write_array_header_1_0(self.file, header)
 
     def write(self, columns: Columns) -> None:
         """Append a block of unscaled patches with their labels and, where known, identity."""
         records = pack_records(columns)
-        self._file.write(records.tobytes())
+        self.file.write(records.tobytes())
         self.rows += len(records)
 
-    def close(self) -> None:
-        """Put the number of rows into the header and the file under its name."""
-        self._file.seek(0)
-        self._write_header()
-        self._file.close()
-        self._part.replace(self._path)
 
-    def __enter__(self) -> PatchTableWriter:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        if kind is None:
-            self.close()
-            return
-        self._file.close()
-        self._part.unlink(missing_ok=True)
+@contextlib.contextmanager
+def write_table(path: str | Path, shape: tuple[int, int]) -> Iterator[PatchTableWriter]:
+    """A structured table to write to; the file appears under its name when the block succeeds."""
+    with stage_file(Path(path)) as temporary, temporary.open("xb") as file:
+        writer = PatchTableWriter(file, shape)
+        writer.write_header()
+        yield writer
+        writer.write_header()

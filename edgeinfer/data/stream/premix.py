@@ -13,9 +13,9 @@ import numpy as np
 from edgeinfer.data.formats.patch_rows import ID_FIELDS
 from edgeinfer.data.formats.patches_npy import (
     PatchTable,
-    PatchTableWriter,
     block_dtype,
     pack_records,
+    write_table,
 )
 from edgeinfer.data.formats.scalings import PatchScaling
 
@@ -49,7 +49,7 @@ def premix_tables(
                 for bucket in np.unique(chosen):
                     with files[bucket].open("ab") as file:
                         file.write(records[chosen == bucket].tobytes())
-        with PatchTableWriter(out_path, shape) as writer:
+        with write_table(out_path, shape) as writer:
             for file in files:
                 if file.exists():
                     records = np.fromfile(file, dtype=record)

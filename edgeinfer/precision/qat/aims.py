@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from edgeinfer.base.metrics import Task
 from edgeinfer.data.samples import Samples, task_of
-from edgeinfer.evaluate.judge import sigmoid
+from edgeinfer.evaluate.judge import apply_host_functions, sigmoid
 from edgeinfer.graph import nodes as g
 from edgeinfer.ir.host import host_functions
 from edgeinfer.ir.program import HostFunction
@@ -70,7 +70,11 @@ def _aim(
     share = 1.0 if labels is None else distillation
     match loss:
         case Loss.CLASSES:
-            own = answer if _is_softmax(graph, name) else _softmax(answer)
+            own = (
+                answer
+                if _is_softmax(graph, name)
+                else apply_host_functions(answer, HostFunction.SOFTMAX)
+            )
             truth = own if labels is None else _one_hot(labels, shape)
         case Loss.YES_NO:
             own = answer if _is_sigmoid(graph, name) else sigmoid(answer)
@@ -131,8 +135,3 @@ def _one_hot(labels: NDArray[np.float64], shape: g.Shape) -> NDArray[np.float64]
     classes = np.arange(shape[-1])
     numbers = labels.reshape(len(labels), *shape[:-1])
     return np.asarray(numbers[..., None] == classes, dtype=np.float64)
-
-
-def _softmax(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    grown = np.exp(values - values.max(axis=-1, keepdims=True))
-    return np.asarray(grown / grown.sum(axis=-1, keepdims=True))

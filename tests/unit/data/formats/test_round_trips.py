@@ -14,7 +14,7 @@ import pytest
 from edgeinfer.data.formats.cvn import PixelMaps, read_pixel_map
 from edgeinfer.data.formats.lariat_h5 import LariatFiles
 from edgeinfer.data.formats.lcd_h5 import LcdFiles
-from edgeinfer.data.formats.patches_npy import PatchTable, PatchTableWriter, PlainPatches
+from edgeinfer.data.formats.patches_npy import PatchTable, PlainPatches, write_table
 from edgeinfer.data.formats.protodune_root import PlaneDump, list_planes, read_plane
 from edgeinfer.data.formats.scalings import PatchScaling, scale_dedx, scale_lariat
 from edgeinfer.data.formats.shards import Columns, ShardSource
@@ -60,7 +60,7 @@ def test_patch_table(tmp_path: Path, patches) -> None:
 
 def test_a_table_is_written_in_blocks_and_appears_when_complete(tmp_path: Path, patches) -> None:
     path = tmp_path / "p.npy"
-    with PatchTableWriter(path, (8, 8)) as writer:
+    with write_table(path, (8, 8)) as writer:
         for first in range(0, 3000, 1000):
             writer.write(patches(1000, first=first))
             assert not path.exists()
@@ -69,7 +69,7 @@ def test_a_table_is_written_in_blocks_and_appears_when_complete(tmp_path: Path, 
 
 
 def test_an_interrupted_table_leaves_nothing_behind(tmp_path: Path, patches) -> None:
-    with pytest.raises(KeyboardInterrupt), PatchTableWriter(tmp_path / "p.npy", (8, 8)) as writer:
+    with pytest.raises(KeyboardInterrupt), write_table(tmp_path / "p.npy", (8, 8)) as writer:
         writer.write(patches(10))
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
