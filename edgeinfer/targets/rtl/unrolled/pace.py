@@ -40,11 +40,12 @@ def place_registers(circuit: Circuit, outputs: Sequence[Wire], settings: RtlSett
 def reckon_period_ps(
     circuit: Circuit, outputs: Sequence[Wire], staging: Staging, settings: RtlSettings
 ) -> int | None:
-    """What the slowest stage takes; None for a family whose delays are not known."""
+    """What the slowest stage takes; None for a family whose delays are not known, and where no
+    stage has logic."""
     fabric = delays_of(part_of(settings).fabric)
     if fabric is None:
         return None
-    return slowest_stage(circuit, outputs, _delays(circuit, fabric, settings), staging)
+    return slowest_stage(circuit, outputs, _delays(circuit, fabric, settings), staging) or None
 
 
 def slow_findings(figures: UnrolledFigures, settings: RtlSettings) -> tuple[str, ...]:
