@@ -22,6 +22,7 @@ from edgeinfer.precision.ptq import PtqSettings, quantize
 from edgeinfer.readers import load
 from edgeinfer.targets.rtl.choose import design_netlist
 from edgeinfer.targets.rtl.design.cycles import DesignCycles, count_cycles
+from edgeinfer.targets.rtl.design.prepare import prepare_program
 from edgeinfer.targets.rtl.emit.emit import HDL, module_of
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.target import RtlTarget
@@ -76,6 +77,7 @@ def assert_cycles_of(
     program: Program, raw: dict[str, Ints], settings: RtlSettings, folder: Path
 ) -> DesignCycles:
     """Simulate what was emitted into a folder, without gaps: every beat when it was counted."""
+    program = prepare_program(program)
     _, netlist = design_netlist(program, settings)
     cycles = count_cycles(netlist)
     ideal = run(netlist, program, folder, raw, IDEAL, expected_cycles=50 * cycles.latency)

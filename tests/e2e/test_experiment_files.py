@@ -36,8 +36,8 @@ from edgeinfer.run.lower import lower_as_asked
 from edgeinfer.run.samples import read_samples
 from edgeinfer.targets.edgetpu.int8 import convert
 from edgeinfer.targets.edgetpu.int8_settings import Fallback
-from edgeinfer.targets.edgetpu.target import EdgeTpuTarget
 from edgeinfer.targets.edgetpu.tflite import simulate
+from edgeinfer.targets.registry import choose
 from tests.support import small_models as small
 from tests.support import tflite_operators
 from tests.support.experiment_files import (
@@ -268,7 +268,7 @@ def test_cvns_nearest_int8_file_is_exact(cases: Path, tmp_path: Path) -> None:
                 (tmp_path / f"{kind}-{one.name}").symlink_to(one)
     loaded = load(cases / "cvn" / "model.json")
     samples = read_samples(tmp_path, loaded.graph)
-    _, lowered = lower_as_asked(loaded, None, plain(8), lambda: samples, [EdgeTpuTarget()])
+    _, lowered = lower_as_asked(loaded, None, plain(8), lambda: samples, [choose("edgetpu", {})])
     near, _ = convert.nearest_program(lowered.program, Fallback.INT8)
     raw = raw_inputs(near, lowered.recipe, samples)
     file = convert.convert_program(near, raw)

@@ -55,6 +55,9 @@ SMALLER: Mapping[str, Mapping[str, str]] = {
     "event.md": {"--jobs 8": "--jobs 2", "runs/tags --cluster": "runs/others --cluster"},
     "microcontrollers.md": {},
     "quantization.md": {
+        "tagger6.keras": "net6.keras",
+        "conv=4": "hidden=4",
+        "image*=4": "x=4",
         "roi-finder": "net.keras --data train.npz",
         "net.onnx": "net.keras",
         "jet-tagger": "net.keras",
