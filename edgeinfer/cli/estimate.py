@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from edgeinfer.cli.options import BatchAxis, Data, Json, RecipeFile, axis_of_word
+from edgeinfer.cli.options import (
+    BatchAxis,
+    BitsOf,
+    Data,
+    Json,
+    ModeOptions,
+    RecipeFile,
+    axis_of_word,
+    read_widths,
+)
 from edgeinfer.cli.targets import GENERAL, TargetOptions, choose_targets, options_of_targets
 from edgeinfer.cli.terminal import answer
 from edgeinfer.targets.options import ESTIMATE
@@ -51,6 +60,8 @@ def estimate(
         int | None,
         Parameter(group=GENERAL, help="width for a model that states no formats; 16 by default"),
     ] = None,
+    bits_of: BitsOf = None,
+    modes: ModeOptions = ModeOptions(),  # noqa: B008  # immutable
     recipe: RecipeFile = None,
     data: Data = None,
     batch_axis: BatchAxis = "0",
@@ -68,6 +79,7 @@ def estimate(
     """Estimate latency and resources in seconds, without any tool, each with its error band."""
     from edgeinfer.base.errors import UsageError
     from edgeinfer.run.estimate import estimate as estimate_model
+    from edgeinfer.run.lower import asked_formats
 
     if learn:
         from edgeinfer.run.learn import learn_runs
@@ -83,7 +95,9 @@ def estimate(
     answer_of_model = estimate_model(
         model,
         chosen_target,
-        bits=bits,
+        formats=asked_formats(
+            [chosen_target], bits, read_widths(bits_of), modes.rounding, modes.overflow
+        ),
         recipe=recipe,
         batch_axis=axis_of_word(batch_axis),
         data=data,

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,7 +37,6 @@ from edgeinfer.targets.options import COMPILE
 if TYPE_CHECKING:
     from edgeinfer.base.metrics import Metric
     from edgeinfer.ir.agreement import Agreement
-    from edgeinfer.precision.ptq import PtqSettings
     from edgeinfer.report.result import Result
 
     CompileOptions = TargetOptions
@@ -93,6 +91,7 @@ def compile_(
     done again."""
     from edgeinfer.readers.files import files_of
     from edgeinfer.run.folder import open_run
+    from edgeinfer.run.lower import asked_formats
     from edgeinfer.run.samples import DataFile, Simulation
     from edgeinfer.run.steps import compile_model
     from edgeinfer.zoo import is_name, resolve
@@ -100,6 +99,7 @@ def compile_(
     targets = choose_targets(target or [], options)
     order = tools.order(targets, options)
     axis = axis_of_word(batch_axis)
+    formats = asked_formats(targets, bits, read_widths(bits_of), modes.rounding, modes.overflow)
     path = resolve(model)
     files_of(path)  # what is no model at all leaves no run folder behind
     output = Path("runs", model.stem) if output is None else output
@@ -107,19 +107,10 @@ def compile_(
     source = DataFile(data) if data is not None else simulation
     with progress() as watcher, open_run(output, watcher, new=True) as folder:
         result = compile_model(
-            folder, path, recipe_path=recipe, data=source, formats=_formats(bits, bits_of, modes),
+            folder, path, recipe_path=recipe, data=source, formats=formats,
             targets=targets, tools=order, batch_axis=axis,
         )  # fmt: skip
     conclude(result, output, as_json=json, verbose=verbose)
-
-
-def _formats(bits: int | None, bits_of: list[str] | None, modes: ModeOptions) -> PtqSettings | None:
-    from edgeinfer.run.defaults import BITS, plain
-
-    if bits is None and not bits_of and modes == ModeOptions():
-        return None
-    asked = replace(plain(BITS if bits is None else bits), bits_of=read_widths(bits_of))
-    return asked.with_modes(modes.rounding, modes.overflow)
 
 
 def simulate(

@@ -13,9 +13,11 @@ from edgeinfer.base import devices as room
 from edgeinfer.base.health import Check
 from edgeinfer.library.answers import LibraryAnswer, data_path, folder_of
 from edgeinfer.library.health import run_checks
+from edgeinfer.precision.modes import OverflowName, RoundingName
 from edgeinfer.report.gates.check import GateResult
 from edgeinfer.run.estimate import estimate as estimate_model
 from edgeinfer.run.learn import learn_runs
+from edgeinfer.run.lower import asked_formats
 from edgeinfer.run.samples import Simulation
 from edgeinfer.run.stored import checked_run
 from edgeinfer.targets.registry import choose_for, first_target_on
@@ -27,18 +29,24 @@ def estimate(
     *,
     target: str | None = None,
     bits: int | None = None,
+    bits_of: Mapping[str, int] | None = None,
+    rounding: RoundingName | None = None,
+    overflow: OverflowName = "saturate",
     recipe: str | Path | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> LibraryAnswer:
     """Latency and resources on a device, each with its error band, in seconds and without any tool.
-    `target`: by default the one that the device is for; `options`: its settings."""
+    `target`: by default the one that the device is for; `options`: its settings. Formats of a model
+    that states none are asked for as in `quantize`."""
     devices_by_name = {} if device is None else {device: room.device(device)}
     name = target or first_target_on(devices_by_name.get(device or ""))
     path = Path(model.source.reference) if isinstance(model.source, Simulation) else model.path
+    chosen = choose_for(name, devices_by_name, options or {})
+    groups = tuple((bits_of or {}).items())
     answer = estimate_model(
         path,
-        choose_for(name, devices_by_name, options or {}),
-        bits=bits,
+        chosen,
+        formats=asked_formats([chosen], bits, groups, rounding, overflow),
         recipe=None if recipe is None else Path(recipe),
         batch_axis=model.batch_axis,
         data=data_path(model),

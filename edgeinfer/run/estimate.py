@@ -20,10 +20,10 @@ from edgeinfer.data.samples import draw_samples
 from edgeinfer.evaluate.judge import raw_inputs
 from edgeinfer.graph.nodes import Graph
 from edgeinfer.ir.program import Program
+from edgeinfer.precision.ptq import PtqSettings
 from edgeinfer.readers import load
 from edgeinfer.report import words
 from edgeinfer.report.site_tables import site_lines
-from edgeinfer.run.defaults import plain
 from edgeinfer.run.emit import refuse_ops
 from edgeinfer.run.lower import lower_as_asked, lower_with, read_recipe
 from edgeinfer.run.samples import DataFile, Simulation, Source, samples_of
@@ -38,16 +38,16 @@ DRAWN = 4  # samples, where a target learns ranges that its figures do not depen
 
 
 def program_for(
-    model: Path, bits: int | None, recipe: Path | None, *, batch_axis: int | None = 0
+    model: Path, formats: PtqSettings | None, recipe: Path | None, *, batch_axis: int | None = 0
 ) -> tuple[Program, list[str]]:
     """A model's Program, and what was assumed to get it."""
-    _, program, findings = _lower_model(model, bits, recipe, (), batch_axis=batch_axis)
+    _, program, findings = _lower_model(model, formats, recipe, (), batch_axis=batch_axis)
     return program, findings
 
 
 def _lower_model(
     model: Path,
-    bits: int | None,
+    formats: PtqSettings | None,
     recipe: Path | None,
     targets: Sequence[ChosenTarget],
     *,
@@ -57,37 +57,42 @@ def _lower_model(
     """A model's float network, its Program, and what was assumed to get that. `data`: samples that
     decide on formats."""
     if is_name(model) and ENTRIES[str(model)].reference is None:
-        return _fresh_program(str(model), bits, recipe, targets)
+        return _fresh_program(str(model), formats, recipe, targets)
     model_read = load(resolve(model), batch_axis=batch_axis)
     source: Source | None = None if data is None else DataFile(data)
     if source is None and is_name(model):
         source = Simulation(str(model))
     samples = None if source is None else partial(samples_of, source, model_read.graph)
-    loaded, lowered = lower_as_asked(
-        model_read, recipe, None if bits is None else plain(bits), samples, targets
-    )
+    loaded, lowered = lower_as_asked(model_read, recipe, formats, samples, targets)
     return model_read.graph, lowered.program, [*loaded.findings, *lowered.findings]
 
 
 def _fresh_program(
-    name: str, bits: int | None, recipe: Path | None, targets: Sequence[ChosenTarget]
+    name: str, formats: PtqSettings | None, recipe: Path | None, targets: Sequence[ChosenTarget]
 ) -> tuple[Graph, Program, list[str]]:
     """A reference model whose weights do not ship, with fresh ones: costs hardly differ."""
     require_extra("train", f"{name}, whose weights do not ship: drawing fresh ones")
     with scratch_folder("estimate") as folder:
         path = folder / f"{name}.keras"
         ENTRIES[name].build().save(path)
-        graph, program, findings = _lower_model(path, bits, recipe, targets)
+        graph, program, findings = _lower_model(path, formats, recipe, targets)
     remark = f"{name}: its weights do not ship with the package; these figures are for fresh ones."
     return graph, program, [remark, *findings]
 
 
 def program_of_project(
-    project: ForeignProject[Any], bits: int | None, recipe: Path | None, *, batch_axis: int | None
+    project: ForeignProject[Any],
+    formats: PtqSettings | None,
+    recipe: Path | None,
+    *,
+    batch_axis: int | None,
 ) -> tuple[Graph, Program, list[str]]:
     """A project's network in the formats that the project states, or a recipe on top."""
-    if bits is not None:
-        raise UsageError("--bits is for models without formats; the project has them.")
+    if formats is not None:
+        raise UsageError(
+            "Formats were asked for, but the project states its own.",
+            hint="Leave out --bits, --bits-of, --rounding and --overflow, or give a --recipe.",
+        )
     loaded = load(project.model, batch_axis=batch_axis)
     project_recipe = project.recipe(loaded.graph)
     if recipe is not None:
@@ -102,7 +107,7 @@ def estimate(
     model: Path,
     chosen: ChosenTarget,
     *,
-    bits: int | None = None,
+    formats: PtqSettings | None = None,
     recipe: Path | None = None,
     batch_axis: int | None = 0,
     data: Path | None = None,
@@ -112,11 +117,13 @@ def estimate(
     project = None if is_name(model) else target.read_project(model, chosen.settings)
     if project is None:
         graph, program, assumed = _lower_model(
-            model, bits, recipe, [chosen], batch_axis=batch_axis, data=data
+            model, formats, recipe, [chosen], batch_axis=batch_axis, data=data
         )
     else:
         chosen = replace(chosen, settings=project.settings)
-        graph, program, assumed = program_of_project(project, bits, recipe, batch_axis=batch_axis)
+        graph, program, assumed = program_of_project(
+            project, formats, recipe, batch_axis=batch_axis
+        )
     learned = target.learns and target.check(program, chosen.settings)
     if not learned:
         refuse_ops(program, chosen)

@@ -12,6 +12,7 @@ from edgeinfer.base.errors import ProgramError, RecipeError, UsageError
 from edgeinfer.data.open import existing
 from edgeinfer.data.samples import Samples
 from edgeinfer.ir.lower import LoweredModel, lower
+from edgeinfer.precision.modes import OverflowName, RoundingName
 from edgeinfer.precision.ptq import PtqSettings
 from edgeinfer.readers import LoadedModel
 from edgeinfer.run.defaults import BITS, add_formats, draw_samples_for, plain
@@ -34,16 +35,16 @@ def lower_as_asked(
     stated = loaded.recipe != Recipe() or recipe != Recipe()
     if stated and formats is not None:
         raise UsageError(
-            f"--bits is for models without formats; {loaded.graph.name} has them.",
-            hint="Leave it out, or choose new formats with edgeinfer quantize.",
+            f"Formats were asked for, but {loaded.graph.name} states its own.",
+            hint="Leave out --bits, --bits-of, --rounding and --overflow, or choose new formats "
+            "with edgeinfer quantize.",
         )
     if not stated:
         samples = draw_samples_for(loaded, recipe) if data is None else data()
-        widths = [best for chosen in targets if (best := chosen.target.best_bits) is not None]
-        settings = formats or plain(min(widths, default=BITS))
+        settings = formats or plain(default_bits(targets))
         loaded = add_formats(loaded, settings, samples, drawn=data is None)
         rounding = best_rounding(targets)
-        if rounding is not None and settings.rounding is not Rounding.RND_CONV:  # as someone asked
+        if rounding is not None and settings.rounding is None:
             finding = f"Ties are rounded by {rounding}, which costs these targets least."
             loaded = replace(
                 loaded,
@@ -51,6 +52,26 @@ def lower_as_asked(
                 findings=(*loaded.findings, finding),
             )
     return loaded, lower_with(loaded, recipe, recipe_path)
+
+
+def asked_formats(
+    targets: Sequence[ChosenTarget],
+    bits: int | None,
+    bits_of: Sequence[tuple[str, int]] = (),
+    rounding: RoundingName | None = None,
+    overflow: OverflowName = "saturate",
+) -> PtqSettings | None:
+    """The formats of a model that states none, where something is asked of them."""
+    if bits is None and not bits_of and rounding is None and overflow == "saturate":
+        return None
+    width = default_bits(targets) if bits is None else bits
+    return replace(plain(width), bits_of=tuple(bits_of)).with_modes(rounding, overflow)
+
+
+def default_bits(targets: Sequence[ChosenTarget]) -> int:
+    """The width that suits all targets, where nobody asks for another."""
+    best = (chosen.target.best_bits for chosen in targets)
+    return min((bits for bits in best if bits is not None), default=BITS)
 
 
 def best_rounding(targets: Sequence[ChosenTarget]) -> Rounding | None:

@@ -18,6 +18,7 @@ import numpy as np
 
 from edgeinfer.ir.passes import fold_constants
 from edgeinfer.ir.program import Program
+from edgeinfer.run.defaults import plain
 from edgeinfer.run.estimate import program_for
 from edgeinfer.targets.hls.estimate.estimate import with_reuse
 from edgeinfer.targets.hls.estimate.reuse import layers_with_multipliers
@@ -65,7 +66,7 @@ def seconds_of(work: Callable[[], object]) -> float:
 
 def main() -> None:
     """Print, judge."""
-    program, _ = program_for(Path(SWEPT), BITS, None)
+    program, _ = program_for(Path(SWEPT), plain(BITS), None)
     hls, rtl = HlsTarget(), RtlTarget()
     asked = list(itertools.islice(hls_settings(program), FOLDINGS))
     folded = list(itertools.islice(rtl_settings(program), FOLDINGS))
@@ -78,7 +79,7 @@ def main() -> None:
         message = f"{seconds:.1f} s of at most {MOST_SWEEP_SECONDS:g}"
         print(f"{FOLDINGS} foldings of {SWEPT}, {name}: {message}, {verdict}")
     for name in sorted(name for name, entry in ENTRIES.items() if entry.reference is not None):
-        program, _ = program_for(Path(name), BITS, None)
+        program, _ = program_for(Path(name), plain(BITS), None)
         spent = {}
         for target, settings in ((hls, HlsSettings()), (rtl, RtlSettings())):
             if target.check(program, settings):

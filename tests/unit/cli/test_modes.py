@@ -93,11 +93,14 @@ def test_an_unrolled_design_rounds_ties_up_unless_it_is_told_otherwise(tmp_path:
         assert rounding in roundings_of(run) and len(roundings_of(run) - {Rounding.TRN}) == 1
 
 
+@pytest.mark.parametrize(
+    "modes", [(), ("--rounding", "nearest-even"), ("--bits-of", "hidden*=4", "--overflow", "wrap")]
+)
 def test_the_estimate_is_of_the_design_that_is_compiled(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], modes: tuple[str, ...]
 ) -> None:
     net = classifier(tmp_path)
-    shared = ("--bits", "6", *UNROLLED, "--device", "xcvu9p")
+    shared = ("--bits", "6", *UNROLLED, "--device", "xcvu9p", *modes)
     result = shown(capsys, "estimate", str(net), *shared)
     run = tmp_path / "run"
     compiled = shown(capsys, "compile", str(net), *shared, "-o", str(run))
@@ -129,6 +132,19 @@ def test_python_takes_the_same_words(tmp_path: Path) -> None:
     assert inner(quantized.recipe) == {(Rounding.RND, Overflow.WRAP)}
     with pytest.raises(UsageError, match="'up'"):
         edgeinfer.quantize(model, 6, rounding="up")  # type: ignore[arg-type]
+    options = {"unroll": "full"}
+    even, down = (
+        edgeinfer.estimate(
+            model, "xcvu9p", target="rtl", bits=6, rounding=rounding, options=options
+        )
+        for rounding in ("nearest-even", "down")
+    )
+    stages = [
+        next(m["value"] for m in answer.document["metrics"] if m["name"] == "stages")
+        for answer in (even, down)
+    ]
+    assert stages[1] < stages[0]
+    assert not any("Ties" in finding for finding in down.document["findings"])
 
 
 @pytest.mark.parametrize("most", [0.9, 1.0, 3.0, 3.3])
@@ -155,6 +171,7 @@ def test_an_int8_chip_rounds_ties_up_unless_it_is_told_otherwise(
     assert main([*command, "-o", str(run)]) == 0
     recipe = Recipe.from_toml((run / "recipe.toml").read_text())
     assert {quantizer.rounding for _, quantizer in recipe.activations} == {rounding}
+    assert {quantizer.type.bits for _, quantizer in recipe.activations} == {8}
 
 
 @pytest.mark.parametrize(
