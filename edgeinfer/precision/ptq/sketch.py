@@ -120,6 +120,7 @@ def sketch_tensors(
                     hint="Its weights or its inputs are too large; scale them, or give a recipe.",
                 )
             sketch.add(outputs[name], keep=name in kept)
+        del part, outputs  # before the next are made
     return sketches
 
 
