@@ -23,6 +23,7 @@ from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.unrolled.straight import build_straight
 from quantization.fixed import Ints
 from tests.support.random_programs import random_inputs
+from tests.support.recurrent_graphs import recurrent_program
 from tests.support.rtl_designs import (
     Made,
     assert_agrees,
@@ -50,6 +51,7 @@ INSIDE = {
     "ei_round": "ei_requant", "ei_limit": "ei_requant", "ei_tree": "ei_mac",
     "ei_binary": "ei_pair", "ei_bound": "ei_clip", "ei_tiles": "ei_pool",
 }  # fmt: skip
+GROUPED = {"ei_mac": ("GROUPS", "ROUNDS"), "ei_window": ("ROUNDS",)}
 UNROLLED_ONLY = {"ei_issue", "ei_delay", "ei_branch", "ei_lookup", "ei_truth"}
 UNROLLED_MODES = {"SIGNED != 0 && x[BITS-1]"}  # of ei_limit, which elsewhere has signed numbers
 UNROLLED_PARTS = 20
@@ -74,8 +76,11 @@ def touched(fault: Fault, blocks: tuple[Block, ...]) -> bool:
     module = Path(fault.file).stem
     expected = INSIDE.get(module, module)
     mode = MODE.search(fault.right)
+    grouped = GROUPED.get(module, ()) if fault.bench == "group_tb" else ()
     for block in blocks:
         if block.module != expected and expected != "ei_fifo":
+            continue
+        if grouped and all(block.parameters[name] == 1 for name in grouped):
             continue
         if mode is None or block.parameters.get(mode[1]) == int(mode[2]):
             return True
@@ -95,7 +100,10 @@ def unrolled_with(module: str) -> list[tuple[int, Program]]:
 
 
 def a_design_with(fault: Fault, folder: Path) -> tuple[Made, dict[str, Ints]]:
-    """Some Programs that use the block, side by side."""
+    """Some Programs that use the block, side by side; of loops, one."""
+    if fault.file == "ei_keep.v":
+        design = make_design(recurrent_program("gru", 5, 3, 4, seed=1), RtlSettings(), folder)
+        return design, random_inputs(design.program, 0, 4)
     chosen = [(1, small_network(1)), (2, small_network(2)), (3, every_mode())]
     for seed, program, blocks in candidates():
         if touched(fault, blocks):
