@@ -3,7 +3,7 @@
 """Float networks to int8 files by TensorFlow's converter, their ranges by our own look at every
 tensor.
 
-The converter reads the ranges of an operator's inputs after the operator has run, when its result
+Its calibrator reads the ranges of an operator's inputs after the operator has run, when its result
 may lie in the same memory (github.com/tensorflow/tensorflow/issues/127842): a gate between 0 and 1
 gets the range of its product, and has few levels left.
 """
@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -21,8 +20,6 @@ from numpy.typing import NDArray
 
 from edgeinfer.base.errors import ToolFailedError
 from edgeinfer.base.extras import require_extra
-from edgeinfer.base.tflite.flat import Flat
-from edgeinfer.base.tflite.model import IDENTIFIER
 from edgeinfer.graph.nodes import Shape
 from edgeinfer.targets.edgetpu.tflite.simulate import Kernels, prepare, runtime_module
 
@@ -60,16 +57,9 @@ def convert_drawing(
     module = Network()
     function = module.run.get_concrete_function()
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function], module)
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.inference_input_type = tf.int8
-    converter.inference_output_type = tf.int8
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    # one sample, which makes it state a range for each tensor
-    converter.representative_dataset = lambda: islice(_representative(samples, enter), 1)
-    converter._experimental_calibrate_only = True
     try:
-        calibrated = state_ranges(bytes(converter.convert()), samples, enter)
-        content = mlir_quantize(calibrated, input_data_type=tf.int8, output_data_type=tf.int8)
+        with_ranges = state_ranges(bytes(converter.convert()), samples, enter)
+        content = mlir_quantize(with_ranges, input_data_type=tf.int8, output_data_type=tf.int8)
     except Exception as error:  # the converter's own kinds are not public
         lines = [line for line in str(error).splitlines() if line.strip()]
         raise ToolFailedError(
@@ -89,25 +79,30 @@ def _representative(
 def state_ranges(
     data: bytes, samples: Mapping[str, NDArray[np.float64]], keys: Mapping[str, str]
 ) -> bytes:
-    """A calibrated float file with the ranges that its tensors have on the samples."""
-    (graph,) = Flat.over(data).root(IDENTIFIER).tables(2)
-    stated = {index: tensor.table(4) for index, tensor in enumerate(graph.tables(0))}
-    ranges = {at: table for at, table in stated.items() if table and table.numbers(0, "<f4").size}
+    """A float file with the ranges that its tensors have on the samples."""
+    from tensorflow.lite.python.schema_py_generated import QuantizationParametersT, TensorType
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.convert_bytearray_to_object(data)
+    (graph,) = model.subgraphs
+    values = {
+        index: tensor
+        for index, tensor in enumerate(graph.tensors)
+        if tensor.type == TensorType.FLOAT32 and model.buffers[tensor.buffer].data is None
+    }
     interpreter = prepare(runtime_module()[0], data, Kernels.BUILTIN, keeps_tensors=True)
     runner = interpreter.get_signature_runner()
-    low, high = dict.fromkeys(ranges, np.inf), dict.fromkeys(ranges, -np.inf)
+    low, high = dict.fromkeys(values, np.inf), dict.fromkeys(values, -np.inf)
     for sample in _representative(samples, keys):
         runner(**sample)
-        for index in ranges:
+        for index in values:
             tensor = interpreter.get_tensor(index)
             low[index] = min(low[index], float(tensor.min()))
             high[index] = max(high[index], float(tensor.max()))
-    changed = bytearray(data)
-    for index, table in ranges.items():
-        for slot, end in ((0, low[index]), (1, high[index])):
-            at = table.start(slot)
-            changed[at : at + 4] = np.float32(end).tobytes()
-    return bytes(changed)
+    for index, tensor in values.items():
+        tensor.quantization = QuantizationParametersT()
+        tensor.quantization.min, tensor.quantization.max = [low[index]], [high[index]]
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
 def keys_of(names: Sequence[str]) -> dict[str, str]:
