@@ -20,8 +20,16 @@ from numpy.typing import NDArray
 
 from edgeinfer.base.errors import ToolFailedError
 from edgeinfer.base.extras import require_extra
+from edgeinfer.base.tflite.names import OPERATORS, name_of
 from edgeinfer.graph.nodes import Shape
 from edgeinfer.targets.edgetpu.tflite.simulate import Kernels, prepare, runtime_module
+
+ONE_SCALE = {  # operators whose results have the levels of what they read
+    "AVERAGE_POOL_2D", "CONCATENATION", "DEPTH_TO_SPACE", "EXPAND_DIMS", "GATHER", "MAX_POOL_2D",
+    "MIRROR_PAD", "PACK", "PAD", "PADV2", "RESHAPE", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR",
+    "SLICE", "SPACE_TO_DEPTH", "SPLIT", "SPLIT_V", "SQUEEZE", "STRIDED_SLICE", "TRANSPOSE",
+    "UNPACK",
+}  # fmt: skip
 
 
 def convert_drawing(
@@ -99,10 +107,25 @@ def state_ranges(
             tensor = interpreter.get_tensor(index)
             low[index] = min(low[index], float(tensor.min()))
             high[index] = max(high[index], float(tensor.max()))
+    _share_ranges(model, low, high)
     for index, tensor in values.items():
         tensor.quantization = QuantizationParametersT()
         tensor.quantization.min, tensor.quantization.max = [low[index]], [high[index]]
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+def _share_ranges(model: Any, low: dict[int, float], high: dict[int, float]) -> None:
+    """Tensors around an operator with one scale get the range that holds them all. The converter
+    would take that of one of them, and cut off what lies beyond it in the others."""
+    (graph,) = model.subgraphs
+    names = [name_of(code.builtinCode, OPERATORS) for code in model.operatorCodes]
+    moves = [op for op in graph.operators if names[op.opcodeIndex] in ONE_SCALE]
+    around = [{*op.inputs, *op.outputs} & low.keys() for op in moves]
+    for _ in around:
+        for tensors in around:
+            least, most = min(low[at] for at in tensors), max(high[at] for at in tensors)
+            low.update(dict.fromkeys(tensors, least))
+            high.update(dict.fromkeys(tensors, most))
 
 
 def keys_of(names: Sequence[str]) -> dict[str, str]:

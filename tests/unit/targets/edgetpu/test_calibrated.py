@@ -85,11 +85,19 @@ LARGER, SMALLER, ADD = g.MergeKind.MAXIMUM, g.MergeKind.MINIMUM, g.MergeKind.ADD
         [g.MergeNode("m", ("a", "high"), LARGER), g.MergeNode("y", ("m", "a"), ADD)],
         [g.MergeNode("m", ("high", "a"), SMALLER), g.MergeNode("y", ("m", "high"), ADD)],
         [g.MergeNode("y", ("a", "high", "x4"), LARGER)],
+        [
+            g.PoolNode("mean", "a", g.PoolNodeKind.AVERAGE, (5,), (5,), ((0, 0),)),
+            g.ConcatNode("means", ("mean", "mean")),
+            g.DenseNode("some", "some", "means", np.full((8, 4), 0.1), None),
+            g.UpsampleNode("all", "some", (5,)),
+            g.MergeNode("y", ("a", "all"), ADD),
+        ],
     ],
-    ids=["leaky", "steep", "abs", "prelu", "prelu at 0", "larger", "smaller", "largest"],
+    ids=["leaky", "steep", "abs", "prelu", "prelu at 0", "larger", "smaller", "largest", "mean"],
 )
 def test_what_an_activation_cuts_off_is_not_cut_off_before_it(nodes: list[g.Node]) -> None:
-    """The converter brings what a maximum reads to the levels of its result, whoever reads it."""
+    """The converter brings what a maximum or a pool reads to the levels of its result, whoever
+    reads it."""
     first: list[g.Node] = [
         g.InputNode("x", (30, 2)),
         convolution("a", "x", 1),
