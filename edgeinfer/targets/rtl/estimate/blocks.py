@@ -279,6 +279,7 @@ def _mac(sizes: BlockSizes) -> BlockParts:
         sum_bits,
         rows=sizes.get("WEIGHT_ROWS"),
         signed=bool(sizes["X_SIGNED"]),
+        b_signed=bool(sizes["W_SIGNED"]),
         alternatives=words if words == 2 else None,
         kept=pe * simd * x,
         after=products,
@@ -340,6 +341,7 @@ def _affine(sizes: BlockSizes) -> BlockParts:
         Multiplier(
             lanes, sizes["X_BITS"], sizes["F_BITS"], kept, before=lanes * sizes["X_BITS"],
             after=lanes * kept, added=added, held=added, signed=bool(sizes["X_SIGNED"]),
+            b_signed=bool(sizes["F_SIGNED"]),
         ),
     )  # fmt: skip
     if sizes["PRELU"]:
@@ -369,7 +371,7 @@ def _pair(sizes: BlockSizes) -> BlockParts:
         case 2:
             product = Multiplier(
                 lanes, a, b, out, kept=lanes * (a + b), after=lanes * out,
-                signed=bool(sizes["A_SIGNED"]),
+                signed=bool(sizes["A_SIGNED"]), b_signed=bool(sizes["B_SIGNED"]),
             )  # fmt: skip
             return join_parts((stored, BlockParts(multipliers=(product,))))
         case _:  # 3 and 4, the maximum and the minimum

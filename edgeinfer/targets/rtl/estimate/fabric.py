@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -35,6 +35,34 @@ BLOCK_WIDTHS = {  # a word, and how much of it is no parity
 
 
 @dataclass(frozen=True, slots=True)
+class Cut:
+    """A size of DSP block: the most bits of both its numbers, the fewest of the wider and of the
+    narrower number for which Yosys takes it, and what it counts."""
+
+    most: int
+    least_wide: int
+    least_narrow: int
+    blocks: float
+
+
+@dataclass(frozen=True, slots=True)
+class CutProduct:
+    """A product in pieces: DSP blocks, bits of the additions that join pieces, and the numbers of
+    bits of pieces that are too small for any block and stay in LUTs."""
+
+    blocks: float = 0.0
+    joined_bits: float = 0.0
+    in_luts: tuple[tuple[int, int], ...] = ()
+
+    def __add__(self, other: CutProduct) -> CutProduct:
+        return CutProduct(
+            self.blocks + other.blocks,
+            self.joined_bits + other.joined_bits,
+            self.in_luts + other.in_luts,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class FabricCosts:
     """A family's rules and constants."""
 
@@ -50,7 +78,6 @@ class FabricCosts:
     fetch_words: int  # that one LUT can look up
     fetch_joined: int  # of those, as many as the fabric's own multiplexers join
     pick_words: int  # among which one LUT chooses
-    half_bits: int  # up to this, a multiplier is half a DSP block; 0: there are no halves
     least_bits: int  # of a product, for a DSP block
     ports: tuple[int, int]  # the widest numbers that one DSP block multiplies
     joined_bits: int  # up to this, blocks are joined without additions; 0: never
@@ -64,6 +91,7 @@ class FabricCosts:
     pipeline: Mapping[Work, float]  # of an unrolled pipeline, whose blocks Yosys merges
     band: Mapping[str, tuple[float, float]]  # by kind, what Yosys found over what was estimated
     block_band: Mapping[str, tuple[float, float]]
+    cuts: tuple[Cut, ...] = ()  # of products, where there are DSP blocks of several sizes
     block_kind: str = "bram18"  # what its block memories are
     write_cost: float = 0.0  # what a block memory costs more that is written: reads in that cycle
 
@@ -105,6 +133,7 @@ def fabric_from(entry: Mapping[str, Any]) -> FabricCosts:
         return {kind: (float(low), float(high)) for kind, (low, high) in entry[which].items()}
 
     rules = {**entry["rules"], "ports": tuple(entry["rules"]["ports"])}
+    rules["cuts"] = tuple(Cut(**cut) for cut in rules.get("cuts", ()))
     return FabricCosts(
         **rules, lut=costs("lut"), ff=costs("ff"), pipeline=costs("pipeline"),
         band=bands("band"), block_band=bands("block_band"),
@@ -231,9 +260,43 @@ def _is_whole(multiplier: Multiplier, fabric: FabricCosts, *, dsp: bool) -> bool
     return pieces == 1 or (pieces > 0 and max(multiplier.a, multiplier.b) <= fabric.joined_bits)
 
 
-def _pieces(multiplier: Multiplier, fabric: FabricCosts, *, dsp: bool) -> int:
+def cut_product(a: int, b: int, cuts: Sequence[Cut]) -> CutProduct:
+    """A product cut for each size of block in turn; the next gets what the one before leaves."""
+    cut = CutProduct(in_luts=((a, b),))
+    for size in cuts:
+        left, cut = cut.in_luts, replace(cut, in_luts=())
+        for x, y in left:
+            cut += _cut_once(max(x, y), min(x, y), size)
+    return cut
+
+
+def _cut_once(a: int, b: int, size: Cut) -> CutProduct:
+    if a < size.least_wide or b < size.least_narrow:
+        return CutProduct(in_luts=((a, b),))
+    if max(a, b) <= size.most:
+        return CutProduct(size.blocks)
+    long, other = (a, b) if a > size.most else (b, a)
+    full = math.ceil(long / size.most) - 1
+    joined = sum(a + b - place * size.most for place in range(1, full + 1))
+    cut = CutProduct(joined_bits=joined)
+    for bits in [size.most] * full + [long - full * size.most]:
+        cut += _cut_once(bits, other, size) if a > size.most else _cut_once(other, bits, size)
+    return cut
+
+
+def _cut_of(multiplier: Multiplier, fabric: FabricCosts) -> CutProduct:
+    """Of two numbers of which only one has a sign, the other gets a bit for it."""
+    mixed = multiplier.signed is not multiplier.b_signed
+    a = multiplier.a + (mixed and not multiplier.signed)
+    b = multiplier.b + (mixed and multiplier.signed)
+    return cut_product(a, b, fabric.cuts)
+
+
+def _pieces(multiplier: Multiplier, fabric: FabricCosts, *, dsp: bool) -> float:
     """DSP blocks for one product; none where it is made of LUTs."""
     a, b = max(multiplier.a, multiplier.b), min(multiplier.a, multiplier.b)
+    if dsp and fabric.cuts:
+        return _cut_of(multiplier, fabric).blocks
     if not dsp or b < 2 or min(a + b, multiplier.out) < fabric.least_bits:
         return 0
     pieces = 1
@@ -287,8 +350,13 @@ def _decide_multiplier(
             extended = sum(max(multiplier.out - place - a, 0) for place in range(b))
             add(Work.EXTEND, rows * extended / b)
         return
-    half = 0.5 if max(a, b) <= fabric.half_bits else 1.0
-    takes["dsp"] += count * half * pieces
+    takes["dsp"] += count * pieces
+    if fabric.cuts:
+        cut = _cut_of(multiplier, fabric)
+        set_share = 1.0 if multiplier.rows is None else multiplier.rows / (count * b)
+        add(Work.ADD, count * cut.joined_bits)
+        add(Work.PRODUCT, count * set_share * sum(x * y for x, y in cut.in_luts))
+        return
     if not _is_whole(multiplier, fabric, dsp=dsp):
         add(Work.ADD, count * _joining_bits(a, b, fabric.ports))
         return

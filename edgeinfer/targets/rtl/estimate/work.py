@@ -104,6 +104,7 @@ class Multiplier:
     held: int = 0
     rows: int | None = None  # rows of all products that take adders, one for each bit of `b`
     signed: bool = False  # whether `a` has a sign
+    b_signed: bool = False
     alternatives: int | None = None  # so many values each `b` has, where they are few
 
 

@@ -19,20 +19,9 @@ pytestmark = pytest.mark.slow
 FAMILIES = ("ecp5", "nexus", "7-series", "ultrascale+", "gowin")
 MANY, NEAR, SHARE = 100, 0.15, 0.9
 FOUND_AGAIN = ("random123", "random150", "network6-8")
-LUT_MULTIPLIERS = (
-    "on Gowin, Yosys takes 94 to 140 LUTs more for equal multipliers in one design than in another"
-)
 
 
-@pytest.mark.parametrize(
-    "fabric",
-    [
-        pytest.param(name, marks=pytest.mark.xfail(reason=LUT_MULTIPLIERS, strict=True))
-        if name == "gowin"
-        else name
-        for name in FAMILIES
-    ],
-)
+@pytest.mark.parametrize("fabric", FAMILIES)
 def test_nine_in_ten_drawn_networks_are_near(fabric: str) -> None:
     assert not changed(), "renew them: python -m tests.bench.bench_rtl_resources --renew"
     blocks = [b for b in measure_fabric(fabric) if b.design.startswith(("random", "network"))]
