@@ -8,6 +8,7 @@ row out would leave its twins in. Whole families are left out instead.
 
 from __future__ import annotations
 
+import csv
 import math
 from collections import defaultdict
 from collections.abc import Iterable
@@ -21,8 +22,10 @@ from edgeinfer.base.devices import device
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.hls.estimate.estimate import ELSEWHERE, HlsEstimate, estimate
 from edgeinfer.targets.hls.estimate.fabric import constants
+from tests.support.places import ROOT
 from tests.support.published_designs import Published, program_of, settings_of
 
+FIRST_SIGHT = ROOT / "reports/reference/hls/first_sight.csv"
 FITTED = {  # constant: the factors that a step of the search tries
     "table_lut": (0.7, 0.85, 1.0, 1.2, 1.4),
     "window_lut": (0.5, 0.7, 0.85, 1.0, 1.2, 1.4),
@@ -165,11 +168,25 @@ def _loss(result: list[Residual]) -> float:
     return float(np.mean([np.mean(errors) for errors in by_source.values()]))
 
 
+def first_sight() -> list[Residual]:
+    """What was estimated of blind designs before anybody tried anything on them, as it was put down
+    then: later mechanisms follow what these designs showed."""
+    with FIRST_SIGHT.open(encoding="utf-8", newline="") as file:
+        return [
+            Residual(
+                row["id"], row["source"], row["kind"], row["figure"],
+                float(row["estimated"]), float(row["published"]),
+            )
+            for row in csv.DictReader(file)
+        ]  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class LeftOut:
     """Residuals of each source by constants and bands that never saw it."""
 
-    found: list[Residual]
+    residuals: list[Residual]  # by today's mechanisms, which people chose who had seen the sources
+    unseen: list[Residual]  # the same, but of blind sources what was estimated at first sight
     covered: dict[str, tuple[int, int]]  # figure: inside the band, of how many
     by_source: dict[str, tuple[int, int]]  # the same over all figures of a source
 
@@ -180,22 +197,25 @@ class LeftOut:
 
 
 def left_out(designs: list[Published]) -> LeftOut:
-    """Leave each source out in turn."""
+    """Leave each source out in turn. A source that was blind once counts as it was then."""
     results: list[Residual] = []
     for source in sorted({design.family for design in designs}):
         others = [design for design in designs if design.family != source]
         own = [design for design in designs if design.family == source]
         results += residuals(own, fitted(others))
+    blind = first_sight()
+    known = {r.source for r in blind}
+    unseen = [r for r in results if r.source not in known] + blind
     inside: dict[str, list[bool]] = defaultdict(list)
     by_source: dict[str, list[bool]] = defaultdict(list)
-    for source in sorted({r.source for r in results}):
-        limits = bands([r for r in results if r.source != source])
-        for r in results:
+    for source in sorted({r.source for r in unseen}):
+        limits = bands([r for r in unseen if r.source != source])
+        for r in unseen:
             if r.source == source:
                 flag = is_inside(r, limits)
                 inside[r.figure].append(flag)
                 by_source[source].append(flag)
-    return LeftOut(results, _count_inside(inside), _count_inside(by_source))
+    return LeftOut(results, unseen, _count_inside(inside), _count_inside(by_source))
 
 
 def _count_inside(flags_by_name: dict[str, list[bool]]) -> dict[str, tuple[int, int]]:
