@@ -138,7 +138,7 @@ def main() -> None:
             print(f"  {name}: {answer}")
     rows = []
     stages = {design.id: design.stage for design in used}
-    for residual in left_out(used).found:
+    for residual in left_out(used).residuals:
         answer = answers.get(residual.id)
         if isinstance(answer, dict):
             name = residual.figure.removesuffix("_vsynth")
