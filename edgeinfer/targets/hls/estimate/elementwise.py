@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from edgeinfer.targets.hls.estimate.fabric import (
 from edgeinfer.targets.hls.estimate.linear import line_buffer_luts
 from edgeinfer.targets.hls.estimate.products import constant_products
 from edgeinfer.targets.hls.estimate.stage import Arrangement, HardwareStage, Value
+from edgeinfer.targets.hls.settings import Arithmetic
 from quantization.fixed import Overflow, Rounding
 
 ROM_LUT_BITS = 2048  # of a table that stays in LUTs
@@ -33,6 +35,8 @@ TABLE_ADDRESS_BITS = 10
 SLOW_SOFTMAX_PRODUCT_NS = 4.3
 SOON = 18  # elements of a chain of comparisons that do not wait for long
 SUM_LEVEL = 0.85  # an addition that saturates, relative to a comparison and a choice
+FOLDED_TABLE_BITS = 28  # up to which exponentials are calculated beforehand: 21 are, 36 are not
+FILL_CYCLES, FILL_DSP, FILL_LUT, FILL_FF = 21, 7, 3120, 1000  # of a design that calculates them
 STREAMED_SOFTMAX_EXTRA = {HlsTool.VIVADO: 2, HlsTool.VITIS: 1}
 
 
@@ -142,10 +146,29 @@ def softmax_stage(
     dsp = copies / classes * limit * product_dsps(f, op.exp_type.bits, op.inverse_type.bits)
     cycles = softmax_cycles(f, classes) + (STREAMED_SOFTMAX_EXTRA[f.tool] if a.streamed else 0)
     cycles += classes // limit - 1
-    return passing_stage(
+    stage = passing_stage(
         a, op.name, "softmax", reads, x, out, dsp=dsp, lut=copies * per_class,
         ff=copies * per_class_ff, bram=brams, cuts=cycles,
     )  # fmt: skip
+    return _fill_table(stage, a.entries(op.exp.size)) if fills_table(a, x.bits) else stage
+
+
+def fills_table(a: Arrangement, x_bits: int) -> bool:
+    """Whether the exponentials of a softmax are calculated while the design runs: recent Vitis HLS
+    does not do so beforehand for numbers this wide, which hls4ml's `auto` makes of 16 bits."""
+    own = a.arithmetic is Arithmetic.HLS4ML and a.streamed
+    return own and a.fabric.recent and x_bits > FOLDED_TABLE_BITS
+
+
+def _fill_table(stage: HardwareStage, entries: int) -> HardwareStage:
+    """An entry in every cycle, before each sample."""
+    return replace(
+        stage,
+        dsp=stage.dsp + FILL_DSP,
+        lut=stage.lut + FILL_LUT,
+        ff=stage.ff + FILL_FF,
+        busy_cycles=stage.busy_cycles + entries + FILL_CYCLES,
+    )
 
 
 def softmax_cycles(f: HlsFabric, classes: int) -> int:

@@ -43,7 +43,8 @@ class HlsTool(StrEnum):
 
 
 UNCERTAINTY = {HlsTool.VIVADO: 0.125, HlsTool.VITIS: 0.27}  # of the clock, as hls4ml asks for it
-RECENT_YEAR = 2024  # from which on Vitis HLS schedules line buffers in another way
+RECENT_YEAR = 2024  # from which on Vitis HLS connects tasks, and cuts multipliers, in another way
+PACED_RELEASE = "2023.2"  # from which on it schedules line buffers in another way
 EARLY_YEAR = 2021  # up to which Vitis HLS is asked for as little as Vivado HLS, and chains sums
 
 
@@ -65,6 +66,7 @@ class HlsFabric:
     fit: dict[str, float]
     early: bool = False  # Vitis HLS of its first years
     recent: bool = False  # Vitis HLS that is known to be of a recent release
+    paced: bool = False  # Vitis HLS whose line buffers take a pixel in three cycles
     slow: bool = False  # logic in which wide operators take most of a usual clock cycle
 
     @property
@@ -118,6 +120,7 @@ def fabric(settings: HlsSettings, kind: str, fit: dict[str, float] | None = None
     year = settings.tool_year if tool is HlsTool.VITIS else None
     early = year is not None and year <= EARLY_YEAR
     recent = year is not None and year >= RECENT_YEAR
+    paced = year is not None and settings.tool_version >= PACED_RELEASE
     usable = settings.clock_ns * (1 - UNCERTAINTY[HlsTool.VIVADO if early else tool])
     chosen = fit if fit is not None else constants()["fit"]
     return HlsFabric(
@@ -129,6 +132,7 @@ def fabric(settings: HlsSettings, kind: str, fit: dict[str, float] | None = None
         chosen,
         early,
         recent,
+        paced,
         slow=kind == "7-series",
     )
 

@@ -56,15 +56,21 @@ def _tasks(design: Design) -> DesignTiming:
     for stage in design.stages:
         start = max((done[name] for name in stage.reads), default=0)
         done[stage.name] = start + max(stage.busy_cycles, handed)
-    if design.arrangement.fabric.tool is HlsTool.VITIS:
+    tool = design.arrangement.fabric
+    if tool.tool is HlsTool.VITIS and not tool.recent:
         # None takes the next sample before the last one is through: they share its registers.
         busiest = max(stage.busy_cycles for stage in design.stages)
         return DesignTiming(max(done.values()), max(*done.values(), busiest + 1))
-    return DesignTiming(max(done.values()), max(_interval(stage) for stage in design.stages))
+    alone = tool.tool is HlsTool.VITIS
+    intervals = [_interval(stage, alone=alone) for stage in design.stages]
+    return DesignTiming(max(done.values()), max(intervals))
 
 
-def _interval(stage: HardwareStage) -> int:
-    """Cycles between two samples of a stage whose loop is pipelined to its end."""
+def _interval(stage: HardwareStage, *, alone: bool) -> int:
+    """Cycles between two samples of a stage whose loop is pipelined to its end. alone: a stage
+    that does not loop, or is folded, is a task that ends before it begins again."""
+    if alone and (not stage.looped or stage.reuse > 1):
+        return stage.busy_cycles + 1
     if not stage.looped:
         return 1
     return max(stage.busy_cycles - stage.cuts - 2, stage.reuse)

@@ -35,7 +35,7 @@ from edgeinfer.targets.hls.settings import Strategy
 
 FOLDED_OVERHEAD = 4  # cycles of a folded product beyond its reuse factor: fetch, multiply, add
 LINE_CONTROL = 3
-RECENT_PIXEL_CYCLES = 3  # of a line buffer's loop, as Vitis HLS schedules it from 2024 on
+PACED_PIXEL_CYCLES = 3  # of a line buffer's loop, as Vitis HLS schedules it from 2023.2 on
 TASK_OVERHEAD = 2  # cycles of a folded dense layer between two others
 DSP_LEAST_BITS = 8  # of an operand: what is narrower, logic synthesis multiplies in LUTs
 AFTER_INPUT_LUT, AFTER_SUM_LUT = 0.77, 5.3  # after logic synthesis, for each bit
@@ -342,14 +342,14 @@ def conv_stage(
 def pixel_cycles(f: HlsFabric, op: Conv, product_matrix: Matrix, folded: bool) -> int:
     """Cycles between two pixels. Vitis HLS, asked for one, starts the next pixel only when the
     window of the one before is through; in one dimension, its control took three cycles more
-    before 2024."""
+    before 2023.2."""
     if folded:
         return product_matrix.cycles + product_matrix.cuts + PIXEL_OVERHEAD
     window = op.window
     if f.tool is HlsTool.VIVADO or op.groups > 1 or math.prod(window) == 1:
         return product_matrix.cycles
-    control = LINE_CONTROL if len(window) == 1 and not f.recent else 0
-    least = RECENT_PIXEL_CYCLES if f.recent else 1
+    control = LINE_CONTROL if len(window) == 1 and not f.paced else 0
+    least = PACED_PIXEL_CYCLES if f.paced else 1
     return max(product_matrix.cycles, product_matrix.cuts + 1 + control, least)
 
 

@@ -38,6 +38,7 @@ from tests.support.published_designs import (
 
 CASES = ROOT.parent / "shared/cases/models"
 DESIGNS = {design.id: design for design in published()}
+BLIND_DESIGNS = {design.id: design for design in published(BLIND)}
 
 
 def figures(design: Published) -> dict[str, float]:
@@ -201,6 +202,34 @@ def test_recent_vitis_takes_three_cycles_a_pixel_in_one_dimension_too() -> None:
     assert figures(stream)["ii_cycles"] == pytest.approx(3 * (128 + 2), abs=6)  # padding's pixels
     older = replace(stream, settings=replace(stream.settings, tool_version="2023.1"))
     assert figures(older)["ii_cycles"] > 4 * (128 + 2)
+
+
+def test_a_line_buffer_takes_three_cycles_a_pixel_from_2023_2_on() -> None:
+    """LeNet-5's first convolution: 2,353 cycles for 784 pixels in the report."""
+    lenet = BLIND_DESIGNS["lenet5-8b"]
+    program = program_of(lenet)
+    result = estimate(program, settings_of(lenet, program), device(lenet.part))
+    assert result.timing.ii_cycles == pytest.approx(2356, abs=10)
+
+
+def test_tasks_with_fifos_take_a_sample_while_others_hold_one() -> None:
+    """128 positions of a convolution, one a cycle: the report's interval is 128, though the whole
+    design takes 184 cycles."""
+    har = DESIGNS["har-conv1d-parallel"]
+    program = program_of(har)
+    result = estimate(program, settings_of(har, program), device(har.part))
+    assert result.timing.ii_cycles == 128 < result.timing.latency_cycles
+
+
+@pytest.mark.parametrize("name", ["tiny-cnn-zcu106", "mnist-cnn-kria"])
+def test_a_softmax_of_wide_sums_fills_its_table_while_it_runs(name: str) -> None:
+    """1,053 and 1,059 cycles of a softmax on 36 and 43 bits, of which 1,045 fill the table."""
+    design = BLIND_DESIGNS[name]
+    program = program_of(design)
+    result = estimate(program, settings_of(design, program), device(design.part))
+    (softmax,) = (layer for layer in result.layers if layer.kind == "softmax")
+    assert softmax.latency_cycles == pytest.approx(1056, abs=10)
+    assert result.timing.ii_cycles == pytest.approx(design.figures["ii_cycles"], rel=0.02)
 
 
 def test_a_multiplier_takes_two_cycles_in_recent_vitis_on_slow_logic() -> None:
