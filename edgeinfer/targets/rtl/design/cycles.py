@@ -95,7 +95,7 @@ def settle(
     most_cycles: enough is counted when the interval is shown to be at most this, or to be more
     """
     netlist = schedule.netlist
-    least = slowest(netlist)
+    least = schedule.slowest()
     parts = _parts_of(netlist)
     back = max(_frames_back(x, stream.beats, depths) for x, stream in netlist.streams.items())
     fewest = max(back + 1, 0 if start is None else frames_counted(netlist, start))

@@ -83,7 +83,10 @@ class Actor:
         return self.repeats * cycles
 
 
-def distinct_steps(actor: Actor) -> tuple[tuple[BlockStep, ...], Ints]:
+Pattern = tuple[tuple[BlockStep, ...], Ints]  # the different steps, and which is at each place
+
+
+def distinct_steps(actor: Actor) -> Pattern:
     """The different steps of a pattern, and at each place of it which one it is. A pattern has
     many steps, but they are few objects, which Python tells apart quickly."""
     steps = {id(step): step for step in actor.pattern}

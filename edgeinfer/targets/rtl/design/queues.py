@@ -5,17 +5,20 @@ the other, and for bursts not to hold the whole design up."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from fractions import Fraction
 
+from edgeinfer.targets.rtl.design.circuits import WaitCircuit, find_circuit
 from edgeinfer.targets.rtl.design.cycles import (
     DesignCycles,
     FrameInterval,
     count_cycles,
     cycles_of,
+    frames_counted,
     lone_latency,
     settle,
-    slowest,
 )
 from edgeinfer.targets.rtl.design.netlist import Netlist
 from edgeinfer.targets.rtl.design.schedule import Depths, Schedule
@@ -24,6 +27,10 @@ from edgeinfer.targets.rtl.design.timing import Times
 SLACK = 1  # places beyond what a branch was seen to hold
 MOST_BITS = 1 << 16  # of a queue that only evens out bursts
 PACED_FRAMES = 3
+FEW_FRAMES = 2  # that show most circuits
+PROVING_FRAMES = 7  # that prove most intervals
+MANY_FRAMES = 60  # that show circuits of a few beats, which close only after many rounds
+MOST_CIRCUITS = 200
 # Of a frame of tokens. In longer ones it is whole frames that gather, on the way around the lower
 # levels of a U-net, and no queue of MOST_BITS holds these.
 MOST_STEPS = 1 << 19
@@ -100,58 +107,107 @@ def varying_streams(netlist: Netlist) -> frozenset[str]:
 
 def _even_queues(netlist: Netlist, schedule: Schedule) -> tuple[Netlist, DesignCycles]:
     """Longer queues where bursts keep the slowest block from its best. Frames that come evenly, as
-    slowly as that block takes them, show how much gathers where; what does not help goes again."""
-    best = slowest(netlist)
-    interval, plain_times = settle(schedule, netlist.depths)
-    if interval.cycles <= best:
-        return netlist, cycles_of(netlist, interval, plain_times)
+    slowly as that block takes them, show how much gathers where; only what helps becomes longer."""
+    best = schedule.slowest()
+    is_long = schedule.is_stepped(FEW_FRAMES)  # a few frames show sooner what keeps it
+    few = FewFrames(schedule)
+    if not is_long or not few.find_circuit(netlist.depths, Fraction(best)):
+        interval, times = settle(schedule, netlist.depths, most_cycles=best)
+        if interval.high <= best:
+            return netlist, cycles_of(netlist, FrameInterval(best, best, best), times)
+        del times  # its memory is used again
     free: Mapping[str, int | None] = dict.fromkeys(netlist.depths)
-    times = schedule.times(free, PACED_FRAMES, pace=best)
+    paced = schedule.times(free, PACED_FRAMES, pace=best)
     deeper = {
         name: depth
         for name in netlist.depths
-        if (depth := times.occupancy(name) + SLACK) > netlist.depths[name]
+        if (depth := paced.occupancy(name) + SLACK) > netlist.depths[name]
         and depth * netlist.streams[name].width <= MOST_BITS
     }
-    even_netlist = replace(netlist, depths={**netlist.depths, **deeper})
-    interval_reached, times_reached = settle(schedule, even_netlist.depths)
-    if interval_reached.cycles >= interval.cycles:
-        return netlist, cycles_of(netlist, interval, plain_times)
     extra = {name: depth * netlist.streams[name].width for name, depth in deeper.items()}
-    names = sorted(extra, key=lambda name: -extra[name])
-    return _spare(schedule, netlist, even_netlist, names, interval_reached, times_reached)
+    order = sorted(extra, key=lambda name: -extra[name])
+    return _lengthen(few, netlist, deeper, order, best)
 
 
-def _spare(
-    schedule: Schedule,
+def _lengthen(
+    few: FewFrames,
     netlist: Netlist,
-    even_netlist: Netlist,
-    names: Sequence[str],
-    interval_reached: FrameInterval,
-    times: Times,
+    deeper: Mapping[str, int],
+    order: Sequence[str],
+    best: int,
 ) -> tuple[Netlist, DesignCycles]:
-    """The longer queues without those that do not help, tried in the order of `names`.
+    """The design at the least interval that deeper queues lead to, with no more of them than that
+    takes: rather those that come last in `order`.
 
-    The more are taken away at once the longer that goes well; where it does not, halves show at
-    which it ends. A longer queue never makes a design slower, so the result is that of one at a
-    time, and its interval the same.
+    A circuit that takes longer names the queues of which one must be deeper; one that names none is
+    as slow whatever the queues are, and no interval is smaller. A queue stays deeper if a circuit
+    says so on which no other is. So what comes out is what trying each queue after the other leads
+    to.
     """
-    first, together = 0, 1
-    failed: int | None = None  # the queues from `first` up to here cannot all go
-    while first < len(names):
-        if failed == first + 1:
-            first, failed, together = failed, None, max(together // 2, 1)
-            continue
-        last = min(first + together, len(names)) if failed is None else (first + failed) // 2
-        plain = {name: netlist.depths[name] for name in names[first:last]}
-        depths = {**even_netlist.depths, **plain}
-        times_tried = times
-        if not times.fit(plain):
-            interval_tried, times_tried = settle(schedule, depths, times, interval_reached.high)
-            if interval_tried.high > interval_reached.high:
-                failed = last
+    least = Fraction(best)
+    while slower := few.find_circuit({**netlist.depths, **deeper}, least):
+        least = slower.cycles
+    places = {name: place for place, name in enumerate(order)}
+    deep: dict[str, WaitCircuit] = {}
+    reached: dict[frozenset[str], tuple[FrameInterval, Times]] = {}
+    visited: set[frozenset[str]] = set()
+    for _ in range(MOST_CIRCUITS):
+        depths = {**netlist.depths, **{name: deeper[name] for name in deep}}
+        chosen = frozenset(deep)
+        if chosen not in reached:
+            result = _try_queues(few, depths, least)
+            if isinstance(result, WaitCircuit):
+                named = result.queues & deeper.keys() - chosen
+                if named:
+                    deep[max(named, key=places.__getitem__)] = WaitCircuit(named, result.cycles)
+                else:
+                    least = result.cycles
+                    reached.clear()
                 continue
-        times = times_tried
-        even_netlist = replace(even_netlist, depths=depths)
-        first, together = last, together * 2 if failed is None else together
-    return even_netlist, cycles_of(even_netlist, interval_reached, times)
+            reached[chosen] = result
+        doubtful = [
+            name
+            for name, circuit in deep.items()
+            if circuit.cycles <= least or len(circuit.queues & chosen) > 1
+        ]
+        if not doubtful:
+            return replace(netlist, depths=depths), cycles_of(netlist, *reached[chosen])
+        doubtful.sort(key=places.__getitem__)
+        dropped = doubtful[: 1 if chosen in visited else (len(doubtful) + 1) // 2]
+        visited.add(chosen)
+        deep = {name: circuit for name, circuit in deep.items() if name not in dropped}
+    depths = {**netlist.depths, **deeper}
+    return replace(netlist, depths=depths), cycles_of(netlist, *settle(few.schedule, depths))
+
+
+@dataclass(slots=True)
+class FewFrames:
+    """A few frames with one choice of queues after the other. Where no machine code steps through
+    them, they are reckoned from those before."""
+
+    schedule: Schedule
+    near: Times | None = None
+
+    def find_circuit(self, depths: Mapping[str, int], least: Fraction) -> WaitCircuit | None:
+        """A circuit that takes more cycles a frame than the least, if these frames show one."""
+        times = self.schedule.times(depths, FEW_FRAMES, start=self.near)
+        self.near = None if self.schedule.is_stepped(FEW_FRAMES) else times
+        return find_circuit(self.schedule, times, least)
+
+
+def _try_queues(
+    few: FewFrames, depths: Mapping[str, int], least: Fraction
+) -> WaitCircuit | tuple[FrameInterval, Times]:
+    """A circuit that takes more cycles a frame than the least; or else the interval, and times."""
+    if circuit := few.find_circuit(depths, least):
+        return circuit
+    schedule = few.schedule
+    proving = schedule.times(depths, PROVING_FRAMES)
+    interval, times = settle(schedule, depths, proving, float(least))
+    if interval.high <= float(least):
+        return FrameInterval(math.ceil(least), float(least), float(least)), times
+    for frames in (frames_counted(schedule.netlist, times), MANY_FRAMES):
+        times = schedule.times(depths, frames, start=times)
+        if circuit := find_circuit(schedule, times, least):
+            return circuit
+    return settle(schedule, depths, times)

@@ -12,12 +12,19 @@ asked. Where machine code can be made, it goes step by step from the first, whic
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from edgeinfer.targets.rtl.design.netlist import OFFERED, Actor, Netlist, distinct_steps, steps_of
+from edgeinfer.targets.rtl.design.netlist import (
+    OFFERED,
+    Actor,
+    Netlist,
+    Pattern,
+    distinct_steps,
+    steps_of,
+)
 from edgeinfer.targets.rtl.design.stepper import Stepper, can_step
 from edgeinfer.targets.rtl.design.timing import (
     LONG_AGO,
@@ -41,7 +48,7 @@ Depths = Mapping[str, int | None]
 
 
 @dataclass(frozen=True, slots=True)
-class _Source:
+class CourseSource:
     """A stream that an actor reads: the steps that wait for a beat, and for which; the steps that
     let go of the next."""
 
@@ -52,7 +59,7 @@ class _Source:
 
 
 @dataclass(frozen=True, slots=True)
-class _Sink:
+class CourseSink:
     """A stream that an actor fills: the steps that need a place, and for which beat; the steps that
     yield the next."""
 
@@ -63,15 +70,15 @@ class _Sink:
 
 
 @dataclass(frozen=True, slots=True)
-class _Course:
+class Course:
     """An actor through all frames. `starts`: the cycles of its steps if it never waits."""
 
     starts: Ints
     cycles: Ints
     latency: int
     release: int
-    sources: tuple[_Source, ...]
-    sinks: tuple[_Sink, ...]
+    sources: tuple[CourseSource, ...]
+    sinks: tuple[CourseSink, ...]
 
 
 @dataclass(slots=True)
@@ -83,7 +90,8 @@ class Schedule:
     steps: int = field(init=False)  # of a frame
     no_times: Times = field(init=False)  # what is the same whatever the depths
     stepper: Stepper = field(init=False)
-    courses: dict[tuple[int, int], _Course] = field(default_factory=dict)  # by actor and frames
+    patterns: dict[int, Pattern] = field(default_factory=dict)  # by actor
+    courses: dict[tuple[int, int], Course] = field(default_factory=dict)  # by actor and frames
 
     def __post_init__(self) -> None:
         self.actors = self.netlist.actors
@@ -113,7 +121,8 @@ class Schedule:
             return replace(times, depths=depths, pace=pace)
         limits = {name: limit_of(name, depths) for a in self.actors for name in a.outputs}
         offered = offered_beats(self.actors, frames, pace)
-        found = self.stepper.step(self.actors, offered, limits, frames)
+        patterns = [self.pattern(at) for at in range(len(self.actors))]
+        found = self.stepper.step(self.actors, patterns, offered, limits, frames)
         check_ended(found.stuck, self.netlist.name)
         return replace(
             self.no_times, there=found.there, freed=found.freed, depths=depths, pace=pace
@@ -142,11 +151,26 @@ class Schedule:
         """
         return _reckon(self, depths, frames, pace, start, turns)
 
-    def course(self, at: int, frames: int) -> _Course:
+    def course(self, at: int, frames: int) -> Course:
         """An actor through so many frames."""
         if (at, frames) not in self.courses:
-            self.courses[at, frames] = _course_of(self.actors[at], frames)
+            self.courses[at, frames] = _course_of(self.actors[at], self.pattern(at), frames)
         return self.courses[at, frames]
+
+    def slowest(self) -> int:
+        """Cycles a frame of the block that takes the most, below which no interval can be."""
+        busy = []
+        for at, actor in enumerate(self.actors):
+            steps, order = self.pattern(at)
+            cycles = np.array([step.cycles for step in steps], dtype=np.int64)
+            busy.append(actor.repeats * int(np.bincount(order, minlength=len(steps)) @ cycles))
+        return max(busy)
+
+    def pattern(self, at: int) -> Pattern:
+        """An actor's different steps."""
+        if at not in self.patterns:
+            self.patterns[at] = distinct_steps(self.actors[at])
+        return self.patterns[at]
 
     def _is_of(self, times: Times, frames: int, pace: int) -> bool:
         """Whether times are of so many frames, at this pace."""
@@ -218,7 +242,7 @@ def _turns(count: int) -> Iterator[Sequence[int]]:
 
 
 def _cycles_of(
-    course: _Course, there: Mapping[str, Ints], freed: Mapping[str, Ints], limits: Depths
+    course: Course, there: Mapping[str, Ints], freed: Mapping[str, Ints], limits: Depths
 ) -> Ints | None:
     """The cycle of each step; None where a step waits for what never comes."""
     late = np.full(len(course.starts), LONG_AGO)
@@ -240,31 +264,34 @@ def _cycles_of(
     return cycles
 
 
-def step_columns(actor: Actor, frames: int) -> Ints:
-    """All steps of an actor in so many frames, a column each: what it reads and frees, whether it
-    reserves and yields, its cycles, and what it gives."""
-    steps, order = distinct_steps(actor)
-    rows = [(s.reads, s.frees, s.reserves, s.yields, s.cycles, s.gives) for s in steps]
-    columns = np.array(rows, dtype=np.int64).reshape(-1, 6).T
-    return columns[:, np.tile(order, actor.repeats * frames)]
+def _course_of(actor: Actor, pattern: Pattern, frames: int) -> Course:
+    steps, order = pattern
+    order = np.tile(order, actor.repeats * frames)
 
+    def places(does: Iterable[int]) -> Ints:
+        """The steps that do something, by what each different step does."""
+        return np.flatnonzero(np.array([bool(one) for one in does])[order])
 
-def _course_of(actor: Actor, frames: int) -> _Course:
-    reads, frees, reserves, yields, cycles, gives = step_columns(actor, frames)
     sources = []
     for bit, name in enumerate(actor.inputs):
-        lets_go = frees >> bit & 1
-        readers = np.flatnonzero(reads >> bit & 1)
-        beats = (np.cumsum(lets_go) - lets_go)[readers]
-        sources.append(_Source(name, readers, beats, np.flatnonzero(lets_go)))
+        readers = places(step.reads >> bit & 1 for step in steps)
+        freers = places(step.frees >> bit & 1 for step in steps)
+        sources.append(CourseSource(name, readers, _beats_before(readers, freers), freers))
     sinks = []
     for bit, name in enumerate(actor.outputs):
-        given = yields * (gives >> bit & 1)
-        reservers = np.flatnonzero(reserves * (gives >> bit & 1))
-        beats = (np.cumsum(given) - given)[reservers]
-        sinks.append(_Sink(name, reservers, beats, np.flatnonzero(given)))
+        reservers = places(step.reserves * (step.gives >> bit & 1) for step in steps)
+        yielders = places(step.yields * (step.gives >> bit & 1) for step in steps)
+        sinks.append(CourseSink(name, reservers, _beats_before(reservers, yielders), yielders))
+    cycles = np.array([step.cycles for step in steps], dtype=np.int64)[order]
     starts = np.cumsum(cycles) - cycles
-    return _Course(starts, cycles, actor.latency, actor.release, tuple(sources), tuple(sinks))
+    return Course(starts, cycles, actor.latency, actor.release, tuple(sources), tuple(sinks))
+
+
+def _beats_before(steps: Ints, movers: Ints) -> Ints:
+    """How many beats have moved before each of these steps."""
+    if len(steps) == len(movers) and np.array_equal(steps, movers):
+        return np.arange(len(steps))
+    return np.searchsorted(movers, steps)
 
 
 def _early(steps: Ints) -> Ints:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import product
 
 from edgeinfer.targets.rtl.design.netlist import BlockStep
 
@@ -50,11 +49,15 @@ def window_steps(shape: Sliding, chunks: int, rounds: int = 1) -> tuple[BlockSte
         [pad[0] <= place < pad[0] + size for place in range(padded)]
         for padded, size, pad in zip(sizes, shape.image, shape.pads, strict=True)
     ]
-    for row, column in product(range(sizes[0]), range(sizes[1])):
-        inside = int(insides[0][row] and insides[1][column])
-        hit = hits[0][row] and hits[1][column]
-        first = BlockStep(inside, inside, hit, hit)
-        steps += [first, *[later] * ((chunks - 1) * hit)] * rounds
+    rows: dict[tuple[bool, bool], list[BlockStep]] = {}  # most are alike
+    for row in zip(insides[0], hits[0], strict=True):
+        if row not in rows:
+            rows[row] = []
+            for column in zip(insides[1], hits[1], strict=True):
+                inside, hit = row[0] and column[0], row[1] and column[1]
+                first = BlockStep(int(inside), int(inside), hit, hit)
+                rows[row] += [first, *[later] * ((chunks - 1) * hit)] * rounds
+        steps += rows[row]
     return tuple(steps)
 
 

@@ -10,6 +10,7 @@ which order they are asked changes no time.
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,7 +27,7 @@ from edgeinfer.base.machine_code import (
     has_llvmlite,
     loop,
 )
-from edgeinfer.targets.rtl.design.netlist import Actor, BlockStep, distinct_steps
+from edgeinfer.targets.rtl.design.netlist import Actor, BlockStep, Pattern
 from edgeinfer.targets.rtl.design.timing import LONG_AGO
 from quantization.fixed import Ints
 
@@ -44,6 +45,7 @@ READS, FREES, RESERVES, YIELDS, CYCLES = (PORTS * place for place in range(5))
 NAME = "step_actors"
 SOURCE = "firmware/rtl/host/step_actors.cc"  # the same for a C++ compiler
 WORDS_AHEAD = 16
+UNUSED = 2  # references to an array that has no views: an object's and a function's
 
 
 def can_step(actors: Sequence[Actor]) -> bool:
@@ -75,8 +77,8 @@ class _Plan:
     yields: Ints
 
 
-def _plan(actor: Actor) -> _Plan:
-    steps, order = distinct_steps(actor)
+def _plan(actor: Actor, pattern: Pattern) -> _Plan:
+    steps, order = pattern
     distinct = np.array([_word_of(step, len(actor.outputs)) for step in steps], dtype=np.int64)
     counts = np.bincount(order, minlength=len(steps))
     frees, yields = (
@@ -97,23 +99,26 @@ class SteppedTimes:
 
 @dataclass(slots=True)
 class Stepper:
-    """Steps actors; their patterns are read once."""
+    """Steps actors; their patterns are read once, and memory is used again that nobody holds: to
+    get it anew takes as long as to fill it."""
 
     plans: dict[int, _Plan] = field(default_factory=dict)  # by the actor's identity
+    room: Ints = field(default_factory=lambda: np.empty(0, np.int64))
 
     def step(
         self,
         actors: Sequence[Actor],
+        patterns: Sequence[Pattern],
         offered: Mapping[str, Ints],
         depths: Mapping[str, int | None],
         frames: int,
     ) -> SteppedTimes:
         """Let actors go on until all are done or none can. `offered`: the beats of streams that
         nobody fills; `depths`: of the others."""
-        plans = [self._plan_of(actor) for actor in actors]
+        plans = [self._plan_of(*each) for each in zip(actors, patterns, strict=True)]
         streams = sorted({name for a in actors for name in (*a.inputs, *a.outputs)})
         places = {name: at for at, name in enumerate(streams)}
-        there, freed = _room_for(actors, plans, frames)
+        there, freed = self._room_for(actors, plans, frames)
         there |= offered
         rows = np.zeros((len(actors) + 1, ACTOR_COLUMNS), np.int64)  # the last is nobody
         edges = np.zeros((len(streams) + 1, STREAM_COLUMNS), np.int64)  # the last is no stream
@@ -153,31 +158,34 @@ class Stepper:
         stuck = tuple(actor for actor, left in zip(actors, rows[:, LEFT], strict=False) if left)
         return SteppedTimes(there, freed, stuck)
 
-    def _plan_of(self, actor: Actor) -> _Plan:
+    def _room_for(
+        self, actors: Sequence[Actor], plans: Sequence[_Plan], frames: int
+    ) -> tuple[dict[str, Ints], dict[str, Ints]]:
+        """Where the times of beats are written, by stream: when they are there, and let go of. All
+        of it is one piece of memory, which the system hands out in large pages and not in thousands
+        of small ones."""
+        there: dict[str, Ints] = {}
+        freed: dict[str, Ints] = {}
+        ends: list[tuple[dict[str, Ints], str, int]] = []
+        for actor, plan in zip(actors, plans, strict=True):
+            times = actor.repeats * frames
+            ends += [(freed, *each) for each in zip(actor.inputs, plan.frees * times, strict=True)]
+            ends += [
+                (there, *each) for each in zip(actor.outputs, plan.yields * times, strict=True)
+            ]
+        size = sum(int(count) for *_, count in ends)
+        if len(self.room) < size or sys.getrefcount(self.room) > UNUSED:
+            self.room = np.empty(size, np.int64)
+        first = 0
+        for times_by_stream, name, count in ends:
+            times_by_stream[name] = self.room[first : first + count]
+            first += count
+        return there, freed
+
+    def _plan_of(self, actor: Actor, pattern: Pattern) -> _Plan:
         if id(actor) not in self.plans:
-            self.plans[id(actor)] = _plan(actor)
+            self.plans[id(actor)] = _plan(actor, pattern)
         return self.plans[id(actor)]
-
-
-def _room_for(
-    actors: Sequence[Actor], plans: Sequence[_Plan], frames: int
-) -> tuple[dict[str, Ints], dict[str, Ints]]:
-    """Where the times of beats are written, by stream: when they are there, and let go of. All of
-    it is one piece of memory, which the system hands out in large pages and not in thousands of
-    small ones."""
-    there: dict[str, Ints] = {}
-    freed: dict[str, Ints] = {}
-    ends: list[tuple[dict[str, Ints], str, int]] = []
-    for actor, plan in zip(actors, plans, strict=True):
-        times = actor.repeats * frames
-        ends += [(freed, *each) for each in zip(actor.inputs, plan.frees * times, strict=True)]
-        ends += [(there, *each) for each in zip(actor.outputs, plan.yields * times, strict=True)]
-    room = np.empty(sum(int(count) for *_, count in ends), np.int64)
-    first = 0
-    for times_by_stream, name, count in ends:
-        times_by_stream[name] = room[first : first + count]
-        first += count
-    return there, freed
 
 
 def _limit(depth: int | None) -> int:

@@ -25,7 +25,6 @@ from edgeinfer.targets.rtl.design.netlist import (
     Actor,
     BlockStep,
     Netlist,
-    distinct_steps,
 )
 from quantization.fixed import Ints
 
@@ -189,7 +188,6 @@ class Times:
     there: Mapping[str, Ints]
     freed: Mapping[str, Ints]
     latency: Mapping[str, int]
-    early_places: frozenset[str]  # streams whose places are taken before the step that fills them
     depths: Mapping[str, int | None] = field(default_factory=dict)  # of the queues behind the times
     pace: int = 0  # of the beats behind them
 
@@ -204,19 +202,6 @@ class Times:
             {name: np.asarray(beats, dtype=np.int64) for name, beats in there.items()},
             {name: np.asarray(beats, dtype=np.int64) for name, beats in freed.items()},
             {name: actor.latency for actor in netlist.actors for name in actor.outputs},
-            frozenset(
-                name
-                for actor in netlist.actors
-                if any(step.reserves != step.yields for step in distinct_steps(actor)[0])
-                for name in actor.outputs
-            ),
-        )
-
-    def fit(self, depths: Mapping[str, int]) -> bool:
-        """Whether queues of these depths would change no time: nothing ever waits for a place in
-        them. False where that cannot be told."""
-        return self.early_places.isdisjoint(depths) and all(
-            self.occupancy(name) <= depth for name, depth in depths.items()
         )
 
     def occupancy(self, stream: str) -> int:

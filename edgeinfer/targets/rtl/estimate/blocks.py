@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import or_
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeinfer.targets.rtl.design.netlist import Block, Netlist, SizedNumber
 from edgeinfer.targets.rtl.estimate.constant import constant_products
@@ -126,12 +127,12 @@ def count_rows(text: bytes, bits: int) -> int:
 def count_pieces(text: bytes, length: int) -> int:
     """Pieces of so many words of a memory's columns, but for those that are all the same bit, or
     that the column has before: an order repeats itself, and fills whole rows."""
-    words = [int(word, 16) for word in text.split()]
+    columns = _bit_columns(text.split())
     count = 0
-    for bit in range(max(words).bit_length()):
-        column = bytes(word >> bit & 1 for word in words)
-        pieces = {column[start : start + length] for start in range(0, len(column), length)}
-        count += sum(len(set(piece)) > 1 for piece in pieces)
+    for column in columns:
+        text_of_column = column.tobytes()
+        pieces = {text_of_column[at : at + length] for at in range(0, len(text_of_column), length)}
+        count += sum(piece.count(piece[0]) < len(piece) for piece in pieces)
     return count
 
 
@@ -145,14 +146,20 @@ def _count_columns(text: bytes) -> int | None:
 
 def distinct_columns(lines: Sequence[bytes]) -> int:
     """Bits of words (as hexadecimal text) that are neither constant nor equal to another."""
-    even = len(lines[0]) + len(lines[0]) % 2
-    rows = [np.frombuffer(bytes.fromhex(line.decode().zfill(even)), np.uint8) for line in lines]
-    columns = np.packbits(np.unpackbits(np.stack(rows), axis=1), axis=0)
+    columns = np.packbits(_bit_columns(lines), axis=1).T
     last = len(lines) % 8
     full = np.full(len(columns), 255, np.uint8)
     full[-1] = 255 if not last else (255 << (8 - last)) & 255
     varying = columns[:, np.any(columns != 0, axis=0) & np.any(columns != full[:, None], axis=0)]
     return len(np.unique(varying, axis=1).T) if varying.size else 0
+
+
+def _bit_columns(lines: Sequence[bytes]) -> NDArray[np.uint8]:
+    """Each bit of words (as hexadecimal text), in all words: a row of zeros and ones."""
+    even = len(lines[0]) + len(lines[0]) % 2
+    digits = b"".join(line.zfill(even) for line in lines).decode()
+    rows = np.frombuffer(bytes.fromhex(digits), np.uint8).reshape(len(lines), -1)
+    return np.ascontiguousarray(np.unpackbits(rows, axis=1).T)
 
 
 def _other(block: Block) -> Callable[[BlockSizes], BlockParts]:

@@ -35,7 +35,7 @@ BLOCK_WIDTHS = {  # a word, and how much of it is no parity
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class BlockCut:
     """A size of DSP block: the most bits of both its numbers, the fewest of the wider and of the
     narrower number for which Yosys takes it, and what it counts."""
 
@@ -91,7 +91,7 @@ class FabricCosts:
     pipeline: Mapping[Work, float]  # of an unrolled pipeline, whose blocks Yosys merges
     band: Mapping[str, tuple[float, float]]  # by kind, what Yosys found over what was estimated
     block_band: Mapping[str, tuple[float, float]]
-    cuts: tuple[Cut, ...] = ()  # of products, where there are DSP blocks of several sizes
+    cuts: tuple[BlockCut, ...] = ()  # of products, where there are DSP blocks of several sizes
     block_kind: str = "bram18"  # what its block memories are
     write_cost: float = 0.0  # what a block memory costs more that is written: reads in that cycle
 
@@ -133,7 +133,7 @@ def fabric_from(entry: Mapping[str, Any]) -> FabricCosts:
         return {kind: (float(low), float(high)) for kind, (low, high) in entry[which].items()}
 
     rules = {**entry["rules"], "ports": tuple(entry["rules"]["ports"])}
-    rules["cuts"] = tuple(Cut(**cut) for cut in rules.get("cuts", ()))
+    rules["cuts"] = tuple(BlockCut(**cut) for cut in rules.get("cuts", ()))
     return FabricCosts(
         **rules, lut=costs("lut"), ff=costs("ff"), pipeline=costs("pipeline"),
         band=bands("band"), block_band=bands("block_band"),
@@ -260,7 +260,7 @@ def _is_whole(multiplier: Multiplier, fabric: FabricCosts, *, dsp: bool) -> bool
     return pieces == 1 or (pieces > 0 and max(multiplier.a, multiplier.b) <= fabric.joined_bits)
 
 
-def cut_product(a: int, b: int, cuts: Sequence[Cut]) -> CutProduct:
+def cut_product(a: int, b: int, cuts: Sequence[BlockCut]) -> CutProduct:
     """A product cut for each size of block in turn; the next gets what the one before leaves."""
     cut = CutProduct(in_luts=((a, b),))
     for size in cuts:
@@ -270,7 +270,7 @@ def cut_product(a: int, b: int, cuts: Sequence[Cut]) -> CutProduct:
     return cut
 
 
-def _cut_once(a: int, b: int, size: Cut) -> CutProduct:
+def _cut_once(a: int, b: int, size: BlockCut) -> CutProduct:
     if a < size.least_wide or b < size.least_narrow:
         return CutProduct(in_luts=((a, b),))
     if max(a, b) <= size.most:

@@ -19,8 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.base.errors import DisagreementError
-from edgeinfer.targets.rtl.design.netlist import Actor, Block, Netlist
-from edgeinfer.targets.rtl.design.schedule import step_columns
+from edgeinfer.targets.rtl.design.netlist import Actor, Block, Netlist, distinct_steps
 from quantization.fixed import Ints
 
 FRONT, COARSEN = "ei_sites", "ei_site_coarsen"
@@ -63,7 +62,7 @@ class OwnedSteps:
 
     levels: Ints  # places in `names`
     sites: Ints
-    steps: Ints  # as `step_columns` has them
+    steps: Ints  # as `_columns_of` has them
     names: tuple[str, ...]
 
     def mask_steps(self, counts: Mapping[str, int]) -> NDArray[np.bool_]:
@@ -155,6 +154,15 @@ def owned_steps(netlist: Netlist) -> dict[str, OwnedSteps]:
     return steps
 
 
+def _columns_of(actor: Actor) -> Ints:
+    """All steps of an actor in a frame, a column each: what it reads and frees, whether it
+    reserves and yields, its cycles, and what it gives."""
+    steps, order = distinct_steps(actor)
+    rows = [(s.reads, s.frees, s.reserves, s.yields, s.cycles, s.gives) for s in steps]
+    columns = np.array(rows, dtype=np.int64).reshape(-1, 6).T
+    return columns[:, np.tile(order, actor.repeats)]
+
+
 def _own_steps(
     netlist: Netlist,
     name: str,
@@ -163,7 +171,7 @@ def _own_steps(
     names: tuple[str, ...],
 ) -> OwnedSteps:
     """A step that moves no beat belongs to the site of the next one that does."""
-    columns = step_columns(actor, 1)
+    columns = _columns_of(actor)
     reads, frees, _, yields, _, gives = columns
     count = columns.shape[1]
     # A site by its level and its number there, as one number; the frame; nothing that is moved.
