@@ -17,16 +17,12 @@ import numpy as np
 
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.hls.project import manifest
+from edgeinfer.targets.hls.project.cpp_types import plain_format, types_in
 from edgeinfer.targets.hls.project.emit import emit_project
 from edgeinfer.targets.hls.project.manifest import Manifest, ManifestLayer
 from edgeinfer.targets.hls.settings import HlsSettings
 from edgeinfer.targets.target import Suspicion
 from quantization.fixed import FormatError, Ints, Overflow, Quantizer, apply_overflow
-
-TYPEDEF = re.compile(r"typedef\s+(.+?)\s+(\w+);")
-AP = re.compile(r"ap_(u?)fix(?:ed|pt)<(\d+),(-?\d+)(?:,AP_(\w+))?(?:,AP_(\w+))?(?:,\d+)?>")
-AC = re.compile(r"ac_fixed<(\d+),(-?\d+),(true|false)(?:,AC_(\w+))?(?:,AC_(\w+))?>")
-WORD = re.compile(r"nnet::array<(.*),\s*[\d*]+>")
 
 
 def suspicion(
@@ -52,11 +48,6 @@ def suspicion(
     if not causes:
         causes = [_numbers(type_, expected[value], actual[value])]
     return Suspicion(type_, "; ".join(causes))
-
-
-def types_in(text: str) -> dict[str, str]:
-    """The types that a header defines, by name."""
-    return {name: type_ for type_, name in TYPEDEF.findall(text)}
 
 
 def _weights(
@@ -134,25 +125,10 @@ def _type_changed(name: str, expected: str, actual: str | None) -> str:
 
 def format_of(text: str) -> Quantizer | None:
     """The format behind a C++ type; None for what is no fixed-point number."""
-    inner = WORD.fullmatch(text.strip())
-    plain = (inner[1] if inner else text).replace(" ", "").replace("hls::", "")
     try:
-        if match := AP.fullmatch(plain):
-            sign, bits, integer, rounding, overflow = match.groups()
-            return _quantizer(sign == "u", bits, integer, rounding, overflow)
-        if match := AC.fullmatch(plain):
-            bits, integer, signed, rounding, overflow = match.groups()
-            return _quantizer(signed == "false", bits, integer, rounding, overflow)
+        return Quantizer.parse(plain_format(text))
     except FormatError:
         return None
-    return None
-
-
-def _quantizer(
-    unsigned: bool, bits: str, integer: str, rounding: str | None, overflow: str | None
-) -> Quantizer:
-    name = "ufixed" if unsigned else "fixed"
-    return Quantizer.parse(f"{name}<{bits},{integer},{rounding or 'TRN'},{overflow or 'WRAP'}>")
 
 
 def _structure(project: Manifest, folder: Path, files: Mapping[str, bytes]) -> list[str]:

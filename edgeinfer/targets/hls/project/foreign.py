@@ -19,7 +19,7 @@ from edgeinfer.base.errors import InputError
 from edgeinfer.graph import nodes as g
 from edgeinfer.graph.nodes import Graph, InputNode, Node, weights_of
 from edgeinfer.ir.program import exact_name
-from edgeinfer.targets.hls.project.foreign_types import types_of_layers
+from edgeinfer.targets.hls.project.cpp_types import plain_format, types_of_layers
 from edgeinfer.targets.hls.settings import Arithmetic, Backend, HlsSettings, IoType, Strategy
 from quantization.fixed import Fixed, FormatError, Overflow, Quantizer, Rounding
 from quantization.recipe import Recipe, WeightFormat
@@ -221,10 +221,10 @@ def _formats(entry: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _quantizer(text: str | None, layer: str) -> Quantizer | None:
-    """A format of hls4ml, whose modes are TRN and WRAP where none are stated; None for none."""
+    """A format of hls4ml; None for none."""
     if not text or text.strip().lower() == "auto":
         return None
-    plain = text.replace(" ", "").replace("ap_", "").replace("AP_", "")
+    plain = plain_format(text)
     whole = re.fullmatch(r"(u?)int<(\d+)>", plain)
     if whole is not None:
         return Quantizer(
@@ -233,10 +233,8 @@ def _quantizer(text: str | None, layer: str) -> Quantizer | None:
     if plain in ("xnor", "ternary"):
         bits = 1 if plain == "xnor" else 2
         return Quantizer(Fixed(plain != "xnor", bits, bits), Rounding.TRN, Overflow.WRAP)
-    parts = plain.rstrip(">").split(",")
-    modes = [*parts[2:4], *("TRN", "WRAP")[len(parts[2:4]) :]]
     try:
-        return Quantizer.parse(f"{','.join(parts[:2])},{','.join(modes)}>")
+        return Quantizer.parse(plain)
     except FormatError as error:
         raise InputError(f"{layer}: the precision {text!r} is not known: {error}") from None
 

@@ -13,7 +13,8 @@ import pytest
 from edgeinfer.ir import agreement
 from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.targets.hls.csim import build, simulate
-from edgeinfer.targets.hls.csim.suspects import format_of, types_in
+from edgeinfer.targets.hls.csim.suspects import format_of
+from edgeinfer.targets.hls.project.cpp_types import types_in
 from edgeinfer.targets.hls.project.emit import emit_project
 from edgeinfer.targets.hls.settings import HlsSettings, IoType
 from edgeinfer.targets.hls.target import HlsTarget

@@ -168,8 +168,8 @@ def test_types_of_intels_compilers_are_read_without_the_layers_names(
     result = read_source(project, HlsSettings())
     assert result is not None
     assert dict(result.settings.sum_bits_of)[LAYER] == 37
-    assert result.formats[LAYER]["weight"] == "ap_fixed<6,1>"
-    assert result.formats[f"{LAYER}_relu"]["result"] == "ap_ufixed<9,3,AP_RND,AP_SAT>"
+    assert result.formats[LAYER]["weight"] == "fixed<6,1,TRN,WRAP>"
+    assert result.formats[f"{LAYER}_relu"]["result"] == "ufixed<9,3,RND,SAT>"
 
 
 def read_changed(project: Path, *changes: tuple[str, str]) -> HlsSource:
@@ -213,6 +213,12 @@ def test_positions_that_a_project_treats_at_once_are_read(project: Path) -> None
     result = read_changed(project, ("ReuseFactor: 8", "ParallelizationFactor: 5"))
     assert dict(result.settings.at_once_of)[LAYER] == 5
     assert HlsSettings.from_record(asdict(result.settings)) == result.settings
+
+
+def test_precisions_may_be_written_as_intels_compilers_have_them(project: Path) -> None:
+    result = read_changed(project, ("'fixed<8,1>'", "'ac_fixed<9,2,false>'"))
+    kernel = result.recipe(load(result.model).graph).weight(f"{LAYER}/kernel")
+    assert kernel is not None and kernel.quantizers[0].type == Fixed(False, 9, 2)
 
 
 def test_a_format_of_the_model_is_that_of_every_result_without_its_own(project: Path) -> None:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""The number formats in the C++ of a project that hls4ml has made, layer by layer.
+"""The number formats in the C++ of a project, ours or one that hls4ml has made, layer by layer.
 
 AMD's compilers have `ap_fixed`, Intel's and Siemens' `ac_fixed`. Calls for Intel's compilers do not
 say which layer they are, but the types of each layer stand in a row and carry its name.
@@ -14,16 +14,44 @@ from pathlib import Path
 FOLDERS = ("firmware", "src/firmware")
 MOST_BYTES = 4 << 20  # of a file of types
 CALL = re.compile(r"nnet::\w+<([^;]*?)>\([^;]*;(?:[ \t]*//[ \t]*(\w+)[ \t]*$)?", re.MULTILINE)
-TYPEDEF = re.compile(r"typedef\s+(?:nnet::array<\s*)?(a[cp]_\w+<[^>]*>)[^;]*?\s(\w+);")
+TYPEDEF = re.compile(r"typedef\s+(.+?)\s+(\w+);")
+WORD = re.compile(r"nnet::array<(.*),[\d*]+>")  # of a stream, whose elements have the format
+NUMBER = re.compile(r"(?:nnet::array<\s*)?a[cp]_")
 OF_LAYER = re.compile(r"(\w+?)_(accum|result|weight|bias|table|exp_table|inv_table|inv_inp)_t")
 AC_FIXED = re.compile(r"ac_fixed<(\d+),(-?\d+),(true|false)((?:,AC_\w+)*)>")
 AC_INT = re.compile(r"ac_int<(\d+),(true|false)>")
+FIXED = re.compile(r"(u?)fix(?:ed|pt)<([^,]*,[^,]*)((?:,[^,]*)*)>")
+MODES = ("TRN", "WRAP")  # where none are stated
+
+
+def types_in(text: str) -> dict[str, str]:
+    """The types that a header defines, by name."""
+    return {name: type_ for type_, name in TYPEDEF.findall(text)}
+
+
+def plain_format(text: str) -> str:
+    """A C++ type, or a precision of hls4ml, as our formats are written, both modes stated; what is
+    no fixed-point number without spaces and prefixes."""
+    plain = text.replace(" ", "").replace("hls::", "")
+    if word := WORD.fullmatch(plain):
+        plain = word[1]
+    if fixed := AC_FIXED.fullmatch(plain):
+        plain = f"{'' if fixed[3] == 'true' else 'u'}fixed<{fixed[1]},{fixed[2]}{fixed[4]}>"
+    elif whole := AC_INT.fullmatch(plain):
+        plain = f"{'' if whole[2] == 'true' else 'u'}int<{whole[1]}>"
+    plain = re.sub(r"a[cp]_|A[CP]_", "", plain)
+    if fixed := FIXED.fullmatch(plain):
+        modes = fixed[3].split(",")[1:3]
+        return f"{fixed[1]}fixed<{','.join((fixed[2], *modes, *MODES[len(modes) :]))}>"
+    return plain
 
 
 def types_of_layers(project: Path) -> dict[str, dict[str, str]]:
-    """By layer, what its weight, bias, accum and result are; as `ap_fixed` says it."""
+    """By layer, what its weight, bias, accum and result are."""
     text = "\n".join(_texts(project))
-    types = {name: _as_ap(type_) for type_, name in TYPEDEF.findall(text)}
+    types = {
+        name: plain_format(type_) for name, type_ in types_in(text).items() if NUMBER.match(type_)
+    }
     results = _layers_of_results(list(types))
     types_by_layer: dict[str, dict[str, str]] = {}
     for parameters, said in CALL.findall(text):
@@ -73,14 +101,3 @@ def _layers_of_results(names: list[str]) -> dict[str, str]:
             else:
                 waiting = name
     return layers
-
-
-def _as_ap(text: str) -> str:
-    plain = text.replace(" ", "")
-    fixed, whole = AC_FIXED.fullmatch(plain), AC_INT.fullmatch(plain)
-    if fixed is not None:
-        sign = "" if fixed[3] == "true" else "u"
-        return f"ap_{sign}fixed<{fixed[1]},{fixed[2]}{fixed[4].replace('AC_', 'AP_')}>"
-    if whole is not None:
-        return f"ap_{'' if whole[2] == 'true' else 'u'}int<{whole[1]}>"
-    return text
