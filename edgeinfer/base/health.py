@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
@@ -39,14 +40,13 @@ class Check:
 def check_tool(
     program: Tool,
     otherwise: Severity,
-    environment: Mapping[str, str],
     find: Callable[[], FoundTool] | None = None,
 ) -> Check:
     """One external tool, found on the PATH or as `find` does; `otherwise`: the state without it."""
     try:
-        tool = tools.find(program, environment) if find is None else find()
+        tool = tools.find(program) if find is None else find()
     except ToolMissingError as error:
-        overridden = bool(environment.get(program.override))
+        overridden = bool(os.environ.get(program.override))
         problem = error.message if overridden else f"not found ({program.purpose})"
         return Check(program.name, otherwise, problem, error.hint if overridden else program.remedy)
     return Check(program.name, Severity.OK, f"{tool.version or 'version unknown'} at {tool.path}")

@@ -14,7 +14,7 @@ import shutil
 import socket
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 OWNED = re.compile(r"\.?edgeinfer-[a-z]+-(?P<place>[0-9a-f]{8})-(?P<pid>\d+)-(?P<start>\d+)-\w+")
@@ -39,12 +39,11 @@ def new_folder(purpose: str, beside: Path | None = None) -> Path:
     return Path(tempfile.mkdtemp(prefix=f"{hidden}edgeinfer-{purpose}-{owner}-", dir=home))
 
 
-def cache_home(environment: Mapping[str, str] | None = None) -> Path:
+def cache_home() -> Path:
     """The user's own folder for what can be made anew: EDGEINFER_CACHE, or one where others are."""
-    variables = os.environ if environment is None else environment
-    if variables.get("EDGEINFER_CACHE"):
-        return Path(variables["EDGEINFER_CACHE"])
-    base = variables.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    if os.environ.get("EDGEINFER_CACHE"):
+        return Path(os.environ["EDGEINFER_CACHE"])
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(base) / "edgeinfer"
 
 

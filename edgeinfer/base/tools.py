@@ -65,25 +65,24 @@ class ToolRun:
     seconds: float
 
 
-def find(tool: Tool, environment: Mapping[str, str] | None = None) -> FoundTool:
+def find(tool: Tool) -> FoundTool:
     """Where a tool is and which version; ToolMissingError names the PATH and the override."""
-    path = locate(tool, environment)
-    return FoundTool(tool, path, _version(tool, path, environment))
+    path = locate(tool)
+    return FoundTool(tool, path, _version(tool, path))
 
 
-def locate(tool: Tool, environment: Mapping[str, str] | None = None) -> Path:
+def locate(tool: Tool) -> Path:
     """Where a tool is, without starting it."""
-    variables = os.environ if environment is None else environment
-    override = variables.get(tool.override, "")
+    override = os.environ.get(tool.override, "")
     if override:
-        chosen = shutil.which(override, path=variables.get("PATH"))
+        chosen = shutil.which(override)
         if chosen is None:
             raise ToolMissingError(
                 f"{tool.name}: {tool.override} is set to {override!r}, which is not a program.",
                 hint=f"Set {tool.override} to the tool's full path, or unset it to use the PATH.",
             )
         return Path(chosen)
-    chosen = shutil.which(tool.name, path=variables.get("PATH"))
+    chosen = shutil.which(tool.name)
     if chosen is None:
         raise ToolMissingError(
             f"{tool.name} ({tool.purpose}) is not on the PATH, and {tool.override} is not set.",
@@ -92,29 +91,26 @@ def locate(tool: Tool, environment: Mapping[str, str] | None = None) -> Path:
     return Path(chosen)
 
 
-def identity(tool: Tool, environment: Mapping[str, str] | None = None) -> str:
+def identity(tool: Tool) -> str:
     """What tells one build of a tool from another, without starting it."""
     try:
-        return f"{tool.name} {identity_of(locate(tool, environment))}"
+        return f"{tool.name} {identity_of(locate(tool))}"
     except ToolMissingError:
         return f"{tool.name} {identity_of(None)}"
 
 
-def available(tool: Tool, environment: Mapping[str, str] | None = None) -> bool:
+def available(tool: Tool) -> bool:
     """Whether a tool is here; one that is named by its variable and is not there is an error."""
-    if (os.environ if environment is None else environment).get(tool.override):
-        return bool(locate(tool, environment))
+    if os.environ.get(tool.override):
+        return bool(locate(tool))
     with contextlib.suppress(ToolMissingError):
-        return bool(locate(tool, environment))
+        return bool(locate(tool))
     return False
 
 
-def _version(tool: Tool, path: Path, environment: Mapping[str, str] | None) -> str:
-    tool_without_version = FoundTool(tool, path, "")
+def _version(tool: Tool, path: Path) -> str:
     try:
-        output = run(
-            tool_without_version, tool.version_args, seconds=VERSION_SECONDS, variables=environment
-        ).output
+        output = run(FoundTool(tool, path, ""), tool.version_args, seconds=VERSION_SECONDS).output
     except ToolFailedError:
         return ""
     match = re.search(tool.version_pattern, output)

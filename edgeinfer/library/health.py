@@ -8,7 +8,7 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,23 +36,16 @@ CHROMIUM = Tool(
 )
 
 
-def run_checks(
-    environment: Mapping[str, str] | None = None, folder: Path | None = None
-) -> list[Check]:
+def run_checks() -> list[Check]:
     """Look at everything."""
-    variables = os.environ if environment is None else environment
     return [
         python(),
         *(library(requirement) for requirement in wanted_libraries("")),
         *(check for extra in known_extras() for check in check_extra(extra)),
-        *(
-            check
-            for entry in known_targets().values()
-            for check in entry.make().check_tools(variables)
-        ),
-        check_tool(CHROMIUM, Severity.OPTIONAL, variables),
+        *(check for entry in known_targets().values() for check in entry.make().check_tools()),
+        check_tool(CHROMIUM, Severity.OPTIONAL),
         fast_events(kernel_obstacle()),
-        disk(folder or Path.cwd()),
+        disk(Path.cwd()),
         memory(),
     ]
 

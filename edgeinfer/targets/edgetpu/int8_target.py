@@ -86,7 +86,7 @@ class OwnProgram:
     tool: Tool
     act: Act  # whose answers they are
     identity: Callable[[], str]
-    find: Callable[[Mapping[str, str]], FoundTool]
+    find: Callable[[], FoundTool]
 
 
 class Int8Target(Target[Files]):
@@ -107,13 +107,9 @@ class Int8Target(Target[Files]):
             programs=(self.own_program.identity(),) if act is self.own_program.act else (),
         )
 
-    def check_tools(self, environment: Mapping[str, str]) -> tuple[Check, ...]:
+    def check_tools(self) -> tuple[Check, ...]:
         """The target's own program."""
-        find = self.own_program.find
-        check = check_tool(
-            self.own_program.tool, Severity.OPTIONAL, environment, lambda: find(environment)
-        )
-        return (check,)
+        return (check_tool(self.own_program.tool, Severity.OPTIONAL, self.own_program.find),)
 
     def kernels(self, folder: Path) -> FileKernels:
         """LiteRT as people use it; compared with its reference kernels."""

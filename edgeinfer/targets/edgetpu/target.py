@@ -134,9 +134,9 @@ class EdgeTpuTarget(Int8Target[EdgeTpuSettings]):
         """What the vendor's compiler has left beside the emitted file."""
         return compiled_metrics(folder / MODEL)
 
-    def check_tools(self, environment: Mapping[str, str]) -> tuple[Check, ...]:
+    def check_tools(self) -> tuple[Check, ...]:
         """The vendor's compiler, and chips that are attached."""
-        return (*super().check_tools(environment), device_check(chip_device.probe_devices()))
+        return (*super().check_tools(), device_check(chip_device.probe_devices()))
 
     def inspect(self, path: Path) -> Description | None:
         """A compiled file."""

@@ -58,13 +58,13 @@ class VelaSummary:
         return min(max(parts), self.cycles), max(sum(parts), self.cycles)
 
 
-def find_vela(environment: Mapping[str, str] | None = None) -> FoundTool:
+def find_vela() -> FoundTool:
     """Vela by its variable or on the PATH, else beside this Python, where pip puts it."""
     try:
-        return tools.find(VELA, environment)
+        return tools.find(VELA)
     except ToolMissingError:
         script = Path(sys.executable).with_name("vela")
-        if tools.available(VELA, environment) or not script.is_file():
+        if tools.available(VELA) or not script.is_file():
             raise
         return FoundTool(VELA, script, "")
 

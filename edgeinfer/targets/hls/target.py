@@ -310,10 +310,10 @@ class HlsTarget(Target[HlsSettings]):
             return ()
         return compare_reports(spell_sites(program), self.reports(folder, settings), settings, part)
 
-    def check_tools(self, environment: Mapping[str, str]) -> tuple[Check, ...]:
+    def check_tools(self) -> tuple[Check, ...]:
         """A C++ compiler and make, which simulations need; the vendors' tools."""
-        needed = (check_tool(tool, Severity.PROBLEM, environment) for tool in (build.CXX, MAKE))
-        vendors = (check_tool(tool, Severity.OPTIONAL, environment) for tool in PROGRAMS)
+        needed = (check_tool(tool, Severity.PROBLEM) for tool in (build.CXX, MAKE))
+        vendors = (check_tool(tool, Severity.OPTIONAL) for tool in PROGRAMS)
         return (*needed, *vendors)
 
     def tappable(self, program: Program, folder: Path, settings: HlsSettings) -> tuple[str, ...]:

@@ -395,18 +395,17 @@ class RtlTarget(Target[RtlSettings]):
             lines.append(f"The bitstream is {measurement.bitstream.relative_to(folder)}.")
         return ToolResult(tuple(lines), measurement.metrics, measurement.bitstream)
 
-    def check_tools(self, environment: Mapping[str, str]) -> tuple[Check, ...]:
+    def check_tools(self) -> tuple[Check, ...]:
         """Simulators, and open tools, as pip installs them or native."""
         return (
             check_verilator(),
-            check_tool(programs.IVERILOG, Severity.OPTIONAL, environment),
-            check_tool(programs.LOADER, Severity.OPTIONAL, environment),
+            check_tool(programs.IVERILOG, Severity.OPTIONAL),
+            check_tool(programs.LOADER, Severity.OPTIONAL),
             *(
                 check_tool(
                     program.tool,
                     Severity.OPTIONAL,
-                    environment,
-                    functools.partial(programs.find_tool, program, environment),
+                    functools.partial(programs.find_tool, program),
                 )
                 for program in programs.PACKAGED
             ),

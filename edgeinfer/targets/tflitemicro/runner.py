@@ -40,11 +40,10 @@ ARENA: Final = re.compile(r"Arena allocation (total|head|tail) (\d+) bytes")
 KERNELS: Final = "TFLite Micro's on a PC"
 
 
-def find_python(environment: Mapping[str, str] | None = None) -> FoundTool:
+def find_python() -> FoundTool:
     """The Python that its variable names, else this one where it has the package."""
-    variables = os.environ if environment is None else environment
-    if variables.get(PYTHON.override):
-        path = tools.locate(PYTHON, environment)
+    if os.environ.get(PYTHON.override):
+        path = tools.locate(PYTHON)
     elif not EXTRA.missing:
         path = Path(sys.executable)
     else:

@@ -97,21 +97,26 @@ def test_a_clashing_qkeras_is_seen(
     assert check.state is state and check.mend.startswith(mend)
 
 
-def test_a_missing_tool_is_a_problem_only_where_it_is_needed() -> None:
+def test_a_missing_tool_is_a_problem_only_where_it_is_needed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     expected = Tool("no_such_tool", "EDGEINFER_NO_SUCH", "nothing", "apt-get install it")
-    nowhere = {"PATH": "/nowhere"}
-    check = check_tool(expected, Severity.OPTIONAL, nowhere)
+    monkeypatch.setenv("PATH", "/nowhere")
+    check = check_tool(expected, Severity.OPTIONAL)
     assert (check.state, check.mend) == (Severity.OPTIONAL, "apt-get install it")
-    assert check_tool(expected, Severity.PROBLEM, nowhere).state is Severity.PROBLEM
-    wrong = check_tool(expected, Severity.OPTIONAL, {**nowhere, "EDGEINFER_NO_SUCH": "/gone"})
+    assert check_tool(expected, Severity.PROBLEM).state is Severity.PROBLEM
+    monkeypatch.setenv("EDGEINFER_NO_SUCH", "/gone")
+    wrong = check_tool(expected, Severity.OPTIONAL)
     assert "EDGEINFER_NO_SUCH is set to '/gone'" in wrong.found
 
 
-def test_vendor_tools_are_optional_and_told_with_their_versions(tmp_path: Path) -> None:
+def test_vendor_tools_are_optional_and_told_with_their_versions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fakes = FAKE_TOOLS
     (tmp_path / "vitis-run").symlink_to(fakes / "vitis-run")
-    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
-    checks = {check.name: check for check in doctor.run_checks(environment)}
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    checks = {check.name: check for check in doctor.run_checks()}
     assert checks["vitis-run"].state is Severity.OK
     assert checks["vitis-run"].found == f"2024.2 at {tmp_path / 'vitis-run'}"
     for name in ("vitis_hls", "vivado_hls", "vivado", "i++", "quartus_sh"):

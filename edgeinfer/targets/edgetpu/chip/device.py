@@ -62,10 +62,9 @@ class ProbeResult:
     problem: str = ""
 
 
-def library(environment: Mapping[str, str] | None = None) -> str:
+def library() -> str:
     """The vendor's library: by the override variable, else wherever the system finds it."""
-    variables = os.environ if environment is None else environment
-    return variables.get(LIBRARY_VARIABLE, "") or LIBRARY
+    return os.environ.get(LIBRARY_VARIABLE, "") or LIBRARY
 
 
 def nodes(root: Path = Path("/")) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,14 +65,13 @@ def synthesise(
     steps: Collection[HlsStep],
     seconds: float,
     progress: Progress = lambda steps, seconds, line: None,
-    environment: Mapping[str, str] | None = None,
     bench: Bench | None = None,
 ) -> SynthesisRun:
     """Run the steps in an emitted folder, in `seconds` for all of them together. Co-simulation
     runs the samples of `bench`, or what is in the folder's tb_data."""
     emitted = project(folder, settings.backend)
     deadline = time.monotonic() + seconds
-    planned = sessions(emitted, steps, settings.clock_ns, environment)
+    planned = sessions(emitted, steps, settings.clock_ns)
     samples = bench.files() if bench is not None and HlsStep.COSIM in steps else {}
     written = {folder / path: text for path, text in samples.items()}
     ran = []
@@ -81,7 +80,7 @@ def synthesise(
             write_files({path: text.encode() for path, text in written.items()})
             for session in planned:
                 left = deadline - time.monotonic()
-                ran.append(_run(session, folder, left, progress, environment))
+                ran.append(_run(session, folder, left, progress))
                 if HlsStep.COSIM in session.steps and settings.backend is not Backend.QUARTUS:
                     _check_passed(emitted.cosim, ran[-1].log)
         return SynthesisRun(tuple(ran), read_measurements(folder, settings))
@@ -104,7 +103,6 @@ def _run(
     folder: Path,
     seconds: float,
     progress: Progress,
-    environment: Mapping[str, str] | None,
 ) -> SessionResult:
     log = folder / LOGS / f"{session.name}.log"
     before = _stamps(session)
@@ -121,7 +119,6 @@ def _run(
             session.arguments,
             seconds=max(seconds, 0.0),
             folder=session.folder,
-            variables=environment,
             log=log,
             report_line=lambda line: progress(session.name, time.monotonic() - started, line),
         )

@@ -58,7 +58,6 @@ def sessions(
     emitted: Project,
     steps: Collection[HlsStep],
     clock_ns: float,
-    environment: Mapping[str, str] | None,
 ) -> tuple[Session, ...]:
     """The starts that do the steps, all tools found: an error before anything runs. The clock is
     in AMD's projects already; hls4ml's Makefile for i++ has none."""
@@ -73,8 +72,8 @@ def sessions(
         _needs_csynth(emitted)
     try:
         if emitted.backend is Backend.QUARTUS:
-            return _intel(emitted, steps_asked, clock_ns, environment)
-        return _amd(emitted, steps_asked, environment)
+            return _intel(emitted, steps_asked, clock_ns)
+        return _amd(emitted, steps_asked)
     except ToolMissingError as error:
         names = " and ".join(steps_asked)
         raise ToolMissingError(
@@ -103,9 +102,7 @@ def _needs_csynth(emitted: Project) -> None:
         )
 
 
-def _amd(
-    emitted: Project, steps_wanted: list[HlsStep], environment: Mapping[str, str] | None
-) -> tuple[Session, ...]:
+def _amd(emitted: Project, steps_wanted: list[HlsStep]) -> tuple[Session, ...]:
     sessions_made = []
     high = tuple(step for step in steps_wanted if step in (HlsStep.CSYNTH, HlsStep.COSIM))
     if high:
@@ -113,7 +110,7 @@ def _amd(
         if HlsStep.COSIM in high:
             reports = (emitted.cosim,)
         options = _options(cosim=HlsStep.COSIM in high)
-        tool, arguments = hls_call(emitted.backend, "build_prj.tcl", environment)
+        tool, arguments = hls_call(emitted.backend, "build_prj.tcl")
         if emitted.backend is Backend.VITIS:
             files = {emitted.folder / "build_opt.tcl": _as_array(options)}
         else:
@@ -130,36 +127,34 @@ def _amd(
     }
     for step in steps_wanted:
         if step in scripts:
-            tool = find(VIVADO, environment)
+            tool = find(VIVADO)
             source, report = scripts[step]
             arguments = ("-mode", "batch", "-nojournal", "-nolog", "-source", source)
             sessions_made.append(Session((step,), tool, arguments, emitted.folder, (report,)))
     return tuple(sessions_made)
 
 
-def hls_call(
-    backend: Backend, script: str, environment: Mapping[str, str] | None = None
-) -> tuple[FoundTool, tuple[str, ...]]:
+def hls_call(backend: Backend, script: str) -> tuple[FoundTool, tuple[str, ...]]:
     """AMD's compiler for a backend, and how it is told to run a script."""
     if backend is not Backend.VITIS:
-        return find(programs.VIVADO_HLS, environment), ("-f", script)
-    tool = _vitis(environment)
+        return find(programs.VIVADO_HLS), ("-f", script)
+    tool = _vitis()
     begin = ("-f",) if tool.tool is programs.VITIS_HLS else ("--mode", "hls", "--tcl")
     return tool, (*begin, script)
 
 
-def _vitis(environment: Mapping[str, str] | None) -> FoundTool:
+def _vitis() -> FoundTool:
     """Vitis HLS by either of its names: the older is known to run every emitted script."""
     first, second = programs.VITIS_HLS, programs.VITIS_RUN
-    if not _is_chosen(first, environment) and _is_chosen(second, environment):
+    if not _is_chosen(first) and _is_chosen(second):
         first, second = second, first
     try:
-        return find(first, environment)
+        return find(first)
     except ToolMissingError:
-        if _is_chosen(first, environment):
+        if _is_chosen(first):
             raise
     try:
-        return find(second, environment)
+        return find(second)
     except ToolMissingError:
         raise ToolMissingError(
             f"Vitis HLS is not here: neither {first.name} nor {second.name} is on the PATH, and "
@@ -168,8 +163,8 @@ def _vitis(environment: Mapping[str, str] | None) -> FoundTool:
         ) from None
 
 
-def _is_chosen(tool: Tool, environment: Mapping[str, str] | None) -> bool:
-    return bool((os.environ if environment is None else environment).get(tool.override))
+def _is_chosen(tool: Tool) -> bool:
+    return bool(os.environ.get(tool.override))
 
 
 def _options(cosim: bool) -> dict[str, bool]:
@@ -196,14 +191,13 @@ def _intel(
     emitted: Project,
     steps_wanted: list[HlsStep],
     clock_ns: float,
-    environment: Mapping[str, str] | None,
 ) -> tuple[Session, ...]:
     library = emitted.intel / "reports" / "lib"
     quartus = emitted.intel / "quartus"
     sessions_made = []
     if HlsStep.CSYNTH in steps_wanted or HlsStep.COSIM in steps_wanted:
-        compiler = find(programs.INTEL_HLS, environment)
-        make = find(programs.MAKE, environment)
+        compiler = find(programs.INTEL_HLS)
+        make = find(programs.MAKE)
         flags = f"CXXFLAGS=-march=$(DEVICE) --clock {clock_ns:g}ns"
         words = (emitted.program.name, f"CXX={compiler.path}", flags, "LOGGING_1=-v")
         driven = FoundTool(programs.INTEL_HLS, make.path, compiler.version)
@@ -216,7 +210,7 @@ def _intel(
         sessions_made.append(Session((HlsStep.COSIM,), tool, (), emitted.folder, simulated))
     low = tuple(step for step in steps_wanted if step in (HlsStep.VSYNTH, HlsStep.ROUTE))
     if low:
-        tool = find(programs.QUARTUS, environment)
+        tool = find(programs.QUARTUS)
         arguments = ("--flow", "compile", "quartus_compile")
         summary = "quartus_compile.fit.summary"
         fitted = (

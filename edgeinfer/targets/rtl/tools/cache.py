@@ -13,7 +13,7 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 from edgeinfer.base.scratch import cache_home
@@ -24,9 +24,9 @@ KEPT = frozenset({"runtime"})  # Verilator's own part: small, and of use to ever
 YOUNG_SECONDS = 3600.0  # an entry that another process may be about to read
 
 
-def cache_folder(environment: Mapping[str, str] | None = None) -> Path:
+def cache_folder() -> Path:
     """Where they are kept."""
-    return cache_home(environment) / "rtl"
+    return cache_home() / "rtl"
 
 
 def entry(kind: str, contents: Iterable[bytes]) -> Path:

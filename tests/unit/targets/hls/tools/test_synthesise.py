@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -54,8 +56,10 @@ def run(
     steps: tuple[HlsStep, ...] = (HlsStep.CSYNTH,),
     backend: Backend = Backend.VITIS,
     seconds: float = 60,
+    **more: Any,
 ) -> SynthesisRun:
-    return synthesise(folder, HlsSettings(backend=backend), steps, seconds, environment=environment)
+    with mock.patch.dict(os.environ, environment, clear=True):
+        return synthesise(folder, HlsSettings(backend=backend), steps, seconds, **more)
 
 
 def test_vitis_through_all_steps(tmp_path: Path) -> None:
@@ -253,9 +257,9 @@ def test_co_simulation_runs_the_samples_it_is_given(tmp_path: Path) -> None:
     patch = np.array([[[0.5, -1.25]], [[3.0, 0.0078125]]])
     bench = Bench([patch, np.array([[7.0], [8.0]])], [np.array([0.25, 1.0])])
     environment = around("vitis_hls", folder=tmp_path)
-    synthesise(folder, HlsSettings(), (HlsStep.CSYNTH,), 60, environment=environment, bench=bench)
+    run(folder, environment, (HlsStep.CSYNTH,), bench=bench)
     assert not (folder / "tb_data").exists()  # only co-simulation reads it
-    synthesise(folder, HlsSettings(), (HlsStep.COSIM,), 60, environment=environment, bench=bench)
+    run(folder, environment, (HlsStep.COSIM,), bench=bench)
     features = (folder / "tb_data" / "tb_input_features.dat").read_text()
     assert features == "0.5 -1.25 7.0\n3.0 0.0078125 8.0\n"
     assert (folder / "tb_data" / "tb_output_predictions.dat").read_text() == "0.25\n1.0\n"
@@ -297,14 +301,7 @@ def test_progress_is_the_last_line_while_it_grows(tmp_path: Path) -> None:
     folder = emitted(tmp_path / "run")
     environment = around("vitis_hls", folder=tmp_path, FAKE_SECONDS="0.7")
     seen: list[tuple[str, float, str]] = []
-    synthesise(
-        folder,
-        HlsSettings(),
-        (HlsStep.CSYNTH,),
-        60,
-        lambda steps, seconds, line: seen.append((steps, seconds, line)),
-        environment,
-    )
+    run(folder, environment, progress=lambda *now: seen.append(now))
     assert seen[0] == ("csynth", 0.0, "vitis_hls 2023.1")
     assert ("csynth", "***** C/RTL SYNTHESIS *****") in [(s, line) for s, _, line in seen]
     assert [seconds for _, seconds, _ in seen] == sorted(seconds for _, seconds, _ in seen)
