@@ -33,164 +33,145 @@ START_AGAIN = "The same command starts again from the beginning."
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """Where a verb's function is, how it is called, and what it is for."""
+    """Where a verb's function is, what follows the verb, and what it is for."""
 
     function: str
-    usage: str
+    words: str
     purpose: str
-    resumes: bool = False  # what is finished when it is interrupted is kept, and not done again
 
 
 VERBS = {
-    "demo": Verb(
-        "edgeinfer.cli.demo:demo",
-        "demo",
-        "show everything on the hit tagger, in minutes",
-        resumes=True,
-    ),
+    "demo": Verb("edgeinfer.cli.demo:demo", "", "show everything on the hit tagger, in minutes"),
     "doctor": Verb(
         "edgeinfer.cli.verbs:doctor",
-        "doctor",
+        "",
         "show what this machine can do, what is missing, how to get it",
     ),
     "models": Verb(
         "edgeinfer.cli.zoo:models",
-        "models",
+        "",
         "list the reference models: how big they are, how well they do",
     ),
-    "train": Verb(
-        "edgeinfer.cli.zoo:train",
-        "train NAME",
-        "train a reference model on simulated data",
-    ),
+    "train": Verb("edgeinfer.cli.zoo:train", "NAME", "train a reference model on simulated data"),
     "tailor": Verb(
         "edgeinfer.cli.tailor:tailor",
-        "tailor NAME --data d.arff",
+        "NAME --data d.arff",
         "from a file of samples to small hardware: train, learn widths, compile, judge",
-        resumes=True,
     ),
     "data": Verb(
         "edgeinfer.cli.zoo:data",
-        "data NAME | --preview p.png",
+        "NAME | --preview p.png",
         "write a reference model's simulated data, or a picture of them",
     ),
     "convert": Verb(
         "edgeinfer.cli.convert:convert",
-        "convert DATA",
+        "DATA",
         "write data of any format as HDF5, mixed or divided by event",
     ),
     "fit": Verb(
         "edgeinfer.cli.fit:fit",
-        "fit MODEL --device D --data d.npz",
+        "MODEL --device D --data d.npz",
         "show in how many bits, and on which target, a model fits",
     ),
     "quantize": Verb(
         "edgeinfer.cli.quantize:quantize",
-        "quantize MODEL --bits N",
+        "MODEL --bits N",
         "choose number formats, and train weights for them",
     ),
     "search": Verb(
         "edgeinfer.cli.quantize:search",
-        "search MODEL --budget 0.5",
+        "MODEL --budget 0.5",
         "search a width for every tensor under a budget",
-        resumes=True,
     ),
     "compile": Verb(
         "edgeinfer.cli.verbs:compile_",
-        "compile MODEL --target hls",
+        "MODEL --target hls",
         "turn a model into its integer Program and into targets, and try them",
-        resumes=True,
     ),
     "simulate": Verb(
         "edgeinfer.cli.verbs:simulate",
-        "simulate RUN --stage engine,csim",
+        "RUN --stage engine,csim",
         "try a run's Program and targets again, on more or other samples",
-        resumes=True,
     ),
     "board": Verb(
         "edgeinfer.cli.board:board",
-        "board list | build | load | run | test",
+        "list | build | load | run | test",
         "bring a run's design onto its board, real or simulated, and run it",
-        resumes=True,
     ),
     "explain": Verb(
         "edgeinfer.cli.verbs:explain",
-        "explain RUN",
+        "RUN",
         "show the first value in which two stages differ, and why",
     ),
     "export": Verb(
         "edgeinfer.cli.export:export",
-        "export RUN --format qonnx",
+        "RUN --format qonnx",
         "write the integer network of a run or model as ONNX that others can check",
     ),
     "report": Verb(
         "edgeinfer.cli.report:report",
-        "report RUN",
+        "RUN",
         "write a run as a page: verdict, curves, layers, budgets",
-        resumes=True,
     ),
     "compare": Verb(
         "edgeinfer.cli.report:compare",
-        "compare RUN RUN --html F",
+        "RUN RUN --html F",
         "show runs side by side: accuracy against resources and latency",
     ),
     "check": Verb(
         "edgeinfer.cli.report:check",
-        "check RUN --gates gates.toml",
+        "RUN --gates gates.toml",
         "check limits and a baseline; exit code 1 if one is missed",
     ),
     "estimate": Verb(
         "edgeinfer.cli.estimate:estimate",
-        "estimate MODEL --device D",
+        "MODEL --device D",
         "estimate latency and resources in seconds, without any tool",
     ),
     "devices": Verb(
-        "edgeinfer.cli.estimate:devices",
-        "devices",
-        "list parts and boards, and what they offer",
+        "edgeinfer.cli.estimate:devices", "", "list parts and boards, and what they offer"
     ),
     "sweep": Verb(
         "edgeinfer.cli.sweep:sweep",
-        "sweep study.toml",
+        "study.toml",
         "try many recipes, foldings and targets of a model; can be resumed",
     ),
     "event": Verb(
         "edgeinfer.cli.event:event",
-        "event RUN --planes N",
+        "RUN --planes N",
         "apply a compiled tagger at every hit of whole wire planes",
     ),
     "detect": Verb(
         "edgeinfer.cli.detect:detect",
-        "detect RUN RUN --picture p.png",
+        "RUN RUN --picture p.png",
         "find particles in images with a compiled detector's two networks",
     ),
     "serve": Verb(
         "edgeinfer.cli.serve:serve",
-        "serve RUN ...",
+        "RUN ...",
         "answer clients of Triton (gRPC, HTTP) with what the hardware would compute",
     ),
     "infer": Verb(
         "edgeinfer.cli.ask_server:infer",
-        "infer URL --data d.npz",
+        "URL --data d.npz",
         "send samples to such a server, ours or another",
     ),
     "bench-serve": Verb(
         "edgeinfer.cli.ask_server:bench_serve",
-        "bench-serve URL --concurrency 1,8,64",
+        "URL --concurrency 1,8,64",
         "measure a server's rate and latency",
     ),
     "map": Verb(
         "edgeinfer.cli.files:map_",
-        "map F.tflite ...",
+        "F.tflite ...",
         "show what a vendor's compiler would make of a model file",
     ),
     "inspect": Verb(
-        "edgeinfer.cli.files:inspect",
-        "inspect F_edgetpu.tflite",
-        "show what a compiled file contains",
+        "edgeinfer.cli.files:inspect", "F_edgetpu.tflite", "show what a compiled file contains"
     ),
 }
-
+# What these have finished when they are interrupted is kept, and not done again.
+RESUMING = frozenset({"demo", "tailor", "search", "compile", "simulate", "board", "report"})
 EXIT_CODES = (
     "Exit codes: 0 ok; 1 a gate failed; 2 usage or configuration; 3 a tool is missing;\n"
     "4 a tool or the machine failed; 5 stages that must agree do not; 70 a bug of edgeinfer;\n"
@@ -200,8 +181,9 @@ EXIT_CODES = (
 
 def overview() -> str:
     """What ``edgeinfer --help`` says."""
-    width = max(len(verb.usage) for verb in VERBS.values())
-    lines = [f"  edgeinfer {verb.usage:<{width}}  {verb.purpose}" for verb in VERBS.values()]
+    usages = {f"{name} {verb.words}".rstrip(): verb.purpose for name, verb in VERBS.items()}
+    width = max(map(len, usages))
+    lines = [f"  edgeinfer {usage:<{width}}  {purpose}" for usage, purpose in usages.items()]
     return "\n".join(
         [
             f"edgeinfer {__version__}: small quantized networks, brought exactly to hardware.",
@@ -225,9 +207,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # it errs on one-channel convolutions
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
-    verb = VERBS.get(tokens[0]) if tokens else None
     with terminable():
-        return run_guarded(lambda: dispatch(tokens), resumes=verb is not None and verb.resumes)
+        return run_guarded(lambda: dispatch(tokens), resumes=not RESUMING.isdisjoint(tokens[:1]))
 
 
 def build_app() -> App:
