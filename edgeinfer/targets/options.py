@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
 
@@ -24,38 +24,6 @@ from edgeinfer.base.errors import UsageError, did_you_mean
 COMPILE, ESTIMATE = "compile", "estimate"
 VERBS = (COMPILE, ESTIMATE)
 DECLARED = "option"  # the key of a field's metadata
-
-
-@dataclass(frozen=True, slots=True)
-class Declaration:
-    """What a setting says of its option."""
-
-    help: str
-    name: str | None = None
-    kind: Any = None
-    read: Callable[[Any], Any] | None = None
-    write: Callable[[Any], list[str]] | None = None
-    verbs: tuple[str, ...] = VERBS
-    needs: str | None = None
-
-
-def option(
-    default: Any,
-    help: str,
-    *,
-    name: str | None = None,
-    kind: Any = None,
-    read: Callable[[Any], Any] | None = None,
-    write: Callable[[Any], list[str]] | None = None,
-    verbs: tuple[str, ...] = VERBS,
-    needs: str | None = None,
-) -> Any:
-    """A field of settings that a user may give. `kind` and `read`: the type that is given, and how
-    the setting follows from it, where the field's own type does not say, and `write` the other
-    way: a word for each time that the option is given. `verbs`: which ones take it. `needs`: the
-    tool's step without which it changes nothing."""
-    declared = Declaration(help, name, kind, read, write, verbs, needs)
-    return field(default=default, metadata={DECLARED: declared})
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +59,33 @@ class Option:
             raise UsageError(f"{self.flag} cannot be {entry!r}.", hint=hint) from None
 
 
+def _as_given(value: Any) -> Any:
+    return value
+
+
+def _one_word(value: Any) -> list[str]:
+    return [f"{value:.12g}" if isinstance(value, float) else str(value)]
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    name: str = "",
+    kind: Any = None,
+    read: Callable[[Any], Any] = _as_given,
+    write: Callable[[Any], list[str]] = _one_word,
+    verbs: tuple[str, ...] = VERBS,
+    needs: str | None = None,
+) -> Any:
+    """A field of settings that a user may give. `kind` and `read`: the type that is given, and how
+    the setting follows from it, where the field's own type does not say, and `write` the other
+    way: a word for each time that the option is given. `verbs`: which ones take it. `needs`: the
+    tool's step without which it changes nothing."""
+    declared = Option(name, "", help, kind, read, write, verbs, needs)
+    return field(default=default, metadata={DECLARED: declared})
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What a user may choose about a target."""
@@ -118,24 +113,16 @@ def options_of(settings: type[Settings]) -> dict[str, Option]:
     kinds = _plain_types(settings)
     options = {}
     for each in fields(settings):
-        declared: Declaration | None = each.metadata.get(DECLARED)
+        declared: Option | None = each.metadata.get(DECLARED)
         if declared is None:
             continue
         kind, read = kinds[each.name], declared.read
         if isinstance(kind, type) and issubclass(kind, StrEnum):
-            read = read or kind
+            read = kind if read is _as_given else read
             kind = Literal[tuple(str(choice) for choice in kind)]
         name = declared.name or each.name
-        options[name] = Option(
-            name,
-            each.name,
-            declared.help,
-            declared.kind or kind,
-            read or _as_given,
-            declared.write or _one_word,
-            declared.verbs,
-            declared.needs,
-        )
+        kind = declared.kind or kind
+        options[name] = replace(declared, name=name, setting=each.name, kind=kind, read=read)
     return options
 
 
@@ -153,14 +140,6 @@ def option_words(settings: Settings) -> tuple[tuple[str, ...], ...]:
             continue
         words += [(option.flag, word) for word in option.write(value)]
     return tuple(words)
-
-
-def _as_given(value: Any) -> Any:
-    return value
-
-
-def _one_word(value: Any) -> list[str]:
-    return [f"{value:.12g}" if isinstance(value, float) else str(value)]
 
 
 def _plain_types(settings: type[Settings]) -> dict[str, Any]:
