@@ -23,56 +23,25 @@ from edgeinfer.targets.tflitemicro.settings import Cpu, TfliteMicroSettings
 
 @dataclass(frozen=True, slots=True)
 class CpuProfile:
-    """What a processor takes, and how far that is to be trusted."""
+    """What a processor takes for each product, and how far that is to be trusted."""
 
-    cycles: dict[KernelKind, float]  # for each product, or each element
+    shared: float
+    depthwise: float
     band: float  # a factor
+
+    def cycles(self, op: Operator) -> float:
+        """An operator's cycles."""
+        kind, count = work_of(op)
+        products = {KernelKind.SHARED: self.shared, KernelKind.DEPTHWISE: self.depthwise}
+        return products.get(kind, ELEMENT_CYCLES) * count
 
 
 ELEMENT_CYCLES: Final = 12.0  # an assumption: load, rescale, limit, store
 PROFILES: Final = {
-    Cpu.M4: CpuProfile(
-        {
-            KernelKind.SHARED: 3.82,
-            KernelKind.DEPTHWISE: 11.6,
-            KernelKind.ELEMENTWISE: ELEMENT_CYCLES,
-        },
-        1.4,
-    ),
-    Cpu.M33: CpuProfile(
-        {
-            KernelKind.SHARED: 3.14,
-            KernelKind.DEPTHWISE: 9.45,
-            KernelKind.ELEMENTWISE: ELEMENT_CYCLES,
-        },
-        1.4,
-    ),
-    Cpu.M7: CpuProfile(
-        {
-            KernelKind.SHARED: 1.43,
-            KernelKind.DEPTHWISE: 4.82,
-            KernelKind.ELEMENTWISE: ELEMENT_CYCLES,
-        },
-        1.8,
-    ),
+    Cpu.M4: CpuProfile(3.82, 11.6, 1.4),
+    Cpu.M33: CpuProfile(3.14, 9.45, 1.4),
+    Cpu.M7: CpuProfile(1.43, 4.82, 1.8),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class OperatorCycles:
-    """One operator's share."""
-
-    operator: Operator
-    cycles: float
-
-
-def cycles_of_model(model: TfliteModel, cpu: Cpu) -> tuple[OperatorCycles, ...]:
-    """Every operator's cycles."""
-    cycles = []
-    for op in model.operators:
-        kind, count = work_of(op)
-        cycles.append(OperatorCycles(op, PROFILES[cpu].cycles[kind] * count))
-    return tuple(cycles)
 
 
 def time_metrics(
@@ -80,30 +49,20 @@ def time_metrics(
 ) -> tuple[Metric, ...]:
     """Cycles and time of an inference, and the time of each operator. Layers that the file leaves
     to the processor are taken for dense ones."""
-    band, us = PROFILES[settings.cpu].band, 1 / settings.cpu_mhz
+    profile, us = PROFILES[settings.cpu], 1 / settings.cpu_mhz
     note = f"{settings.cpu} at {settings.cpu_mhz:g} MHz, with CMSIS-NN"
-    per_product = PROFILES[settings.cpu].cycles[KernelKind.SHARED]
     parts = [
-        *((f"{op.operator.index}:{op.operator.title}", op.cycles) for op in
-          cycles_of_model(model, settings.cpu)),
-        *((f"{number}:{layer_title(output)}", per_product * layer.products)
+        *((f"{op.index}:{op.title}", profile.cycles(op)) for op in model.operators),
+        *((f"{number}:{layer_title(output)}", profile.shared * layer.products)
           for number, (output, layer) in enumerate(layers.items(), len(model.operators))),
     ]  # fmt: skip
     total = sum(cycles for _, cycles in parts)
 
     def estimate(name: str, value: float, unit: str, layer: str | None = None) -> Metric:
-        ends = value / band, value * band
         return Metric(
-            name,
-            value,
-            unit,
-            Origin.ESTIMATED,
-            *ends,
-            state=DesignState.NONE,
-            target=target,
-            layer=layer,
-            note=note,
-        )
+            name, value, unit, Origin.ESTIMATED, value / profile.band, value * profile.band,
+            state=DesignState.NONE, target=target, layer=layer, note=note,
+        )  # fmt: skip
 
     by_layer = (
         estimate("latency_us", cycles * us, "us", layer) for layer, cycles in parts if cycles
