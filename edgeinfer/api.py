@@ -28,7 +28,6 @@ from edgeinfer.readers import load as load_file
 from edgeinfer.report import words
 from edgeinfer.report.compare import page as compare_page
 from edgeinfer.report.compare.comparison import RunComparison as Compared
-from edgeinfer.report.compare.comparison import compare_runs
 from edgeinfer.report.fitting import fit_page
 from edgeinfer.report.fitting.fit_table import FitLimits, FitTable
 from edgeinfer.report.result import Result
@@ -49,7 +48,7 @@ from edgeinfer.run.report import write_report
 from edgeinfer.run.result import PROGRAM, RECIPE
 from edgeinfer.run.samples import DataFile, Simulation, Source, samples_of
 from edgeinfer.run.steps import compile_model, simulate_run
-from edgeinfer.run.stored import read_runs, stored_result
+from edgeinfer.run.stored import compare_folders, stored_result
 from edgeinfer.run.trial import stored_program
 from edgeinfer.targets.registry import ChosenTarget, choose_for
 from edgeinfer.zoo import is_name, resolve
@@ -457,7 +456,7 @@ def compare(*runs: Run | str | Path) -> Comparison:
     if not runs:
         raise UsageError("There is nothing to compare.", hint="Give two runs or more.")
     folders = [run.folder if isinstance(run, Run) else Path(run) for run in runs]
-    return Comparison(compare_runs(read_runs(folders)))
+    return Comparison(compare_folders(folders))
 
 
 def _choose_targets(name: str, devices: Sequence[str], options: Mapping[str, Any]) -> ChosenTarget:

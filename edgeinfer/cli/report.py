@@ -190,12 +190,11 @@ def compare(
     from edgeinfer.base.errors import UsageError
     from edgeinfer.base.plan import write_file
     from edgeinfer.report.compare import page as compare_page
-    from edgeinfer.report.compare.comparison import compare_runs
-    from edgeinfer.run.stored import read_runs
+    from edgeinfer.run.stored import compare_folders
 
     if not runs:
         raise UsageError("There is nothing to compare.", hint="Name two run folders or more.")
-    comparison = compare_runs(read_runs(runs))
+    comparison = compare_folders(runs)
     for path, write in (
         (html, compare_page.html),
         (markdown, compare_page.markdown),

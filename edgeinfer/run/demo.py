@@ -13,13 +13,13 @@ from pathlib import Path
 from edgeinfer.base.plan import write_file
 from edgeinfer.precision.ptq import PtqSettings
 from edgeinfer.report.compare import page
-from edgeinfer.report.compare.comparison import RunComparison, compare_runs
+from edgeinfer.report.compare.comparison import RunComparison
 from edgeinfer.report.page.page import Report, Wishes
 from edgeinfer.run.folder import Progress, open_run
 from edgeinfer.run.report import write_report
 from edgeinfer.run.samples import Simulation
 from edgeinfer.run.steps import compile_model
-from edgeinfer.run.stored import read_runs
+from edgeinfer.run.stored import compare_folders
 from edgeinfer.targets.registry import ChosenTarget, choose, known_targets
 from edgeinfer.zoo import resolve
 
@@ -47,7 +47,7 @@ def demonstrate(folder: Path, progress: Progress) -> DemoResult:
         first_page = _compile_recipe(run, width, _targets(), progress, whole=width == SHOWN)
         report = first_page or report
     assert report is not None
-    comparison = compare_runs(read_runs(runs))
+    comparison = compare_folders(runs)
     write_file(folder / "compare.html", page.html(comparison))
     return DemoResult(report, comparison, runs, time.monotonic() - began)
 

@@ -11,6 +11,7 @@ from edgeinfer.base.errors import InputError, UsageError
 from edgeinfer.base.fenced import refuse_links
 from edgeinfer.data.open import existing
 from edgeinfer.report.compare.baseline import regressions
+from edgeinfer.report.compare.comparison import RunComparison, compare_runs
 from edgeinfer.report.compare.runs import ComparedRun, label_runs
 from edgeinfer.report.gates.check import GateResult, check
 from edgeinfer.report.gates.figures import Vocabulary
@@ -18,7 +19,7 @@ from edgeinfer.report.gates.gates import GateFile
 from edgeinfer.report.gates.gates import read as read_gates
 from edgeinfer.report.result import Result, from_json
 from edgeinfer.report.result_versions import version_of
-from edgeinfer.targets.registry import figures, stages
+from edgeinfer.targets.registry import directions, figures, stages
 
 RESULT = "result.json"
 
@@ -39,6 +40,11 @@ def read_runs(paths: Sequence[Path]) -> list[ComparedRun]:
     return label_runs(runs_read)
 
 
+def compare_folders(paths: Sequence[Path]) -> RunComparison:
+    """Several runs beside each other."""
+    return compare_runs(read_runs(paths), directions())
+
+
 def _label(path: Path) -> str:
     """A run folder by its path; a result in one by its folder's."""
     path_shown = path.parent if path.name == RESULT and path.parent != Path() else path
@@ -53,7 +59,7 @@ def checked_run(run: Path, gates: Path | None, baseline: Path | None) -> list[Ga
         gate_file = read_gates(read_text(existing(gates)), str(gates))
     results = check(result, gate_file.gates, str(gates), Vocabulary(figures(), stages()))
     if baseline is not None:
-        results += regressions(result, stored_result(baseline), gate_file.tolerances)
+        results += regressions(result, stored_result(baseline), gate_file.tolerances, directions())
     return results
 
 

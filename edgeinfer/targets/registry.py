@@ -212,6 +212,12 @@ def figures() -> tuple[str, ...]:
     )
 
 
+def directions() -> dict[str, bool]:
+    """Of the figures that are those of single targets, whether more is better."""
+    targets = (entry.make() for entry in known_targets().values())
+    return {name: more for target in targets for name, more in target.directions.items()}
+
+
 def _import_object(path: str) -> Any:
     module, _, name = path.partition(":")
     return getattr(importlib.import_module(module), name)

@@ -172,6 +172,7 @@ class Target(ABC, Generic[SettingsOf]):
     best_bits: ClassVar[int | None] = None  # the width to take where none is asked for
     leaves_reports: ClassVar[bool] = False  # whether its tools leave reports beside its project
     figures: ClassVar[tuple[str, ...]] = ()  # names of the figures that it may give
+    directions: ClassVar[Mapping[str, bool]] = {}  # of those that are its own: if more is better
 
     def reads(self, act: Act) -> Reads:
         """What its answers depend on beside their arguments: its own package, and whatever all

@@ -15,9 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edgeinfer.report.compare import page
-from edgeinfer.report.compare.comparison import compare_runs
 from edgeinfer.report.page.page import Wishes, report_on, write_report_files
-from edgeinfer.run.stored import read_runs
+from edgeinfer.run.stored import compare_folders
 from tests.support import report_results as results
 
 LAYERS, MOST_REPORT_SECONDS = 10_000, 5.0
@@ -51,7 +50,7 @@ def main() -> int:
             ),
             f"a comparison of {RUNS} runs": (
                 MOST_COMPARE_SECONDS,
-                lambda: page.html(compare_runs(read_runs(folders))).encode(),
+                lambda: page.html(compare_folders(folders)).encode(),
             ),
         }
         missed = 0

@@ -91,6 +91,14 @@ def test_estimate_report_compare_and_check_know_its_figures(work: Path) -> None:
     gates = work / "gates.toml"
     gates.write_text("toy.beats = '<= 1e9'\ntoysim.bit_identical = true\n")
     assert "passed" in call("check", str(work / "run"), "--gates", str(gates))
+    earlier_run = work / "earlier.json"  # an earlier run that took fewer beats
+    earlier_run.write_text((work / "run" / "result.json").read_text())
+    earlier = json.loads(earlier_run.read_text())
+    (beats,) = (metric for metric in earlier["metrics"] if metric["name"] == "beats")
+    beats |= dict.fromkeys(("value", "low", "high"), beats["value"] / 2)
+    earlier_run.write_text(json.dumps(earlier))
+    checked = call("check", str(work / "run"), "--baseline", str(earlier_run), code=1)
+    assert "toy.beats" in checked
 
 
 def test_a_study_varies_its_settings(work: Path) -> None:

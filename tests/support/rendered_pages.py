@@ -29,6 +29,7 @@ from edgeinfer.sweep.front import front, importances
 from edgeinfer.sweep.page import FinishedStudy, write_page
 from edgeinfer.sweep.study import Direction, Objective, Study, StudyKnob
 from edgeinfer.sweep.trial import TrialOutcome
+from edgeinfer.targets.registry import directions
 from tests.support import report_results as results
 from tests.support.places import ROOT
 
@@ -43,7 +44,8 @@ def write_report(folder: Path, result: Result, profile: Profile | None) -> Repor
 def compared(count: int) -> RunComparison:
     """Runs of one network in more and more bits."""
     return compare_runs(
-        label_runs([(name, result, SCHEMA_VERSION) for name, result in results.sweep(count)])
+        label_runs([(name, result, SCHEMA_VERSION) for name, result in results.sweep(count)]),
+        directions(),
     )
 
 

@@ -9,6 +9,7 @@ less is none. A figure of a better origin than the baseline's is another quantit
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
 
 from edgeinfer.base.metrics import SCORES, Metric, Scores
 from edgeinfer.report import words
@@ -24,50 +25,24 @@ from edgeinfer.report.quantity import (
 )
 from edgeinfer.report.result import Result
 
-LESS = (
-    *RESOURCES,
-    "latency_us",
-    "latency_cycles",
-    "ii_cycles",
-    "latency_device",
-    "latency_device_us",
-    "latency_usb",
-    "latency_usb_us",
-    "latency_pcie",
-    "latency_pcie_us",
-    "latency_us_at_asked_clock",
-    "event_cycles",
-    "event_seconds",
-    "event_seconds_at_asked_clock",
-    "plane_cycles_least",
-    "streamed_bytes",
-    "host_ops",
-    "ebops",
-    "energy_dynamic_nj",
-    "energy_nj",
-    "energy_event_dynamic_j",
-    "energy_event_j",
-    "power_static_w",
-    "power_w",
-    "weight_bits",
-)
-MORE = (
-    "fmax_mhz",
-    "throughput",
-    "throughput_at_asked_clock",
-    "hits_per_second",
-    "hits_per_second_at_asked_clock",
-    "wns_ns",
-    "mapped_ops",
-)
+LESS = (  # of these figures less is better, whatever target they are of
+    *RESOURCES, "latency_us", "latency_cycles", "ii_cycles", "ebops", "energy_dynamic_nj",
+    "energy_nj", "power_static_w", "power_w", "weight_bits",
+)  # fmt: skip
+MORE = ("fmax_mhz", "throughput", "wns_ns")
+COMMON: Final[Mapping[str, bool]] = dict.fromkeys(LESS, False) | dict.fromkeys(MORE, True)
 OF_SCORES = Tolerance(absolute=0.002)
 OF_REST = Tolerance(relative=0.01)
 
 
 def regressions(
-    result: Result, baseline: Result, tolerances: Mapping[str, Tolerance]
+    result: Result,
+    baseline: Result,
+    tolerances: Mapping[str, Tolerance],
+    directions: Mapping[str, bool],
 ) -> list[GateResult]:
-    """Everything that the baseline knew, held against the result."""
+    """Everything that the baseline knew, held against the result. `directions`: of the targets' own
+    figures, whether more is better."""
     if not same_network(result, baseline):
         reason = "the baseline is of a network with other inputs or outputs"
         return [
@@ -78,7 +53,7 @@ def regressions(
     return [
         *_agreement(result, baseline),
         *_scores(result, baseline, tolerances),
-        *_figures(result, baseline, tolerances),
+        *_figures(result, baseline, tolerances, {**COMMON, **directions}),
     ]
 
 
@@ -123,12 +98,15 @@ def _scores(
 
 
 def _figures(
-    result: Result, baseline: Result, tolerances: Mapping[str, Tolerance]
+    result: Result,
+    baseline: Result,
+    tolerances: Mapping[str, Tolerance],
+    directions: Mapping[str, bool],
 ) -> Iterator[GateResult]:
     now = by_quantity(result.metrics)
     for (target, quantity), was in by_quantity(baseline.metrics).items():
-        higher = quantity.name in MORE
-        if not higher and quantity.name not in LESS:
+        higher = directions.get(quantity.name)
+        if higher is None:
             continue
         name = f"{target}.{quantity}" if target else str(quantity)
         tolerance = _tolerance(tolerances, target, quantity.name, OF_REST)

@@ -98,6 +98,7 @@ class RunComparison:
     series: tuple[Series, ...]
     notes: tuple[str, ...]
     score_name: str
+    directions: Mapping[str, bool]  # of the targets' own figures: whether more is better
 
     @cached_property
     def _leading(self) -> frozenset[int]:
@@ -108,8 +109,9 @@ class RunComparison:
         return id(entry) in self._leading
 
 
-def compare_runs(runs: Sequence[ComparedRun]) -> RunComparison:
-    """Put runs beside each other."""
+def compare_runs(runs: Sequence[ComparedRun], directions: Mapping[str, bool]) -> RunComparison:
+    """Put runs beside each other. `directions`: of the targets' own figures, whether more is
+    better."""
     groups = _groups(runs)
     entries = tuple(entry for run in runs for entry in _entries(run, groups[run.label]))
     return RunComparison(
@@ -118,6 +120,7 @@ def compare_runs(runs: Sequence[ComparedRun]) -> RunComparison:
         tuple(_series(entries)),
         tuple(_notes(runs, groups, entries)),
         next((entry.score.name for entry in entries if entry.score is not None), ""),
+        directions,
     )
 
 

@@ -4,12 +4,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from edgeinfer.base.metrics import SCORES, Metric
 from edgeinfer.report import words
-from edgeinfer.report.compare.baseline import LESS, MORE, by_quantity
+from edgeinfer.report.compare.baseline import COMMON, by_quantity
 from edgeinfer.report.compare.comparable import same_network, same_samples
 from edgeinfer.report.compare.comparison import ComparedEntry, RunComparison
 from edgeinfer.report.compare.runs import ComparedRun
@@ -110,7 +110,8 @@ def differences_table(comparison: RunComparison) -> ReportTable | None:
     runs = comparison.runs[:MOST_COLUMNS]
     if len(runs) < 2:
         return None
-    rows = [*_score_rows(runs), *_size_rows(runs), *_metric_rows(runs)]
+    directions = {**COMMON, **comparison.directions}
+    rows = [*_score_rows(runs), *_size_rows(runs), *_metric_rows(runs, directions)]
     columns = (
         Column("figure"),
         *(Column(words.short(run.shown, 34), numeric=True) for run in runs),
@@ -152,13 +153,15 @@ def _size_rows(runs: Sequence[ComparedRun]) -> list[tuple[Cell, ...]]:
     return rows
 
 
-def _metric_rows(runs: Sequence[ComparedRun]) -> list[tuple[Cell, ...]]:
+def _metric_rows(
+    runs: Sequence[ComparedRun], directions: Mapping[str, bool]
+) -> list[tuple[Cell, ...]]:
     results = [run.result for run in runs]
     metrics_by_run = [by_quantity(result.metrics) for result in results]
     keys = list(dict.fromkeys(key for figures in metrics_by_run for key in figures))
     rows = []
     for target, quantity in keys:
-        if quantity.name not in (*LESS, *MORE):
+        if quantity.name not in directions:
             continue
         metrics = [figures.get((target, quantity)) for figures in metrics_by_run]
         first = metrics[0]
@@ -166,7 +169,7 @@ def _metric_rows(runs: Sequence[ComparedRun]) -> list[tuple[Cell, ...]]:
         values = [None if metric is None else metric.value for metric in metrics]
         title = f"{target_title(target, *results)} {quantity}".strip()
         ends = [None if metric is None else metric.ends for metric in metrics]
-        cells = _against(values, ends, why, quantity.name in MORE)
+        cells = _against(values, ends, why, directions[quantity.name])
         rows.append((text(title), *(_rough(c, m) for c, m in zip(cells, metrics, strict=True))))
     return rows
 

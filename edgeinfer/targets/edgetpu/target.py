@@ -62,6 +62,18 @@ FIGURES = (
 )
 
 
+DIRECTIONS = {
+    **dict.fromkeys(
+        (
+            "host_ops", "latency_device", "latency_device_us", "latency_pcie", "latency_pcie_us",
+            "latency_usb", "latency_usb_us", "streamed_bytes",
+        ),
+        False,
+    ),
+    "mapped_ops": True,
+}  # fmt: skip
+
+
 class EdgeTpuTarget(Int8Target[EdgeTpuSettings]):
     """Int8 files for Coral's chip."""
 
@@ -75,6 +87,7 @@ class EdgeTpuTarget(Int8Target[EdgeTpuSettings]):
     )
     leaves_reports = True
     figures = FIGURES
+    directions = DIRECTIONS
 
     def reads(self, act: Act) -> Reads:
         """What chips are like, besides."""

@@ -22,6 +22,8 @@ from edgeinfer.targets.ethosu.wide_layers import spread_wide_layers
 from edgeinfer.targets.target import Act, ProgressReport, ToolResult, ToolStep
 from quantization.fixed import Ints
 
+DIRECTIONS = {"host_ops": False}
+
 
 class EthosUTarget(Int8Target[EthosUSettings]):
     """Int8 files for Arm's NPUs beside a microcontroller or an application processor."""
@@ -39,6 +41,7 @@ class EthosUTarget(Int8Target[EthosUSettings]):
         "dram_bytes", "flash_bytes", "host_ops", "latency_us", "least_npu_cycles", "npu_cycles",
         "sram_bytes",
     )  # fmt: skip
+    directions = DIRECTIONS
 
     def prepare(self, program: Program) -> Program:
         """Dense layers that are wider than the NPU's axes as convolutions."""

@@ -34,7 +34,12 @@ from edgeinfer.targets.rtl.board.shell_files import shell_files, shelled_design
 from edgeinfer.targets.rtl.board.zynq import wrap_netlist, zynq_files
 from edgeinfer.targets.rtl.choose import choose_folding, design_cycles, design_netlist, made_program
 from edgeinfer.targets.rtl.design.cycles import interface_cycles
-from edgeinfer.targets.rtl.design.metrics import cycle_metrics, unrolled_metrics, weight_metrics
+from edgeinfer.targets.rtl.design.metrics import (
+    DIRECTIONS,
+    cycle_metrics,
+    unrolled_metrics,
+    weight_metrics,
+)
 from edgeinfer.targets.rtl.design.netlist import Netlist
 from edgeinfer.targets.rtl.design.parts import part_of
 from edgeinfer.targets.rtl.design.prepare import prepare_once
@@ -131,6 +136,7 @@ class RtlTarget(Target[RtlSettings]):
     stage = "rtl"
     stage_title = "RTL simulation"
     figures = FIGURES
+    directions = DIRECTIONS
 
     def reads(self, act: Act) -> Reads:
         """The blocks and templates that ship; the simulator; the tools that make circuits."""

@@ -20,6 +20,7 @@ from edgeinfer.targets.registry import TargetEntry
 from edgeinfer.targets.target import SampleProgress, Target, ignore_progress
 from quantization.fixed import Ints
 
+FEWER_IS_BETTER = {"beats": False}
 ASSEMBLY, STORED = "program.asm", "program.npz"
 
 
@@ -38,6 +39,7 @@ class ToyTarget(Target[ToySettings]):
     stage = "toysim"
     stage_title = "toy simulation"
     figures = ("beats", "latency_us")
+    directions = FEWER_IS_BETTER
 
     def check(self, program: Program, settings: ToySettings) -> tuple[Offence, ...]:
         return ()

@@ -32,13 +32,16 @@ from edgeinfer.report.draw.marks import Box
 from edgeinfer.report.page.text import plain
 from edgeinfer.report.quantity import quantity_of
 from edgeinfer.report.result import SCHEMA_VERSION, DataPart, Result, read_figures
+from edgeinfer.targets.registry import directions
 from tests.support import report_results as results
 
 GOOD = results.good()
 
 
 def put(*runs: tuple[str, Result]) -> RunComparison:
-    return compare_runs(label_runs([(name, result, SCHEMA_VERSION) for name, result in runs]))
+    return compare_runs(
+        label_runs([(name, result, SCHEMA_VERSION) for name, result in runs]), directions()
+    )
 
 
 def changed(**update: object) -> Result:
@@ -137,7 +140,7 @@ def test_a_run_that_does_not_know_its_samples_is_taken_at_its_word_and_that_is_s
 def test_older_versions_and_other_devices_are_named() -> None:
     there = GOOD.targets["hls"].model_copy(update={"device": "xcu250"})
     runs = label_runs([("old", changed(targets={"hls": there}), 1), ("new", GOOD, SCHEMA_VERSION)])
-    notes = " ".join(compare_runs(runs).notes)
+    notes = " ".join(compare_runs(runs, directions()).notes)
     assert (
         "old was written by an older version" in notes and "target hls (xcu250, xczu7ev)" in notes
     )
@@ -278,7 +281,9 @@ def test_stages_judged_on_other_numbers_of_samples_are_named() -> None:
 
 
 def test_pictures_have_fronts_and_the_budget_of_the_device() -> None:
-    result = compare_runs(label_runs([(n, r, SCHEMA_VERSION) for n, r in results.sweep(12)]))
+    result = compare_runs(
+        label_runs([(n, r, SCHEMA_VERSION) for n, r in results.sweep(12)]), directions()
+    )
     figures = {figure.name: figure for figure in pareto_figures(result)}
     assert {"score-against-latency", "score-against-lut", "score-against-dsp"} <= set(figures)
     flip_flops = figures["score-against-ff"]
@@ -308,7 +313,9 @@ def test_csv_holds_every_figure_and_no_formula() -> None:
 
 
 def test_the_document_tells_what_is_on_a_front() -> None:
-    result = compare_runs(label_runs([(n, r, SCHEMA_VERSION) for n, r in results.sweep(6)]))
+    result = compare_runs(
+        label_runs([(n, r, SCHEMA_VERSION) for n, r in results.sweep(6)]), directions()
+    )
     document = page.document(result)
     lut = next(f for f in document["fronts"] if f["cost"] == "lut" and f["target"] == "hls")
     scores = [point["score"] for point in lut["points"] if point["front"]]

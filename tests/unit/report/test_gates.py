@@ -17,7 +17,7 @@ from edgeinfer.report.gates.check import GateOutcome, GateResult, check, markdow
 from edgeinfer.report.gates.figures import Vocabulary
 from edgeinfer.report.gates.gates import Gate, Tolerance, read
 from edgeinfer.report.result import DataPart, Result
-from edgeinfer.targets.registry import figures, stages
+from edgeinfer.targets.registry import directions, figures, stages
 from tests.support import report_results as results
 
 GOOD = results.good()
@@ -219,7 +219,7 @@ def test_a_typing_error_is_an_error_that_names_what_was_meant(gate: str, words: 
 def outcomes_by_gate(
     result: Result, baseline: Result = GOOD, **more: Tolerance
 ) -> dict[str, GateOutcome]:
-    return {each.figure: each.outcome for each in regressions(result, baseline, more)}
+    return {each.figure: each.outcome for each in regressions(result, baseline, more, directions())}
 
 
 def test_a_result_is_no_worse_than_itself() -> None:
@@ -272,7 +272,7 @@ def test_other_samples_and_other_devices_are_not_compared() -> None:
     other = DataPart(name="other.npz", sha256="cd" * 32, samples=8000)
     there = GOOD.targets["hls"].model_copy(update={"device": "xcu250"})
     moved = GOOD.model_copy(update={"data": other, "targets": {"hls": there}})
-    found = {each.figure: each for each in regressions(moved, GOOD, {})}
+    found = {each.figure: each for each in regressions(moved, GOOD, {}, directions())}
     assert found["csim.auc"].outcome is GateOutcome.MISSED
     assert "not comparable" in found["csim.auc"].reason
     assert "not comparable" in found["hls.lut (C synthesis)"].reason
@@ -285,10 +285,10 @@ def test_a_better_origin_is_another_quantity_and_a_worse_one_is_missed() -> None
 
 
 def test_another_network_is_no_baseline() -> None:
-    (result,) = regressions(GOOD.model_copy(update={"task": None}), GOOD, {})[:1]
+    (result,) = regressions(GOOD.model_copy(update={"task": None}), GOOD, {}, directions())[:1]
     assert result.outcome is GateOutcome.PASSED  # an unknown task is no other task
     ports = GOOD.program.model_copy(update={"outputs": ()})
-    (refused,) = regressions(GOOD.model_copy(update={"program": ports}), GOOD, {})
+    (refused,) = regressions(GOOD.model_copy(update={"program": ports}), GOOD, {}, directions())
     assert refused.outcome is GateOutcome.MISSED and "other inputs or outputs" in refused.reason
 
 

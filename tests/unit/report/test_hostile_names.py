@@ -25,6 +25,7 @@ from edgeinfer.report.gates.junit import cases_of, junit
 from edgeinfer.report.page import text
 from edgeinfer.report.page.page import Wishes, report_on, write_report_files
 from edgeinfer.report.result import Result
+from edgeinfer.targets.registry import directions
 from tests.support import report_results
 from tests.support.hostile_names import hostile_program, payloads
 
@@ -83,7 +84,7 @@ def files_of(name: str | None) -> dict[str, str]:
         path: content.decode("utf-8") for path, content in write_report_files(made).files.items()
     }
     runs = [("one", result, 2), (f"{name or 'two'}", result, 2)]
-    comparison = compare_runs(label_runs(runs))
+    comparison = compare_runs(label_runs(runs), directions())
     return results | {
         "report.md": text.markdown(made),
         "compare.html": compare_page.html(comparison),

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from edgeinfer.base.metrics import DesignState, Metric, Origin
 from edgeinfer.ir.program import Program
+from edgeinfer.targets.power import EVENT, EVENT_DYNAMIC
 from edgeinfer.targets.rtl.design.cycles import DesignCycles
 from edgeinfer.targets.rtl.design.folding import Folding, UnrolledFigures
 from edgeinfer.targets.rtl.design.layers import layers_of
@@ -16,6 +17,19 @@ TARGET = "rtl"
 UNSETTLED = (
     "not proved: the frames that were counted have not settled; the ends of the band are proved"
 )
+
+DIRECTIONS = {  # of figures that only this target has: whether more is better
+    **dict.fromkeys(
+        (
+            "event_cycles", "event_seconds", "event_seconds_at_asked_clock", EVENT, EVENT_DYNAMIC,
+            "latency_us_at_asked_clock", "plane_cycles_least",
+        ),
+        False,
+    ),
+    "hits_per_second": True,
+    "hits_per_second_at_asked_clock": True,
+    "throughput_at_asked_clock": True,
+}  # fmt: skip
 
 
 def cycle_metrics(
