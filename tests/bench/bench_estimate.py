@@ -32,6 +32,7 @@ from tests.support.estimate_fit import (
 )
 from tests.support.published_designs import (
     BLIND,
+    BLIND_LATER,
     HELD_OUT,
     ROOT,
     Published,
@@ -181,9 +182,11 @@ def main() -> None:
     counted = f"{apart.source_share:.1%} of {len(shares)} sources, standard error {error:.1%}"
     print(f"{'each source counted once':30} {counted}")
     show_blind(apart)
-    never = residuals(published(HELD_OUT), fit)
-    show("Never fitted", never)
-    show_inside(never)
+    tables = {"Never fitted": HELD_OUT, "Blind, and not in any band": BLIND_LATER}
+    for title, table in tables.items():
+        never = residuals(published(table), fit)
+        show(title, never)
+        show_inside(never)
     largest = max(used, key=lambda design: program_of(design).parameters)
     program = program_of(largest)
     start = time.perf_counter()

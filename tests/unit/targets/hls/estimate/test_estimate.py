@@ -11,6 +11,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edgeinfer.base.devices import device
@@ -20,14 +21,16 @@ from edgeinfer.ir.lower import lower
 from edgeinfer.ir.program import Program
 from edgeinfer.readers import load
 from edgeinfer.targets.hls.estimate.estimate import HlsEstimate, estimate, estimate_metrics
+from edgeinfer.targets.hls.estimate.fabric import constants
 from edgeinfer.targets.hls.settings import Arithmetic, Backend, HlsSettings, IoType, Strategy
 from quantization.fixed import Fixed, Overflow, Quantizer, Rounding
 from quantization.recipe import Recipe, WeightFormat
-from tests.support.estimate_fit import bands, first_sight, is_inside, left_out
+from tests.support.estimate_fit import bands, first_sight, is_inside, left_out, residuals
 from tests.support.hit_tagger_programs import FAITHFUL, POOLED, hit_tagger
 from tests.support.places import ROOT
 from tests.support.published_designs import (
     BLIND,
+    BLIND_LATER,
     HELD_OUT,
     TABLE,
     Published,
@@ -362,6 +365,19 @@ def test_bands_of_first_sights_hold_the_next_blind_sources() -> None:
     inside = [is_inside(r, limits) for r in apart.unseen if r.source in last]
     assert len(inside) == 54
     assert 0.85 <= sum(inside) / len(inside) <= 0.97
+
+
+def test_bands_hold_designs_that_neither_bands_nor_mechanisms_have_seen() -> None:
+    designs = published(BLIND_LATER)
+    seen = {d.family for d in [*published(), *published(BLIND)]}
+    assert seen.isdisjoint(d.family for d in designs)
+    flags: dict[str, list[bool]] = {}
+    for r in residuals(designs, constants()["fit"]):
+        flags.setdefault(r.source, []).append(is_inside(r, constants()["bands"]))
+    inside = [flag for own in flags.values() for flag in own]
+    assert len(inside) == 30
+    assert 0.85 <= sum(inside) / len(inside) <= 0.97
+    assert 0.85 <= np.mean([np.mean(own) for own in flags.values()]) <= 0.97
 
 
 def test_a_first_sight_stays_as_it_was_put_down() -> None:
