@@ -49,7 +49,7 @@ def test_more_steps_are_more_cycles_of_the_same_hardware(io: IoType) -> None:
     assert many["lut"] <= few["lut"] * (1 if io is IoType.STREAM else 1.5)
     assert 9 * few["latency_cycles"] < many["latency_cycles"] < 11 * few["latency_cycles"]
     low, high = band(result[0].family, "lut", 100.0)
-    assert (low, high) == (0, 200)  # no published design to hold it against
+    assert low == 0 and high >= 200  # no published design to hold it against: as wide as any kind
 
 
 def test_layers_in_a_body_are_folded_to_fit() -> None:

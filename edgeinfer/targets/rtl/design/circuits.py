@@ -118,7 +118,7 @@ class StepTrace:
         count, whole = len(course.starts), int(course.starts[-1] + course.cycles[-1])
         if course.sinks:
             places, beats = course.sinks[0].yielders, self.times.there[course.sinks[0].name]
-            after = np.full(len(places), course.latency)
+            after = np.broadcast_to(course.latency, len(places))
         else:
             places, beats = course.sources[0].freers, self.times.freed[course.sources[0].name]
             after = course.cycles[places] + (course.release - 1)

@@ -149,33 +149,37 @@ def _lengthen(
         least = slower.cycles
     places = {name: place for place, name in enumerate(order)}
     deep: dict[str, WaitCircuit] = {}
-    reached: dict[frozenset[str], tuple[FrameInterval, Times]] = {}
+    shown: dict[frozenset[str], WaitCircuit | None] = {}  # by the queues that are deeper
     visited: set[frozenset[str]] = set()
     for _ in range(MOST_CIRCUITS):
         depths = {**netlist.depths, **{name: deeper[name] for name in deep}}
         chosen = frozenset(deep)
-        if chosen not in reached:
-            result = _try_queues(few, depths, least)
-            if isinstance(result, WaitCircuit):
-                named = result.queues & deeper.keys() - chosen
-                if named:
-                    deep[max(named, key=places.__getitem__)] = WaitCircuit(named, result.cycles)
-                else:
-                    least = result.cycles
-                    reached.clear()
+        if chosen not in shown:
+            shown[chosen] = few.find_circuit(depths, least)
+        if shown[chosen] is None:
+            doubtful = [
+                name
+                for name, circuit in deep.items()
+                if circuit.cycles <= least or len(circuit.queues & chosen) > 1
+            ]
+            if doubtful:
+                doubtful.sort(key=places.__getitem__)
+                dropped = doubtful[: 1 if chosen in visited else (len(doubtful) + 1) // 2]
+                visited.add(chosen)
+                deep = {name: circuit for name, circuit in deep.items() if name not in dropped}
                 continue
-            reached[chosen] = result
-        doubtful = [
-            name
-            for name, circuit in deep.items()
-            if circuit.cycles <= least or len(circuit.queues & chosen) > 1
-        ]
-        if not doubtful:
-            return replace(netlist, depths=depths), cycles_of(netlist, *reached[chosen])
-        doubtful.sort(key=places.__getitem__)
-        dropped = doubtful[: 1 if chosen in visited else (len(doubtful) + 1) // 2]
-        visited.add(chosen)
-        deep = {name: circuit for name, circuit in deep.items() if name not in dropped}
+            result = _prove(few.schedule, depths, least)
+            if not isinstance(result, WaitCircuit):
+                return replace(netlist, depths=depths), cycles_of(netlist, *result)
+            shown[chosen] = result
+        slower = shown[chosen]
+        assert slower is not None
+        named = slower.queues & deeper.keys() - chosen
+        if named:
+            deep[max(named, key=places.__getitem__)] = WaitCircuit(named, slower.cycles)
+        else:
+            least = slower.cycles
+            shown.clear()
     depths = {**netlist.depths, **deeper}
     return replace(netlist, depths=depths), cycles_of(netlist, *settle(few.schedule, depths))
 
@@ -195,13 +199,10 @@ class FewFrames:
         return find_circuit(self.schedule, times, least)
 
 
-def _try_queues(
-    few: FewFrames, depths: Mapping[str, int], least: Fraction
+def _prove(
+    schedule: Schedule, depths: Mapping[str, int], least: Fraction
 ) -> WaitCircuit | tuple[FrameInterval, Times]:
     """A circuit that takes more cycles a frame than the least; or else the interval, and times."""
-    if circuit := few.find_circuit(depths, least):
-        return circuit
-    schedule = few.schedule
     proving = schedule.times(depths, PROVING_FRAMES)
     interval, times = settle(schedule, depths, proving, float(least))
     if interval.high <= float(least):
